@@ -1,0 +1,316 @@
+//! `name`, `name:0.02`, `name:mode=fan_out,nonlinearity=relu`: an initializer in text.
+
+use std::str::FromStr;
+
+use super::{Family, FanMode, Init};
+use crate::{Activation, Error, Result};
+
+/// One initializer of the [`catalogue`].
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The name in recipes and on the command line.
+    pub name: &'static str,
+    /// Other frameworks' names for the same.
+    pub aliases: &'static [&'static str],
+    /// Its parameters, in the order in which they may be given without their names; `name=value`
+    /// where there is a default.
+    pub parameters: &'static str,
+    /// The formula.
+    pub formula: &'static str,
+    make: fn(&mut Parameters) -> Result<Init>,
+}
+
+/// Every initializer that has a name.
+pub fn catalogue() -> &'static [Entry] {
+    CATALOGUE
+}
+
+const HE: &str = "mode=fan_in, nonlinearity=relu, slope=0.01";
+
+static CATALOGUE: &[Entry] = &[
+    Entry {
+        name: "zeros",
+        aliases: &["zero"],
+        parameters: "",
+        formula: "0",
+        make: |_| Ok(Init::zeros()),
+    },
+    Entry {
+        name: "ones",
+        aliases: &["one"],
+        parameters: "",
+        formula: "1",
+        make: |_| Ok(Init::ones()),
+    },
+    Entry {
+        name: "constant",
+        aliases: &[],
+        parameters: "value",
+        formula: "value",
+        make: |p| Ok(Init::constant(p.number("value", None)?)),
+    },
+    Entry {
+        name: "uniform",
+        aliases: &[],
+        parameters: "low, high (or bound alone)",
+        formula: "U(low, high), or U(-bound, bound)",
+        make: |p| {
+            if let Some(bound) = p.take("bound") {
+                let bound = p.parse_number("bound", &bound)?;
+                return Ok(Init::uniform(-bound, bound));
+            }
+            let low = p.number("low", None)?;
+            match p.take("high") {
+                Some(high) => Ok(Init::uniform(low, p.parse_number("high", &high)?)),
+                None => Ok(Init::uniform(-low, low)),
+            }
+        },
+    },
+    Entry {
+        name: "normal",
+        aliases: &["random_normal"],
+        parameters: "std, mean=0",
+        formula: "N(mean, std^2)",
+        make: |p| {
+            let std = p.number("std", None)?;
+            Ok(Init::normal(p.number("mean", Some(0.0))?, std))
+        },
+    },
+    Entry {
+        name: "truncated_normal",
+        aliases: &["trunc_normal"],
+        parameters: "std, mean=0, cut=2",
+        formula: "N(mean, std^2) cut at mean +- cut * std; std is the parent's (PyTorch)",
+        make: |p| {
+            let std = p.number("std", None)?;
+            let mean = p.number("mean", Some(0.0))?;
+            Ok(Init::truncated_normal(mean, std, p.number("cut", Some(2.0))?))
+        },
+    },
+    Entry {
+        name: "truncated_normal_corrected",
+        aliases: &[],
+        parameters: "std, mean=0",
+        formula: "the same cut at 2, with std / 0.8796 as the parent's (JAX, Keras)",
+        make: |p| {
+            let std = p.number("std", None)?;
+            Ok(Init::truncated_normal_corrected(p.number("mean", Some(0.0))?, std))
+        },
+    },
+    Entry {
+        name: "variance_scaling",
+        aliases: &[],
+        parameters: "scale=1, mode=fan_in, distribution=truncated_normal",
+        formula: "variance scale / fan",
+        make: |p| {
+            let scale = p.number("scale", Some(1.0))?;
+            let mode = p.mode(FanMode::FanIn)?;
+            let family = p.one_of("distribution", &Family::NAMES, Family::TruncatedNormal)?;
+            Ok(Init::variance_scaling(scale, mode, family))
+        },
+    },
+    Entry {
+        name: "xavier_uniform",
+        aliases: &["glorot_uniform"],
+        parameters: "gain=1",
+        formula: "U(-b, b), b = gain * sqrt(6 / (fan_in + fan_out))",
+        make: |p| Ok(Init::xavier(p.gain()?, Family::Uniform)),
+    },
+    Entry {
+        name: "xavier_normal",
+        aliases: &["glorot_normal"],
+        parameters: "gain=1",
+        formula: "N(0, gain^2 * 2 / (fan_in + fan_out))",
+        make: |p| Ok(Init::xavier(p.gain()?, Family::Normal)),
+    },
+    Entry {
+        name: "xavier_fan_in_uniform",
+        aliases: &[],
+        parameters: "",
+        formula: "U(-b, b), b = sqrt(3 / fan_in): the 1/n form that many texts call Xavier",
+        make: |_| Ok(Init::xavier_fan_in(Family::Uniform)),
+    },
+    Entry {
+        name: "xavier_fan_in_normal",
+        aliases: &[],
+        parameters: "",
+        formula: "N(0, 1 / fan_in): the 1/n form that many texts call Xavier",
+        make: |_| Ok(Init::xavier_fan_in(Family::Normal)),
+    },
+    Entry {
+        name: "he_uniform",
+        aliases: &["kaiming_uniform"],
+        parameters: HE,
+        formula: "U(-b, b), b = gain * sqrt(3 / fan)",
+        make: |p| p.he(Family::Uniform),
+    },
+    Entry {
+        name: "he_normal",
+        aliases: &["kaiming_normal"],
+        parameters: HE,
+        formula: "N(0, gain^2 / fan)",
+        make: |p| p.he(Family::Normal),
+    },
+    Entry {
+        name: "he_truncated_normal",
+        aliases: &[],
+        parameters: HE,
+        formula: "variance gain^2 / fan, cut at 2 (what JAX and Keras call he_normal)",
+        make: |p| p.he(Family::TruncatedNormal),
+    },
+    Entry {
+        name: "lecun_uniform",
+        aliases: &[],
+        parameters: "",
+        formula: "U(-b, b), b = sqrt(3 / fan_in)",
+        make: |_| Ok(Init::lecun(Family::Uniform)),
+    },
+    Entry {
+        name: "lecun_normal",
+        aliases: &[],
+        parameters: "",
+        formula: "N(0, 1 / fan_in)",
+        make: |_| Ok(Init::lecun(Family::Normal)),
+    },
+    Entry {
+        name: "torch_default",
+        aliases: &["torch_linear", "torch_conv"],
+        parameters: "",
+        formula: "U(-b, b), b = 1 / sqrt(fan_in): nn.Linear's and nn.Conv*d's weight and bias",
+        make: |_| Ok(Init::torch_default()),
+    },
+];
+
+/// The parameters as written, taken out one by one; what is left over is a mistake.
+struct Parameters {
+    text: String,
+    positional: std::collections::VecDeque<String>,
+    named: Vec<(String, String)>,
+}
+
+impl Parameters {
+    fn take(&mut self, name: &str) -> Option<String> {
+        if let Some(at) = self.named.iter().position(|(key, _)| key == name) {
+            return Some(self.named.swap_remove(at).1);
+        }
+        // `bound` is known by its name alone: a lone number is `low`, which stands for both ends.
+        if name == "bound" { None } else { self.positional.pop_front() }
+    }
+
+    fn parse_number(&self, name: &str, value: &str) -> Result<f64> {
+        let number: Option<f64> = value.parse().ok();
+        number.filter(|number| number.is_finite()).ok_or_else(|| {
+            Error::invalid(format!("initializer `{}`: {name}", self.text), value, "a finite number")
+        })
+    }
+
+    fn number(&mut self, name: &str, default: Option<f64>) -> Result<f64> {
+        match (self.take(name), default) {
+            (Some(value), _) => self.parse_number(name, &value),
+            (None, Some(default)) => Ok(default),
+            (None, None) => Err(Error::invalid(
+                format!("initializer `{}`", self.text),
+                "no parameters",
+                format!("{name}, as in `{}:0.02`", self.text.split(':').next().unwrap_or("")),
+            )),
+        }
+    }
+
+    fn one_of<T: Copy>(
+        &mut self,
+        name: &'static str,
+        names: &[(&'static str, T)],
+        default: T,
+    ) -> Result<T> {
+        let Some(value) = self.take(name) else { return Ok(default) };
+        names
+            .iter()
+            .find(|(known, _)| *known == value)
+            .map(|(_, found)| *found)
+            .ok_or_else(|| Error::unknown(name, &value, names.iter().map(|(known, _)| *known)))
+    }
+
+    fn mode(&mut self, default: FanMode) -> Result<FanMode> {
+        self.one_of("mode", &FanMode::NAMES, default)
+    }
+
+    fn gain(&mut self) -> Result<f64> {
+        // `xavier_uniform:tanh` and `xavier_uniform:gain=tanh` are as good as the number.
+        let Some(value) = self.take("gain") else { return Ok(1.0) };
+        if value.starts_with(|c: char| c.is_ascii_alphabetic()) && value.parse::<f64>().is_err() {
+            return Ok(value.parse::<Activation>()?.gain());
+        }
+        let gain = self.parse_number("gain", &value)?;
+        if gain > 0.0 {
+            return Ok(gain);
+        }
+        Err(Error::invalid(format!("initializer `{}`: gain", self.text), value, "a number above 0"))
+    }
+
+    fn he(&mut self, family: Family) -> Result<Init> {
+        let mode = self.mode(FanMode::FanIn)?;
+        if !matches!(mode, FanMode::FanIn | FanMode::FanOut) {
+            return Err(Error::invalid(
+                format!("initializer `{}`: mode", self.text),
+                "an average",
+                "fan_in or fan_out (variance_scaling has the averages)",
+            ));
+        }
+        let nonlinearity = match self.take("nonlinearity") {
+            Some(name) => name.parse()?,
+            None => Activation::Relu,
+        };
+        let nonlinearity = match nonlinearity {
+            Activation::LeakyRelu { slope } => {
+                Activation::LeakyRelu { slope: self.number("slope", Some(slope))? }
+            }
+            other => other,
+        };
+        Ok(Init::he(mode, nonlinearity, family))
+    }
+}
+
+/// Reads `name`, `name:0.02`, `name:0.02,0.5` or `name:std=0.02,mean=0.5`.
+///
+/// ```
+/// use fanin::init::{FanMode, Family, Init};
+/// let init: Init = "he_normal:mode=fan_out,nonlinearity=relu".parse()?;
+/// assert_eq!(init, Init::variance_scaling(2.0, FanMode::FanOut, Family::Normal));
+/// # Ok::<(), fanin::Error>(())
+/// ```
+impl FromStr for Init {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
+        let name = name.trim();
+        let entry = CATALOGUE
+            .iter()
+            .find(|entry| entry.name == name || entry.aliases.contains(&name))
+            .ok_or_else(|| {
+                Error::unknown("initializer", name, CATALOGUE.iter().map(|entry| entry.name))
+            })?;
+        let mut given =
+            Parameters { text: text.into(), positional: Default::default(), named: Vec::new() };
+        for part in parameters.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some((key, value)) => given.named.push((key.trim().into(), value.trim().into())),
+                None => given.positional.push_back(part.into()),
+            }
+        }
+        let init = (entry.make)(&mut given)?;
+        let left = given.named.first().map(|(key, _)| key).or(given.positional.front());
+        match left {
+            None => Ok(init),
+            Some(left) => Err(Error::invalid(
+                format!("initializer `{text}`"),
+                format!("`{left}`"),
+                match entry.parameters {
+                    "" => format!("no parameters for {}", entry.name),
+                    known => format!("only the parameters {known}"),
+                },
+            )),
+        }
+    }
+}
