@@ -1,0 +1,136 @@
+// Writes a run of a stream's samples into a buffer.
+//
+// The unit of work is a group of 16 bytes: 4 elements of f32 (one Philox block), 8 of a 16-bit
+// dtype (two). `fill_groups` writes whole groups that begin with a block; `fill_edges` does any
+// group, in part and at any offset into the stream, at the price of one more block each.
+
+struct Params {
+    key: vec2<u32>,
+    id: vec2<u32>,
+    // The block of the element that would stand at element 0 of the binding, modulo 2^64.
+    base: vec2<u32>,
+    // Where in its block that element stands.
+    rotation: u32,
+    // The elements of the binding to write.
+    begin: u32,
+    end: u32,
+    // The groups of this dispatch.
+    first_group: u32,
+    groups: u32,
+    unused: u32,
+    sampler: Sampler,
+}
+
+override kind: u32 = 0u;
+override dtype: u32 = 0u;
+
+const WIDTH = 64u;
+
+@group(0) @binding(0) var<storage, read_write> groups: array<vec4<u32>>;
+@group(0) @binding(0) var<storage, read_write> words: array<u32>;
+@group(0) @binding(1) var<uniform> params: Params;
+// Two segments a row.
+@group(0) @binding(2) var<uniform> table: array<vec4<u32>, 417>;
+
+fn quantile_row(segment: u32) -> vec2<u32> {
+    let row = table[segment >> 1u];
+    return select(row.xy, row.zw, (segment & 1u) == 1u);
+}
+
+fn block(offset: u32) -> vec4<u32> {
+    if kind == KIND_CONSTANT {
+        return vec4<u32>(0u);
+    }
+    let low = params.base.x + offset;
+    let high = params.base.y + select(0u, 1u, low < offset);
+    return philox4x32_10(vec4<u32>(low, high, params.id), params.key);
+}
+
+fn sample_block(word: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(
+        sample_bits(kind, params.sampler, word.x),
+        sample_bits(kind, params.sampler, word.y),
+        sample_bits(kind, params.sampler, word.z),
+        sample_bits(kind, params.sampler, word.w),
+    );
+}
+
+fn pack(first: vec4<u32>, second: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(
+        pack_pair(dtype, first.x, first.y),
+        pack_pair(dtype, first.z, first.w),
+        pack_pair(dtype, second.x, second.y),
+        pack_pair(dtype, second.z, second.w),
+    );
+}
+
+@compute @workgroup_size(WIDTH)
+fn fill_groups(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let index = grid_index(id, workgroups, WIDTH);
+    if index >= params.groups {
+        return;
+    }
+    let group = params.first_group + index;
+    if dtype == DTYPE_F32 {
+        groups[group] = sample_block(block(group));
+    } else {
+        groups[group] = pack(sample_block(block(2u * group)), sample_block(block(2u * group + 1u)));
+    }
+}
+
+// Four words from the rotation on, of two blocks.
+fn straddle(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+    switch params.rotation {
+        case 1u: { return vec4<u32>(a.yzw, b.x); }
+        case 2u: { return vec4<u32>(a.zw, b.xy); }
+        case 3u: { return vec4<u32>(a.w, b.xyz); }
+        default: { return a; }
+    }
+}
+
+fn store(at: u32, value: u32, mask: u32) {
+    if mask == 0xFFFFFFFFu {
+        words[at] = value;
+    } else if mask != 0u {
+        words[at] = (words[at] & ~mask) | (value & mask);
+    }
+}
+
+// The bits of a word that elements begin..end cover.
+fn covered(group: u32, word: u32) -> u32 {
+    if dtype == DTYPE_F32 {
+        let element = 4u * group + word;
+        return select(0u, 0xFFFFFFFFu, element >= params.begin && element < params.end);
+    }
+    let element = 8u * group + 2u * word;
+    let low = select(0u, 0xFFFFu, element >= params.begin && element < params.end);
+    return low | select(0u, 0xFFFF0000u, element + 1u >= params.begin && element + 1u < params.end);
+}
+
+@compute @workgroup_size(WIDTH)
+fn fill_edges(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let index = grid_index(id, workgroups, WIDTH);
+    if index >= params.groups {
+        return;
+    }
+    let group = params.first_group + index;
+    var value: vec4<u32>;
+    if dtype == DTYPE_F32 {
+        value = sample_block(straddle(block(group), block(group + 1u)));
+    } else {
+        let middle = block(2u * group + 1u);
+        let first = straddle(block(2u * group), middle);
+        let second = straddle(middle, block(2u * group + 2u));
+        value = pack(sample_block(first), sample_block(second));
+    }
+    store(4u * group, value.x, covered(group, 0u));
+    store(4u * group + 1u, value.y, covered(group, 1u));
+    store(4u * group + 2u, value.z, covered(group, 2u));
+    store(4u * group + 3u, value.w, covered(group, 3u));
+}

@@ -1,0 +1,46 @@
+use crate::random::{Distribution, Dtype, Stream};
+use crate::{Moments, Result};
+
+/// A run of one tensor's elements, to be drawn whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// The tensor's stream.
+    pub stream: Stream,
+    /// What its elements are drawn from.
+    pub distribution: Distribution,
+    /// Their dtype: one of [`Dtype::SAMPLED`], or `u32` for [`Distribution::Words`].
+    pub dtype: Dtype,
+    /// The first element's index in the stream.
+    pub first: u64,
+    /// How many elements.
+    pub count: u64,
+}
+
+impl Piece {
+    /// The size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.count * self.dtype.size() as u64
+    }
+}
+
+/// What an engine hands each drawn piece to: its index, its bytes, what they come to.
+pub type Sink<'a> = dyn FnMut(usize, &[u8], Moments) -> Result<()> + 'a;
+
+/// Something that draws: a GPU, or the CPU. The bytes are the same.
+pub trait Engine {
+    /// `gpu` or `cpu`.
+    fn name(&self) -> &'static str;
+
+    /// The device, in words.
+    fn device(&self) -> String;
+
+    /// The most bytes that a piece may have.
+    fn piece_bytes(&self) -> u64;
+
+    /// Draws pieces and hands them over in order. Drawing goes on while the sink works.
+    ///
+    /// # Errors
+    /// The sink's first error, which ends the drawing; [`Error`](crate::Error) where a piece's
+    /// parameters are off or the device fails.
+    fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()>;
+}

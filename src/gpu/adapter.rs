@@ -1,0 +1,209 @@
+use std::fmt;
+use std::str::FromStr;
+
+use wgpu::{Backend, DeviceType};
+
+use crate::{Error, Result};
+
+/// Which device to use, as `--device` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A GPU where there is one, else the CPU engine.
+    Auto,
+    /// The CPU engine.
+    Cpu,
+    /// The best adapter: a GPU before a software driver.
+    Gpu,
+    /// An adapter whose name or driver holds this text, whatever its kind.
+    Named {
+        /// The backend that it must have, where one is named: `vulkan:llvmpipe`.
+        backend: Option<Backend>,
+        /// Part of the adapter's name or driver, in any case; may be empty.
+        name: String,
+    },
+}
+
+const BACKENDS: [(&str, Backend); 5] = [
+    ("vulkan", Backend::Vulkan),
+    ("metal", Backend::Metal),
+    ("dx12", Backend::Dx12),
+    ("gl", Backend::Gl),
+    ("webgpu", Backend::BrowserWebGpu),
+];
+
+/// The name of a backend, as `--device` takes it.
+pub(super) fn backend_name(backend: Backend) -> &'static str {
+    BACKENDS.iter().find(|(_, known)| *known == backend).map_or("noop", |(name, _)| name)
+}
+
+/// Reads `auto`, `cpu`, `gpu`, a backend, part of an adapter's name, or `backend:name`.
+impl FromStr for Choice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let backend = |name: &str| {
+            BACKENDS
+                .into_iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, backend)| backend)
+        };
+        Ok(match text.split_once(':') {
+            _ if text.eq_ignore_ascii_case("auto") => Choice::Auto,
+            _ if text.eq_ignore_ascii_case("cpu") => Choice::Cpu,
+            _ if text.eq_ignore_ascii_case("gpu") => Choice::Gpu,
+            _ if text.is_empty() => {
+                return Err(Error::invalid("device", "nothing", "auto, cpu, gpu, or an adapter"));
+            }
+            Some((first, name)) => {
+                let backend = backend(first).ok_or_else(|| {
+                    Error::unknown("backend", first, BACKENDS.map(|(name, _)| name))
+                })?;
+                Choice::Named { backend: Some(backend), name: name.into() }
+            }
+            None => match backend(text) {
+                Some(backend) => Choice::Named { backend: Some(backend), name: String::new() },
+                None => Choice::Named { backend: None, name: text.into() },
+            },
+        })
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Auto => f.write_str("auto"),
+            Choice::Cpu => f.write_str("cpu"),
+            Choice::Gpu => f.write_str("gpu"),
+            Choice::Named { backend: Some(backend), name } if name.is_empty() => {
+                f.write_str(backend_name(*backend))
+            }
+            Choice::Named { backend: Some(backend), name } => {
+                write!(f, "{}:{name}", backend_name(*backend))
+            }
+            Choice::Named { backend: None, name } => f.write_str(name),
+        }
+    }
+}
+
+/// An adapter, in words and numbers.
+#[derive(Clone, Debug)]
+pub struct AdapterSummary {
+    /// The adapter's own name.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
+    pub backend: &'static str,
+    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `software (CPU)` or `other`.
+    pub kind: &'static str,
+    /// The driver's name and version.
+    pub driver: String,
+    /// Whether `auto` takes this one.
+    pub chosen_by_auto: bool,
+    /// The limits that it offers.
+    pub limits: wgpu::Limits,
+    /// Whether it has 64-bit integers, which the kernels use where they can.
+    pub int64: bool,
+}
+
+/// Every adapter that can run compute shaders, best first.
+///
+/// The environment's `WGPU_BACKEND` restricts the backends, as for every wgpu program.
+pub fn adapters() -> Vec<AdapterSummary> {
+    let adapters = enumerate();
+    adapters
+        .iter()
+        .enumerate()
+        .map(|(index, adapter)| {
+            let info = adapter.get_info();
+            AdapterSummary {
+                backend: backend_name(info.backend),
+                kind: kind(info.device_type),
+                driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+                chosen_by_auto: index == 0 && info.device_type != DeviceType::Cpu,
+                limits: adapter.limits(),
+                int64: adapter.features().contains(wgpu::Features::SHADER_INT64),
+                name: info.name,
+            }
+        })
+        .collect()
+}
+
+pub(super) fn kind(device_type: DeviceType) -> &'static str {
+    match device_type {
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software (CPU)",
+        DeviceType::Other => "other",
+    }
+}
+
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let descriptor = descriptor.with_env();
+    let backends = descriptor.backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.retain(|adapter| {
+        let flags = adapter.get_downlevel_capabilities().flags;
+        flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            && adapter.get_info().backend != Backend::Noop
+    });
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            DeviceType::DiscreteGpu => 0,
+            DeviceType::IntegratedGpu => 1,
+            DeviceType::VirtualGpu => 2,
+            DeviceType::Other => 3,
+            DeviceType::Cpu => 4,
+        };
+        (kind, info.backend == Backend::Gl)
+    });
+    adapters
+}
+
+/// The adapter of a choice; none where `auto` finds no GPU, or for the CPU engine.
+///
+/// `WGPU_ADAPTER_NAME` narrows `auto` and `gpu` to a name, as for every wgpu program.
+pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
+    let wanted = match choice {
+        Choice::Cpu => return Ok(None),
+        Choice::Auto | Choice::Gpu => match std::env::var("WGPU_ADAPTER_NAME") {
+            Ok(name) if !name.is_empty() => Choice::Named { backend: None, name },
+            _ => choice.clone(),
+        },
+        Choice::Named { .. } => choice.clone(),
+    };
+    let adapters = enumerate();
+    let present = match &adapters[..] {
+        [] => "none is present".to_owned(),
+        _ => {
+            let names: Vec<String> = adapters
+                .iter()
+                .map(|adapter| {
+                    let info = adapter.get_info();
+                    format!("{}:{}", backend_name(info.backend), info.name)
+                })
+                .collect();
+            format!("present: {}", names.join(", "))
+        }
+    };
+    let found = adapters.into_iter().find(|adapter| {
+        let info = adapter.get_info();
+        match &wanted {
+            Choice::Auto => info.device_type != DeviceType::Cpu,
+            Choice::Cpu | Choice::Gpu => true,
+            Choice::Named { backend, name } => {
+                let text = format!("{} {} {}", info.name, info.driver, info.driver_info);
+                backend.is_none_or(|backend| backend == info.backend)
+                    && text.to_lowercase().contains(&name.to_lowercase())
+            }
+        }
+    });
+    match (found, &wanted) {
+        (None, Choice::Auto) => Ok(None),
+        (None, _) => Err(Error::NoAdapter { given: wanted.to_string(), present }),
+        (found, _) => Ok(found),
+    }
+}

@@ -1,0 +1,489 @@
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
+
+use super::{Choice, Pass, Tensor, adapter, planner};
+use crate::random::quantile;
+use crate::shaders::{Access, Module};
+use crate::{Error, Result};
+
+/// How long a submission may take before the device counts as hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Uniform blocks are this far apart at most on any device.
+const UNIFORM_STRIDE: usize = 256;
+
+/// A GPU with this crate's kernels: a device and queue, the pipelines made so far, the limits.
+///
+/// Clones share everything. Pipelines are made when first used.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: planner::Limits,
+    int64: bool,
+    table: wgpu::Buffer,
+    kernels: Mutex<HashMap<KernelKey, Kernel>>,
+    modules: Mutex<HashMap<&'static str, wgpu::ShaderModule>>,
+    lost: Arc<OnceLock<String>>,
+}
+
+/// What of a device to leave unused.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether to use 64-bit integers where the adapter has them. The bits are the same without.
+    pub int64: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { int64: true }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct KernelKey {
+    entry: &'static str,
+    constants: Vec<u32>,
+}
+
+/// A pipeline and the layout of its one bind group.
+#[derive(Clone)]
+pub(super) struct Kernel {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+impl Context {
+    /// The best adapter of this machine, a GPU before a software driver.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is none, [`Error::Device`] where it does not open.
+    pub fn new() -> Result<Self> {
+        Context::open(&Choice::Gpu, Options::default())
+    }
+
+    /// The adapter of a choice, opened with every limit that it offers.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where no adapter fits (with [`Choice::Cpu`] too, and with
+    /// [`Choice::Auto`] where there is no GPU), [`Error::Device`] where it does not open.
+    pub fn open(choice: &Choice, options: Options) -> Result<Self> {
+        Context::find(choice, options)?.ok_or_else(|| Error::NoAdapter {
+            given: choice.to_string(),
+            present: "none is a GPU".into(),
+        })
+    }
+
+    /// As [`Context::open`], with none where the choice comes to the CPU engine.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub fn find(choice: &Choice, options: Options) -> Result<Option<Self>> {
+        let Some(adapter) = adapter::select(choice)? else { return Ok(None) };
+        let info = adapter.get_info();
+        let wanted = match options.int64 {
+            true => wgpu::Features::SHADER_INT64,
+            false => wgpu::Features::empty(),
+        };
+        let request = adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("fanin"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        });
+        let (device, queue) = pollster::block_on(request).map_err(|error| Error::Device {
+            device: info.name.clone(),
+            message: format!("the device does not open: {error}"),
+        })?;
+        let context = Context::from_device(device, queue)?;
+        // A device of ours reports to us; one of the caller's keeps the caller's handlers.
+        let lost = context.inner.lost.clone();
+        context.inner.device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                let _ = lost.set(format!("the device was lost ({message})"));
+            }
+        });
+        let failed = context.inner.lost.clone();
+        context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let _ = failed.set(format!("the device failed: {error}"));
+        }));
+        Ok(Some(context))
+    }
+
+    /// A device and queue of the caller's. 64-bit integers are used if the device was made with
+    /// `SHADER_INT64`; nothing is required.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the tables cannot be allocated.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let limits = device.limits();
+        let info = device.adapter_info();
+        let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
+        // Two segments a row of 16 bytes: the last row is half empty.
+        let mut rows = table.to_vec();
+        rows.resize(table.len().next_multiple_of(16), 0);
+        let inner = Inner {
+            limits: planner::Limits {
+                // Beyond 2^31 - 4 bytes drivers disagree on what they can address.
+                binding: limits.max_storage_buffer_binding_size.min((1 << 31) - 4),
+                alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
+                workgroups: limits.max_compute_workgroups_per_dimension,
+            },
+            int64: device.features().contains(wgpu::Features::SHADER_INT64),
+            table: create_filled(&device, "quantile table", &rows),
+            kernels: Mutex::default(),
+            modules: Mutex::default(),
+            lost: Arc::default(),
+            device,
+            queue,
+            info,
+        };
+        Ok(Context { inner: Arc::new(inner) })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// The adapter's name and backend: `llvmpipe (LLVM 15.0.6, 256 bits), vulkan, software (CPU)`.
+    pub fn name(&self) -> String {
+        let info = &self.inner.info;
+        let kind = adapter::kind(info.device_type);
+        format!("{}, {}, {kind}", info.name, adapter::backend_name(info.backend))
+    }
+
+    /// What wgpu knows of the adapter.
+    pub fn adapter_info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
+    /// Whether the kernels use 64-bit integers.
+    pub fn uses_int64(&self) -> bool {
+        self.inner.int64
+    }
+
+    /// The limits that plans keep to.
+    pub fn limits(&self) -> &planner::Limits {
+        &self.inner.limits
+    }
+
+    /// Records what `record` asks for into one compute pass, and submits it. Does not wait.
+    ///
+    /// # Errors
+    /// What `record` returns, or [`Error::Device`] where the device refuses; then nothing ran.
+    pub fn run<T>(&self, record: impl FnOnce(&mut Pass<'_, '_>) -> Result<T>) -> Result<T> {
+        let (result, _) = self.submit(|encoder| {
+            record(&mut Pass::new(self, &mut encoder.begin_compute_pass(&Default::default())))
+        })?;
+        Ok(result)
+    }
+
+    /// Submits what `record` asks of an encoder.
+    pub(super) fn submit<T>(
+        &self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<T>,
+    ) -> Result<(T, wgpu::SubmissionIndex)> {
+        self.guarded(|device| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let result = record(&mut encoder)?;
+            Ok((result, self.inner.queue.submit([encoder.finish()])))
+        })
+    }
+
+    /// The bytes of a tensor, waited for.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails or does not answer.
+    pub fn read(&self, tensor: &Tensor) -> Result<Vec<u8>> {
+        // Copies start and end at multiples of 4.
+        let first = tensor.offset() / 4 * 4;
+        let last = (tensor.offset() + tensor.bytes()).next_multiple_of(4);
+        let download = self.buffer(
+            "download",
+            last - first,
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        )?;
+        let ((), submission) = self.submit(|encoder| {
+            encoder.copy_buffer_to_buffer(tensor.buffer(), first, &download, 0, last - first);
+            Ok(())
+        })?;
+        self.map(&download, submission).wait()?;
+        let skip = (tensor.offset() - first) as usize;
+        let view = download.slice(..).get_mapped_range().map_err(|error| self.failed(error))?;
+        Ok(view[skip..skip + tensor.bytes() as usize].to_vec())
+    }
+
+    /// Waits until everything submitted is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device is lost or hangs.
+    pub fn wait(&self) -> Result<()> {
+        self.poll(None)
+    }
+
+    pub(super) fn buffer(
+        &self,
+        label: &'static str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
+        let most = self.inner.device.limits().max_buffer_size;
+        if size > most {
+            let given = format!("{size} bytes");
+            let needed = format!("at most the {most} that {} allows in a buffer", self.name());
+            return Err(Error::invalid(label, given, needed));
+        }
+        self.guarded(|device| {
+            Ok(device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            }))
+        })
+    }
+
+    /// Starts to map a buffer for reading, once a submission is done.
+    pub(super) fn map(&self, buffer: &wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Mapping {
+        let (sender, receiver) = mpsc::channel();
+        buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // Nobody listens any more where the reader gave up.
+            let _ = sender.send(result);
+        });
+        Mapping { context: self.clone(), submission, receiver }
+    }
+
+    /// Runs `work` with every error of the device caught and returned.
+    pub(super) fn guarded<T>(&self, work: impl FnOnce(&wgpu::Device) -> Result<T>) -> Result<T> {
+        let device = &self.inner.device;
+        self.alive()?;
+        let scopes = [
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Validation,
+        ]
+        .map(|filter| device.push_error_scope(filter));
+        let result = work(device);
+        // Scopes pop in the reverse of their order.
+        let mut error = None;
+        for scope in scopes.into_iter().rev() {
+            error = pollster::block_on(scope.pop()).or(error);
+        }
+        match error {
+            Some(error) => Err(self.failed(error)),
+            None => self.alive().and(result),
+        }
+    }
+
+    fn alive(&self) -> Result<()> {
+        match self.inner.lost.get() {
+            Some(message) => Err(self.failed(message)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn failed(&self, message: impl std::fmt::Display) -> Error {
+        Error::Device { device: self.name(), message: message.to_string() }
+    }
+
+    fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
+        // wgpu panics where a device is lost in the middle of a wait.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(poll)));
+        self.alive()?;
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(wgpu::PollError::Timeout)) => {
+                Err(self.failed(format!("no answer within {} s", PATIENCE.as_secs())))
+            }
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.failed("the device was lost during a wait")),
+        }
+    }
+
+    /// The kernel of an entry point, with its `override` constants in the order of the table.
+    pub(super) fn kernel(
+        &self,
+        module: &'static Module,
+        entry: &'static str,
+        constants: &[u32],
+    ) -> Result<Kernel> {
+        let key = KernelKey { entry, constants: constants.to_vec() };
+        if let Some(kernel) = lock(&self.inner.kernels).get(&key) {
+            return Ok(kernel.clone());
+        }
+        let kernel = self.guarded(|_| Ok(self.build(module, entry, constants)))?;
+        lock(&self.inner.kernels).insert(key, kernel.clone());
+        Ok(kernel)
+    }
+
+    // The shaders' indices stay inside their bindings by the planner's arithmetic, which the tests
+    // hold to the edges; naga's guards would cost a third of the speed.
+    #[allow(unsafe_code)]
+    fn build(&self, module: &'static Module, entry: &'static str, constants: &[u32]) -> Kernel {
+        let device = &self.inner.device;
+        let shader = lock(&self.inner.modules)
+            .entry(module.name)
+            .or_insert_with(|| {
+                let descriptor = wgpu::ShaderModuleDescriptor {
+                    label: Some(module.name),
+                    source: wgpu::ShaderSource::Wgsl(module.source(self.inner.int64).into()),
+                };
+                // SAFETY: see above.
+                unsafe {
+                    device.create_shader_module_trusted(
+                        descriptor,
+                        wgpu::ShaderRuntimeChecks::unchecked(),
+                    )
+                }
+            })
+            .clone();
+        let mut entries: Vec<wgpu::BindGroupLayoutEntry> = Vec::new();
+        for binding in module.bindings {
+            if entries.iter().any(|entry| entry.binding == binding.index) {
+                continue;
+            }
+            entries.push(wgpu::BindGroupLayoutEntry {
+                binding: binding.index,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match binding.access {
+                        Access::Uniform => wgpu::BufferBindingType::Uniform,
+                        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            });
+        }
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(module.name),
+            entries: &entries,
+        });
+        let constants: Vec<(&str, f64)> = module
+            .overrides
+            .iter()
+            .zip(constants)
+            .map(|(name, value)| (*name, f64::from(*value)))
+            .collect();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry),
+            layout: Some(&device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(module.name),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            })),
+            module: &shader,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Kernel { pipeline, layout }
+    }
+
+    pub(super) fn bind(
+        &self,
+        kernel: &Kernel,
+        buffers: &[wgpu::BufferBinding<'_>],
+    ) -> wgpu::BindGroup {
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(buffer.clone()),
+            })
+            .collect();
+        self.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &kernel.layout,
+            entries: &entries,
+        })
+    }
+
+    pub(super) fn table(&self) -> &wgpu::Buffer {
+        &self.inner.table
+    }
+
+    /// One uniform block a dispatch, together in a buffer: what was written to one block twice
+    /// before a submit would be seen by both dispatches as the last.
+    pub(super) fn uniforms<T: bytemuck::Pod>(&self, blocks: &[T]) -> Uniforms {
+        let mut bytes = vec![0; blocks.len() * UNIFORM_STRIDE];
+        for (slot, block) in bytes.chunks_exact_mut(UNIFORM_STRIDE).zip(blocks) {
+            slot[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(block));
+        }
+        let size = size_of::<T>() as u64;
+        Uniforms { buffer: create_filled(&self.inner.device, "parameters", &bytes), size }
+    }
+}
+
+/// Parameter blocks of consecutive dispatches.
+pub(super) struct Uniforms {
+    buffer: wgpu::Buffer,
+    size: u64,
+}
+
+impl Uniforms {
+    pub(super) fn block(&self, index: usize) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: (index * UNIFORM_STRIDE) as u64,
+            size: wgpu::BufferSize::new(self.size),
+        }
+    }
+}
+
+/// A mapping under way.
+pub(super) struct Mapping {
+    context: Context,
+    submission: wgpu::SubmissionIndex,
+    receiver: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Mapping {
+    /// Waits until the buffer is mapped.
+    pub(super) fn wait(self) -> Result<()> {
+        self.context.poll(Some(self.submission))?;
+        match self.receiver.try_recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.context.failed(error)),
+            Err(_) => Err(self.context.failed("a buffer was not mapped in time")),
+        }
+    }
+}
+
+fn create_filled(device: &wgpu::Device, label: &str, bytes: &[u8]) -> wgpu::Buffer {
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes.len() as u64,
+        usage: wgpu::BufferUsages::UNIFORM,
+        mapped_at_creation: true,
+    });
+    if let Ok(mut view) = buffer.slice(..).get_mapped_range_mut() {
+        view.copy_from_slice(bytes);
+    }
+    buffer.unmap();
+    buffer
+}
+
+/// A panic elsewhere leaves these maps whole: entries are inserted in one step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

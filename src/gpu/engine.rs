@@ -1,0 +1,185 @@
+use std::collections::VecDeque;
+
+use super::context::Mapping;
+use super::moments::{self, ROW, Rows};
+use super::{Context, Tensor};
+use crate::engine::{Engine, Piece, Sink};
+use crate::random::Distribution;
+use crate::{Moments, Result, Shape};
+
+/// Draws pieces on a GPU and brings them to the host.
+///
+/// Several submissions are under way at once: while the host hashes and writes one, the device
+/// draws the next.
+pub struct GpuEngine {
+    context: Context,
+    chunk: u64,
+}
+
+/// Submissions under way.
+const SLOTS: usize = 3;
+
+/// Pieces of one submission: small tensors go together.
+const BATCH: u64 = 64;
+
+/// The buffers of one submission.
+struct Slot {
+    data: wgpu::Buffer,
+    rows: Rows,
+    download: wgpu::Buffer,
+}
+
+/// What of a slot's download is whose.
+struct Drawn {
+    index: usize,
+    offset: u64,
+    bytes: u64,
+    moments: PieceMoments,
+}
+
+enum PieceMoments {
+    /// These rows, where the first counts from the start of the rows.
+    Rows(u32, u32),
+    Known(Moments),
+}
+
+struct Flight {
+    slot: Slot,
+    mapping: Mapping,
+    rows_at: u64,
+    drawn: Vec<Drawn>,
+}
+
+impl GpuEngine {
+    /// An engine that draws `chunk` bytes a submission; memory is six times that, half of it the
+    /// host's. At least 4 KiB, and at most what the device binds; a multiple of 256 is used.
+    pub fn new(context: Context, chunk: u64) -> Self {
+        let chunk = chunk.clamp(1 << 12, context.limits().binding.min(1 << 27)) / 256 * 256;
+        GpuEngine { context, chunk }
+    }
+
+    /// The context that it draws with.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn slot(&self) -> Result<Slot> {
+        let rows = Rows::new(&self.context, self.chunk, BATCH)?;
+        let size = self.chunk + rows.merged.size();
+        Ok(Slot {
+            data: self.context.buffer(
+                "data",
+                self.chunk,
+                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+            )?,
+            rows,
+            download: self.context.buffer(
+                "download",
+                size,
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            )?,
+        })
+    }
+
+    /// Draws as many pieces as fit a slot, from `pieces[first]` on.
+    fn launch(&self, slot: Slot, pieces: &[Piece], first: usize) -> Result<Flight> {
+        let mut drawn = Vec::new();
+        let (mut offset, mut row) = (0, 0);
+        let submission = self.context.submit(|encoder| {
+            let mut compute = encoder.begin_compute_pass(&Default::default());
+            let mut pass = super::Pass::new(&self.context, &mut compute);
+            for (index, piece) in pieces.iter().enumerate().skip(first) {
+                let bytes = piece.bytes();
+                if drawn.len() as u64 == BATCH || offset + bytes > self.chunk {
+                    break;
+                }
+                let shape = Shape::new([piece.count])?;
+                let tensor = Tensor::from_buffer(&slot.data, offset, shape, piece.dtype)?;
+                pass.fill_from(&tensor, &piece.stream, &piece.distribution, piece.first)?;
+                let moments = match piece.distribution {
+                    Distribution::Words => PieceMoments::Known(Moments::default()),
+                    Distribution::Constant { value } => {
+                        PieceMoments::Known(Moments::of_constant(piece.count, value))
+                    }
+                    _ => {
+                        let before = row;
+                        row = pass.moments(&tensor, &slot.rows, before)?;
+                        PieceMoments::Rows(before, row)
+                    }
+                };
+                drawn.push(Drawn { index, offset, bytes, moments });
+                offset = (offset + bytes).next_multiple_of(self.context.limits().alignment);
+            }
+            drop(compute);
+            let length = offset.min(self.chunk);
+            encoder.copy_buffer_to_buffer(&slot.data, 0, &slot.download, 0, length);
+            if row > 0 {
+                let rows = u64::from(row) * ROW;
+                encoder.copy_buffer_to_buffer(&slot.rows.merged, 0, &slot.download, length, rows);
+            }
+            Ok(length)
+        });
+        let (rows_at, submission) = submission?;
+        let mapping = self.context.map(&slot.download, submission);
+        Ok(Flight { slot, mapping, rows_at, drawn })
+    }
+
+    fn land(&self, flight: Flight, sink: &mut Sink<'_>) -> Result<Slot> {
+        let Flight { slot, mapping, rows_at, drawn } = flight;
+        mapping.wait()?;
+        {
+            let view = slot.download.slice(..).get_mapped_range();
+            let view = view.map_err(|error| self.context.failed(error))?;
+            for Drawn { index, offset, bytes, moments } in drawn {
+                let data = &view[offset as usize..(offset + bytes) as usize];
+                let moments = match moments {
+                    PieceMoments::Known(moments) => moments,
+                    PieceMoments::Rows(first, last) => {
+                        let row = |row| (rows_at + u64::from(row) * ROW) as usize;
+                        moments::sum(&view[row(first)..row(last)])
+                    }
+                };
+                sink(index, data, moments)?;
+            }
+        }
+        slot.download.unmap();
+        Ok(slot)
+    }
+}
+
+impl Engine for GpuEngine {
+    fn name(&self) -> &'static str {
+        "gpu"
+    }
+
+    fn device(&self) -> String {
+        self.context.name()
+    }
+
+    fn piece_bytes(&self) -> u64 {
+        self.chunk
+    }
+
+    fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
+        let mut flights: VecDeque<Flight> = VecDeque::new();
+        let mut next = 0;
+        let mut slots = 0;
+        while next < pieces.len() {
+            let slot = if slots < SLOTS {
+                slots += 1;
+                self.slot()?
+            } else if let Some(flight) = flights.pop_front() {
+                self.land(flight, sink)?
+            } else {
+                break;
+            };
+            let flight = self.launch(slot, pieces, next)?;
+            next += flight.drawn.len();
+            flights.push_back(flight);
+        }
+        while let Some(flight) = flights.pop_front() {
+            self.land(flight, sink)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::{Pass, Tensor, planner};
+use crate::random::{Distribution, Dtype, Kind, Sampler, Stream};
+use crate::{Error, Result, shaders};
+
+/// `Params` of `shaders/fill.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    key: [u32; 2],
+    id: [u32; 2],
+    base: [u32; 2],
+    rotation: u32,
+    begin: u32,
+    end: u32,
+    first_group: u32,
+    groups: u32,
+    unused: u32,
+    scale: f32,
+    shift: f32,
+    low_word: u32,
+    zero: u32,
+}
+
+impl Pass<'_, '_> {
+    /// Element `i` of `tensor` becomes element `i` of `stream`, drawn from `distribution`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the distribution's parameters are off, or it does not come in the
+    /// tensor's dtype.
+    pub fn fill(
+        &mut self,
+        tensor: &Tensor,
+        stream: &Stream,
+        distribution: &Distribution,
+    ) -> Result<()> {
+        self.fill_from(tensor, stream, distribution, 0)
+    }
+
+    /// Element `i` of `tensor` becomes element `first + i` of `stream`: a shard of a larger tensor.
+    ///
+    /// # Errors
+    /// As [`Pass::fill`], and where the stream's 2^64 elements end before the tensor's.
+    pub fn fill_from(
+        &mut self,
+        tensor: &Tensor,
+        stream: &Stream,
+        distribution: &Distribution,
+        first: u64,
+    ) -> Result<()> {
+        let (context, dtype) = (self.context, tensor.dtype());
+        distribution.check_dtype(dtype)?;
+        let sampler = Sampler::new(distribution)?;
+        let code = shaders::dtype_code(dtype)
+            .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
+            .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16; u32 for words"))?;
+        let elements = tensor.shape().elements();
+        if first.checked_add(elements).is_none() {
+            let given = format!("{elements} elements from {first}");
+            return Err(Error::invalid("run", given, "an end within 2^64"));
+        }
+        let [groups, edges] = ["fill_groups", "fill_edges"]
+            .map(|entry| context.kernel(&shaders::FILL, entry, &[sampler.kind as u32, code]));
+        let (groups, edges) = (groups?, edges?);
+
+        let size = dtype.size() as u64;
+        let mut params = Vec::new();
+        let mut dispatches = Vec::new();
+        for window in planner::windows(context.limits(), tensor.offset(), elements, size) {
+            // The stream's element at the window's element 0, which may lie before the stream.
+            let origin = i128::from(first + window.before) - i128::from(window.begin);
+            let block = origin.div_euclid(4) as u64;
+            let rotation = origin.rem_euclid(4) as u32;
+            for part in planner::parts(&window, rotation, 16 / size as u32) {
+                let [block_low, block_high, id_low, id_high] = stream.counter(block);
+                params.push(Params {
+                    key: stream.key(),
+                    id: [id_low, id_high],
+                    base: [block_low, block_high],
+                    rotation,
+                    begin: window.begin,
+                    end: window.end,
+                    first_group: part.first,
+                    groups: part.groups,
+                    unused: 0,
+                    scale: sampler.scale,
+                    shift: sampler.shift,
+                    low_word: sampler.low_word,
+                    zero: 0,
+                });
+                dispatches.push((window, part));
+            }
+        }
+        let uniforms = context.uniforms(&params);
+        for (index, (window, part)) in dispatches.iter().enumerate() {
+            let destination = wgpu::BufferBinding {
+                buffer: tensor.buffer(),
+                offset: window.offset,
+                size: wgpu::BufferSize::new(window.size),
+            };
+            let table = context.table().as_entire_buffer_binding();
+            let grid = planner::grid(context.limits(), part.groups, shaders::FILL.width);
+            let kernel = if part.edges { &edges } else { &groups };
+            self.dispatch(kernel, &[destination, uniforms.block(index), table], grid);
+        }
+        Ok(())
+    }
+}

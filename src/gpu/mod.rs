@@ -1,0 +1,38 @@
+//! The GPU engine: kernels that draw into GPU buffers.
+//!
+//! There are three doors:
+//!
+//! 1. Nothing of your own: [`Context::new`], [`Tensor::new`], [`Context::run`].
+//! 2. Your own device, buffers and encoder: [`Context::from_device`], [`Tensor::from_buffer`],
+//!    [`Pass::new`] over your compute pass. We record, you submit.
+//! 3. The WGSL itself: [`crate::shaders`].
+//!
+//! ```no_run
+//! use fanin::gpu::{Context, Tensor};
+//! use fanin::random::{Dtype, Stream};
+//! use fanin::{Layout, Shape, init::Init};
+//!
+//! let context = Context::new()?;
+//! let shape = Shape::new([512, 784])?;
+//! let he: Init = "he_normal".parse()?;
+//! let distribution = he.distribution(&shape, &Layout::OutIn.into())?;
+//! let weight = Tensor::new(&context, shape, Dtype::F32)?;
+//! context.run(|pass| pass.fill(&weight, &Stream::named(7, "layers.0.weight"), &distribution))?;
+//! let bytes = context.read(&weight)?;
+//! # Ok::<(), fanin::Error>(())
+//! ```
+
+mod adapter;
+mod context;
+mod engine;
+mod fill;
+mod moments;
+mod pass;
+pub mod planner;
+mod tensor;
+
+pub use adapter::{AdapterSummary, Choice, adapters};
+pub use context::{Context, Options};
+pub use engine::GpuEngine;
+pub use pass::Pass;
+pub use tensor::Tensor;

@@ -1,0 +1,90 @@
+//! From a run of elements and a device's limits to bindings and grids. Knows no device.
+
+/// The limits that a plan keeps to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest storage binding, in bytes; at least 512.
+    pub binding: u64,
+    /// What the offset of a binding is a multiple of, in bytes.
+    pub alignment: u64,
+    /// The most workgroups a dimension.
+    pub workgroups: u32,
+}
+
+/// What one dispatch may cover, in bytes, whatever the device would bind: a slow adapter does it in
+/// about 100 ms, which no watchdog minds.
+const DISPATCH: u64 = 1 << 27;
+
+/// A stretch of a buffer, bound as one: whole windows between the first and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Where the binding starts in the buffer, in bytes; a multiple of the alignment.
+    pub offset: u64,
+    /// The binding's length in bytes; a multiple of 4.
+    pub size: u64,
+    /// The first element of the run in the binding.
+    pub begin: u32,
+    /// One past the last element of the run in the binding.
+    pub end: u32,
+    /// Elements of the run before this window.
+    pub before: u64,
+}
+
+/// The windows of a run of `elements` of `size` bytes that starts `offset` bytes into its buffer.
+/// `offset` is a multiple of `size`.
+pub fn windows(limits: &Limits, offset: u64, elements: u64, size: u64) -> Vec<Window> {
+    let length = limits.binding.min(DISPATCH) / limits.alignment * limits.alignment;
+    let (mut at, last) = (offset, offset + elements * size);
+    let mut windows = Vec::new();
+    while at < last {
+        let start = at / limits.alignment * limits.alignment;
+        let stop = last.min(start + length);
+        windows.push(Window {
+            offset: start,
+            size: (stop - start).next_multiple_of(4),
+            begin: ((at - start) / size) as u32,
+            end: ((stop - start) / size) as u32,
+            before: (at - offset) / size,
+        });
+        at = stop;
+    }
+    windows
+}
+
+/// The grid of at least `invocations` in rows of `width`: `[x, y, 1]`, as `grid_index` reads it.
+pub fn grid(limits: &Limits, invocations: u32, width: u32) -> [u32; 3] {
+    let workgroups = invocations.div_ceil(width);
+    let x = workgroups.min(limits.workgroups);
+    [x, workgroups.div_ceil(x.max(1)), 1]
+}
+
+/// A run of 16-byte groups that one dispatch fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Whether it needs the kernel for edges and rotations.
+    pub edges: bool,
+    /// The first group.
+    pub first: u32,
+    /// How many.
+    pub groups: u32,
+}
+
+/// The parts of a window: whole groups in one, what is left at either end apart; everything as
+/// edges where the stream does not begin a block with the window's element 0.
+pub fn parts(window: &Window, rotation: u32, elements_per_group: u32) -> Vec<Part> {
+    let (begin, end, per) = (window.begin, window.end, elements_per_group);
+    let (outer_first, outer_last) = (begin / per, end.div_ceil(per));
+    let (inner_first, inner_last) = (begin.div_ceil(per), end / per);
+    let part = |edges, first: u32, last: u32| Part { edges, first, groups: last - first };
+    if rotation != 0 || inner_first >= inner_last {
+        return vec![part(true, outer_first, outer_last)];
+    }
+    let mut parts = vec![part(false, inner_first, inner_last)];
+    if outer_first < inner_first {
+        parts.push(part(true, outer_first, inner_first));
+    }
+    if inner_last < outer_last {
+        parts.push(part(true, inner_last, outer_last));
+    }
+    parts
+}
