@@ -5,6 +5,7 @@ mod activation;
 mod error;
 pub mod init;
 pub mod random;
+pub mod recipe;
 mod shape;
 
 pub use activation::Activation;
