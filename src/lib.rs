@@ -11,6 +11,7 @@ pub mod init;
 mod moments;
 pub mod random;
 pub mod shaders;
+pub mod recipe;
 mod shape;
 
 pub use activation::Activation;

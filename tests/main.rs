@@ -1,1 +1,3 @@
 //! The test suite: one binary, one file a subject.
+
+mod recipe;

@@ -104,6 +104,26 @@ impl Distribution {
         Sampler::new(self).map(drop)
     }
 
+    /// The same with its spread divided by `by`: the standard deviation of a normal, the half-width
+    /// of a uniform about its middle. A constant has none.
+    pub(crate) fn scaled_down(self, by: f64) -> Distribution {
+        match self {
+            Distribution::Words | Distribution::Constant { .. } => self,
+            // Exactly symmetric still: the two kinds of uniform are drawn differently.
+            Distribution::Uniform { low, high } if low == -high => {
+                Distribution::symmetric(high / by)
+            }
+            Distribution::Uniform { low, high } => {
+                let (middle, half) = (0.5 * (low + high), 0.5 * (high - low) / by);
+                Distribution::Uniform { low: middle - half, high: middle + half }
+            }
+            Distribution::Normal { mean, std } => Distribution::Normal { mean, std: std / by },
+            Distribution::TruncatedNormal { mean, std, cut } => {
+                Distribution::TruncatedNormal { mean, std: std / by, cut }
+            }
+        }
+    }
+
     /// Checks that this distribution comes in `dtype`.
     pub(crate) fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         let fits = match self {

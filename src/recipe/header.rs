@@ -1,0 +1,226 @@
+//! Names, shapes and dtypes from the headers of safetensors files; their data is never read.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::marker::PhantomData;
+use std::path::{Component, Path};
+
+use safetensors::tensor::TensorInfo;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::random::Dtype;
+use crate::{Error, Result, Shape};
+
+/// What the safetensors libraries accept at most, for a header; an index gets no more.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// A tensor as a header has it.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) dtype: Dtype,
+}
+
+/// The tensors of a `.safetensors` file, or of those that a `.json` index names.
+pub(super) fn stored(path: &Path) -> Result<Vec<Stored>> {
+    let is_index = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if is_index { index(path) } else { header(path) }
+}
+
+/// The tensors of one file, in the order of their data.
+fn header(path: &Path) -> Result<Vec<Stored>> {
+    let wrong = |message: String| Error::safetensors(path, message);
+    let (mut file, length) = open(path)?;
+    if length < 8 {
+        return Err(wrong(format!("{length} bytes long, where the header's length alone takes 8")));
+    }
+    let mut prefix = [0; 8];
+    file.read_exact(&mut prefix).map_err(|source| Error::file("read", path, source))?;
+    let header_length = u64::from_le_bytes(prefix);
+    // Both before anything of that size is allocated.
+    if header_length > MAX_HEADER {
+        let message =
+            format!("a header of {header_length} bytes; at most {MAX_HEADER} are allowed");
+        return Err(wrong(message));
+    }
+    if header_length > length - 8 {
+        let message =
+            format!("a header of {header_length} bytes, where {} are left in the file", length - 8);
+        return Err(wrong(message));
+    }
+    let json = read(&mut file, header_length, path)?;
+    let Unique::<TensorInfo>(mut infos) =
+        serde_json::from_slice(&json).map_err(|error| wrong(format!("header: {error}")))?;
+    infos.sort_by_key(|(_, info)| info.data_offsets);
+
+    let mut end = 0u64;
+    let mut tensors = Vec::with_capacity(infos.len());
+    for (name, info) in infos {
+        let (tensor, bytes) = tensor(name, &info).map_err(&wrong)?;
+        // In order and without a gap: then nothing overlaps, and nothing is hidden in between.
+        let (start, stop) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+        let needed = end.checked_add(bytes);
+        if start != end || Some(stop) != needed {
+            return Err(wrong(format!(
+                "tensor `{}`: data_offsets [{start}, {stop}], needed {bytes} bytes from {end} on",
+                tensor.name
+            )));
+        }
+        end = stop;
+        tensors.push(tensor);
+    }
+    if Some(length) != end.checked_add(8 + header_length) {
+        return Err(wrong(format!(
+            "{} bytes of data, where the header tells of {end}",
+            length - 8 - header_length
+        )));
+    }
+    Ok(tensors)
+}
+
+/// A tensor, and its size in bytes.
+fn tensor(name: String, info: &TensorInfo) -> Result<(Stored, u64), String> {
+    let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
+    let shape = Shape::new(dims).map_err(|error| format!("tensor `{name}`: {error}"))?;
+    let dtype = dtype(info.dtype).ok_or_else(|| {
+        let known = Dtype::ALL.map(|dtype| dtype.name().to_uppercase()).join(", ");
+        format!("tensor `{name}`: dtype {}, which cannot be drawn; known: {known}", info.dtype)
+    })?;
+    let bytes = shape.elements().checked_mul(dtype.size() as u64).ok_or_else(|| {
+        format!("tensor `{name}`: shape {shape} of {dtype} is more than 2^64 bytes")
+    })?;
+    Ok((Stored { name, shape, dtype }, bytes))
+}
+
+fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
+    use safetensors::Dtype as Theirs;
+    Some(match dtype {
+        Theirs::F32 => Dtype::F32,
+        Theirs::BF16 => Dtype::Bf16,
+        Theirs::F16 => Dtype::F16,
+        Theirs::F64 => Dtype::F64,
+        Theirs::I64 => Dtype::I64,
+        Theirs::U64 => Dtype::U64,
+        Theirs::I32 => Dtype::I32,
+        Theirs::U32 => Dtype::U32,
+        Theirs::I16 => Dtype::I16,
+        Theirs::U16 => Dtype::U16,
+        Theirs::I8 => Dtype::I8,
+        Theirs::U8 => Dtype::U8,
+        Theirs::BOOL => Dtype::Bool,
+        _ => return None,
+    })
+}
+
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: Unique<String>,
+}
+
+/// The tensors that an index names: file by file in the order of the files' names, and within each
+/// in the order of the data. What a file holds beyond them is not the model's.
+fn index(path: &Path) -> Result<Vec<Stored>> {
+    let wrong = |message: String| Error::safetensors(path, message);
+    let (mut file, length) = open(path)?;
+    if length > MAX_HEADER {
+        return Err(wrong(format!("an index of {length} bytes; at most {MAX_HEADER} are allowed")));
+    }
+    let json = read(&mut file, length, path)?;
+    let Index { weight_map: Unique(weight_map) } =
+        serde_json::from_slice(&json).map_err(|error| wrong(format!("index: {error}")))?;
+
+    let mut shards = BTreeMap::<String, Vec<String>>::new();
+    for (tensor, shard) in weight_map {
+        if !is_plain(&shard) {
+            return Err(wrong(format!(
+                "tensor `{tensor}`: file `{shard}`, needed the name of a file beside the index"
+            )));
+        }
+        shards.entry(shard).or_default().push(tensor);
+    }
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let mut tensors = Vec::new();
+    for (shard, names) in shards {
+        let shard = directory.join(shard);
+        let stored = header(&shard)?;
+        let present: HashSet<&str> = stored.iter().map(|tensor| tensor.name.as_str()).collect();
+        if let Some(missing) = names.iter().find(|name| !present.contains(name.as_str())) {
+            let message = format!("tensor `{missing}`, which the index says is here, is not");
+            return Err(Error::safetensors(shard, message));
+        }
+        let names: HashSet<String> = names.into_iter().collect();
+        tensors.extend(stored.into_iter().filter(|tensor| names.contains(&tensor.name)));
+    }
+    Ok(tensors)
+}
+
+/// Whether `name` names a file of the directory itself, on every system.
+fn is_plain(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    let only = (components.next(), components.next());
+    matches!(only, (Some(Component::Normal(file)), None) if file == name)
+        && !name.contains(['/', '\\', ':', '\0'])
+}
+
+/// An open file and its length.
+fn open(path: &Path) -> Result<(File, u64)> {
+    let failed = |source| Error::file("open", path, source);
+    // Before it is opened: opening a named pipe would wait for a writer.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Error::safetensors(path, "not a regular file"));
+    }
+    Ok((File::open(path).map_err(failed)?, metadata.len()))
+}
+
+fn read(file: &mut File, length: u64, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // `take` grows the buffer by what is there, whatever the length claims.
+    let read = file.take(length).read_to_end(&mut bytes);
+    let short = std::io::ErrorKind::UnexpectedEof;
+    match read {
+        Ok(read) if read as u64 == length => Ok(bytes),
+        Ok(_) => Err(Error::file("read", path, short.into())),
+        Err(source) => Err(Error::file("read", path, source)),
+    }
+}
+
+/// The entries of a JSON object in their order, none of them twice, without `__metadata__`.
+///
+/// A map would let the last of two entries win, and a reader elsewhere may take the first.
+struct Unique<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Unique<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<T>, A::Error> {
+                let mut entries = Vec::new();
+                let mut seen = HashSet::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !seen.insert(key.clone()) {
+                        return Err(serde::de::Error::custom(format!("`{key}` is there twice")));
+                    }
+                    if key == "__metadata__" {
+                        map.next_value::<HashMap<String, String>>()?;
+                    } else {
+                        entries.push((key, map.next_value()?));
+                    }
+                }
+                Ok(Unique(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}

@@ -1,0 +1,195 @@
+//! Recipes: which tensors a model has, and what each is drawn from.
+//!
+//! A recipe is TOML text:
+//!
+//! ```toml
+//! name = "tiny"                            # else the file's name
+//! description = "Two layers of attention"
+//! dtype = "f32"                            # of tensors that give none; f32 is the default
+//! layout = "out_in"                        # of tensors and rules that give none; the default
+//!
+//! [[tensor]]
+//! name = "h.{0..2}.attn.{q,k,v}.weight"    # six names; ranges are half-open
+//! shape = [64, 64]                         # [] is a scalar
+//! init = "xavier_uniform"                  # of the catalogue in `init`; or left to a rule
+//!
+//! [[tensor]]
+//! name = "h.{0..2}.attn.{q,k,v}.bias"
+//! shape = [64]
+//!
+//! [[rule]]
+//! match = "*.bias"                         # `*` any run of characters, `?` one, braces as above
+//! init = "zeros"
+//! ```
+//!
+//! Tensors and rules also take `layout`, `groups`, `transposed`, `fan_in` and `fan_out` (see
+//! [`Geometry`]), and `depth`: the standard deviation or bound is divided by `sqrt(depth)`, as GPT-2
+//! does with the layers that write into its residual stream. Tensors take a `dtype`.
+//!
+//! The first rule that matches a tensor gives it whatever of these it does not give itself; a depth
+//! comes along only with the rule's initializer.
+
+mod builtin;
+mod header;
+mod pattern;
+mod place;
+mod rules;
+mod text;
+
+use std::path::Path;
+
+pub use rules::Rules;
+
+use crate::init::Geometry;
+use crate::random::{Distribution, Dtype};
+use crate::{Error, Result, Shape};
+
+/// A model's tensors, each with its distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// The model's name.
+    pub name: String,
+    /// What it is, in a line.
+    pub description: Option<String>,
+    /// The tensors in the order written, no two of one name.
+    pub tensors: Vec<TensorSpec>,
+}
+
+/// A tensor and its distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    /// The name, which alone chooses the tensor's stream of random words.
+    pub name: String,
+    /// The dimensions.
+    pub shape: Shape,
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// The initializer as written, and the depth it is divided by: `normal:0.02 / sqrt(24)`.
+    pub init: String,
+    /// What the elements are drawn from.
+    pub distribution: Distribution,
+    /// How fans are counted, should another initializer be given.
+    pub geometry: Geometry,
+}
+
+impl TensorSpec {
+    /// The size: elements times bytes an element.
+    pub fn bytes(&self) -> u64 {
+        self.shape.elements().saturating_mul(self.dtype.size() as u64)
+    }
+}
+
+impl Recipe {
+    /// Reads a recipe's TOML text; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`], with line and column: text that is not TOML or has keys that are not
+    /// known; unknown initializers, dtypes and layouts; patterns that do not parse; two tensors of
+    /// one name, or more than a million; a shape that is empty or too large; a tensor without an
+    /// initializer, or with one that does not fit it; a rule that matches no tensor; no tensors.
+    pub fn parse(text: &str, path: &str) -> Result<Recipe> {
+        text::recipe(text, path)
+    }
+
+    /// Reads a recipe file.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be read, and as [`Recipe::parse`].
+    pub fn read(path: &Path) -> Result<Recipe> {
+        Recipe::parse(&read_text(path)?, &path.display().to_string())
+    }
+
+    /// The tensors of a `.safetensors` file, or of all files that a `.json` index names, each
+    /// initialized by the first of `rules` that matches it. Only the files' headers are read.
+    ///
+    /// The order is that of the data; the files of an index come in the order of their names.
+    ///
+    /// # Errors
+    /// [`Error::Safetensors`] where a file is not one, is truncated or corrupt, or has a dtype that
+    /// cannot be drawn; [`Error::Invalid`] where no rule matches a tensor, or there are none;
+    /// [`Error::Recipe`] where a rule matches no tensor or does not fit one; [`Error::File`].
+    pub fn from_safetensors(path: &Path, rules: &Rules) -> Result<Recipe> {
+        let stored = header::stored(path)?;
+        if stored.is_empty() {
+            let what = path.display().to_string();
+            return Err(Error::invalid(what, "no tensors", "at least one"));
+        }
+        let mut total = Total::default();
+        let mut tensors = Vec::with_capacity(stored.len());
+        for header::Stored { name, shape, dtype } in stored {
+            total.add(&name, &shape, dtype)?;
+            let rule = rules.find(&name).ok_or_else(|| {
+                let what = format!("tensor `{name}` of {}", path.display());
+                Error::invalid(what, "no rule that matches it", "one, as `*.bias=zeros`")
+            })?;
+            let geometry = rule.hints.over(Geometry::default());
+            tensors.push(rule.scheme.tensor(name, shape, dtype, geometry)?);
+        }
+        rules.check_used(&tensors)?;
+        Ok(Recipe { name: stem(path), description: None, tensors })
+    }
+
+    /// The number of elements of all tensors.
+    pub fn elements(&self) -> u64 {
+        self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.shape.elements()))
+    }
+
+    /// The size of all tensors in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.bytes()))
+    }
+
+    /// Gives `dtype` to every tensor that has one of [`Dtype::SAMPLED`]; counters and masks keep
+    /// theirs.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where `dtype` is not one of [`Dtype::SAMPLED`], or cannot hold a tensor's
+    /// constant; the recipe is then as it was.
+    pub fn set_dtype(&mut self, dtype: Dtype) -> Result<()> {
+        if !Dtype::SAMPLED.contains(&dtype) {
+            let needed = format!("one of {}", Dtype::SAMPLED.map(Dtype::name).join(", "));
+            return Err(Error::invalid("dtype", dtype, needed));
+        }
+        let changed = |tensor: &TensorSpec| match Dtype::SAMPLED.contains(&tensor.dtype) {
+            true => dtype,
+            false => tensor.dtype,
+        };
+        let mut total = Total::default();
+        for tensor in &self.tensors {
+            let place = format!("tensor `{}`", tensor.name);
+            tensor.distribution.check_dtype(changed(tensor)).map_err(|error| error.at(place))?;
+            total.add(&tensor.name, &tensor.shape, changed(tensor))?;
+        }
+        for tensor in &mut self.tensors {
+            tensor.dtype = changed(tensor);
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of the tensors so far; offsets in files are signed 64-bit numbers.
+#[derive(Default)]
+struct Total(u64);
+
+impl Total {
+    fn add(&mut self, name: &str, shape: &Shape, dtype: Dtype) -> Result<()> {
+        let bytes = shape.elements().checked_mul(dtype.size() as u64);
+        let total = bytes.and_then(|bytes| self.0.checked_add(bytes));
+        self.0 = total.filter(|total| *total <= i64::MAX as u64).ok_or_else(|| {
+            let given = format!("{} bytes before it, then {shape} of {dtype}", self.0);
+            Error::invalid(format!("tensor `{name}`"), given, "at most 2^63 - 1 bytes in all")
+        })?;
+        Ok(())
+    }
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|source| Error::file("read", path, source))
+}
+
+/// The file's name without what tells its kind: `model` of `model.safetensors.index.json`.
+fn stem(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+    let stem = stem.strip_suffix(".safetensors.index").unwrap_or(&stem);
+    stem.to_string()
+}
