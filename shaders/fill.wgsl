@@ -24,7 +24,7 @@ struct Params {
 override kind: u32 = 0u;
 override dtype: u32 = 0u;
 
-const WIDTH = 64u;
+const WIDTH = 256u;
 
 @group(0) @binding(0) var<storage, read_write> groups: array<vec4<u32>>;
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
@@ -33,8 +33,10 @@ const WIDTH = 64u;
 @group(0) @binding(2) var<uniform> table: array<vec4<u32>, 417>;
 
 fn quantile_row(segment: u32) -> vec2<u32> {
-    let row = table[segment >> 1u];
-    return select(row.xy, row.zw, (segment & 1u) == 1u);
+    // Two words by index: a whole row and a selection would fetch four, a lane at a time where the
+    // device is a CPU.
+    let column = (segment & 1u) * 2u;
+    return vec2<u32>(table[segment >> 1u][column], table[segment >> 1u][column + 1u]);
 }
 
 fn block(offset: u32) -> vec4<u32> {

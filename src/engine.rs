@@ -1,3 +1,5 @@
+use crate::cpu::CpuEngine;
+use crate::gpu::{Choice, Context, GpuEngine, Options};
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Moments, Result};
 
@@ -43,4 +45,16 @@ pub trait Engine {
     /// The sink's first error, which ends the drawing; [`Error`](crate::Error) where a piece's
     /// parameters are off or the device fails.
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()>;
+}
+
+/// The engine of a choice, which draws `chunk` bytes at a time: the GPU's where an adapter fits, the
+/// CPU's for [`Choice::Cpu`], and for [`Choice::Auto`] where there is no GPU.
+///
+/// # Errors
+/// As [`Context::open`].
+pub fn open_engine(choice: &Choice, options: Options, chunk: u64) -> Result<Box<dyn Engine>> {
+    Ok(match Context::find(choice, options)? {
+        Some(context) => Box::new(GpuEngine::new(context, chunk)),
+        None => Box::new(CpuEngine::new(chunk)),
+    })
 }

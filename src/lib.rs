@@ -10,12 +10,14 @@ pub mod gpu;
 pub mod init;
 mod moments;
 pub mod random;
-pub mod shaders;
 pub mod recipe;
+pub mod shaders;
 mod shape;
+pub mod statistics;
+pub mod verify;
 
 pub use activation::Activation;
-pub use engine::{Engine, Piece, Sink};
+pub use engine::{Engine, Piece, Sink, open_engine};
 pub use error::{Error, Result};
 pub use moments::Moments;
 pub use shape::{Layout, Shape};

@@ -91,7 +91,7 @@ pub static FILL: Module = Module {
         Binding { index: 2, name: "table", access: Access::Uniform },
     ],
     overrides: &["kind", "dtype"],
-    width: 64,
+    width: 256,
 };
 
 /// Count, mean and squared deviations of a buffer's elements.

@@ -1,9 +1,9 @@
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::random::{
-    Distribution, Dtype, Kind, Sampler, Stream, bf16_from_f32, f16_from_f32, philox,
+    Distribution, Dtype, Kind, Sampler, Stream, bf16_from_f32, check_run, f16_from_f32, philox,
 };
-use crate::{Error, Result};
 
 /// Blocks that are drawn side by side.
 const LANES: usize = 16;
@@ -18,7 +18,7 @@ const TASK: usize = 1 << 15;
 /// little-endian, on all threads of the current rayon pool.
 ///
 /// # Errors
-/// [`Error::Invalid`] where the distribution's parameters are off, it does not come in the dtype,
+/// [`Error::Invalid`](crate::Error::Invalid) where the distribution's parameters are off, it does not come in the dtype,
 /// or `out` is no whole number of elements or goes beyond the stream's 2^64.
 pub fn fill(
     stream: &Stream,
@@ -28,12 +28,8 @@ pub fn fill(
     out: &mut [u8],
 ) -> Result<()> {
     distribution.check_dtype(dtype)?;
-    let sampler = Sampler::new(distribution)?;
-    let size = dtype.size();
-    if !out.len().is_multiple_of(size) || first.checked_add((out.len() / size) as u64).is_none() {
-        let given = format!("{} bytes from element {first}", out.len());
-        return Err(Error::invalid("run", given, "whole elements that end within 2^64"));
-    }
+    let (sampler, size) = (Sampler::new(distribution)?, dtype.size());
+    check_run(dtype, first, out)?;
     if let Distribution::Constant { value } = distribution {
         let element = dtype.constant(*value)?;
         out.par_chunks_mut(TASK * size).for_each(|task| {

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use crate::random::Dtype;
+use crate::random::{Dtype, f32_from_f16};
 use crate::{Error, Moments, Result};
 
 /// Elements a task: fixed, so that the order of the sums does not depend on the threads.
@@ -14,7 +14,7 @@ pub fn moments(dtype: Dtype, data: &[u8]) -> Result<Moments> {
     let tasks: Vec<Moments> = match dtype {
         Dtype::F32 => tasks(data, |bytes: [u8; 4]| f64::from(f32::from_le_bytes(bytes))),
         Dtype::Bf16 => tasks(data, |[low, high]| f64::from(f32::from_le_bytes([0, 0, low, high]))),
-        Dtype::F16 => tasks(data, |bytes| f64_from_f16(u16::from_le_bytes(bytes))),
+        Dtype::F16 => tasks(data, |bytes| f64::from(f32_from_f16(u16::from_le_bytes(bytes)))),
         _ => return Err(Error::invalid("dtype", dtype, "f32, bf16 or f16")),
     };
     Ok(tasks.into_iter().fold(Moments::default(), Moments::merge))
@@ -43,15 +43,4 @@ fn tasks<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f64 + Sync) -> 
             }
         })
         .collect()
-}
-
-fn f64_from_f16(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 0x3FF));
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
-    }
 }

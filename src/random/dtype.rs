@@ -189,3 +189,17 @@ pub const fn f16_from_f32(bits: u32) -> u16 {
     };
     (sign | rounded) as u16
 }
+
+/// The value of an f16.
+#[inline(always)]
+pub const fn f32_from_f16(bits: u16) -> f32 {
+    let sign = ((bits & 0x8000) as u32) << 16;
+    let size = (bits & 0x7FFF) as u32;
+    let magnitude = match size >> 10 {
+        // Subnormals are whole units of 2^-24.
+        0 => size as f32 / 16_777_216.0,
+        31 => f32::from_bits(0x7F80_0000 | (size & 0x3FF) << 13),
+        _ => f32::from_bits((size << 13) + (112 << 23)),
+    };
+    f32::from_bits(magnitude.to_bits() | sign)
+}

@@ -28,10 +28,10 @@ mod sample;
 mod stream;
 mod table;
 
-pub use dtype::{Dtype, bf16_from_f32, f16_from_f32};
+pub use dtype::{Dtype, bf16_from_f32, f16_from_f32, f32_from_f16};
 pub use rng::PhiloxRng;
 pub use sample::Distribution;
-pub(crate) use sample::{Kind, Sampler};
+pub(crate) use sample::{Kind, Sampler, check_run};
 pub use stream::Stream;
 
 /// The version of the drawn-number contract that this crate implements.

@@ -1,4 +1,4 @@
-use super::{Dtype, Stream, quantile};
+use super::{Dtype, Stream, bf16_from_f32, f16_from_f32, quantile};
 use crate::{Error, Result};
 
 /// What a tensor's elements are drawn from.
@@ -91,6 +91,49 @@ impl Distribution {
         Ok(f32::from_bits(Sampler::new(self)?.bits(stream.word(index))))
     }
 
+    /// Elements `first..` of `stream` into `out`, in `dtype`, little-endian: the definition, one
+    /// element after another. [`cpu::fill`](crate::cpu::fill) is its fast twin.
+    ///
+    /// # Errors
+    /// As [`Distribution::check`] and [`Distribution::check_dtype`]; and [`Error::Invalid`] where
+    /// `out` is no whole number of elements, or ends beyond the stream's 2^64.
+    pub fn draw(&self, stream: &Stream, dtype: Dtype, first: u64, out: &mut [u8]) -> Result<()> {
+        self.check_dtype(dtype)?;
+        check_run(dtype, first, out)?;
+        let sampler = Sampler::new(self)?;
+        let constant = match self {
+            Distribution::Constant { value } => Some(dtype.constant(*value)?),
+            _ => None,
+        };
+        let (mut at, mut block) = (first, stream.block(first / 4));
+        for slot in out.chunks_exact_mut(dtype.size()) {
+            let bits = sampler.bits(block[(at % 4) as usize]);
+            match (&constant, dtype) {
+                (Some(element), _) => slot.copy_from_slice(element),
+                (None, Dtype::Bf16) => slot.copy_from_slice(&bf16_from_f32(bits).to_le_bytes()),
+                (None, Dtype::F16) => slot.copy_from_slice(&f16_from_f32(bits).to_le_bytes()),
+                (None, _) => slot.copy_from_slice(&bits.to_le_bytes()),
+            }
+            at += 1;
+            if at % 4 == 0 {
+                block = stream.block(at / 4);
+            }
+        }
+        Ok(())
+    }
+
+    /// No value is further from 0.
+    fn extent(&self) -> f64 {
+        let reach = f64::from(quantile::REACH) / f64::from(1u32 << quantile::FRACTIONAL_BITS);
+        match *self {
+            Distribution::Words => f64::from(u32::MAX),
+            Distribution::Constant { value } => value.abs(),
+            Distribution::Uniform { low, high } => low.abs().max(high.abs()),
+            Distribution::Normal { mean, std } => mean.abs() + reach * std,
+            Distribution::TruncatedNormal { mean, std, cut } => mean.abs() + reach.min(cut) * std,
+        }
+    }
+
     /// Checks the parameters: finite, `std > 0`, `low < high`, `cut >= 0.01`, and within what every
     /// device computes alike.
     ///
@@ -124,13 +167,27 @@ impl Distribution {
         }
     }
 
-    /// Checks that this distribution comes in `dtype`.
-    pub(crate) fn check_dtype(&self, dtype: Dtype) -> Result<()> {
+    /// Checks that this distribution comes in `dtype`: words as u32, samples as f32, bf16 or f16
+    /// where none overflows, constants in whatever holds them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming what would do.
+    pub fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         let fits = match self {
             Distribution::Words => dtype == Dtype::U32,
             Distribution::Constant { value } => return dtype.constant(*value).map(drop),
             _ => Dtype::SAMPLED.contains(&dtype),
         };
+        // What rounds to the largest finite number, not to infinity.
+        let most = match dtype {
+            Dtype::F16 => 65_520.0,
+            Dtype::Bf16 => (2.0 - 2f64.powi(-8)) * 2f64.powi(127),
+            _ => f64::INFINITY,
+        };
+        if fits && self.extent() >= most {
+            let given = format!("{dtype}, for values up to {:.3e}", self.extent());
+            return Err(Error::invalid("dtype", given, format!("values below {most:.5e}")));
+        }
         if fits {
             return Ok(());
         }
@@ -143,6 +200,16 @@ impl Distribution {
         };
         Err(Error::invalid("dtype", dtype, needed))
     }
+}
+
+/// Checks that a run is whole elements within the stream's 2^64.
+pub(crate) fn check_run(dtype: Dtype, first: u64, out: &[u8]) -> Result<()> {
+    let elements = (out.len() / dtype.size()) as u64;
+    if out.len().is_multiple_of(dtype.size()) && first.checked_add(elements).is_some() {
+        return Ok(());
+    }
+    let given = format!("{} bytes of {dtype} from element {first}", out.len());
+    Err(Error::invalid("run", given, "whole elements that end within 2^64"))
 }
 
 /// `sqrt(1 - 2 c phi(c) / (2 Phi(c) - 1))`: what a cut at `c` leaves of the standard deviation.

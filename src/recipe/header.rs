@@ -7,6 +7,7 @@ use std::io::Read;
 use std::marker::PhantomData;
 use std::path::{Component, Path};
 
+use safetensors::Dtype as Theirs;
 use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
@@ -95,24 +96,29 @@ fn tensor(name: String, info: &TensorInfo) -> Result<(Stored, u64), String> {
     Ok((Stored { name, shape, dtype }, bytes))
 }
 
-fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
-    use safetensors::Dtype as Theirs;
-    Some(match dtype {
-        Theirs::F32 => Dtype::F32,
-        Theirs::BF16 => Dtype::Bf16,
-        Theirs::F16 => Dtype::F16,
-        Theirs::F64 => Dtype::F64,
-        Theirs::I64 => Dtype::I64,
-        Theirs::U64 => Dtype::U64,
-        Theirs::I32 => Dtype::I32,
-        Theirs::U32 => Dtype::U32,
-        Theirs::I16 => Dtype::I16,
-        Theirs::U16 => Dtype::U16,
-        Theirs::I8 => Dtype::I8,
-        Theirs::U8 => Dtype::U8,
-        Theirs::BOOL => Dtype::Bool,
-        _ => return None,
-    })
+const DTYPES: [(Dtype, Theirs); 13] = [
+    (Dtype::F32, Theirs::F32),
+    (Dtype::Bf16, Theirs::BF16),
+    (Dtype::F16, Theirs::F16),
+    (Dtype::F64, Theirs::F64),
+    (Dtype::I64, Theirs::I64),
+    (Dtype::U64, Theirs::U64),
+    (Dtype::I32, Theirs::I32),
+    (Dtype::U32, Theirs::U32),
+    (Dtype::I16, Theirs::I16),
+    (Dtype::U16, Theirs::U16),
+    (Dtype::I8, Theirs::I8),
+    (Dtype::U8, Theirs::U8),
+    (Dtype::Bool, Theirs::BOOL),
+];
+
+fn dtype(theirs: Theirs) -> Option<Dtype> {
+    DTYPES.iter().find(|pair| pair.1 == theirs).map(|pair| pair.0)
+}
+
+/// The crate's name for a dtype.
+pub(super) fn safetensors_dtype(ours: Dtype) -> Theirs {
+    DTYPES.iter().find(|pair| pair.0 == ours).map_or(Theirs::U8, |pair| pair.1)
 }
 
 #[derive(serde::Deserialize)]

@@ -35,10 +35,12 @@ mod pattern;
 mod place;
 mod rules;
 mod text;
+mod write;
 
 use std::path::Path;
 
 pub use rules::Rules;
+pub use write::{FileReport, Report, TensorReport, WriteOptions, write};
 
 use crate::init::Geometry;
 use crate::random::{Distribution, Dtype};

@@ -1,0 +1,74 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use fanin::Result;
+use fanin::cpu::instruction_set;
+use fanin::gpu::adapters;
+use serde_json::json;
+
+use super::table::{bytes, table};
+use super::{print, print_json};
+
+#[derive(Args)]
+pub struct DevicesArgs {
+    /// One JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: DevicesArgs) -> Result<ExitCode> {
+    let adapters = adapters();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    if args.json {
+        let rows: Vec<_> = adapters
+            .iter()
+            .map(|adapter| {
+                json!({
+                    "name": adapter.name,
+                    "backend": adapter.backend,
+                    "kind": adapter.kind,
+                    "driver": adapter.driver,
+                    "chosen_by_auto": adapter.chosen_by_auto,
+                    "int64": adapter.int64,
+                    "max_storage_binding": adapter.limits.max_storage_buffer_binding_size,
+                    "max_buffer": adapter.limits.max_buffer_size,
+                    "max_workgroups": adapter.limits.max_compute_workgroups_per_dimension,
+                })
+            })
+            .collect();
+        let cpu = json!({ "threads": threads, "instruction_set": instruction_set() });
+        print_json(&json!({ "adapters": rows, "cpu": cpu }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let auto_takes_gpu = adapters.iter().any(|adapter| adapter.chosen_by_auto);
+    let mark = |chosen: bool| if chosen { "auto" } else { "" }.to_owned();
+    let mut rows: Vec<Vec<String>> = adapters
+        .iter()
+        .map(|adapter| {
+            vec![
+                mark(adapter.chosen_by_auto),
+                adapter.name.clone(),
+                adapter.backend.into(),
+                adapter.kind.into(),
+                adapter.driver.clone(),
+                if adapter.int64 { "yes" } else { "no" }.into(),
+                bytes(adapter.limits.max_storage_buffer_binding_size),
+                bytes(adapter.limits.max_buffer_size),
+                adapter.limits.max_compute_workgroups_per_dimension.to_string(),
+            ]
+        })
+        .collect();
+    let mut cpu = vec![mark(!auto_takes_gpu), format!("{threads} threads, {}", instruction_set())];
+    cpu.extend(["cpu", "this crate's CPU engine", "", "", "", "", ""].map(str::to_owned));
+    rows.push(cpu);
+    let header =
+        ["", "name", "backend", "kind", "driver", "int64", "binding", "buffer", "workgroups"];
+    print(&table(&header, &["binding", "buffer", "workgroups"], rows))?;
+    if adapters.is_empty() {
+        print(
+            "\nNo adapter. A GPU needs its Vulkan driver; Mesa's software one is \
+             `apt-get install mesa-vulkan-drivers libvulkan1` on Debian and Ubuntu.\n",
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

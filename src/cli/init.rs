@@ -1,0 +1,292 @@
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use fanin::random::Dtype;
+use fanin::recipe::{Recipe, Report, Rules, WriteOptions, write};
+use fanin::{Engine, Error, Result, init};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::table::{self, short, table};
+use super::{DeviceArgs, note, parse_bytes, print, print_json};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    fanin init gpt2 --seed 7 --out gpt2.safetensors\n  \
+    fanin init gpt2 --print-recipe > mine.toml\n  \
+    fanin init mine.toml --out mine.safetensors\n  \
+    fanin init old.safetensors --rule '*.bias=zeros' --rule '*=he_normal' --out new.safetensors")]
+pub struct InitArgs {
+    /// A built-in recipe, a recipe file (.toml), or a .safetensors file or its .index.json, whose
+    /// tensors are made anew by --rules and --rule
+    #[arg(required_unless_present = "list", value_name = "MODEL")]
+    model: Option<String>,
+
+    /// The file to write, ending in .safetensors; a manifest of SHA-256 digests goes beside it
+    #[arg(long, short, required_unless_present_any = ["list", "print_recipe"], value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// The seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Give every floating-point tensor this dtype: f32, bf16 or f16
+    #[arg(long)]
+    dtype: Option<Dtype>,
+
+    /// A TOML file of [[rule]] tables that come before the recipe's own
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+
+    /// A rule that comes before all others, such as '*.bias=constant:0.01'; may be repeated
+    #[arg(long, value_name = "PATTERN=INIT")]
+    rule: Vec<String>,
+
+    /// Split into files of at most this many bytes of tensors, with an index, as Hugging Face does
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_shard_size: Option<u64>,
+
+    /// Bytes drawn at a time
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "16MiB")]
+    chunk_size: u64,
+
+    /// Replace files that exist
+    #[arg(long, short)]
+    force: bool,
+
+    /// One JSON document on stdout in place of the table
+    #[arg(long)]
+    json: bool,
+
+    /// List the built-in recipes and every initializer
+    #[arg(long)]
+    list: bool,
+
+    /// Print a built-in recipe's TOML, to start one's own from
+    #[arg(long, conflicts_with = "out")]
+    print_recipe: bool,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: InitArgs) -> Result<ExitCode> {
+    if args.list {
+        return list(args.json);
+    }
+    let model = args.model.as_deref().unwrap_or_default();
+    if args.print_recipe {
+        Recipe::builtin(model)?;
+        let text = Recipe::builtins().find(|(name, _)| *name == model).map_or("", |(_, text)| text);
+        print(text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let recipe = recipe(model, &args)?;
+    let out = args.out.as_deref().unwrap_or(Path::new(""));
+    let engine = args.device.engine(args.chunk_size)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    // Where a handler cannot be set, an interrupt ends the process at once, as it did before.
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+
+    let started = Instant::now();
+    let bar = progress(recipe.bytes());
+    let options = WriteOptions {
+        seed: args.seed,
+        out,
+        max_shard_bytes: args.max_shard_size,
+        force: args.force,
+        stop: &stop,
+    };
+    let written = write(&recipe, engine.as_ref(), &options, &mut |bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    let report = written?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    if args.json {
+        print_json(&document(&recipe, &report, args.seed, engine.as_ref()))?;
+    } else {
+        print(&tables(&recipe, &report))?;
+        note(&format!(
+            "{} parameters, {} in {seconds:.2} s ({}/s) on {}",
+            recipe.elements(),
+            table::bytes(recipe.bytes()),
+            table::bytes((recipe.bytes() as f64 / seconds) as u64),
+            engine.device(),
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What MODEL names, with the rules and the dtype of the command line.
+fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
+    let mut rules = Rules::pairs(&args.rule)?;
+    if let Some(path) = &args.rules {
+        rules = rules.then(Rules::read(path)?);
+    }
+    let path = Path::new(model);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+    let builtin = Recipe::builtins().any(|(name, _)| name == model);
+    let mut recipe = match extension {
+        _ if builtin => Recipe::builtin(model)?,
+        "safetensors" | "json" => Recipe::from_safetensors(path, &rules)?,
+        "toml" => Recipe::read(path)?,
+        _ if path.is_file() => Recipe::read(path)?,
+        _ => {
+            let known = Recipe::builtins().map(|(name, _)| name.to_owned());
+            let files = ["a .toml recipe", "a .safetensors file", "its .index.json"];
+            let known = known.chain(files.map(str::to_owned)).collect();
+            return Err(Error::Unknown { kind: "recipe", given: model.into(), known });
+        }
+    };
+    if !matches!(extension, "safetensors" | "json") && !rules.is_empty() {
+        recipe.override_with(&rules)?;
+    }
+    if let Some(dtype) = args.dtype {
+        recipe.set_dtype(dtype)?;
+    }
+    Ok(recipe)
+}
+
+fn progress(bytes: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn tables(recipe: &Recipe, report: &Report) -> String {
+    let header =
+        ["tensor", "shape", "dtype", "init", "mean", "measured", "std", "measured", "sha256"];
+    let rows = recipe
+        .tensors
+        .iter()
+        .zip(&report.tensors)
+        .map(|(spec, done)| {
+            vec![
+                spec.name.clone(),
+                spec.shape.to_string(),
+                spec.dtype.to_string(),
+                spec.init.clone(),
+                short(spec.distribution.mean()),
+                short(done.moments.mean),
+                short(spec.distribution.std()),
+                short(done.moments.std()),
+                done.sha256[..12].to_owned(),
+            ]
+        })
+        .collect();
+    let mut text = table(&header, &["mean", "measured", "std"], rows);
+    text.push('\n');
+    let rows = report
+        .files
+        .iter()
+        .map(|file| {
+            vec![file.path.display().to_string(), table::bytes(file.bytes), file.sha256.clone()]
+        })
+        .collect();
+    text + &table(&["file", "size", "sha256"], &["size"], rows)
+}
+
+fn document(recipe: &Recipe, report: &Report, seed: u64, engine: &dyn Engine) -> serde_json::Value {
+    let tensors: Vec<_> = recipe
+        .tensors
+        .iter()
+        .zip(&report.tensors)
+        .map(|(spec, done)| {
+            json!({
+                "name": spec.name,
+                "shape": spec.shape.dims(),
+                "dtype": spec.dtype.name(),
+                "init": spec.init,
+                "expected_mean": spec.distribution.mean(),
+                "expected_std": spec.distribution.std(),
+                "mean": done.moments.mean,
+                "std": done.moments.std(),
+                "sha256": done.sha256,
+                "file": done.file,
+            })
+        })
+        .collect();
+    let files: Vec<_> = report
+        .files
+        .iter()
+        .map(|file| json!({ "path": file.path, "bytes": file.bytes, "sha256": file.sha256 }))
+        .collect();
+    json!({
+        "seed": seed,
+        "engine": engine.name(),
+        "device": engine.device(),
+        "tensors": tensors,
+        "files": files,
+    })
+}
+
+fn list(json: bool) -> Result<ExitCode> {
+    let mut recipes = Vec::new();
+    for (name, text) in Recipe::builtins() {
+        recipes.push((name, Recipe::parse(text, name)?));
+    }
+    if json {
+        let recipes: Vec<_> = recipes
+            .iter()
+            .map(|(name, recipe)| {
+                json!({
+                    "name": name,
+                    "description": recipe.description,
+                    "tensors": recipe.tensors.len(),
+                    "parameters": recipe.elements(),
+                    "bytes": recipe.bytes(),
+                })
+            })
+            .collect();
+        let initializers: Vec<_> = init::catalogue()
+            .iter()
+            .map(|entry| {
+                json!({
+                    "name": entry.name,
+                    "aliases": entry.aliases,
+                    "parameters": entry.parameters,
+                    "formula": entry.formula,
+                })
+            })
+            .collect();
+        print_json(&json!({ "recipes": recipes, "initializers": initializers }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = recipes
+        .iter()
+        .map(|(name, recipe)| {
+            vec![
+                (*name).to_owned(),
+                recipe.tensors.len().to_string(),
+                recipe.elements().to_string(),
+                table::bytes(recipe.bytes()),
+                recipe.description.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let right = ["tensors", "elements", "size"];
+    let mut text = table(&["recipe", "tensors", "elements", "size", "what it is"], &right, rows);
+    text.push('\n');
+    let rows = init::catalogue()
+        .iter()
+        .map(|entry| {
+            let mut formula = entry.formula.to_owned();
+            if !entry.aliases.is_empty() {
+                formula += &format!(" (also {})", entry.aliases.join(", "));
+            }
+            vec![entry.name.to_owned(), entry.parameters.to_owned(), formula]
+        })
+        .collect();
+    text += &table(&["initializer", "parameters", "formula"], &[], rows);
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

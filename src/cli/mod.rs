@@ -1,0 +1,138 @@
+mod devices;
+mod init;
+mod sample;
+mod table;
+mod verify;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use fanin::gpu::{Choice, Options};
+use fanin::{Error, Result};
+
+/// One seed, the same weights on every GPU.
+///
+/// Draws the initial weights of a neural network from a seed: with integer arithmetic alone, so that
+/// every GPU, driver and CPU gives the same bits.
+#[derive(Parser)]
+#[command(name = "fanin", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done; 1 a check did not hold, a device or a file failed; \
+                        2 wrong usage or bad input.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Initialize a model into safetensors files
+    Init(init::InitArgs),
+    /// List the adapters of this machine, and which one `auto` takes
+    Devices(devices::DevicesArgs),
+    /// Check that devices draw the contract's bits
+    Verify(verify::VerifyArgs),
+    /// Write drawn words or values to stdout
+    Sample(sample::SampleArgs),
+}
+
+/// What every command that draws takes.
+#[derive(Args)]
+struct DeviceArgs {
+    /// auto, cpu, gpu, part of an adapter's name, a backend (vulkan, metal, dx12, gl), or
+    /// backend:name, such as vulkan:llvmpipe
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: Choice,
+
+    /// Multiply words through 16-bit halves even where the adapter has 64-bit integers (the bits
+    /// are the same)
+    #[arg(long)]
+    no_int64: bool,
+}
+
+impl DeviceArgs {
+    fn options(&self) -> Options {
+        Options { int64: !self.no_int64 }
+    }
+
+    /// The engine of the choice; where `auto` comes to the CPU, a line on stderr says so.
+    fn engine(&self, chunk: u64) -> Result<Box<dyn fanin::Engine>> {
+        let engine = fanin::open_engine(&self.device, self.options(), chunk)?;
+        if self.device == Choice::Auto && engine.name() == "cpu" {
+            note(&format!("no GPU here, so the CPU draws ({})", engine.device()));
+        }
+        Ok(engine)
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    quiet_drivers();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Devices(args) => devices::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Sample(args) => sample::run(args),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has enough of it.
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            note(&format!("error: {error}"));
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Mesa's EGL complains on stderr where no session has set this; any folder will do.
+#[allow(unsafe_code)]
+fn quiet_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
+/// A line on stderr, which may be closed.
+fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Text on stdout.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|source| Error::File { action: "write to", path: "stdout".into(), source })
+}
+
+fn print_json(document: &serde_json::Value) -> Result<()> {
+    print(&format!("{document:#}\n"))
+}
+
+/// `4096`, `64KiB`, `16MB`, `2GB`: bytes, the binary units by 1024 and the others by 1000.
+fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "kib" | "k" => 1 << 10,
+        "mib" | "m" => 1 << 20,
+        "gib" | "g" => 1 << 30,
+        _ => return Err(format!("unknown unit `{unit}`, needed B, KB, MB, GB, KiB, MiB or GiB")),
+    };
+    let number: f64 =
+        number.parse().map_err(|_| format!("`{text}` is no size, needed one such as 2GB"))?;
+    let bytes = number * f64::from(scale);
+    if bytes >= 1.0 && bytes < 2f64.powi(63) {
+        Ok(bytes as u64)
+    } else {
+        Err(format!("`{text}` is no size, needed at least 1 byte"))
+    }
+}

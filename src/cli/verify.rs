@@ -1,0 +1,100 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use fanin::cpu::CpuEngine;
+use fanin::gpu::{Choice, Context, GpuEngine, Options, adapters};
+use fanin::verify::{self, Check};
+use fanin::{Engine, Result};
+use serde_json::json;
+
+use super::{print, print_json};
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// A device as elsewhere; without it, the CPU engine and every adapter, with 64-bit integers and
+    /// without
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Choice>,
+
+    /// Values of each distribution and dtype
+    #[arg(long, default_value_t = 1 << 24)]
+    values: u64,
+
+    /// One JSON document on stdout in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
+const CHUNK: u64 = 16 << 20;
+
+pub fn run(args: VerifyArgs) -> Result<ExitCode> {
+    let choices = match &args.device {
+        Some(choice) => vec![choice.clone()],
+        None => {
+            let named = adapters()
+                .into_iter()
+                .map(|adapter| format!("{}:{}", adapter.backend, adapter.name).parse::<Choice>());
+            std::iter::once(Ok(Choice::Cpu)).chain(named).collect::<Result<_>>()?
+        }
+    };
+    let mut devices = Vec::new();
+    let (mut held, mut failed) = (0, 0);
+    for choice in choices {
+        let mut contexts = vec![Context::find(&choice, Options::default())?];
+        if contexts[0].as_ref().is_some_and(Context::uses_int64) {
+            contexts.push(Context::find(&choice, Options { int64: false })?);
+        }
+        for context in contexts {
+            let mut checks = Vec::new();
+            let engine: Box<dyn Engine> = match &context {
+                Some(context) => Box::new(GpuEngine::new(context.clone(), CHUNK)),
+                None => Box::new(CpuEngine::new(CHUNK)),
+            };
+            let variant = match &context {
+                Some(context) if context.uses_int64() => ", 64-bit products",
+                Some(_) => ", 16-bit products",
+                None => "",
+            };
+            let device = format!("{}{variant}", engine.device());
+            if !args.json {
+                print(&format!("{} engine: {device}\n", engine.name()))?;
+            }
+            let mut report = |check: Check| -> Result<()> {
+                if check.holds {
+                    held += 1
+                } else {
+                    failed += 1
+                }
+                if !args.json {
+                    let mark = if check.holds { "ok  " } else { "FAIL" };
+                    let Check { name, values, found, .. } = &check;
+                    print(&format!("  {mark} {name:<42} {values:>10}  {found}\n"))?;
+                }
+                checks.push(check);
+                Ok(())
+            };
+            verify::engine(engine.as_ref(), args.values, &mut report)?;
+            if let Some(context) = &context {
+                report(verify::offsets(context)?)?;
+            }
+            let checks: Vec<_> = checks
+                .iter()
+                .map(|check| {
+                    json!({
+                        "name": check.name,
+                        "values": check.values,
+                        "holds": check.holds,
+                        "found": check.found,
+                    })
+                })
+                .collect();
+            devices.push(json!({ "engine": engine.name(), "device": device, "checks": checks }));
+        }
+    }
+    if args.json {
+        print_json(&json!({ "holds": failed == 0, "devices": devices }))?;
+    } else {
+        print(&format!("{held} checks hold, {failed} fail\n"))?;
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,414 @@
+//! A recipe's tensors into safetensors files: drawn, hashed and written at once, in little memory.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::header::safetensors_dtype;
+use super::{Recipe, TensorSpec};
+use crate::random::{CONTRACT, Distribution, Dtype, Stream};
+use crate::{Engine, Error, Moments, Piece, Result, cpu};
+
+/// Where a model goes, and how.
+#[derive(Clone, Debug)]
+pub struct WriteOptions<'a> {
+    /// The seed of the model.
+    pub seed: u64,
+    /// The file: `model.safetensors`. Shards and index take their names from it.
+    pub out: &'a Path,
+    /// The most bytes of tensors a file, where the model is to be split as Hugging Face splits it;
+    /// a tensor that is larger has a file of its own.
+    pub max_shard_bytes: Option<u64>,
+    /// Whether to replace files that exist.
+    pub force: bool,
+    /// Ends the writing where it becomes true.
+    pub stop: &'a AtomicBool,
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Each tensor, in the recipe's order.
+    pub tensors: Vec<TensorReport>,
+    /// Each safetensors file, the index, and the manifest.
+    pub files: Vec<FileReport>,
+}
+
+/// What became of a tensor.
+#[derive(Clone, Debug)]
+pub struct TensorReport {
+    /// Measured over the elements, as stored: on the device, where a device drew them.
+    pub moments: Moments,
+    /// SHA-256 of the bytes, in hexadecimal.
+    pub sha256: String,
+    /// The name of the file that holds it.
+    pub file: String,
+}
+
+/// A file that was written.
+#[derive(Clone, Debug)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of the whole, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Chunks that wait for the slowest of hashing and writing.
+const QUEUE: usize = 3;
+
+/// Draws a recipe's tensors with `engine` and writes them, the `.manifest.json` of digests beside
+/// them, and for several shards the index. `progress` hears of each stretch of bytes drawn.
+///
+/// Nothing stands under a final name before everything is written; the same seed and recipe give
+/// the same bytes whatever the engine.
+///
+/// # Errors
+/// [`Error::Exists`] where a file is there already and `force` is not given, [`Error::File`] where
+/// one cannot be written, [`Error::Interrupted`] where `stop` became true; else as
+/// [`Engine::draw`].
+pub fn write(
+    recipe: &Recipe,
+    engine: &dyn Engine,
+    options: &WriteOptions<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report> {
+    let shards = plan(recipe, options)?;
+    let manifest_path = beside(options.out, "manifest.json")?;
+    let index_path = beside(options.out, "safetensors.index.json")?;
+    let paths = shards.iter().map(|shard| &shard.path).chain([&manifest_path]);
+    let sharded = shards.len() > 1;
+    for path in paths.chain(sharded.then_some(&index_path)) {
+        if !options.force && path.exists() {
+            return Err(Error::Exists { path: path.clone() });
+        }
+    }
+
+    let mut temporaries = Vec::new();
+    let mut files = Vec::new();
+    let mut tensors: Vec<Option<TensorReport>> = vec![None; recipe.tensors.len()];
+    for shard in &shards {
+        let mut file = temporary(&shard.path)?;
+        let digests = write_shard(recipe, engine, options, shard, file.as_file_mut(), progress)?;
+        let name = file_name(&shard.path);
+        for (&tensor, (moments, sha256)) in shard.tensors.iter().zip(digests.tensors) {
+            tensors[tensor] = Some(TensorReport { moments, sha256, file: name.clone() });
+        }
+        files.push(FileReport {
+            path: shard.path.clone(),
+            bytes: shard.bytes,
+            sha256: digests.file,
+        });
+        temporaries.push((file, shard.path.clone()));
+    }
+    let tensors: Vec<TensorReport> = tensors.into_iter().flatten().collect();
+
+    let mut documents = Vec::new();
+    if sharded {
+        let total: u64 = recipe.tensors.iter().map(TensorSpec::bytes).sum();
+        let map: serde_json::Map<String, serde_json::Value> = recipe
+            .tensors
+            .iter()
+            .zip(&tensors)
+            .map(|(spec, report)| (spec.name.clone(), json!(report.file)))
+            .collect();
+        let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
+        documents.push((index_path, index));
+    }
+    documents.push((manifest_path, manifest(recipe, options.seed, &tensors, &files)));
+    for (path, document) in documents {
+        let text = format!("{document:#}\n");
+        let mut file = temporary(&path)?;
+        file.write_all(text.as_bytes()).map_err(|error| Error::file("write", &path, error))?;
+        files.push(FileReport {
+            path: path.clone(),
+            bytes: text.len() as u64,
+            sha256: hex(&Sha256::digest(text.as_bytes())),
+        });
+        temporaries.push((file, path));
+    }
+    if options.stop.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    for (file, path) in temporaries {
+        file.persist(&path).map_err(|error| Error::file("rename to", &path, error.error))?;
+    }
+    Ok(Report { tensors, files })
+}
+
+/// What a manifest says, none of it dependent on the device.
+fn manifest(
+    recipe: &Recipe,
+    seed: u64,
+    tensors: &[TensorReport],
+    files: &[FileReport],
+) -> serde_json::Value {
+    let tensors: Vec<_> = recipe
+        .tensors
+        .iter()
+        .zip(tensors)
+        .map(|(spec, report)| {
+            json!({
+                "name": spec.name,
+                "shape": spec.shape.dims(),
+                "dtype": spec.dtype.name(),
+                "init": spec.init,
+                "file": report.file,
+                "sha256": report.sha256,
+            })
+        })
+        .collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| json!({ "file": file_name(&file.path), "bytes": file.bytes, "sha256": file.sha256 }))
+        .collect();
+    json!({
+        "recipe": recipe.name,
+        "seed": seed,
+        "contract": CONTRACT,
+        "tensors": tensors,
+        "files": files,
+    })
+}
+
+/// One file of a model.
+struct Shard {
+    path: PathBuf,
+    /// Indices into the recipe's tensors, in the file's order.
+    tensors: Vec<usize>,
+    header: Vec<u8>,
+    bytes: u64,
+}
+
+fn plan(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Vec<Shard>> {
+    let most = options.max_shard_bytes.unwrap_or(u64::MAX);
+    if most == 0 {
+        return Err(Error::invalid("max shard size", 0, "at least 1 byte"));
+    }
+    let mut groups: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new())];
+    for (index, spec) in recipe.tensors.iter().enumerate() {
+        let last = groups.last_mut().expect("there is always a group");
+        match last.0.checked_add(spec.bytes()) {
+            Some(sum) if sum <= most || last.1.is_empty() => {
+                last.0 = sum;
+                last.1.push(index);
+            }
+            _ => groups.push((spec.bytes(), vec![index])),
+        }
+    }
+    let count = groups.len();
+    let mut shards = Vec::new();
+    for (number, (data, mut tensors)) in groups.into_iter().enumerate() {
+        let path = match count {
+            1 => options.out.to_owned(),
+            _ => beside_with(options.out, |stem| {
+                format!("{stem}-{:05}-of-{count:05}.safetensors", number + 1)
+            })?,
+        };
+        // The order that the safetensors crate gives: by dtype, the widest first, then by name.
+        let key = |&index: &usize| {
+            let spec = &recipe.tensors[index];
+            (std::cmp::Reverse(safetensors_dtype(spec.dtype)), &spec.name)
+        };
+        tensors.sort_by(|a, b| key(a).cmp(&key(b)));
+        let header = header(recipe, &tensors, &path)?;
+        let bytes = header.len() as u64 + data;
+        shards.push(Shard { path, tensors, header, bytes });
+    }
+    Ok(shards)
+}
+
+/// The length and the JSON, padded so that the tensors start at a multiple of 8.
+fn header(recipe: &Recipe, tensors: &[usize], path: &Path) -> Result<Vec<u8>> {
+    let mut offset = 0;
+    let mut infos = Vec::new();
+    for &index in tensors {
+        let spec = &recipe.tensors[index];
+        let shape = spec.shape.dims().iter().map(|&dim| dim as usize).collect();
+        let end = offset + spec.bytes() as usize;
+        let info =
+            TensorInfo { dtype: safetensors_dtype(spec.dtype), shape, data_offsets: (offset, end) };
+        infos.push((spec.name.clone(), info));
+        offset = end;
+    }
+    // One entry alone: the crate keeps them in a hash map, whose order is not always the same.
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(format), infos);
+    let metadata = metadata.map_err(|error| Error::safetensors(path, error))?;
+    let json = serde_json::to_vec(&metadata).map_err(|error| Error::safetensors(path, error))?;
+    let padded = json.len().next_multiple_of(8);
+    let mut header = (padded as u64).to_le_bytes().to_vec();
+    header.extend(json);
+    header.resize(8 + padded, b' ');
+    Ok(header)
+}
+
+/// Digests of a shard.
+struct Digests {
+    /// In the shard's order.
+    tensors: Vec<(Moments, String)>,
+    file: String,
+}
+
+/// Bytes on their way to hash and file, with the shard's tensor that they belong to.
+type Chunk = (Option<usize>, Arc<Vec<u8>>);
+
+fn write_shard(
+    recipe: &Recipe,
+    engine: &dyn Engine,
+    options: &WriteOptions<'_>,
+    shard: &Shard,
+    file: &mut File,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Digests> {
+    let mut moments = vec![Moments::default(); shard.tensors.len()];
+    thread::scope(|scope| {
+        let (to_file, chunks) = mpsc::sync_channel::<Chunk>(QUEUE);
+        let writing =
+            scope.spawn(move || chunks.iter().try_for_each(|(_, bytes)| file.write_all(&bytes)));
+        let (to_digest, chunks) = mpsc::sync_channel::<Chunk>(QUEUE);
+        let digesting = scope.spawn(move || {
+            let mut digest = Sha256::new();
+            chunks.iter().for_each(|(_, bytes)| digest.update(&*bytes));
+            hex(&digest.finalize())
+        });
+        let (to_digests, chunks) = mpsc::sync_channel::<Chunk>(QUEUE);
+        let tensors = shard.tensors.len();
+        let digesting_tensors = scope.spawn(move || {
+            let mut digests = vec![Sha256::new(); tensors];
+            for (tensor, bytes) in &chunks {
+                if let Some(tensor) = tensor {
+                    digests[tensor].update(&*bytes);
+                }
+            }
+            digests.into_iter().map(|digest| hex(&digest.finalize())).collect::<Vec<_>>()
+        });
+
+        let send = |tensor: Option<usize>, bytes: Vec<u8>| -> Result<()> {
+            if options.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let bytes = Arc::new(bytes);
+            // Only the writer ends early, and then its own error is the one that counts.
+            let sent = [&to_file, &to_digest, &to_digests]
+                .map(|channel| channel.send((tensor, bytes.clone())));
+            if sent.iter().any(Result::is_err) { Err(Error::Interrupted) } else { Ok(()) }
+        };
+        let drawn = send(None, shard.header.clone()).and_then(|()| {
+            draw(recipe, engine, options.seed, shard, &mut |tensor, bytes, drawn| {
+                moments[tensor] = moments[tensor].merge(drawn);
+                progress(bytes.len() as u64);
+                send(Some(tensor), bytes.to_vec())
+            })
+        });
+        drop((to_file, to_digest, to_digests));
+
+        let written: io::Result<()> = joined(writing);
+        written.map_err(|error| Error::file("write", &shard.path, error))?;
+        drawn?;
+        let tensors = moments.iter().copied().zip(joined(digesting_tensors)).collect();
+        Ok(Digests { tensors, file: joined(digesting) })
+    })
+}
+
+/// The pieces of a shard's tensors, in order, to `sink`, with the shard's tensor that they are of.
+fn draw(
+    recipe: &Recipe,
+    engine: &dyn Engine,
+    seed: u64,
+    shard: &Shard,
+    sink: &mut dyn FnMut(usize, &[u8], Moments) -> Result<()>,
+) -> Result<()> {
+    let spec = |at: usize| &recipe.tensors[shard.tensors[at]];
+    let on_engine = |at: &usize| Dtype::SAMPLED.contains(&spec(*at).dtype);
+    let order: Vec<usize> = (0..shard.tensors.len()).collect();
+    for run in order.chunk_by(|a, b| on_engine(a) == on_engine(b)) {
+        let mut pieces = Vec::new();
+        let mut owners = Vec::new();
+        for &at in run {
+            let (spec, size) = (spec(at), spec(at).dtype.size() as u64);
+            let (elements, longest) = (spec.shape.elements(), engine.piece_bytes() / size);
+            for first in (0..elements).step_by(longest as usize) {
+                pieces.push(Piece {
+                    stream: Stream::named(seed, &spec.name),
+                    distribution: spec.distribution,
+                    dtype: spec.dtype,
+                    first,
+                    count: longest.min(elements - first),
+                });
+                owners.push(at);
+            }
+        }
+        if on_engine(&run[0]) {
+            engine
+                .draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
+            continue;
+        }
+        // Counters and masks: constants in a dtype that no kernel handles.
+        for (piece, owner) in pieces.iter().zip(owners) {
+            let Distribution::Constant { value } = piece.distribution else {
+                return piece.distribution.check_dtype(piece.dtype);
+            };
+            let mut bytes = vec![0; piece.bytes() as usize];
+            cpu::fill(&piece.stream, &piece.distribution, piece.dtype, piece.first, &mut bytes)?;
+            sink(owner, &bytes, Moments::of_constant(piece.count, value))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a thread came to; its panic, which no input causes, goes on here.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// A file beside `path` that disappears unless it is renamed to it.
+fn temporary(path: &Path) -> Result<NamedTempFile> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let prefix = format!(".{}.", file_name(path));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".partial");
+    #[cfg(unix)]
+    {
+        // As for any new file: the umask decides.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(directory).map_err(|error| Error::file("create", path, error))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// `model.safetensors` to `model.<extension>`.
+fn beside(out: &Path, extension: &str) -> Result<PathBuf> {
+    beside_with(out, |stem| format!("{stem}.{extension}"))
+}
+
+fn beside_with(out: &Path, name: impl Fn(&str) -> String) -> Result<PathBuf> {
+    let file = file_name(out);
+    let Some(stem) = file.strip_suffix(".safetensors").filter(|stem| !stem.is_empty()) else {
+        let needed = "a file name that ends in .safetensors";
+        return Err(Error::invalid("output", out.display(), needed));
+    };
+    Ok(out.with_file_name(name(stem)))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
