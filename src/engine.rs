@@ -25,7 +25,8 @@ impl Piece {
     }
 }
 
-/// What an engine hands each drawn piece to: its index, its bytes, what they come to.
+/// What an engine hands each drawn piece to: a number (of the piece, or of its tensor), its bytes,
+/// what they come to.
 pub type Sink<'a> = dyn FnMut(usize, &[u8], Moments) -> Result<()> + 'a;
 
 /// Something that draws: a GPU, or the CPU. The bytes are the same.

@@ -51,6 +51,9 @@ pub struct Binding {
 pub enum Access {
     /// `var<uniform>`.
     Uniform,
+    /// `var<uniform>`, bound at an offset that comes with each dispatch: the parameters of one step
+    /// among several.
+    Step,
     /// `var<storage, read>`.
     Read,
     /// `var<storage, read_write>`.

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Uniform blocks are this far apart at most on any device.
-const UNIFORM_STRIDE: usize = 256;
+pub(super) const UNIFORM_STRIDE: usize = 256;
 
 /// A GPU with this crate's kernels: a device and queue, the pipelines made so far, the limits.
 ///
@@ -58,6 +58,8 @@ struct KernelKey {
 pub(super) struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
+    /// Whether a binding's offset is given with each dispatch.
+    pub(super) stepped: bool,
 }
 
 impl Context {
@@ -361,11 +363,11 @@ impl Context {
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {
                     ty: match binding.access {
-                        Access::Uniform => wgpu::BufferBindingType::Uniform,
+                        Access::Uniform | Access::Step => wgpu::BufferBindingType::Uniform,
                         Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
                         Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
                     },
-                    has_dynamic_offset: false,
+                    has_dynamic_offset: binding.access == Access::Step,
                     min_binding_size: None,
                 },
                 count: None,
@@ -396,7 +398,8 @@ impl Context {
             },
             cache: None,
         });
-        Kernel { pipeline, layout }
+        let stepped = module.bindings.iter().any(|binding| binding.access == Access::Step);
+        Kernel { pipeline, layout, stepped }
     }
 
     pub(super) fn bind(

@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Pass, Tensor, planner};
+use super::pass::Dispatch;
+use super::{Context, Pass, Tensor, planner};
 use crate::random::{Distribution, Dtype, Kind, Sampler, Stream};
 use crate::{Error, Result, shaders};
 
@@ -49,61 +50,72 @@ impl Pass<'_, '_> {
         distribution: &Distribution,
         first: u64,
     ) -> Result<()> {
-        let (context, dtype) = (self.context, tensor.dtype());
-        distribution.check_dtype(dtype)?;
-        let sampler = Sampler::new(distribution)?;
-        let code = shaders::dtype_code(dtype)
-            .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
-            .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16; u32 for words"))?;
-        let elements = tensor.shape().elements();
-        if first.checked_add(elements).is_none() {
-            let given = format!("{elements} elements from {first}");
-            return Err(Error::invalid("run", given, "an end within 2^64"));
-        }
-        let [groups, edges] = ["fill_groups", "fill_edges"]
-            .map(|entry| context.kernel(&shaders::FILL, entry, &[sampler.kind as u32, code]));
-        let (groups, edges) = (groups?, edges?);
-
-        let size = dtype.size() as u64;
-        let mut params = Vec::new();
-        let mut dispatches = Vec::new();
-        for window in planner::windows(context.limits(), tensor.offset(), elements, size) {
-            // The stream's element at the window's element 0, which may lie before the stream.
-            let origin = i128::from(first + window.before) - i128::from(window.begin);
-            let block = origin.div_euclid(4) as u64;
-            let rotation = origin.rem_euclid(4) as u32;
-            for part in planner::parts(&window, rotation, 16 / size as u32) {
-                let [block_low, block_high, id_low, id_high] = stream.counter(block);
-                params.push(Params {
-                    key: stream.key(),
-                    id: [id_low, id_high],
-                    base: [block_low, block_high],
-                    rotation,
-                    begin: window.begin,
-                    end: window.end,
-                    first_group: part.first,
-                    groups: part.groups,
-                    unused: 0,
-                    scale: sampler.scale,
-                    shift: sampler.shift,
-                    low_word: sampler.low_word,
-                    zero: 0,
-                });
-                dispatches.push((window, part));
-            }
-        }
-        let uniforms = context.uniforms(&params);
-        for (index, (window, part)) in dispatches.iter().enumerate() {
-            let destination = wgpu::BufferBinding {
-                buffer: tensor.buffer(),
-                offset: window.offset,
-                size: wgpu::BufferSize::new(window.size),
-            };
-            let table = context.table().as_entire_buffer_binding();
-            let grid = planner::grid(context.limits(), part.groups, shaders::FILL.width);
-            let kernel = if part.edges { &edges } else { &groups };
-            self.dispatch(kernel, &[destination, uniforms.block(index), table], grid);
-        }
-        Ok(())
+        self.once(fill(self.context, tensor, stream, distribution, first))
     }
+}
+
+/// The dispatches of [`Pass::fill_from`].
+fn fill(
+    context: &Context,
+    tensor: &Tensor,
+    stream: &Stream,
+    distribution: &Distribution,
+    first: u64,
+) -> Result<Vec<Dispatch>> {
+    let dtype = tensor.dtype();
+    distribution.check_dtype(dtype)?;
+    let sampler = Sampler::new(distribution)?;
+    let code = shaders::dtype_code(dtype)
+        .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
+        .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16; u32 for words"))?;
+    let elements = tensor.shape().elements();
+    if first.checked_add(elements).is_none() {
+        let given = format!("{elements} elements from {first}");
+        return Err(Error::invalid("run", given, "an end within 2^64"));
+    }
+    let [groups, edges] = ["fill_groups", "fill_edges"]
+        .map(|entry| context.kernel(&shaders::FILL, entry, &[sampler.kind as u32, code]));
+    let (groups, edges) = (groups?, edges?);
+
+    let size = dtype.size() as u64;
+    let mut params = Vec::new();
+    let mut dispatches = Vec::new();
+    for window in planner::windows(context.limits(), tensor.offset(), elements, size) {
+        // The stream's element at the window's element 0, which may lie before the stream.
+        let origin = i128::from(first + window.before) - i128::from(window.begin);
+        let block = origin.div_euclid(4) as u64;
+        let rotation = origin.rem_euclid(4) as u32;
+        for part in planner::parts(&window, rotation, 16 / size as u32) {
+            let [block_low, block_high, id_low, id_high] = stream.counter(block);
+            params.push(Params {
+                key: stream.key(),
+                id: [id_low, id_high],
+                base: [block_low, block_high],
+                rotation,
+                begin: window.begin,
+                end: window.end,
+                first_group: part.first,
+                groups: part.groups,
+                unused: 0,
+                scale: sampler.scale,
+                shift: sampler.shift,
+                low_word: sampler.low_word,
+                zero: 0,
+            });
+            dispatches.push((window, part));
+        }
+    }
+    let uniforms = context.uniforms(&params);
+    let ready = dispatches.iter().enumerate().map(|(index, (window, part))| {
+        let destination = wgpu::BufferBinding {
+            buffer: tensor.buffer(),
+            offset: window.offset,
+            size: wgpu::BufferSize::new(window.size),
+        };
+        let table = context.table().as_entire_buffer_binding();
+        let grid = planner::grid(context.limits(), part.groups, shaders::FILL.width);
+        let kernel = if part.edges { &edges } else { &groups };
+        context.prepare(kernel, &[destination, uniforms.block(index), table], grid)
+    });
+    Ok(ready.collect())
 }

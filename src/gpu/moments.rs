@@ -86,16 +86,19 @@ impl Pass<'_, '_> {
             let merged = rows.merged.as_entire_buffer_binding();
             let grid = |rows| planner::grid(context.limits(), rows, module.width);
             let (first, second) = (2 * index, 2 * index + 1);
-            self.dispatch(
-                &leaves,
-                &[source, uniforms.block(first), leaf_rows.clone()],
-                grid(params[first].rows),
-            );
-            self.dispatch(
-                &merge,
-                &[leaf_rows, uniforms.block(second), merged],
-                grid(params[second].rows),
-            );
+            let ready = [
+                context.prepare(
+                    &leaves,
+                    &[source, uniforms.block(first), leaf_rows.clone()],
+                    grid(params[first].rows),
+                ),
+                context.prepare(
+                    &merge,
+                    &[leaf_rows, uniforms.block(second), merged],
+                    grid(params[second].rows),
+                ),
+            ];
+            self.record(&ready, 0);
         }
         Ok(first_row)
     }

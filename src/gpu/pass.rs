@@ -1,5 +1,6 @@
 use super::Context;
 use super::context::Kernel;
+use crate::Result;
 
 /// Operations of this crate, recorded into a compute pass.
 ///
@@ -9,20 +10,50 @@ pub struct Pass<'a, 'encoder> {
     compute: &'a mut wgpu::ComputePass<'encoder>,
 }
 
+/// A dispatch made ready: pipeline, bind group and grid. Recorded once or a thousand times, it
+/// allocates nothing more.
+#[derive(Clone)]
+pub(crate) struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    grid: [u32; 3],
+    /// Whether the kernel reads the parameters of a step, at an offset given when it is recorded.
+    stepped: bool,
+}
+
+impl Context {
+    /// Makes a dispatch ready; `buffers` are in the order of the table's binding indices.
+    pub(super) fn prepare(
+        &self,
+        kernel: &Kernel,
+        buffers: &[wgpu::BufferBinding<'_>],
+        grid: [u32; 3],
+    ) -> Dispatch {
+        let group = self.bind(kernel, buffers);
+        Dispatch { pipeline: kernel.pipeline.clone(), group, grid, stepped: kernel.stepped }
+    }
+}
+
 impl<'a, 'encoder> Pass<'a, 'encoder> {
     /// Records into a compute pass of the context's device.
     pub fn new(context: &'a Context, compute: &'a mut wgpu::ComputePass<'encoder>) -> Self {
         Pass { context, compute }
     }
 
-    pub(super) fn dispatch(
-        &mut self,
-        kernel: &Kernel,
-        buffers: &[wgpu::BufferBinding<'_>],
-        [x, y, z]: [u32; 3],
-    ) {
-        self.compute.set_pipeline(&kernel.pipeline);
-        self.compute.set_bind_group(0, &self.context.bind(kernel, buffers), &[]);
-        self.compute.dispatch_workgroups(x, y, z);
+    /// Records dispatches in order; `step` is the index of the step's block of parameters, for
+    /// kernels that read one.
+    pub(crate) fn record(&mut self, dispatches: &[Dispatch], step: u32) {
+        for Dispatch { pipeline, group, grid: [x, y, z], stepped } in dispatches {
+            self.compute.set_pipeline(pipeline);
+            let offset = [step * super::context::UNIFORM_STRIDE as u32];
+            self.compute.set_bind_group(0, group, if *stepped { &offset } else { &[] });
+            self.compute.dispatch_workgroups(*x, *y, *z);
+        }
+    }
+
+    /// Makes ready and records.
+    pub(super) fn once(&mut self, dispatches: Result<Vec<Dispatch>>) -> Result<()> {
+        self.record(&dispatches?, 0);
+        Ok(())
     }
 }

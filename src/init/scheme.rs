@@ -5,7 +5,7 @@ use crate::{Activation, Error, Result, Shape};
 /// The standard deviation of a standard normal cut at 2: `sqrt(1 - 4 phi(2) / (2 Phi(2) - 1))`.
 ///
 /// JAX and Keras divide by it, so that what is left of the normal has the std that was asked for.
-pub const TRUNCATED_STD: f64 = 0.879_625_661_034_239_78;
+pub const TRUNCATED_STD: f64 = 0.879_625_661_034_239_8;
 
 /// The shape of the distribution that a variance is given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -273,7 +273,7 @@ impl Sampler {
                 .scaled(Kind::Normal, "std", std, 21, quantile::REACH)?
                 .shifted("mean", mean, quantile::REACH),
             Distribution::TruncatedNormal { mean, std, cut } => {
-                if !(cut >= 0.01 && cut < f64::INFINITY) {
+                if !(0.01..f64::INFINITY).contains(&cut) {
                     return Err(Error::invalid("cut", cut, "a finite number from 0.01"));
                 }
                 let low_word = first_word_inside(cut);

@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use super::header::safetensors_dtype;
 use super::{Recipe, TensorSpec};
 use crate::random::{CONTRACT, Distribution, Dtype, Stream};
-use crate::{Engine, Error, Moments, Piece, Result, cpu};
+use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu};
 
 /// Where a model goes, and how.
 #[derive(Clone, Debug)]
@@ -328,7 +328,7 @@ fn draw(
     engine: &dyn Engine,
     seed: u64,
     shard: &Shard,
-    sink: &mut dyn FnMut(usize, &[u8], Moments) -> Result<()>,
+    sink: &mut Sink<'_>,
 ) -> Result<()> {
     let spec = |at: usize| &recipe.tensors[shard.tensors[at]];
     let on_engine = |at: &usize| Dtype::SAMPLED.contains(&spec(*at).dtype);
