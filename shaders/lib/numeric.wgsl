@@ -38,10 +38,22 @@ fn pack_pair(dtype: u32, first: u32, second: u32) -> u32 {
     return f16_from_f32(first) | (f16_from_f32(second) << 16u);
 }
 
+// unpack2x16float asks for a capability that not every GL has.
+fn f32_from_f16(bits: u32) -> f32 {
+    let sign = (bits & 0x8000u) << 16u;
+    let size = bits & 0x7FFFu;
+    if size < 0x400u {
+        return select(1.0, -1.0, sign != 0u) * (f32(size) * 0x1p-24);
+    }
+    // The bias of the exponent rises from 15 to 127; infinities and NaN have the top one in both.
+    let rebias = select(112u << 23u, 224u << 23u, size >= 0x7C00u);
+    return bitcast<f32>(sign | ((size << 13u) + rebias));
+}
+
 // The two elements of a packed word.
 fn unpack_pair(dtype: u32, word: u32) -> vec2<f32> {
     if dtype == DTYPE_BF16 {
         return vec2<f32>(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xFFFF0000u));
     }
-    return unpack2x16float(word);
+    return vec2<f32>(f32_from_f16(word & 0xFFFFu), f32_from_f16(word >> 16u));
 }

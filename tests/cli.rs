@@ -1,0 +1,305 @@
+//! The command line: what it prints, what it writes, and how it fails.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use fanin::cpu;
+use fanin::random::{Distribution, Dtype, Stream};
+use serde_json::Value;
+
+fn fanin(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fanin")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = fanin(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs, and checks the exit code and that stderr says each of `parts`.
+fn fails(code: i32, arguments: &[&str], parts: &[&str]) {
+    let output = fanin(arguments);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "{arguments:?}: no `{part}` in {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+fn left_in(folder: &Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+#[test]
+fn init_writes_a_model_and_says_what_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mlp.safetensors");
+    let out = out.to_str().unwrap();
+    let json = succeeds(&["init", "mlp", "--seed", "7", "--device", "cpu", "--out", out, "--json"]);
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["seed"], 7);
+    assert_eq!(document["engine"], "cpu");
+    let tensors = document["tensors"].as_array().unwrap();
+    assert_eq!(tensors[0]["name"], "layers.0.weight");
+    assert_eq!(tensors[0]["shape"], serde_json::json!([512, 784]));
+    let std = tensors[0]["std"].as_f64().unwrap();
+    assert!((std / (2f64 / 784.0).sqrt() - 1.0).abs() < 0.01);
+    let bytes = std::fs::read(out).unwrap();
+    assert_eq!(document["files"][0]["bytes"], bytes.len());
+    let manifest = std::fs::read(folder.path().join("mlp.manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["tensors"][0]["sha256"], tensors[0]["sha256"]);
+    assert_eq!(manifest["contract"], 1);
+
+    // Again: refused, then replaced by the same bytes.
+    fails(2, &["init", "mlp", "--device", "cpu", "--out", out], &["exists", "--force"]);
+    let table =
+        succeeds(&["init", "mlp", "--seed", "7", "--device", "cpu", "--out", out, "--force"]);
+    assert!(table.contains("layers.0.weight") && table.contains("he_normal"), "{table}");
+    assert_eq!(std::fs::read(out).unwrap(), bytes);
+}
+
+#[test]
+fn init_lists_and_prints_recipes_that_work() {
+    let list = succeeds(&["init", "--list"]);
+    for name in ["mlp", "gpt2", "resnet50", "llama-3.2-1b", "he_normal", "kaiming_uniform"] {
+        assert!(list.contains(name), "{name} in {list}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("mine.toml");
+    std::fs::write(&recipe, succeeds(&["init", "mlp", "--print-recipe"])).unwrap();
+    let digest = |model: &str, name: &str| {
+        let out = folder.path().join(name);
+        let out = out.to_str().unwrap();
+        let json = succeeds(&["init", model, "--device", "cpu", "--out", out, "--json"]);
+        let document: Value = serde_json::from_str(&json).unwrap();
+        document["files"][0]["sha256"].clone()
+    };
+    let built_in = digest("mlp", "a.safetensors");
+    assert_eq!(digest(recipe.to_str().unwrap(), "b.safetensors"), built_in);
+}
+
+#[test]
+fn init_takes_a_file_of_weights_and_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (old, new) = (path("old.safetensors"), path("new.safetensors"));
+    succeeds(&["init", "mlp", "--device", "cpu", "--out", &old]);
+    let rules = path("rules.toml");
+    std::fs::write(&rules, "[[rule]]\nmatch = \"*.weight\"\ninit = \"he_normal\"\n").unwrap();
+    let mut arguments = vec!["init", &old, "--device", "cpu", "--out", &new];
+    arguments.extend(["--rules", &rules, "--rule", "*.bias=constant:0.01", "--dtype", "bf16"]);
+    succeeds(&arguments);
+    let bytes = std::fs::read(&new).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let bias = file.tensor("layers.0.bias").unwrap();
+    assert_eq!(bias.dtype(), safetensors::Dtype::BF16);
+    assert_eq!(bias.data()[..2], half::bf16::from_f32(0.01).to_le_bytes());
+    fails(2, &["init", &old, "--out", &path("x.safetensors")], &["layers", "no rule"]);
+}
+
+#[test]
+fn devices_lists_adapters_and_the_cpu() {
+    let json = succeeds(&["devices", "--json"]);
+    let document: Value = serde_json::from_str(&json).unwrap();
+    let adapters = document["adapters"].as_array().unwrap();
+    assert!(!adapters.is_empty(), "no adapter: run `bash tests/run.sh`");
+    for adapter in adapters {
+        for key in ["name", "backend", "kind", "driver", "chosen_by_auto"] {
+            assert!(!adapter[key].is_null(), "{key} in {adapter}");
+        }
+    }
+    assert!(succeeds(&["devices"]).contains("threads"));
+}
+
+#[test]
+fn verify_holds_and_says_so() {
+    let table = succeeds(&["verify", "--device", "cpu", "--values", "5000"]);
+    assert!(table.contains("Philox known answers") && table.ends_with(" 0 fail\n"), "{table}");
+    let json = succeeds(&["verify", "--device", "gpu", "--values", "5000", "--json"]);
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["holds"], true);
+    assert_eq!(document["devices"][0]["engine"], "gpu");
+}
+
+#[test]
+fn sample_writes_the_streams_words() {
+    let stream = Stream::named(7, "wte.weight");
+    let common = ["sample", "--device", "cpu", "--seed", "7", "--name", "wte.weight"];
+    let with = |more: &[&'static str]| {
+        let output = fanin(&[&common[..], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    let words = text(&with(&["--count", "5", "--offset", "3"]));
+    let expected: Vec<String> = (3..8).map(|i| stream.word(i).to_string()).collect();
+    assert_eq!(words.lines().collect::<Vec<_>>(), expected);
+
+    let raw = with(&["--dist", "normal", "--std", "0.02", "--format", "raw", "--count", "1000"]);
+    let mut bytes = vec![0; 4000];
+    cpu::fill(&stream, &Distribution::normal(0.02), Dtype::F32, 0, &mut bytes).unwrap();
+    assert_eq!(raw, bytes);
+
+    let values = text(&with(&["--dist", "uniform", "--bound", "0.5", "--dtype", "bf16"]));
+    assert_eq!(values.lines().count(), 16);
+    assert!(values.lines().all(|line| line.parse::<f32>().unwrap().abs() < 0.5));
+    // The last element there is.
+    let last = text(&with(&["--offset", "18446744073709551614", "--count", "1"]));
+    assert_eq!(last.trim(), stream.word(u64::MAX - 1).to_string());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fanin"))
+        .args(["sample", "--device", "cpu", "--count", "100000000", "--format", "raw"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn names_that_do_not_exist_are_told_apart() {
+    let out = ["--out", "/nowhere/x.safetensors"];
+    let init = |arguments: &[&'static str]| [&["init"], arguments, &out].concat();
+    fails(2, &init(&["gtp2"]), &["unknown recipe `gtp2`", "nearest: gpt2", "llama-3.2-1b"]);
+    fails(2, &init(&["mlp", "--device", "nope"]), &["no adapter for device `nope`", "present:"]);
+    fails(2, &init(&["mlp", "--device", "vulkn:x"]), &["unknown backend `vulkn`", "vulkan"]);
+    fails(2, &init(&["mlp", "--dtype", "f31"]), &["unknown dtype `f31`", "f32"]);
+    fails(2, &init(&["mlp", "--rule", "*.wieght=zeros"]), &["`*.wieght` matches no tensor"]);
+    fails(2, &init(&["mlp", "--rule", "*=he_norml"]), &["he_norml", "nearest: he_normal"]);
+    fails(2, &["init", "mlp"], &["--out"]);
+    fails(2, &["init", "mlp", "--out", "x.bin"], &["x.bin", ".safetensors"]);
+    fails(2, &["inti"], &["inti"]);
+}
+
+#[test]
+fn bad_numbers_are_told_apart() {
+    let out = ["--device", "cpu", "--out", "/nowhere/x.safetensors"];
+    let rule = |rule: &'static str| [&["init", "mlp", "--rule", rule][..], &out].concat();
+    fails(2, &rule("*=normal:0"), &["std: got 0"]);
+    fails(2, &rule("*=normal:-1"), &["std: got -1"]);
+    fails(2, &rule("*=normal:NaN"), &["NaN", "a finite number"]);
+    fails(2, &rule("*=normal:inf"), &["inf", "a finite number"]);
+    fails(2, &rule("*=uniform:1,-1"), &["low 1, high -1", "low < high"]);
+    fails(2, &rule("*.bias=he_normal"), &["layers.0.bias", "fan_in and fan_out given"]);
+    let sample = |more: &[&'static str]| [&["sample", "--device", "cpu"][..], more].concat();
+    fails(2, &sample(&["--dist", "normal", "--std", "0"]), &["std: got 0"]);
+    fails(2, &sample(&["--dist", "uniform", "--std", "1"]), &["--std", "normal"]);
+    fails(2, &sample(&["--dtype", "f16"]), &["dtype: got f16", "u32"]);
+    fails(2, &sample(&["--offset", "18446744073709551615"]), &["below 2^64"]);
+    let shard = ["init", "mlp", "--max-shard-size", "2XB", "--out", "x.safetensors"];
+    fails(2, &shard, &["unknown unit `XB`"]);
+}
+
+#[test]
+fn bad_recipes_are_told_with_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.toml");
+    let out = folder.path().join("x.safetensors");
+    let (path, out) = (path.to_str().unwrap(), out.to_str().unwrap());
+    for (recipe, parts) in [
+        ("[[tensor]]\nname = \n", &["bad.toml:2:"] as &[&str]),
+        (
+            "[[tensor]]\nname = \"a\"\nshape = [2, 0]\ninit = \"zeros\"\n",
+            &["bad.toml:3:", "[2, 0]"],
+        ),
+        ("[[tensor]]\nname = \"a\"\nshape = [4]\nnit = \"zeros\"\n", &["bad.toml:4:1", "nit"]),
+        (
+            "[[tensor]]\nname = \"a\"\nshape = [4294967296, 4294967296]\ninit = \"zeros\"\n",
+            &["bad.toml:3:", "2^63"],
+        ),
+        ("[[tensor]]\nname = \"a\"\nshape = [4]\n", &["bad.toml:", "`a`"]),
+        (
+            "[[tensor]]\nname = \"a\"\nshape = [4]\ninit = \"ones\"\n\n[[rule]]\nmatch = \"b\"\ninit = \"zeros\"\n",
+            &["bad.toml:7:", "`b` matches no tensor"],
+        ),
+    ] {
+        std::fs::write(path, recipe).unwrap();
+        fails(2, &["init", path, "--device", "cpu", "--out", out], parts);
+    }
+    assert_eq!(left_in(folder.path()), 1);
+}
+
+#[test]
+fn bad_weight_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.safetensors");
+    let out = folder.path().join("x.safetensors");
+    let (path, out) = (path.to_str().unwrap(), out.to_str().unwrap());
+    let header = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+    for bytes in [
+        vec![],
+        u64::MAX.to_le_bytes().to_vec(),
+        header("{\"a\":"),
+        header(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#),
+    ] {
+        std::fs::write(path, bytes).unwrap();
+        let arguments = ["init", path, "--rule", "*=zeros", "--device", "cpu", "--out", out];
+        fails(2, &arguments, &["bad.safetensors", "not a usable safetensors file"]);
+    }
+    assert_eq!(left_in(folder.path()), 1);
+}
+
+#[test]
+fn a_model_too_large_for_the_disk_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mlp.safetensors");
+    // A file may grow to 200 blocks; past them a write fails, as on a full disk.
+    let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" init mlp --device cpu --out \"$1\"";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_fanin"), out.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write") && stderr.contains("mlp.safetensors"), "{stderr}");
+    assert_eq!(left_in(folder.path()), 0);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let out = "/nowhere/at/all/x.safetensors";
+    fails(1, &["init", "mlp", "--device", "cpu", "--out", out], &["cannot create", out]);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("llama.safetensors");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fanin"))
+        .args(["init", "llama-3.2-1b", "--device", "cpu", "--out", out.to_str().unwrap()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the temporary file is there, the writing is under way.
+    while left_in(folder.path()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("interrupted"));
+    assert_eq!(left_in(folder.path()), 0);
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = succeeds(&["--help"]);
+    for command in ["init", "devices", "verify", "sample"] {
+        assert!(help.contains(command), "{help}");
+        assert!(succeeds(&[command, "--help"]).contains("Usage"));
+    }
+}

@@ -1,0 +1,49 @@
+//! The adapters that the tests run on.
+
+use std::sync::OnceLock;
+
+use fanin::gpu::{Choice, Context, Options, adapters};
+
+/// A context of every adapter, and a second without 64-bit integers where there are any: those that
+/// FANIN_TEST_DEVICES names, which must be there, else all that are present.
+///
+/// A test without an adapter fails: it would prove nothing by passing.
+pub fn contexts() -> &'static [Context] {
+    static CONTEXTS: OnceLock<Vec<Context>> = OnceLock::new();
+    CONTEXTS.get_or_init(|| {
+        let names: Vec<String> = match std::env::var("FANIN_TEST_DEVICES") {
+            Ok(names) => names.split(',').map(str::to_owned).collect(),
+            Err(_) => adapters()
+                .into_iter()
+                .map(|adapter| format!("{}:{}", adapter.backend, adapter.name))
+                .collect(),
+        };
+        assert!(
+            !names.is_empty(),
+            "no adapter to test on: run `bash tests/run.sh`, which installs Mesa's software drivers \
+             (apt-get install mesa-vulkan-drivers libvulkan1 libegl1 libgl1-mesa-dri)"
+        );
+        let mut contexts = Vec::new();
+        for name in names {
+            let choice: Choice = name.parse().expect("a device name");
+            let open = |int64| {
+                Context::open(&choice, Options { int64 }).unwrap_or_else(|error| {
+                    panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
+                })
+            };
+            let context = open(true);
+            if context.uses_int64() {
+                contexts.push(open(false));
+            }
+            contexts.push(context);
+        }
+        for context in &contexts {
+            let int64 = if context.uses_int64() { "64-bit" } else { "16-bit" };
+            println!("testing on {}, {int64} products", context.name());
+        }
+        contexts
+    })
+}
+
+/// A seed of the tests, the same every time.
+pub const SEED: u64 = 7;

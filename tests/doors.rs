@@ -1,0 +1,152 @@
+//! The three doors: nothing of one's own, one's own device and encoder, the WGSL as data.
+
+use fanin::cpu;
+use fanin::gpu::{Context, Tensor};
+use fanin::init::Init;
+use fanin::random::{Distribution, Dtype, Stream, quantile};
+use fanin::shaders::FILL;
+use fanin::{Layout, Shape, wgpu};
+
+use crate::devices::{SEED, contexts};
+
+fn expected(stream: &Stream, distribution: &Distribution, elements: usize) -> Vec<u8> {
+    let mut bytes = vec![0; elements * 4];
+    cpu::fill(stream, distribution, Dtype::F32, 0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn nothing_of_ones_own() {
+    for context in contexts() {
+        let shape = Shape::new([64, 48]).unwrap();
+        let he: Init = "he_normal".parse().unwrap();
+        let distribution = he.distribution(&shape, &Layout::OutIn.into()).unwrap();
+        let tensor = Tensor::new(context, shape, Dtype::F32).unwrap();
+        let stream = Stream::named(SEED, "layers.0.weight");
+        context.run(|pass| pass.fill(&tensor, &stream, &distribution)).unwrap();
+        assert_eq!(context.read(&tensor).unwrap(), expected(&stream, &distribution, 64 * 48));
+    }
+}
+
+#[test]
+fn ones_own_device_and_encoder() {
+    // Any device will do; this one is taken apart, as if it were the caller's.
+    for theirs in contexts() {
+        let (device, queue) = (theirs.device().clone(), theirs.queue().clone());
+        let context = Context::from_device(device.clone(), queue.clone()).unwrap();
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4096,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let shape = Shape::new([100]).unwrap();
+        let tensor = Tensor::from_buffer(&buffer, 12, shape, Dtype::F32).unwrap();
+        let distribution = Distribution::normal(0.02);
+        let stream = Stream::named(SEED, "mine");
+        let mut encoder = device.create_command_encoder(&Default::default());
+        {
+            let mut compute = encoder.begin_compute_pass(&Default::default());
+            fanin::gpu::Pass::new(&context, &mut compute)
+                .fill(&tensor, &stream, &distribution)
+                .unwrap();
+        }
+        queue.submit([encoder.finish()]);
+        assert_eq!(context.read(&tensor).unwrap(), expected(&stream, &distribution, 100));
+    }
+}
+
+#[test]
+fn buffers_that_do_not_fit_are_refused() {
+    let context = &contexts()[0];
+    let buffer = |usage| {
+        context.device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 64,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let storage = buffer(wgpu::BufferUsages::STORAGE);
+    let error = |buffer: &wgpu::Buffer, offset, elements| {
+        let shape = Shape::new([elements]).unwrap();
+        Tensor::from_buffer(buffer, offset, shape, Dtype::F32).unwrap_err().to_string()
+    };
+    assert!(error(&storage, 2, 1).contains("a multiple of f32's 4 bytes"));
+    assert!(error(&storage, 8, 15).contains("60 bytes after offset 8"));
+    assert!(error(&buffer(wgpu::BufferUsages::UNIFORM), 0, 1).contains("needed STORAGE usage"));
+}
+
+/// A pipeline made from the table alone, with none of this crate's own machinery.
+#[test]
+fn the_wgsl_as_data() {
+    for theirs in contexts() {
+        let device = theirs.device();
+        let stream = Stream::new(SEED, 99);
+        let elements: u32 = 256;
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(FILL.name),
+            source: wgpu::ShaderSource::Wgsl(FILL.source(false).into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: Some(FILL.entries[0]),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Normal, f32.
+                constants: &[("kind", 4.0), ("dtype", 0.0)],
+                ..Default::default()
+            },
+            cache: None,
+        });
+        let buffer = |size, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage: usage | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let destination = buffer(1024, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
+        let params = buffer(64, wgpu::BufferUsages::UNIFORM);
+        let table = buffer(417 * 16, wgpu::BufferUsages::UNIFORM);
+        let scale = 1.0f32 / (1 << quantile::FRACTIONAL_BITS) as f32;
+        let words = [
+            [SEED as u32, 0, 99, 0],
+            [0, 0, 0, 0],
+            [elements, 0, elements / 4, 0],
+            [scale.to_bits(), 0, 0, 0],
+        ];
+        let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+        theirs.queue().write_buffer(&params, 0, &bytes(words.as_flattened()));
+        let mut rows = quantile::TABLE.as_flattened().to_vec();
+        rows.resize(417 * 4, 0);
+        theirs.queue().write_buffer(&table, 0, &bytes(&rows));
+        let entry = |binding, buffer: &'_ wgpu::Buffer| (binding, buffer.clone());
+        let buffers = [entry(0, &destination), entry(1, &params), entry(2, &table)];
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &buffers
+                .iter()
+                .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                    binding: *binding,
+                    resource: buffer.as_entire_binding(),
+                })
+                .collect::<Vec<_>>(),
+        });
+        let mut encoder = device.create_command_encoder(&Default::default());
+        {
+            let mut compute = encoder.begin_compute_pass(&Default::default());
+            compute.set_pipeline(&pipeline);
+            compute.set_bind_group(0, &group, &[]);
+            compute.dispatch_workgroups(1, 1, 1);
+        }
+        theirs.queue().submit([encoder.finish()]);
+        let shape = Shape::new([u64::from(elements)]).unwrap();
+        let tensor = Tensor::from_buffer(&destination, 0, shape, Dtype::F32).unwrap();
+        let want = expected(&stream, &Distribution::normal(1.0), elements as usize);
+        assert_eq!(theirs.read(&tensor).unwrap(), want, "{}", theirs.name());
+    }
+}

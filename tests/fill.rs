@@ -1,0 +1,146 @@
+//! Fills: the CPU's vector code and every adapter, bit for bit against the definition.
+
+use fanin::cpu::{self, CpuEngine};
+use fanin::gpu::{GpuEngine, Tensor};
+use fanin::random::{Distribution, Dtype, Stream};
+use fanin::verify::{self, Check};
+use fanin::{Engine, Piece, Shape};
+
+use crate::devices::{SEED, contexts};
+
+fn holds(engine: &dyn Engine, values: u64) {
+    let mut failed = Vec::new();
+    verify::engine(engine, values, &mut |check: Check| {
+        if !check.holds {
+            failed.push(format!("{}: {}", check.name, check.found));
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert!(failed.is_empty(), "{}: {failed:#?}", engine.device());
+}
+
+#[test]
+fn the_cpu_engine_draws_the_definition() {
+    holds(&CpuEngine::new(1 << 20), (1 << 20) + 3);
+}
+
+#[test]
+fn every_adapter_draws_the_definition() {
+    for context in contexts() {
+        // A chunk that is no power of two, so that pieces begin anywhere.
+        holds(&GpuEngine::new(context.clone(), 3_000_000), (1 << 20) + 3);
+    }
+}
+
+#[test]
+fn tensors_anywhere_in_a_buffer_leave_their_neighbours_alone() {
+    for context in contexts() {
+        let check = verify::offsets(context).unwrap();
+        assert!(check.holds, "{}: {}", context.name(), check.found);
+    }
+}
+
+#[test]
+fn a_check_that_should_fail_does() {
+    // An engine that gets one element in a piece wrong.
+    struct Wrong(CpuEngine);
+    impl Engine for Wrong {
+        fn name(&self) -> &'static str {
+            "wrong"
+        }
+        fn device(&self) -> String {
+            "wrong".into()
+        }
+        fn piece_bytes(&self) -> u64 {
+            self.0.piece_bytes()
+        }
+        fn draw(&self, pieces: &[Piece], sink: &mut fanin::Sink<'_>) -> fanin::Result<()> {
+            self.0.draw(pieces, &mut |index, bytes, moments| {
+                let mut bytes = bytes.to_vec();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                sink(index, &bytes, moments)
+            })
+        }
+    }
+    let mut failed = Vec::new();
+    verify::engine(&Wrong(CpuEngine::new(1 << 20)), 1000, &mut |check: Check| {
+        if !check.holds {
+            failed.push(check.name);
+        }
+        Ok(())
+    })
+    .unwrap();
+    // Known answers, every case, and the corners; one bit of 2^20 is no matter for statistics.
+    assert_eq!(failed.len(), 2 + verify::cases().len(), "{failed:?}");
+}
+
+#[test]
+fn a_shard_is_a_stretch_of_the_whole() {
+    let distribution = Distribution::truncated_normal(0.02, 2.0);
+    let stream = Stream::named(SEED, "wte.weight");
+    let whole = 100_003;
+    for dtype in Dtype::SAMPLED {
+        let size = dtype.size();
+        let mut want = vec![0; whole * size];
+        cpu::fill(&stream, &distribution, dtype, 0, &mut want).unwrap();
+        for context in contexts() {
+            let mut got = Vec::new();
+            let mut first = 0;
+            for count in [1, 2, 4095, 33_333, 50_000, whole - 87_431] {
+                let shape = Shape::new([count as u64]).unwrap();
+                let tensor = Tensor::new(context, shape, dtype).unwrap();
+                context.run(|pass| pass.fill_from(&tensor, &stream, &distribution, first)).unwrap();
+                got.extend(context.read(&tensor).unwrap());
+                first += count as u64;
+            }
+            assert!(got == want, "{dtype} on {}", context.name());
+        }
+    }
+}
+
+#[test]
+fn a_tensor_beyond_one_window_is_filled_in_several() {
+    // 160 MiB: more than the 128 MiB that one dispatch covers.
+    let elements = 40 << 20;
+    let stream = Stream::named(SEED, "large");
+    let distribution = Distribution::symmetric(0.1);
+    for context in contexts() {
+        if context.name().contains("SwiftShader") {
+            continue; // Half a minute; the same code in the same windows as elsewhere.
+        }
+        let shape = Shape::new([elements]).unwrap();
+        let tensor = Tensor::new(context, shape, Dtype::F32).unwrap();
+        context.run(|pass| pass.fill_from(&tensor, &stream, &distribution, 2)).unwrap();
+        let got = context.read(&tensor).unwrap();
+        let mut want = vec![0; got.len()];
+        cpu::fill(&stream, &distribution, Dtype::F32, 2, &mut want).unwrap();
+        assert!(got == want, "{}", context.name());
+        let moments = context.moments(&tensor).unwrap();
+        assert_eq!(moments.count, elements);
+        assert!((moments.std() - distribution.std()).abs() < 1e-4 * distribution.std());
+    }
+}
+
+#[test]
+fn bad_fills_say_what_is_wrong() {
+    let context = &contexts()[0];
+    let tensor = |dtype| Tensor::new(context, Shape::new([8]).unwrap(), dtype).unwrap();
+    let stream = Stream::new(0, 0);
+    let fill = |dtype, distribution: Distribution, first| {
+        context
+            .run(|pass| pass.fill_from(&tensor(dtype), &stream, &distribution, first))
+            .unwrap_err()
+            .to_string()
+    };
+    let normal = Distribution::normal(1.0);
+    assert!(fill(Dtype::F32, Distribution::normal(-1.0), 0).contains("std: got -1"));
+    assert!(fill(Dtype::I64, normal, 0).contains("dtype: got i64"));
+    assert!(fill(Dtype::F32, Distribution::Words, 0).contains("needed u32"));
+    assert!(fill(Dtype::F16, Distribution::normal(20_000.0), 0).contains("values below 6.55"));
+    assert!(fill(Dtype::F32, normal, u64::MAX - 3).contains("an end within 2^64"));
+    let shape = Shape::new([1 << 50]).unwrap();
+    let error = Tensor::new(context, shape, Dtype::F32).unwrap_err().to_string();
+    assert!(error.contains("allows in a buffer"), "{error}");
+}

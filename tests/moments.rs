@@ -1,0 +1,63 @@
+//! The reduction of a tensor to mean and standard deviation, against f64 sums.
+
+use fanin::Shape;
+use fanin::cpu;
+use fanin::gpu::Tensor;
+use fanin::random::{Dtype, f32_from_f16};
+
+use crate::devices::contexts;
+
+/// Mean and std by two passes in f64 over values decoded here.
+fn oracle(dtype: Dtype, bytes: &[u8]) -> (f64, f64) {
+    let values: Vec<f64> = match dtype {
+        Dtype::F32 => {
+            bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
+        }
+        Dtype::Bf16 => {
+            bytes.chunks(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect()
+        }
+        _ => bytes.chunks(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f64()).collect(),
+    };
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let square = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    (mean, (square / count).sqrt())
+}
+
+#[test]
+fn moments_agree_with_f64() {
+    // Sizes around a leaf's 16 words, a row's 1024 and the next; a large mean with a small spread.
+    for elements in [1u64, 2, 3, 15, 16, 17, 1023, 1024, 1025, 65_537, 1_000_003] {
+        for dtype in Dtype::SAMPLED {
+            let values = (0..elements).map(|i| 8.0 + ((i * 2_654_435_761) % 1000) as f64 * 1e-3);
+            let bytes: Vec<u8> = values.flat_map(|value| dtype.constant(value).unwrap()).collect();
+            let (mean, std) = oracle(dtype, &bytes);
+            let close = |name: &str, got: fanin::Moments, tolerance: f64| {
+                assert_eq!(got.count, elements, "{name}");
+                // Deviations are of the order of 1 here.
+                let (a, b) = ((got.mean - mean).abs(), (got.std() - std).abs());
+                assert!(a <= tolerance, "{name}, {dtype} x {elements}: mean off by {a}");
+                assert!(b <= tolerance, "{name}, {dtype} x {elements}: std off by {b}");
+            };
+            // f64: 16 roundings a run of eight sums at most matter at 1e-16 each.
+            close("cpu", cpu::moments(dtype, &bytes).unwrap(), 1e-12);
+            for context in contexts() {
+                let shape = Shape::new([elements]).unwrap();
+                let tensor = Tensor::new(context, shape, dtype).unwrap();
+                let mut padded = bytes.clone();
+                padded.resize(bytes.len().next_multiple_of(4), 0);
+                context.queue().write_buffer(tensor.buffer(), 0, &padded);
+                // f32: a leaf's 16 to 32 additions, then 64 of a row, each 6e-8 of 8 at most.
+                close(&context.name(), context.moments(&tensor).unwrap(), 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn f16_reads_as_the_half_crate_reads_it() {
+    for bits in 0..=u16::MAX {
+        let (ours, theirs) = (f32_from_f16(bits), half::f16::from_bits(bits).to_f32());
+        assert!(ours == theirs || ours.is_nan() && theirs.is_nan(), "{bits:#06x}");
+    }
+}

@@ -1,0 +1,264 @@
+//! Recipes into files: the same bytes from every engine and in every chunking, whole or not at all.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fanin::cpu::CpuEngine;
+use fanin::gpu::GpuEngine;
+use fanin::random::{Dtype, Stream};
+use fanin::recipe::{Recipe, Report, WriteOptions, write};
+use fanin::{Engine, Error};
+use safetensors::SafeTensors;
+use sha2::{Digest, Sha256};
+
+use crate::devices::{SEED, contexts};
+
+/// Every dtype and kind of initializer, odd sizes, a scalar, a counter.
+const MIXED: &str = r#"
+name = "mixed"
+
+[[tensor]]
+name = "conv.weight"
+shape = [5, 3, 3, 3]
+init = "he_normal:mode=fan_out"
+
+[[tensor]]
+name = "steps"
+shape = []
+dtype = "i64"
+init = "constant:-3"
+
+[[tensor]]
+name = "half.{a,b}"
+shape = [31, 7]
+dtype = "f16"
+init = "truncated_normal:0.02"
+
+[[tensor]]
+name = "brain"
+shape = [1001]
+dtype = "bf16"
+init = "uniform:-0.1,0.3"
+
+[[tensor]]
+name = "mask"
+shape = [3]
+dtype = "bool"
+init = "ones"
+
+[[tensor]]
+name = "wide.weight"
+shape = [517, 129]
+init = "xavier_uniform"
+layout = "in_out"
+"#;
+
+fn written(
+    recipe: &Recipe,
+    engine: &dyn Engine,
+    out: &Path,
+    max_shard_bytes: Option<u64>,
+) -> fanin::Result<Report> {
+    let stop = AtomicBool::new(false);
+    let options = WriteOptions { seed: SEED, out, max_shard_bytes, force: false, stop: &stop };
+    write(recipe, engine, &options, &mut |_| {})
+}
+
+fn engines() -> Vec<Box<dyn Engine>> {
+    let mut engines: Vec<Box<dyn Engine>> =
+        vec![Box::new(CpuEngine::new(16 << 20)), Box::new(CpuEngine::new(5_000))];
+    for context in contexts() {
+        engines.push(Box::new(GpuEngine::new(context.clone(), 16 << 20)));
+        engines.push(Box::new(GpuEngine::new(context.clone(), 70_001)));
+    }
+    engines
+}
+
+#[test]
+fn every_engine_and_chunk_writes_the_same_bytes() {
+    let recipe = Recipe::parse(MIXED, "mixed").unwrap();
+    let mut first: Option<(Vec<u8>, Vec<u8>)> = None;
+    for engine in engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("mixed.safetensors");
+        written(&recipe, engine.as_ref(), &out, None).unwrap();
+        let file = std::fs::read(&out).unwrap();
+        let manifest = std::fs::read(folder.path().join("mixed.manifest.json")).unwrap();
+        let (want_file, want_manifest) =
+            first.get_or_insert_with(|| (file.clone(), manifest.clone()));
+        assert!(file == *want_file, "{}", engine.device());
+        assert!(manifest == *want_manifest, "{}", engine.device());
+    }
+}
+
+#[test]
+fn each_tensor_is_the_same_tensor_made_alone() {
+    let recipe = Recipe::parse(MIXED, "mixed").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mixed.safetensors");
+    let report = written(&recipe, &CpuEngine::new(1 << 20), &out, None).unwrap();
+    let bytes = std::fs::read(&out).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.len(), recipe.tensors.len());
+    for (spec, done) in recipe.tensors.iter().zip(&report.tensors) {
+        let stored = file.tensor(&spec.name).unwrap();
+        let shape: Vec<u64> = stored.shape().iter().map(|&dim| dim as u64).collect();
+        assert_eq!(shape, spec.shape.dims());
+        let mut alone = vec![0; spec.bytes() as usize];
+        let stream = Stream::named(SEED, &spec.name);
+        spec.distribution.draw(&stream, spec.dtype, 0, &mut alone).unwrap();
+        assert!(stored.data() == alone, "{}", spec.name);
+        let digest: String =
+            Sha256::digest(&alone).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(done.sha256, digest, "{}", spec.name);
+        // A few standard errors: sizes here are small.
+        let count = spec.shape.elements() as f64;
+        let error = spec.distribution.std() / count.sqrt();
+        assert!((done.moments.mean - spec.distribution.mean()).abs() <= 5.0 * error + 1e-12);
+        assert_eq!(done.moments.count, spec.shape.elements());
+    }
+    assert_eq!(file.tensor("steps").unwrap().data(), (-3i64).to_le_bytes());
+    assert_eq!(file.tensor("mask").unwrap().data(), [1, 1, 1]);
+}
+
+#[test]
+fn the_order_of_tensors_does_not_matter() {
+    let mut recipe = Recipe::parse(MIXED, "mixed").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let digest = |recipe: &Recipe, name: &str| {
+        let out = folder.path().join(name);
+        let report = written(recipe, &CpuEngine::new(1 << 20), &out, None).unwrap();
+        report.files[0].sha256.clone()
+    };
+    let forwards = digest(&recipe, "a.safetensors");
+    recipe.tensors.reverse();
+    assert_eq!(digest(&recipe, "b.safetensors"), forwards);
+}
+
+#[test]
+fn shards_hold_what_the_whole_holds() {
+    let recipe = Recipe::parse(MIXED, "mixed").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.safetensors");
+    written(&recipe, &CpuEngine::new(1 << 20), &whole, None).unwrap();
+    let whole = std::fs::read(whole).unwrap();
+    let whole = SafeTensors::deserialize(&whole).unwrap();
+
+    let out = folder.path().join("model.safetensors");
+    let report = written(&recipe, &CpuEngine::new(1 << 20), &out, Some(2_000)).unwrap();
+    assert!(!out.exists());
+    let index = std::fs::read(folder.path().join("model.safetensors.index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    assert_eq!(index["metadata"]["total_size"], recipe.bytes());
+    let map = index["weight_map"].as_object().unwrap();
+    assert_eq!(map.len(), recipe.tensors.len());
+    for spec in &recipe.tensors {
+        let shard = map[&spec.name].as_str().unwrap();
+        assert!(shard.starts_with("model-0000") && shard.ends_with("-of-00004.safetensors"));
+        let bytes = std::fs::read(folder.path().join(shard)).unwrap();
+        let shard = SafeTensors::deserialize(&bytes).unwrap();
+        let (ours, theirs) = (shard.tensor(&spec.name), whole.tensor(&spec.name));
+        assert_eq!(ours.unwrap().data(), theirs.unwrap().data());
+        // Within the limit, or a tensor alone.
+        let data: usize = shard.iter().map(|(_, tensor)| tensor.data().len()).sum();
+        assert!(data <= 2_000 || shard.len() == 1);
+    }
+    // Four shards, the index, the manifest.
+    assert_eq!(report.files.len(), 6);
+}
+
+#[test]
+fn an_index_is_initialized_anew_by_rules() {
+    let recipe = Recipe::parse(MIXED, "mixed").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model.safetensors");
+    written(&recipe, &CpuEngine::new(1 << 20), &out, Some(2_000)).unwrap();
+    let rules = fanin::recipe::Rules::pairs(["{steps,mask}=zeros", "*=normal:0.5"]).unwrap();
+    let index = folder.path().join("model.safetensors.index.json");
+    let anew = Recipe::from_safetensors(&index, &rules).unwrap();
+    assert_eq!(anew.tensors.len(), recipe.tensors.len());
+    for spec in &recipe.tensors {
+        let found = anew.tensors.iter().find(|tensor| tensor.name == spec.name).unwrap();
+        assert_eq!((&found.shape, found.dtype), (&spec.shape, spec.dtype));
+    }
+}
+
+fn left_in(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap();
+    names.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    let recipe = Recipe::builtin("mlp").unwrap();
+    for engine in engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("mlp.safetensors");
+        let stop = AtomicBool::new(false);
+        let options =
+            WriteOptions { seed: 0, out: &out, max_shard_bytes: None, force: false, stop: &stop };
+        let mut seen = 0;
+        let error = write(&recipe, engine.as_ref(), &options, &mut |bytes| {
+            seen += bytes;
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(matches!(error, Err(Error::Interrupted)), "{}", engine.device());
+        assert!(seen > 0);
+        assert_eq!(left_in(folder.path()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_device_that_fails_midway_leaves_nothing() {
+    // Draws twice, then is lost.
+    struct Lost(CpuEngine);
+    impl Engine for Lost {
+        fn name(&self) -> &'static str {
+            "lost"
+        }
+        fn device(&self) -> String {
+            "lost".into()
+        }
+        fn piece_bytes(&self) -> u64 {
+            4096
+        }
+        fn draw(&self, pieces: &[fanin::Piece], sink: &mut fanin::Sink<'_>) -> fanin::Result<()> {
+            self.0.draw(&pieces[..2], sink)?;
+            Err(Error::Device { device: "lost".into(), message: "the device was lost".into() })
+        }
+    }
+    let recipe = Recipe::builtin("mlp").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mlp.safetensors");
+    let error = written(&recipe, &Lost(CpuEngine::new(4096)), &out, None).unwrap_err();
+    assert!(error.to_string().contains("lost") && !error.is_usage());
+    assert_eq!(left_in(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn outputs_that_exist_are_kept() {
+    let recipe = Recipe::parse(MIXED, "mixed").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for taken in ["model.safetensors", "model.manifest.json"] {
+        let path = folder.path().join(taken);
+        std::fs::write(&path, "mine").unwrap();
+        let out = folder.path().join("model.safetensors");
+        let error = written(&recipe, &CpuEngine::new(4096), &out, None).unwrap_err();
+        assert!(matches!(&error, Error::Exists { path: found } if *found == path), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn gpt2_is_the_same_model_as_ever() {
+    // Of every tensor's digest, in order; a change is a change of the contract.
+    let mut recipe = Recipe::builtin("gpt2").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("gpt2.safetensors");
+    recipe.tensors.retain(|spec| spec.name.starts_with("h.11.") || spec.name == "wpe.weight");
+    let report = written(&recipe, &CpuEngine::new(16 << 20), &out, None).unwrap();
+    assert_eq!(report.files[0].sha256, "5f433e2d1e37bb3e25eac651d62fe96523c100fa18b3d2d21d72fd42019e04cf");
+    let dtypes: Vec<Dtype> = recipe.tensors.iter().map(|spec| spec.dtype).collect();
+    assert!(dtypes.iter().all(|dtype| *dtype == Dtype::F32));
+}
