@@ -204,7 +204,7 @@ fn statistics_of(engine: &dyn Engine, seed: u64) -> Result<Vec<Check>> {
             name: format!("statistics of {name}, seed {seed}"),
             values: count,
             holds: worst.p_value > ALPHA,
-            found: format!("{} tests, least p {:.2} ({})", tests.len(), worst.p_value, worst.name),
+            found: format!("{} tests, least p {:.1e} ({})", tests.len(), worst.p_value, worst.name),
         });
     }
     Ok(checks)

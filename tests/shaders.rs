@@ -147,7 +147,8 @@ fn the_uniform_table_holds_every_segment() {
 /// The members of a struct and their offsets, as Rust's `Params` has them.
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
-    let expected: [(&str, &[(&str, u32)], u32); 2] = [
+    type Members = &'static [(&'static str, u32)];
+    let expected: [(&str, Members, u32); 2] = [
         (
             "fill",
             &[

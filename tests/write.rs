@@ -258,7 +258,10 @@ fn gpt2_is_the_same_model_as_ever() {
     let out = folder.path().join("gpt2.safetensors");
     recipe.tensors.retain(|spec| spec.name.starts_with("h.11.") || spec.name == "wpe.weight");
     let report = written(&recipe, &CpuEngine::new(16 << 20), &out, None).unwrap();
-    assert_eq!(report.files[0].sha256, "5f433e2d1e37bb3e25eac651d62fe96523c100fa18b3d2d21d72fd42019e04cf");
+    assert_eq!(
+        report.files[0].sha256,
+        "5f433e2d1e37bb3e25eac651d62fe96523c100fa18b3d2d21d72fd42019e04cf"
+    );
     let dtypes: Vec<Dtype> = recipe.tensors.iter().map(|spec| spec.dtype).collect();
     assert!(dtypes.iter().all(|dtype| *dtype == Dtype::F32));
 }

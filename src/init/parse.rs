@@ -210,7 +210,10 @@ impl Parameters {
             (None, Some(default)) => Ok(default),
             (None, None) => Err(Error::invalid(
                 format!("initializer `{}`", self.text),
-                "no parameters",
+                match self.named.first() {
+                    Some((other, _)) => format!("`{other}` and no {name}"),
+                    None => "no parameters".into(),
+                },
                 format!("{name}, as in `{}:0.02`", self.text.split(':').next().unwrap_or("")),
             )),
         }
@@ -294,9 +297,20 @@ impl FromStr for Init {
         let mut given =
             Parameters { text: text.into(), positional: Default::default(), named: Vec::new() };
         for part in parameters.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let what = || format!("initializer `{text}`");
             match part.split_once('=') {
-                Some((key, value)) => given.named.push((key.trim().into(), value.trim().into())),
-                None => given.positional.push_back(part.into()),
+                Some((key, value)) => {
+                    let key = key.trim();
+                    if given.named.iter().any(|(known, _)| known == key) {
+                        return Err(Error::invalid(what(), format!("{key} twice"), "it once"));
+                    }
+                    given.named.push((key.into(), value.trim().into()));
+                }
+                None if given.named.is_empty() => given.positional.push_back(part.into()),
+                None => {
+                    let needed = "parameters without a name before those with one";
+                    return Err(Error::invalid(what(), format!("`{part}` after a name"), needed));
+                }
             }
         }
         let init = (entry.make)(&mut given)?;

@@ -1,0 +1,321 @@
+//! The contract of the drawn numbers: known answers, golden digests, exact formulas.
+
+use fanin::random::philox::philox4x32_10;
+use fanin::random::{
+    Distribution, Dtype, PhiloxRng, Stream, bf16_from_f32, f16_from_f32, quantile,
+};
+use rand::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
+
+/// Random123, `tests/kat_vectors`, the three lines of `philox4x32 10`.
+#[test]
+fn philox_gives_random123s_answers() {
+    let known = [
+        ([0; 4], [0; 2], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]),
+        ([!0; 4], [!0; 2], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]),
+        (
+            [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+            [0xa4093822, 0x299f31d0],
+            [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
+        ),
+    ];
+    for (counter, key, block) in known {
+        assert_eq!(philox4x32_10(counter, key), block);
+    }
+}
+
+#[test]
+fn a_streams_counter_and_key_are_the_contracts() {
+    let stream = Stream::new(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+    for index in [0, 1, 3, 4, 1 << 33, (1 << 34) - 1, 1 << 34, u64::MAX] {
+        let block = index / 4;
+        let counter = [block as u32, (block >> 32) as u32, 0x7654_3210, 0xfedc_ba98];
+        let want = philox4x32_10(counter, [0x89ab_cdef, 0x0123_4567])[(index % 4) as usize];
+        assert_eq!(stream.word(index), want, "{index}");
+    }
+}
+
+/// SHA-256("abc") is FIPS 180's own example; its first bytes are ba7816bf 8f01cfea.
+#[test]
+fn a_names_id_is_the_head_of_its_sha256() {
+    assert_eq!(Stream::named(0, "abc").id, 0xeacf_018f_bf16_78ba);
+    // SHA-256 of the empty string: e3b0c442 98fc1c14.
+    assert_eq!(Stream::named(0, "").id, 0x141c_fc98_42c4_b0e3);
+}
+
+#[test]
+fn the_generator_yields_the_streams_words() {
+    let stream = Stream::named(7, "rng");
+    let mut rng = PhiloxRng::new(stream);
+    for start in [0, 1, 2, 3, (1 << 34) - 5, u64::MAX - 2] {
+        rng.set_word_pos(start);
+        for ahead in 0..9 {
+            let index = start.wrapping_add(ahead);
+            assert_eq!(rng.word_pos(), index);
+            assert_eq!(rng.next_u32(), stream.word(index), "{start} + {ahead}");
+        }
+    }
+    rng.set_word_pos(5);
+    let pair = u64::from(stream.word(5)) | u64::from(stream.word(6)) << 32;
+    assert_eq!(rng.next_u64(), pair);
+    let mut bytes = [0; 7];
+    rng.fill_bytes(&mut bytes);
+    assert_eq!(bytes[..4], stream.word(7).to_le_bytes());
+    assert_eq!(bytes[4..], stream.word(8).to_le_bytes()[..3]);
+
+    let mut seed = [0; 16];
+    seed[..8].copy_from_slice(&stream.seed.to_le_bytes());
+    seed[8..].copy_from_slice(&stream.id.to_le_bytes());
+    assert_eq!(PhiloxRng::from_seed(seed).stream(), stream);
+}
+
+#[test]
+fn sixteen_bits_round_as_the_half_crate_rounds() {
+    let rng = PhiloxRng::new(Stream::named(7, "halves"));
+    let mut patterns: Vec<u32> = (0..1 << 20).map(|i| rng.stream().word(i)).collect();
+    // Around every value of either kind, and around the middle between it and the next.
+    for half in 0..=u16::MAX {
+        let bf16 = u32::from(half) << 16;
+        let f16 = half::f16::from_bits(half).to_f32().to_bits();
+        for around in [bf16, bf16 | 0x8000, f16, f16 | 0x1000] {
+            patterns.extend([around.wrapping_sub(1), around, around.wrapping_add(1)]);
+        }
+    }
+    for bits in patterns {
+        let value = f32::from_bits(bits);
+        let (bf16, f16) = (half::bf16::from_f32(value), half::f16::from_f32(value));
+        if value.is_nan() {
+            assert!(half::bf16::from_bits(bf16_from_f32(bits)).is_nan(), "{bits:#x}");
+            assert!(half::f16::from_bits(f16_from_f32(bits)).is_nan(), "{bits:#x}");
+        } else {
+            assert_eq!(bf16_from_f32(bits), bf16.to_bits(), "{bits:#x}");
+            assert_eq!(f16_from_f32(bits), f16.to_bits(), "{bits:#x}");
+        }
+    }
+}
+
+/// Words at both ends, in the middle, and many between.
+fn indices() -> impl Iterator<Item = u64> {
+    (0..20_000).chain((1 << 34) - 100..(1 << 34) + 100)
+}
+
+/// The formulas of the contract, written out again in exact integers and f64.
+#[test]
+fn values_are_the_contracts_formulas() {
+    let stream = Stream::named(7, "formulas");
+    let value = |distribution: Distribution, index| distribution.value(&stream, index).unwrap();
+    for index in indices() {
+        let word = stream.word(index);
+        // f64 holds these products exactly, so the cast is the one rounding.
+        let bound = 0.0361;
+        let odd = f64::from(word >> 9) * 2.0 + 1.0 - 8_388_608.0;
+        let scale = f64::from((bound * 2f64.powi(-23)) as f32);
+        assert_eq!(value(Distribution::symmetric(bound), index), (odd * scale) as f32);
+
+        let unit = Distribution::Uniform { low: 0.0, high: 1.0 };
+        assert_eq!(f64::from(value(unit, index)), f64::from(word >> 8) * 2f64.powi(-24));
+
+        let (low, high) = (-0.3, 1.1);
+        let scale = f64::from(((high - low) * 2f64.powi(-24)) as f32);
+        let product = (f64::from(word >> 8) * scale) as f32;
+        let shifted = Distribution::Uniform { low, high };
+        assert_eq!(value(shifted, index), product + low as f32);
+
+        let z = f64::from(quantile::fixed(word));
+        let scale = f64::from((0.02 * 2f64.powi(-21)) as f32);
+        let product = (z * scale) as f32;
+        assert_eq!(value(Distribution::normal(0.02), index), product);
+        let shifted = Distribution::Normal { mean: 0.7, std: 0.02 };
+        assert_eq!(value(shifted, index), product + 0.7f32);
+    }
+}
+
+#[test]
+fn a_symmetric_uniform_stays_inside_and_off_zero() {
+    let stream = Stream::named(7, "inside");
+    for bound in [1.0, 0.1, 0.036, 3.0] {
+        for index in indices() {
+            let value = Distribution::symmetric(bound).value(&stream, index).unwrap();
+            assert!(value != 0.0 && f64::from(value.abs()) < f64::from(bound as f32), "{value}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_keeps_what_is_inside_and_nothing_else() {
+    let stream = Stream::named(7, "cut");
+    for cut in [0.5, 1.0, 2.0, 3.7] {
+        // Found here by walking from the formula's neighbourhood, not by bisection.
+        let lattice = cut * 2f64.powi(21);
+        let tail = 0.5 * statrs::function::erf::erfc(cut / 2f64.sqrt());
+        let mut low = (tail * 2f64.powi(32)) as u32 - 2000;
+        assert!(f64::from(quantile::fixed(low)) < -lattice);
+        while f64::from(quantile::fixed(low)) < -lattice {
+            low += 1;
+        }
+        let inside = u128::from((1u64 << 32) - 2 * u64::from(low));
+        for index in indices() {
+            let word = u128::from(stream.word(index));
+            let mapped = low + ((word * inside) >> 32) as u32;
+            let scale = f64::from((0.02 * 2f64.powi(-21)) as f32);
+            let want = (f64::from(quantile::fixed(mapped)) * scale) as f32;
+            let got = Distribution::truncated_normal(0.02, cut).value(&stream, index).unwrap();
+            assert_eq!(got, want);
+            assert!(f64::from(got.abs()) <= 0.02 * cut * (1.0 + 2f64.powi(-23)));
+        }
+    }
+}
+
+#[test]
+fn a_cut_beyond_the_reach_is_the_plain_normal() {
+    let stream = Stream::named(7, "beyond");
+    for index in indices() {
+        let plain = Distribution::normal(0.02).value(&stream, index);
+        let cut = Distribution::truncated_normal(0.02, 100.0).value(&stream, index);
+        assert_eq!(plain.unwrap(), cut.unwrap());
+    }
+}
+
+/// Digests of 2^16 elements of stream (7, "golden") from index 2^34 - 2^15, over the carry of the
+/// block's low word. They are the contract: a change here changes every weight ever drawn, and is a
+/// major version.
+const GOLDEN: &[(&str, &str, &str)] = &[
+    ("words", "u32", "546f256334fb95fcaa16464c698bee39ac5948295a319b61bfcb3a87396f8f0e"),
+    ("uniform (-b, b)", "f32", "508f906bde9cc5e1bc02c46f4ad7a4f557609643008982f04d4d5e1573b8f58a"),
+    ("uniform (-b, b)", "bf16", "5a673738011d100ceb160c2acf08ad502a88e96de8a38f2e910235f4dc4577d1"),
+    ("uniform (-b, b)", "f16", "5fe24867214ef817b0768440940c2ae57a072baed036394ad9063f8379859ff8"),
+    (
+        "uniform [low, high)",
+        "f32",
+        "8ca0fa5e432cae11c5f68ce91e755de4b8bf1ad7725a2f91a3a8827ac791c0b6",
+    ),
+    (
+        "uniform [low, high)",
+        "bf16",
+        "880b65ab03dbeec2d92ac1f42b706cff488d3cee2a3494f5f633c54187a9097f",
+    ),
+    (
+        "uniform [low, high)",
+        "f16",
+        "a1f633b907db4b13c669ff72fa39ff2728df99dd9d5fa2efdf108d4e6430dbc6",
+    ),
+    ("normal", "f32", "46c06c3be399b393bb3d6b15cf302321759b7a94b02b462cc885cad89a42aba8"),
+    ("normal", "bf16", "f65b5077adbb8fbefdb0177482fdf0706d85f7c33a8559f20b70b055c5fe7baf"),
+    ("normal", "f16", "9bedcb1c47d26da992f6c39d4a57b8bd8d10ef9bdaf049436b4a7d2710cc339a"),
+    ("normal with mean", "f32", "5d75fa720e224229cb7326e7f7ab46a6719d825a828d8c2fed8c743050e257f6"),
+    (
+        "normal with mean",
+        "bf16",
+        "cdabd4ee06147102821fdc2c39ff4643b61529bedd2b52cd57f8b41082ac2870",
+    ),
+    ("normal with mean", "f16", "e0abdf997f4cf98697e55117d56501a74baea96c51729c88c38e5367e36ee500"),
+    ("truncated normal", "f32", "4f1c5eea98b9982b342955f761a04cff73534309a9707c559230b93fd746f44a"),
+    (
+        "truncated normal",
+        "bf16",
+        "95b29a129e60b33c2f3d87d817dcf7d69197354c4c510151ad5facdd4b3e5d0d",
+    ),
+    ("truncated normal", "f16", "c880107e5076a8ef97155346c70d89311a00dc990db5eb0a48d481cb231f9afb"),
+    (
+        "truncated with mean",
+        "f32",
+        "4486ce9c1e145faa74fbde273a8f777cac3da05909a1c1349b9eeeeb8e2c2cb2",
+    ),
+    (
+        "truncated with mean",
+        "bf16",
+        "4ca96a779fc3d69d56bba619da175342d31823456811022cc7f0d735e238b744",
+    ),
+    (
+        "truncated with mean",
+        "f16",
+        "9484fb66f9576215d4129b2e094bf190e2e47cf3cb4c5437e8fa97271cb650fe",
+    ),
+    ("constant", "f32", "6b0b5b2a109e5366b05de9eb57c9b9241276a7e885f2697db76ea4002c96685d"),
+    ("constant", "bf16", "11724da80c0dad7e8181b0a3e009fa026d26a485bf13f323bb490cf5f573ea69"),
+    ("constant", "f16", "d8c5adf569334de29cf078576da5ae1ef43567e66a359e88a369c1ded094cd98"),
+];
+
+#[test]
+fn golden_digests_do_not_move() {
+    let stream = Stream::named(7, "golden");
+    let mut found = Vec::new();
+    for (name, distribution, dtype) in fanin::verify::cases() {
+        let mut bytes = vec![0; (1 << 16) * dtype.size()];
+        distribution.draw(&stream, dtype, (1 << 34) - (1 << 15), &mut bytes).unwrap();
+        let digest: String =
+            Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        found.push((name, dtype.name(), digest));
+    }
+    let found: Vec<(&str, &str, &str)> =
+        found.iter().map(|(name, dtype, digest)| (*name, *dtype, digest.as_str())).collect();
+    assert_eq!(found, GOLDEN);
+}
+
+#[test]
+fn constants_come_in_every_dtype_that_holds_them() {
+    for (dtype, value, bytes) in [
+        (Dtype::F32, 0.1, 0.1f32.to_le_bytes().to_vec()),
+        (Dtype::F64, 0.1, 0.1f64.to_le_bytes().to_vec()),
+        (Dtype::Bf16, 1.0, vec![0x80, 0x3f]),
+        (Dtype::F16, 1.0, vec![0x00, 0x3c]),
+        (Dtype::I64, -2.0, (-2i64).to_le_bytes().to_vec()),
+        (Dtype::U8, 255.0, vec![255]),
+        (Dtype::I8, -128.0, vec![128]),
+        (Dtype::Bool, 1.0, vec![1]),
+        (Dtype::I16, -1.0, vec![255, 255]),
+        (Dtype::U64, 4.0, 4u64.to_le_bytes().to_vec()),
+    ] {
+        assert_eq!(dtype.constant(value).unwrap(), bytes, "{dtype}");
+    }
+    for (dtype, value) in [
+        (Dtype::F32, f64::NAN),
+        (Dtype::F32, 1e39),
+        (Dtype::F16, 65_520.0),
+        (Dtype::U8, 256.0),
+        (Dtype::U8, -1.0),
+        (Dtype::I32, 0.5),
+        (Dtype::Bool, 2.0),
+        (Dtype::I64, 2f64.powi(63)),
+    ] {
+        let error = dtype.constant(value).unwrap_err().to_string();
+        assert!(error.contains("constant: got"), "{error}");
+    }
+}
+
+#[test]
+fn parameters_outside_the_contract_are_refused_by_name() {
+    for (distribution, part) in [
+        (Distribution::normal(0.0), "std: got 0"),
+        (Distribution::normal(-0.1), "std: got -0.1"),
+        (Distribution::normal(f64::NAN), "std: got NaN"),
+        (Distribution::normal(f64::INFINITY), "std: got inf"),
+        // Products of these could be subnormal, which devices may flush; or overflow.
+        (Distribution::normal(1e-33), "std: got"),
+        (Distribution::normal(1e38), "std: got"),
+        (Distribution::symmetric(1e-32), "bound: got"),
+        (Distribution::symmetric(0.0), "low < high"),
+        (Distribution::Uniform { low: 1.0, high: 1.0 }, "low 1, high 1"),
+        (Distribution::Uniform { low: 0.0, high: f64::INFINITY }, "high inf"),
+        (Distribution::Uniform { low: -3e38, high: 3.1e38 }, "high - low: got"),
+        (Distribution::Normal { mean: 1e-40, std: 1.0 }, "mean: got"),
+        (Distribution::Normal { mean: f64::NAN, std: 1.0 }, "mean: got NaN"),
+        (Distribution::truncated_normal(1.0, 0.0), "cut: got 0"),
+        (Distribution::truncated_normal(1.0, f64::NAN), "cut: got NaN"),
+        (Distribution::Constant { value: f64::INFINITY }, "constant: got inf"),
+    ] {
+        let error = distribution.check().unwrap_err();
+        assert!(error.to_string().contains(part) && error.is_usage(), "{error}");
+    }
+}
+
+#[test]
+fn expected_moments_are_the_textbooks() {
+    let std = |distribution: Distribution| distribution.std();
+    assert!((std(Distribution::symmetric(3f64.sqrt())) - 1.0).abs() < 1e-15);
+    assert_eq!(std(Distribution::Normal { mean: 3.0, std: 0.5 }), 0.5);
+    // scipy.stats.truncnorm(-2, 2).std()
+    let cut = std(Distribution::truncated_normal(1.0, 2.0));
+    assert!((cut - 0.879_625_661_034_239_8).abs() < 1e-14, "{cut}");
+    assert_eq!(Distribution::Uniform { low: 1.0, high: 4.0 }.mean(), 2.5);
+}
