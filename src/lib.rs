@@ -1,4 +1,42 @@
 //! One seed, the same weights on every GPU.
+//!
+//! fanin draws the initial weights of neural networks directly in GPU buffers (wgpu + WGSL). Every
+//! sample is made from a counter by integer arithmetic alone, so a weight depends on nothing but
+//! its seed, its tensor's name, its index and its distribution: not on the card, the driver, the
+//! order of the tensors, or how many machines share the work.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/first.rs")]
+//! ```
+//!
+//! # From a shape to a weight
+//!
+//! 1. A [`Shape`], read in a [`Layout`], has **fans**: how many inputs each output sums
+//!    ([`init::Geometry`]).
+//! 2. An initializer ([`init::Init`]: Xavier, He, ...) looks at the fans and the gain of the
+//!    [`Activation`] and becomes a [`random::Distribution`] with one scale.
+//! 3. A [`random::Stream`], the seed and the tensor's name, turns each element's index into a word,
+//!    and the distribution turns the word into the element.
+//! 4. [`gpu`] does this in buffers, [`cpu`] on all cores; [`Engine`] is what they share.
+//!    [`recipe`] does it for all tensors of a model, into safetensors files.
+//!
+//! # Why the scale matters
+//!
+//! A layer `y = W x` with independent weights of variance `v` has `Var(y) = fan_in * v * E[x^2]`, so
+//! a deep net multiplies its signal's variance by about `fan_in * v / gain^2` a layer, and its
+//! gradient's by the same with `fan_out`. Above 1 they explode, below 1 they vanish, at 1 the net
+//! trains: He's `v = 2 / fan_in` for ReLU, Glorot's `v = 2 / (fan_in + fan_out)` between the two.
+//! All zeros keep every unit of a layer equal for good; biases may be zero, or small and positive.
+//!
+//! # What is exact and what is not
+//!
+//! Drawn numbers are exact: [`random`] has the contract, and [`verify`] holds a device to it.
+//! Measured moments are sums of floats, the same from run to run on one device, and close to f64
+//! everywhere.
+//!
+//! # Features
+//!
+//! `cli` (default): the `fanin` command. The library alone is `default-features = false`.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 

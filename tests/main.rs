@@ -9,6 +9,7 @@ mod moments;
 mod planner;
 mod quantile;
 mod random;
+mod readme;
 mod recipe;
 mod shaders;
 mod statistics;

@@ -45,8 +45,10 @@ pub(crate) fn size(m: u32) -> i32 {
     let leading_zeros = x.leading_zeros();
     let y = x << leading_zeros;
     // The leading bit of y stands for the 32 that `(y >> 26)` is too large by.
-    let segment = (25 - leading_zeros as i32) * 32 + (y >> 26) as i32;
-    evaluate(TABLE[segment as usize], (y >> 10) & 0xFFFF)
+    let segment = (25u32.wrapping_sub(leading_zeros)).wrapping_mul(32).wrapping_add(y >> 26);
+    // The bound is never reached; it tells the compiler that no index needs a check, without which
+    // it makes no vectors of this.
+    evaluate(TABLE[(segment as usize).min(SEGMENTS - 1)], (y >> 10) & 0xFFFF)
 }
 
 /// One segment's quadratic at `t` in `0..2^16`.
