@@ -43,8 +43,8 @@ pub trait Engine {
     /// Draws pieces and hands them over in order. Drawing goes on while the sink works.
     ///
     /// # Errors
-    /// The sink's first error, which ends the drawing; [`Error`](crate::Error) where a piece's
-    /// parameters are off or the device fails.
+    /// The sink's first error, which ends the drawing; [`Error`](crate::Error) where a piece is too
+    /// large, its parameters are off, or the device fails.
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()>;
 }
 

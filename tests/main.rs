@@ -1,11 +1,13 @@
 //! The test suite: one binary, one file a subject.
 
 mod cli;
+mod context;
 mod devices;
 mod doors;
 mod fill;
 mod init;
 mod moments;
+mod msrv;
 mod planner;
 mod quantile;
 mod random;

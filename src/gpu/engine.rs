@@ -5,7 +5,7 @@ use super::moments::{self, ROW, Rows};
 use super::{Context, Tensor};
 use crate::engine::{Engine, Piece, Sink};
 use crate::random::Distribution;
-use crate::{Moments, Result, Shape};
+use crate::{Error, Moments, Result, Shape};
 
 /// Draws pieces on a GPU and brings them to the host.
 ///
@@ -161,6 +161,10 @@ impl Engine for GpuEngine {
     }
 
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
+        if let Some(piece) = pieces.iter().find(|piece| piece.bytes() > self.chunk) {
+            let given = format!("{} bytes", piece.bytes());
+            return Err(Error::invalid("piece", given, format!("at most {} bytes", self.chunk)));
+        }
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let mut next = 0;
         let mut slots = 0;

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::planner::{self, Window};
+use super::planner::{self, Window, window_bytes};
 use super::{Context, Pass, Tensor};
 use crate::{Error, Moments, Result, shaders};
 
@@ -31,13 +31,18 @@ impl Rows {
     /// Room for `tensors` tensors of together at most `bytes` bytes.
     pub(super) fn new(context: &Context, bytes: u64, tensors: u64) -> Result<Self> {
         let limits = context.limits();
-        // A window starts a row early at most; every run but a whole one leaves a row half used.
-        let leaf_words = u64::from(shaders::MOMENTS.width * TAKEN);
-        let windows = bytes / (limits.binding / 2).max(1) + 1 + tensors;
-        let rows = bytes / 4 / leaf_words + 2 * windows;
+        let per_row = u64::from(4 * shaders::MOMENTS.width * TAKEN);
+        // A run's first and last rows may be half used; a window starts early by an alignment.
+        let runs = bytes / (window_bytes(limits) / 2) + 1 + tensors;
+        let rows = bytes / per_row + 2 * runs;
+        let rows_of_window = bytes.min(window_bytes(limits)) / per_row + 2;
         let storage = wgpu::BufferUsages::STORAGE;
         Ok(Rows {
-            leaves: context.buffer("moments: leaves", rows * u64::from(MERGED) * ROW, storage)?,
+            leaves: context.buffer(
+                "moments: leaves",
+                rows_of_window * u64::from(MERGED) * ROW,
+                storage,
+            )?,
             merged: context.buffer(
                 "moments: rows",
                 rows * ROW,

@@ -30,10 +30,15 @@ pub struct Window {
     pub before: u64,
 }
 
+/// The longest window, in bytes; a multiple of the alignment.
+pub fn window_bytes(limits: &Limits) -> u64 {
+    limits.binding.min(DISPATCH) / limits.alignment * limits.alignment
+}
+
 /// The windows of a run of `elements` of `size` bytes that starts `offset` bytes into its buffer.
 /// `offset` is a multiple of `size`.
 pub fn windows(limits: &Limits, offset: u64, elements: u64, size: u64) -> Vec<Window> {
-    let length = limits.binding.min(DISPATCH) / limits.alignment * limits.alignment;
+    let length = window_bytes(limits);
     let (mut at, last) = (offset, offset + elements * size);
     let mut windows = Vec::new();
     while at < last {

@@ -1,0 +1,104 @@
+//! Devices: chosen by name, refused by name, lost without a panic.
+
+use fanin::gpu::{Choice, Context, GpuEngine, Options, Tensor, adapters};
+use fanin::random::{Distribution, Dtype, Stream};
+use fanin::{Engine, Error, Piece, Shape, wgpu};
+
+use crate::devices::contexts;
+
+#[test]
+fn choices_read_back_as_they_were_written() {
+    for text in ["auto", "cpu", "gpu", "vulkan:llvmpipe", "gl", "llvmpipe", "metal:"] {
+        let choice: Choice = text.parse().unwrap();
+        assert_eq!(choice.to_string(), text.trim_end_matches(':'));
+    }
+    let vulkan = Choice::Named { backend: Some(wgpu::Backend::Vulkan), name: "x y".into() };
+    assert_eq!("Vulkan:x y".parse::<Choice>().unwrap(), vulkan);
+    for (text, part) in [("", "got nothing"), ("opengl:x", "unknown backend `opengl`")] {
+        let error = text.parse::<Choice>().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn auto_takes_no_software_driver() {
+    for adapter in adapters() {
+        assert!(!(adapter.chosen_by_auto && adapter.kind.starts_with("software")), "{adapter:?}");
+    }
+    let found = Context::find(&Choice::Auto, Options::default()).unwrap();
+    assert_eq!(found.is_some(), adapters().iter().any(|adapter| adapter.chosen_by_auto));
+    assert!(Context::find(&Choice::Cpu, Options::default()).unwrap().is_none());
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_named() {
+    let choice: Choice = "vulkan:no such card".parse().unwrap();
+    let Err(error) = Context::open(&choice, Options::default()) else { panic!("it is not there") };
+    assert!(matches!(error, Error::NoAdapter { .. }) && error.is_usage());
+    assert!(error.to_string().contains("`vulkan:no such card`; present: "), "{error}");
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_no_panic() {
+    for context in contexts() {
+        let info = context.adapter_info();
+        let backend = adapters()
+            .into_iter()
+            .find(|adapter| adapter.name == info.name && adapter.driver.contains(&info.driver))
+            .unwrap()
+            .backend;
+        let choice: Choice = format!("{backend}:{}", info.name).parse().unwrap();
+        let doomed = Context::open(&choice, Options::default()).unwrap();
+        let shape = Shape::new([1000]).unwrap();
+        let tensor = Tensor::new(&doomed, shape.clone(), Dtype::F32).unwrap();
+        doomed.device().destroy();
+        let stream = Stream::new(0, 0);
+        let distribution = Distribution::normal(1.0);
+        let failed = |error: Error| assert!(matches!(&error, Error::Device { .. }), "{error:?}");
+        failed(doomed.run(|pass| pass.fill(&tensor, &stream, &distribution)).unwrap_err());
+        failed(doomed.read(&tensor).unwrap_err());
+        failed(Tensor::new(&doomed, shape, Dtype::F32).unwrap_err());
+        let piece = Piece { stream, distribution, dtype: Dtype::F32, first: 0, count: 1000 };
+        let engine = GpuEngine::new(doomed, 1 << 20);
+        failed(engine.draw(&[piece], &mut |_, _, _| Ok(())).unwrap_err());
+    }
+}
+
+#[test]
+fn a_piece_larger_than_a_chunk_is_refused() {
+    let engine = GpuEngine::new(contexts()[0].clone(), 4096);
+    let piece = Piece {
+        stream: Stream::new(0, 0),
+        distribution: Distribution::normal(1.0),
+        dtype: Dtype::F32,
+        first: 0,
+        count: 1025,
+    };
+    let error = engine.draw(&[piece], &mut |_, _, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("piece: got 4100 bytes, needed at most 4096 bytes"), "{error}");
+}
+
+#[test]
+fn an_engine_stops_at_the_sinks_first_error() {
+    for context in contexts() {
+        let engine = GpuEngine::new(context.clone(), 4096);
+        let piece = Piece {
+            stream: Stream::new(0, 0),
+            distribution: Distribution::normal(1.0),
+            dtype: Dtype::F32,
+            first: 0,
+            count: 1024,
+        };
+        let mut seen = 0;
+        let error = engine.draw(&[piece; 10], &mut |_, _, _| {
+            seen += 1;
+            if seen == 2 { Err(Error::Interrupted) } else { Ok(()) }
+        });
+        assert!(matches!(error, Err(Error::Interrupted)));
+        assert_eq!(seen, 2);
+        // And works again.
+        let mut drawn = 0;
+        engine.draw(&[piece; 5], &mut |_, bytes, _| Ok(drawn += bytes.len())).unwrap();
+        assert_eq!(drawn, 5 * 4096);
+    }
+}
