@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Choice, Pass, Tensor, adapter, planner};
 use crate::random::quantile;
@@ -463,12 +463,19 @@ pub(super) struct Mapping {
 impl Mapping {
     /// Waits until the buffer is mapped.
     pub(super) fn wait(self) -> Result<()> {
-        self.context.poll(Some(self.submission))?;
-        match self.receiver.try_recv() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.context.failed(error)),
-            Err(_) => Err(self.context.failed("a buffer was not mapped in time")),
+        // The thread whose poll sees the submission done makes the callbacks: where several threads
+        // share a device, that may be another one, a moment later.
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            self.context.poll(Some(self.submission.clone()))?;
+            match self.receiver.recv_timeout(Duration::from_millis(20)) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => return Err(self.context.failed(error)),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(error) => return Err(self.context.failed(error)),
+            }
         }
+        Err(self.context.failed(format!("no answer within {} s", PATIENCE.as_secs())))
     }
 }
 
