@@ -4,6 +4,8 @@
 # Arguments go to `cargo test`.
 set -eu
 cd "$(dirname "$0")/.."
+# Debian keeps ldconfig where a plain user's path does not look.
+PATH="$PATH:/usr/sbin:/sbin"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
