@@ -98,7 +98,12 @@ fn an_engine_stops_at_the_sinks_first_error() {
         assert_eq!(seen, 2);
         // And works again.
         let mut drawn = 0;
-        engine.draw(&[piece; 5], &mut |_, bytes, _| Ok(drawn += bytes.len())).unwrap();
+        engine
+            .draw(&[piece; 5], &mut |_, bytes, _| {
+                drawn += bytes.len();
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(drawn, 5 * 4096);
     }
 }

@@ -1,5 +1,6 @@
 //! The test suite: one binary, one file a subject.
 
+mod activation;
 mod cli;
 mod context;
 mod devices;
