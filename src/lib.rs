@@ -46,6 +46,7 @@ mod engine;
 mod error;
 pub mod gpu;
 pub mod init;
+pub mod model;
 mod moments;
 pub mod random;
 pub mod recipe;

@@ -1,0 +1,268 @@
+//! Named arrays of numbers, as files of tensors hold them, become examples.
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+use super::column::Column;
+use super::load::{name_of, wrong};
+use super::{Dataset, LoadOptions, Loaded, Targets, Task};
+
+/// An array in row-major order.
+pub(super) struct Array {
+    /// What messages call it.
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Values,
+}
+
+/// The elements, as near to their dtype as matters here.
+pub(super) enum Values {
+    /// Bytes, which are pixels where they are features.
+    Bytes(Vec<u8>),
+    Integers(Vec<i64>),
+    Floats(Vec<f64>),
+}
+
+impl Values {
+    /// Integers, or floats where one is beyond them.
+    pub(super) fn unsigned(values: Vec<u64>) -> Self {
+        let integers = values.iter().map(|&value| i64::try_from(value)).collect();
+        match integers {
+            Ok(integers) => Values::Integers(integers),
+            Err(_) => Values::Floats(values.into_iter().map(|value| value as f64).collect()),
+        }
+    }
+}
+
+/// What people call the features and the targets, most telling first.
+const FEATURES: [&str; 4] = ["x", "features", "data", "images"];
+const TARGETS: [&str; 5] = ["y", "labels", "label", "targets", "target"];
+
+/// The arrays of a file that make a training set and perhaps a test set.
+pub(super) struct Choice {
+    pub(super) train: (String, String),
+    pub(super) test: Option<(String, String)>,
+}
+
+/// Finds the features and targets among the names of a file's arrays.
+///
+/// # Errors
+/// Where there are none, or only half of a test set.
+pub(super) fn choose(path: &Path, names: &[String], target: Option<&str>) -> Result<Choice> {
+    let find = |wanted: &str| names.iter().find(|name| name.eq_ignore_ascii_case(wanted)).cloned();
+    let listed = || match names {
+        [] => "no arrays".into(),
+        names => format!("arrays {}", names.join(", ")),
+    };
+    let pair = |suffix: &str| {
+        let first = |kinds: &[&str]| kinds.iter().find_map(|kind| find(&format!("{kind}{suffix}")));
+        (first(&FEATURES), first(&TARGETS))
+    };
+    if let Some(target) = target {
+        let Some(targets) = names.iter().find(|name| *name == target) else {
+            return Err(Error::unknown("target array", target, names));
+        };
+        let features = pair("").0.or_else(|| pair("_train").0);
+        return match features {
+            Some(features) => Ok(Choice { train: (features, targets.clone()), test: None }),
+            None => {
+                Err(wrong(path, "features", listed(), "an array x (or features, data, images)"))
+            }
+        };
+    }
+    if let (Some(x), Some(y)) = pair("_train") {
+        let test = match pair("_test") {
+            (Some(x), Some(y)) => Some((x, y)),
+            (None, None) => None,
+            _ => {
+                return Err(wrong(
+                    path,
+                    "test set",
+                    listed(),
+                    "both x_test and y_test, or neither",
+                ));
+            }
+        };
+        return Ok(Choice { train: (x, y), test });
+    }
+    match pair("") {
+        (Some(x), Some(y)) => Ok(Choice { train: (x, y), test: None }),
+        _ => {
+            let needed = "features x (or features, data, images) and targets y (or labels, target), \
+                          or x_train, y_train, x_test and y_test";
+            Err(wrong(path, "contents", listed(), needed))
+        }
+    }
+}
+
+/// The examples of a pair of arrays, and of a second one for the test.
+pub(super) fn examples(
+    path: &Path,
+    train: (Array, Array),
+    test: Option<(Array, Array)>,
+    options: &LoadOptions,
+) -> Result<Loaded> {
+    let place = |error: Error| error.at(path.display());
+    let (x, y) = train;
+    let target = y.name.clone();
+    let (features, columns) = x.features(&y).map_err(place)?;
+    let targets = Target::new(y).map_err(place)?;
+    let meaning = match &targets {
+        Target::One(column) => column.meaning(&target, options.task),
+        Target::Many { columns, .. } => super::column::Meaning {
+            task: Task::Regress,
+            reason: format!("the target `{target}` has {columns} columns"),
+        },
+    };
+    if let (Target::Many { columns, .. }, Some(Task::Classify)) = (&targets, options.task) {
+        let given = format!("{columns} columns");
+        return Err(wrong(path, format!("`{target}`"), given, "one column of classes"));
+    }
+    let names = feature_names(&columns);
+    let targets = targets.settle(&target, meaning.task, None).map_err(place)?;
+    let train = Dataset::new(name_of(path), features, names.clone(), targets).map_err(place)?;
+
+    let test = match test {
+        None => None,
+        Some((x, y)) => {
+            let name = y.name.clone();
+            let (features, its) = x.features(&y).map_err(place)?;
+            if its != columns {
+                let needed = format!("{columns:?} a row, as in the training set");
+                return Err(wrong(path, format!("`{}`", x.name), format!("{its:?} a row"), needed));
+            }
+            let targets = Target::new(y).map_err(place)?;
+            let targets =
+                targets.settle(&name, meaning.task, Some(&train.targets)).map_err(place)?;
+            let set =
+                Dataset::for_testing(format!("{} (test)", train.name), features, names, targets);
+            Some(set.map_err(place)?)
+        }
+    };
+    Ok(Loaded { train, test, task: meaning.task, reason: meaning.reason })
+}
+
+impl Array {
+    /// The features row by row, and the shape of a row.
+    fn features(&self, targets: &Array) -> Result<(Vec<f32>, Vec<usize>)> {
+        let what = || format!("`{}`", self.name);
+        let (rows, columns) = match self.shape.split_first() {
+            Some((&rows, columns)) if !columns.is_empty() => (rows, columns.to_vec()),
+            _ => {
+                let given = format!("shape {:?}", self.shape);
+                return Err(Error::invalid(what(), given, "two dimensions or more, rows first"));
+            }
+        };
+        let Some(&target_rows) = targets.shape.first() else {
+            let (what, given) = (format!("`{}`", targets.name), "shape [], a single number");
+            return Err(Error::invalid(what, given, "an array with a target for each row"));
+        };
+        if rows != target_rows {
+            let given = format!("{target_rows} rows");
+            let needed = format!("{rows}, as many as `{}` has", self.name);
+            return Err(Error::invalid(format!("`{}`", targets.name), given, needed));
+        }
+        if rows == 0 || columns.contains(&0) {
+            let given = format!("shape {:?}, which is empty", self.shape);
+            return Err(Error::invalid(what(), given, "at least one row and one column"));
+        }
+        let features = match &self.values {
+            Values::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
+            Values::Integers(integers) => integers.iter().map(|&n| n as f32).collect(),
+            Values::Floats(floats) => floats.iter().map(|&x| x as f32).collect(),
+        };
+        Ok((features, columns))
+    }
+}
+
+/// The targets of a set: one a row, or several.
+enum Target {
+    One(Column),
+    Many { values: Vec<f32>, columns: usize },
+}
+
+impl Target {
+    fn new(array: Array) -> Result<Self> {
+        let numbers: Vec<f64> = match array.values {
+            Values::Bytes(bytes) => bytes.into_iter().map(f64::from).collect(),
+            Values::Integers(integers) => {
+                // Larger ones would fall together with their neighbours.
+                let limit = 1u64 << 53;
+                if let Some(large) = integers.iter().find(|n| n.unsigned_abs() > limit) {
+                    let what = format!("`{}`", array.name);
+                    return Err(Error::invalid(what, large, "targets from -2^53 to 2^53"));
+                }
+                integers.into_iter().map(|n| n as f64).collect()
+            }
+            Values::Floats(floats) => floats,
+        };
+        if let Some(row) = numbers.iter().position(|number| !number.is_finite()) {
+            let what = format!("`{}`, element {row} (the first is 0)", array.name);
+            return Err(Error::invalid(what, numbers[row], "a finite number"));
+        }
+        match array.shape[..] {
+            [_] | [_, 1] => Ok(Target::One(Column::Numbers(numbers))),
+            [_, columns] => {
+                let values = numbers.into_iter().map(|number| number as f32).collect();
+                Ok(Target::Many { values, columns })
+            }
+            _ => {
+                let given = format!("shape {:?}", array.shape);
+                let needed = "[rows] or [rows, targets]";
+                Err(Error::invalid(format!("`{}`", array.name), given, needed))
+            }
+        }
+    }
+
+    /// The targets for a task, in the classes and columns of a training set where there is one.
+    fn settle(self, name: &str, task: Task, training: Option<&Targets>) -> Result<Targets> {
+        let wanted = training.map(|targets| match targets {
+            Targets::Classes { names, .. } | Targets::Values { names, .. } => names.clone(),
+        });
+        match (self, wanted) {
+            (Target::One(column), None) => column.targets(name, task),
+            (Target::One(column), Some(names)) if task == Task::Classify || names.len() == 1 => {
+                column.targets_as(names, name, task)
+            }
+            (Target::Many { values, columns }, None) => {
+                let names = (0..columns).map(|column| format!("{name}{column}")).collect();
+                Ok(Targets::Values { values, names })
+            }
+            (Target::Many { values, columns }, Some(names))
+                if task == Task::Regress && names.len() == columns =>
+            {
+                Ok(Targets::Values { values, names })
+            }
+            (other, Some(names)) => {
+                let given = match other {
+                    Target::One(_) => 1,
+                    Target::Many { columns, .. } => columns,
+                };
+                let needed = match task {
+                    Task::Classify => "one column of classes".into(),
+                    Task::Regress => format!("{} columns, as in the training set", names.len()),
+                };
+                Err(Error::invalid(format!("`{name}`"), format!("{given} columns"), needed))
+            }
+        }
+    }
+}
+
+/// `x0`, `x1`, ...; of pixels and the like `x0_0`, with one index an axis.
+fn feature_names(dims: &[usize]) -> Vec<String> {
+    let count = dims.iter().product();
+    let name = |column: usize| {
+        let mut rest = column;
+        let mut name = String::new();
+        for &dim in dims.iter().rev() {
+            name = match name.as_str() {
+                "" => (rest % dim).to_string(),
+                inner => format!("{}_{inner}", rest % dim),
+            };
+            rest /= dim;
+        }
+        format!("x{name}")
+    };
+    (0..count).map(name).collect()
+}

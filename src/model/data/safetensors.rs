@@ -1,0 +1,62 @@
+//! Features and targets as tensors of a safetensors file.
+
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::random::f32_from_f16;
+use crate::{Error, Result};
+
+use super::array::{Array, Values, choose, examples};
+use super::load::{read, wrong};
+use super::{LoadOptions, Loaded};
+
+pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
+    let bytes = read(path)?;
+    let unusable = |error| Error::safetensors(path, error);
+    let tensors = SafeTensors::deserialize(&bytes).map_err(unusable)?;
+    let mut names: Vec<String> = tensors.names().into_iter().map(str::to_string).collect();
+    // The library keeps them in a map.
+    names.sort_unstable();
+    let choice = choose(path, &names, options.target.as_deref())?;
+    let pair = |(x, y): (String, String)| {
+        let tensor = |name: String| {
+            let view = tensors.tensor(&name).map_err(unusable)?;
+            array(path, name, &view)
+        };
+        Ok::<_, Error>((tensor(x)?, tensor(y)?))
+    };
+    examples(path, pair(choice.train)?, choice.test.map(pair).transpose()?, options)
+}
+
+fn array(path: &Path, name: String, view: &TensorView<'_>) -> Result<Array> {
+    let data = view.data();
+    let half = |bytes: [u8; 2]| f64::from(f32_from_f16(u16::from_le_bytes(bytes)));
+    let brain =
+        |bytes: [u8; 2]| f64::from(f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16));
+    let values = match view.dtype() {
+        Dtype::U8 => Values::Bytes(data.to_vec()),
+        Dtype::BOOL => Values::Integers(data.iter().map(|&byte| i64::from(byte != 0)).collect()),
+        Dtype::F64 => Values::Floats(numbers(data, f64::from_le_bytes)),
+        Dtype::F32 => Values::Floats(numbers(data, |bytes| f32::from_le_bytes(bytes).into())),
+        Dtype::F16 => Values::Floats(numbers(data, half)),
+        Dtype::BF16 => Values::Floats(numbers(data, brain)),
+        Dtype::I64 => Values::Integers(numbers(data, i64::from_le_bytes)),
+        Dtype::I32 => Values::Integers(numbers(data, |bytes| i32::from_le_bytes(bytes).into())),
+        Dtype::I16 => Values::Integers(numbers(data, |bytes| i16::from_le_bytes(bytes).into())),
+        Dtype::I8 => Values::Integers(numbers(data, |bytes| i8::from_le_bytes(bytes).into())),
+        Dtype::U32 => Values::Integers(numbers(data, |bytes| u32::from_le_bytes(bytes).into())),
+        Dtype::U16 => Values::Integers(numbers(data, |bytes| u16::from_le_bytes(bytes).into())),
+        Dtype::U64 => Values::unsigned(numbers(data, u64::from_le_bytes)),
+        other => {
+            let needed = "F64, F32, F16, BF16, BOOL, or an integer of 8 to 64 bits";
+            return Err(wrong(path, format!("`{name}`, dtype"), other, needed));
+        }
+    };
+    Ok(Array { name, shape: view.shape().to_vec(), values })
+}
+
+fn numbers<const N: usize, T>(data: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+    data.as_chunks().0.iter().map(|bytes| convert(*bytes)).collect()
+}

@@ -1,0 +1,3 @@
+//! Networks that train: so far, their data.
+
+pub mod data;
