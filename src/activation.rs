@@ -53,7 +53,55 @@ pub enum Activation {
     Relu6,
     /// `f(x) = sin x`.
     Sin,
+    /// One of the caller's own.
+    Custom(Custom),
 }
+
+/// A nonlinearity that this crate does not know, defined by whoever uses it: in f64 for what runs on
+/// the CPU, in WGSL for the kernels.
+///
+/// ```
+/// use fanin::{Activation, Custom};
+///
+/// /// `f(x) = x^2` (So et al. 2021 square the ReLU; this is the plainer kin).
+/// const SQUARE: Activation = Activation::Custom(Custom {
+///     name: "square",
+///     value: |x| x * x,
+///     derivative: |x| 2.0 * x,
+///     // E[z^4] = 3.
+///     gain: 0.577_350_269_189_625_8,
+///     wgsl: "fn custom_value(x: f32) -> f32 { return x * x; }
+///            fn custom_derivative(x: f32) -> f32 { return 2.0 * x; }",
+/// });
+/// assert_eq!(SQUARE.value(3.0), 9.0);
+/// assert_eq!(SQUARE.name(), "square");
+/// ```
+///
+/// Two are equal where their names and their WGSL are.
+#[derive(Clone, Copy, Debug)]
+pub struct Custom {
+    /// What reports and errors call it.
+    pub name: &'static str,
+    /// `f(x)`.
+    pub value: fn(f64) -> f64,
+    /// `f'(x)`.
+    pub derivative: fn(f64) -> f64,
+    /// The factor on the standard deviation of the weights that feed it: `1 / sqrt(E[f(z)^2])`, `z`
+    /// standard normal, keeps the signal's second moment.
+    pub gain: f64,
+    /// `fn custom_value(x: f32) -> f32` and `fn custom_derivative(x: f32) -> f32`; what else it
+    /// declares has a name that starts with `custom_`. NaN is taken care of: of NaN, both are NaN.
+    pub wgsl: &'static str,
+}
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.wgsl) == (other.name, other.wgsl)
+    }
+}
+
+/// The code of every [`Activation::Custom`] in the shaders.
+const CUSTOM_CODE: u32 = 255;
 
 /// The two numbers of SELU, to the digits of its paper's appendix.
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
@@ -106,12 +154,39 @@ impl Activation {
             Activation::HardSwish => "hard_swish",
             Activation::Relu6 => "relu6",
             Activation::Sin => "sin",
+            Activation::Custom(custom) => custom.name,
+        }
+    }
+
+    /// The number that stands for it in the shaders: its place in [`Activation::ALL`], 255 for a
+    /// custom one.
+    pub fn code(&self) -> u32 {
+        let kind = std::mem::discriminant(self);
+        let same = |other: &Activation| std::mem::discriminant(other) == kind;
+        Activation::ALL.iter().position(same).map_or(CUSTOM_CODE, |place| place as u32)
+    }
+
+    /// The parameter that the shaders are given: a slope, an alpha, 0 for those without.
+    pub fn parameter(&self) -> f32 {
+        match *self {
+            Activation::LeakyRelu { slope } => slope as f32,
+            Activation::Elu { alpha } => alpha as f32,
+            _ => 0.0,
+        }
+    }
+
+    /// The custom part, where it has one.
+    pub(crate) fn custom(&self) -> Option<Custom> {
+        match self {
+            Activation::Custom(custom) => Some(*custom),
+            _ => None,
         }
     }
 
     /// `f(x)` in f64; NaN of NaN.
     pub fn value(&self, x: f64) -> f64 {
         match *self {
+            _ if x.is_nan() => x,
             Activation::Identity => x,
             Activation::Sigmoid => sigmoid(x),
             Activation::Tanh => libm::tanh(x),
@@ -135,6 +210,7 @@ impl Activation {
             Activation::HardSwish => times(x, (x / 6.0 + 0.5).clamp(0.0, 1.0)),
             Activation::Relu6 => x.clamp(0.0, 6.0),
             Activation::Sin => libm::sin(x),
+            Activation::Custom(custom) => (custom.value)(x),
         }
     }
 
@@ -185,6 +261,7 @@ impl Activation {
             Activation::HardSwish => between(-3.0, 3.0, x / 3.0 + 0.5),
             Activation::Relu6 => between(0.0, 6.0, 1.0),
             Activation::Sin => libm::cos(x),
+            Activation::Custom(custom) => (custom.derivative)(x),
         }
     }
 
@@ -223,6 +300,7 @@ impl Activation {
             Activation::HardSwish => 1.736_657_212_766_541_6,
             Activation::Relu6 => 1.414_213_565_095_073_7,
             Activation::Sin => 1.520_866_623_178_814_9,
+            Activation::Custom(custom) => custom.gain,
         }
     }
 }

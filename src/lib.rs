@@ -19,6 +19,8 @@
 //!    and the distribution turns the word into the element.
 //! 4. [`gpu`] does this in buffers, [`cpu`] on all cores; [`Engine`] is what they share.
 //!    [`recipe`] does it for all tensors of a model, into safetensors files.
+//! 5. [`model`] trains networks from these weights, on a GPU or on the CPU, and says which did not
+//!    learn and why; its kernels are [`gpu::Pass`]'s and [`cpu`]'s.
 //!
 //! # Why the scale matters
 //!
@@ -31,8 +33,8 @@
 //! # What is exact and what is not
 //!
 //! Drawn numbers are exact: [`random`] has the contract, and [`verify`] holds a device to it.
-//! Measured moments are sums of floats, the same from run to run on one device, and close to f64
-//! everywhere.
+//! Measured moments, products and whole training runs are sums of floats: the same from run to run
+//! on one device, and close to f64 everywhere.
 //!
 //! # Features
 //!
@@ -44,20 +46,25 @@ mod activation;
 pub mod cpu;
 mod engine;
 mod error;
+pub mod file;
 pub mod gpu;
 pub mod init;
 pub mod model;
 mod moments;
+mod product;
 pub mod random;
 pub mod recipe;
 pub mod shaders;
 mod shape;
 pub mod statistics;
+mod summary;
 pub mod verify;
 
-pub use activation::Activation;
+pub use activation::{Activation, Custom};
 pub use engine::{Engine, Piece, Sink, open_engine};
 pub use error::{Error, Result};
 pub use moments::Moments;
+pub use product::{Dropout, Epilogue, Form, Nonlinearity};
 pub use shape::{Layout, Shape};
+pub use summary::{Histogram, Summary};
 pub use wgpu;

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! let fill = &fanin::shaders::FILL;
-//! let wgsl = fill.source(false);
+//! let wgsl = fill.source(Default::default());
 //! assert!(wgsl.contains("fn fill_groups"));
 //! for binding in fill.bindings {
 //!     println!("@group(0) @binding({}) {}: {:?}", binding.index, binding.name, binding.access);
@@ -25,6 +25,8 @@ pub struct Module {
     pub libraries: &'static [&'static str],
     /// Whether it needs `multiply_wide`, which comes in two forms with the same bits.
     pub multiplies: bool,
+    /// Whether it needs `share`, which comes in two forms with the same bits.
+    pub shares: bool,
     /// Its entry points.
     pub entries: &'static [&'static str],
     /// Its bindings, all in group 0; those of one index are alternatives, one an entry point.
@@ -60,17 +62,42 @@ pub enum Access {
     ReadWrite,
 }
 
+/// What a device has beyond WGSL's core, and the sources make use of. The bits are the same without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// 64-bit integers (`SHADER_INT64`): 32-bit words are multiplied through them, without through
+    /// 16-bit halves.
+    pub int64: bool,
+    /// Subgroups (`SUBGROUP`) of 8 consecutive invocations, never more nor fewer: what one has
+    /// loaded the others get from it, without they load it again.
+    pub subgroups: bool,
+}
+
 impl Module {
-    /// The joined WGSL. With `int64`, for devices that have `SHADER_INT64`, 32-bit words are
-    /// multiplied through 64-bit integers; without, through 16-bit halves. The bits are the same.
-    pub fn source(&self, int64: bool) -> String {
-        let multiply = match (self.multiplies, int64) {
-            (false, _) => None,
-            (true, true) => Some(include_str!("../shaders/lib/mulhi_u64.wgsl")),
-            (true, false) => Some(include_str!("../shaders/lib/mulhi_u32.wgsl")),
+    /// The joined WGSL for a device that has these features.
+    pub fn source(&self, features: Features) -> String {
+        self.source_with(features, None)
+    }
+
+    /// As [`Module::source`], with the WGSL of a nonlinearity of the caller's
+    /// ([`Custom::wgsl`](crate::Custom)) where the module holds the nonlinearities; without effect
+    /// elsewhere.
+    pub fn source_with(&self, features: Features, custom: Option<&'static str>) -> String {
+        let multiply = match features.int64 {
+            true => include_str!("../shaders/lib/mulhi_u64.wgsl"),
+            false => include_str!("../shaders/lib/mulhi_u32.wgsl"),
         };
-        let parts = [self.entry_source].into_iter().chain(self.libraries.iter().copied());
-        parts.chain(multiply).collect::<Vec<_>>().join("\n")
+        let share = match features.subgroups {
+            true => include_str!("../shaders/lib/share_subgroup.wgsl"),
+            false => include_str!("../shaders/lib/share_load.wgsl"),
+        };
+        let libraries = self.libraries.iter().map(|library| match custom {
+            Some(custom) if *library == CUSTOM => custom,
+            _ => *library,
+        });
+        let parts = [self.entry_source].into_iter().chain(libraries);
+        let chosen = self.multiplies.then_some(multiply).into_iter();
+        parts.chain(chosen).chain(self.shares.then_some(share)).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -78,6 +105,10 @@ const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
 const NUMERIC: &str = include_str!("../shaders/lib/numeric.wgsl");
+const STEP: &str = include_str!("../shaders/lib/step.wgsl");
+const ACTIVATIONS: &str = include_str!("../shaders/lib/activation.wgsl");
+const MATH: &str = include_str!("../shaders/lib/math.wgsl");
+const CUSTOM: &str = include_str!("../shaders/lib/custom.wgsl");
 const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 
 /// Samples into a buffer.
@@ -86,6 +117,7 @@ pub static FILL: Module = Module {
     entry_source: include_str!("../shaders/fill.wgsl"),
     libraries: &[PHILOX, QUANTILE, SAMPLE, NUMERIC, GRID],
     multiplies: true,
+    shares: false,
     entries: &["fill_groups", "fill_edges"],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
@@ -103,6 +135,7 @@ pub static MOMENTS: Module = Module {
     entry_source: include_str!("../shaders/moments.wgsl"),
     libraries: &[NUMERIC, GRID],
     multiplies: false,
+    shares: false,
     entries: &["moments_leaves", "moments_merge"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -114,8 +147,245 @@ pub static MOMENTS: Module = Module {
     width: 64,
 };
 
+/// Matrix products with what follows them in a layer.
+pub static MATMUL: Module = Module {
+    name: "matmul",
+    entry_source: include_str!("../shaders/matmul.wgsl"),
+    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, PHILOX, NUMERIC, GRID],
+    multiplies: true,
+    shares: true,
+    entries: &["matmul_tiled", "matmul_direct"],
+    bindings: &[
+        Binding { index: 0, name: "a", access: Access::Read },
+        Binding { index: 1, name: "b", access: Access::Read },
+        Binding { index: 2, name: "out", access: Access::ReadWrite },
+        Binding { index: 3, name: "raw", access: Access::ReadWrite },
+        Binding { index: 4, name: "bias", access: Access::Read },
+        Binding { index: 5, name: "before", access: Access::Read },
+        Binding { index: 6, name: "z", access: Access::Read },
+        Binding { index: 7, name: "after", access: Access::Read },
+        Binding { index: 8, name: "params", access: Access::Uniform },
+        Binding { index: 9, name: "steps", access: Access::Step },
+    ],
+    overrides: &["dtype", "activation", "ragged"],
+    width: 64,
+};
+
+/// The rows of a batch.
+pub static GATHER: Module = Module {
+    name: "gather",
+    entry_source: include_str!("../shaders/gather.wgsl"),
+    libraries: &[STEP, GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["gather_rows"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "step", access: Access::Step },
+        Binding { index: 2, name: "features", access: Access::Read },
+        Binding { index: 3, name: "targets", access: Access::Read },
+        Binding { index: 4, name: "order", access: Access::Read },
+        Binding { index: 5, name: "batch_features", access: Access::ReadWrite },
+        Binding { index: 6, name: "batch_targets", access: Access::ReadWrite },
+    ],
+    overrides: &[],
+    width: 256,
+};
+
+/// Sums over the rows of a matrix.
+pub static COLUMNS: Module = Module {
+    name: "columns",
+    entry_source: include_str!("../shaders/columns.wgsl"),
+    libraries: &[GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["columns_sum"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "values", access: Access::Read },
+        Binding { index: 2, name: "weights", access: Access::Read },
+        Binding { index: 3, name: "sums", access: Access::ReadWrite },
+    ],
+    overrides: &["weighted"],
+    width: 64,
+};
+
+/// Losses of rows, and their gradients.
+pub static LOSS: Module = Module {
+    name: "loss",
+    entry_source: include_str!("../shaders/loss.wgsl"),
+    libraries: &[STEP, MATH, GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["loss_rows"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "step", access: Access::Step },
+        Binding { index: 2, name: "outputs", access: Access::Read },
+        Binding { index: 3, name: "targets", access: Access::Read },
+        Binding { index: 4, name: "gradient", access: Access::ReadWrite },
+        Binding { index: 5, name: "results", access: Access::ReadWrite },
+    ],
+    overrides: &["kind", "gradients"],
+    width: 64,
+};
+
+/// A nonlinearity over a buffer, forward and backward.
+pub static ACTIVATION: Module = Module {
+    name: "activation",
+    entry_source: include_str!("../shaders/activation.wgsl"),
+    libraries: &[ACTIVATIONS, CUSTOM, MATH, GRID],
+    multiplies: false,
+    shares: false,
+    entries: &[
+        "activate_groups",
+        "activate_rest",
+        "activate_backward_groups",
+        "activate_backward_rest",
+    ],
+    bindings: &[
+        Binding { index: 0, name: "x_groups", access: Access::Read },
+        Binding { index: 0, name: "x_words", access: Access::Read },
+        Binding { index: 1, name: "params", access: Access::Uniform },
+        Binding { index: 2, name: "out_groups", access: Access::ReadWrite },
+        Binding { index: 2, name: "out_words", access: Access::ReadWrite },
+        Binding { index: 3, name: "dy_groups", access: Access::Read },
+        Binding { index: 3, name: "dy_words", access: Access::Read },
+    ],
+    overrides: &["activation"],
+    width: 256,
+};
+
+/// Counts, extremes, mean and squared deviations of a buffer's elements.
+pub static REDUCE: Module = Module {
+    name: "reduce",
+    entry_source: include_str!("../shaders/reduce.wgsl"),
+    libraries: &[NUMERIC, MATH, GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["reduce_leaves"],
+    bindings: &[
+        Binding { index: 0, name: "words", access: Access::Read },
+        Binding { index: 1, name: "params", access: Access::Uniform },
+        Binding { index: 2, name: "rows", access: Access::ReadWrite },
+    ],
+    overrides: &["dtype"],
+    width: 64,
+};
+
+/// A buffer's elements counted into bins.
+pub static HISTOGRAM: Module = Module {
+    name: "histogram",
+    entry_source: include_str!("../shaders/histogram.wgsl"),
+    libraries: &[NUMERIC, MATH, GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["histogram_count"],
+    bindings: &[
+        Binding { index: 0, name: "words", access: Access::Read },
+        Binding { index: 1, name: "params", access: Access::Uniform },
+        Binding { index: 2, name: "counts", access: Access::ReadWrite },
+        Binding { index: 3, name: "edges", access: Access::Read },
+    ],
+    overrides: &["dtype"],
+    width: 64,
+};
+
+/// Layer norm with the nonlinearity, dropout and residual connection after it.
+pub static NORM: Module = Module {
+    name: "norm",
+    entry_source: include_str!("../shaders/norm.wgsl"),
+    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, PHILOX, GRID],
+    multiplies: true,
+    shares: false,
+    entries: &["norm_forward", "norm_backward"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "step", access: Access::Step },
+        Binding { index: 2, name: "scale", access: Access::Read },
+        Binding { index: 3, name: "shift", access: Access::Read },
+        Binding { index: 4, name: "values", access: Access::Read },
+        Binding { index: 5, name: "beside", access: Access::Read },
+        Binding { index: 6, name: "normalized", access: Access::ReadWrite },
+        Binding { index: 7, name: "extra", access: Access::ReadWrite },
+        Binding { index: 8, name: "result", access: Access::ReadWrite },
+    ],
+    overrides: &["activation", "dropout", "residual"],
+    width: 64,
+};
+
+/// Dropout on its own.
+pub static DROPOUT: Module = Module {
+    name: "dropout",
+    entry_source: include_str!("../shaders/dropout.wgsl"),
+    libraries: &[PHILOX, GRID],
+    multiplies: true,
+    shares: false,
+    entries: &["dropout_groups"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "values", access: Access::Read },
+        Binding { index: 2, name: "result", access: Access::ReadWrite },
+    ],
+    overrides: &[],
+    width: 256,
+};
+
+/// The norm of all gradients, and the factor that bounds it.
+pub static CLIP: Module = Module {
+    name: "clip",
+    entry_source: include_str!("../shaders/clip.wgsl"),
+    libraries: &[GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["clip_squares", "clip_merge"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "gradients", access: Access::Read },
+        Binding { index: 1, name: "squares", access: Access::Read },
+        Binding { index: 2, name: "sums", access: Access::ReadWrite },
+    ],
+    overrides: &[],
+    width: 64,
+};
+
+/// A step of an optimizer.
+pub static UPDATE: Module = Module {
+    name: "update",
+    entry_source: include_str!("../shaders/update.wgsl"),
+    libraries: &[STEP, GRID],
+    multiplies: false,
+    shares: false,
+    entries: &["update_parameters"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "step", access: Access::Step },
+        Binding { index: 2, name: "gradients", access: Access::Read },
+        Binding { index: 3, name: "scale", access: Access::Read },
+        Binding { index: 4, name: "parameters", access: Access::ReadWrite },
+        Binding { index: 5, name: "first", access: Access::ReadWrite },
+        Binding { index: 6, name: "second", access: Access::ReadWrite },
+    ],
+    overrides: &["kind", "momentum", "clipped"],
+    width: 256,
+};
+
 /// Every module.
-pub static MODULES: [&Module; 2] = [&FILL, &MOMENTS];
+pub static MODULES: [&Module; 13] = [
+    &FILL,
+    &MOMENTS,
+    &REDUCE,
+    &HISTOGRAM,
+    &MATMUL,
+    &ACTIVATION,
+    &DROPOUT,
+    &COLUMNS,
+    &NORM,
+    &LOSS,
+    &CLIP,
+    &UPDATE,
+    &GATHER,
+];
 
 /// The code of a dtype in the shaders' `dtype` constant; none where no kernel handles it. Words are
 /// written as f32s are: 4 bytes each.

@@ -52,7 +52,7 @@ struct DeviceArgs {
 
 impl DeviceArgs {
     fn options(&self) -> Options {
-        Options { int64: !self.no_int64 }
+        Options { int64: !self.no_int64, ..Options::default() }
     }
 
     /// The engine of the choice; where `auto` comes to the CPU, a line on stderr says so.

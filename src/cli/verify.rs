@@ -42,7 +42,7 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     for choice in choices {
         let mut contexts = vec![Context::find(&choice, Options::default())?];
         if contexts[0].as_ref().is_some_and(Context::uses_int64) {
-            contexts.push(Context::find(&choice, Options { int64: false })?);
+            contexts.push(Context::find(&choice, Options { int64: false, ..Options::default() })?);
         }
         for context in contexts {
             let mut checks = Vec::new();

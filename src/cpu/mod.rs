@@ -1,9 +1,23 @@
 //! The CPU engine: the same bits on all cores, in vector code chosen at run time.
 
+mod activation;
+mod columns;
 mod engine;
+mod executor;
 mod fill;
+mod loss;
+mod math;
+mod matmul;
 mod moments;
+mod norm;
+mod reduce;
+mod update;
 
+pub use activation::{activate, activate_backward};
+pub(crate) use columns::column_sums;
 pub use engine::CpuEngine;
+pub(crate) use executor::CpuExecutor;
 pub use fill::{fill, instruction_set};
+pub use matmul::{Epilogue, epilogue, matmul};
 pub use moments::moments;
+pub use reduce::{histogram, summary};

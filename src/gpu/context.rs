@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Choice, Pass, Tensor, adapter, planner};
 use crate::random::quantile;
-use crate::shaders::{Access, Module};
-use crate::{Error, Result};
+use crate::shaders::{Access, Features, Module};
+use crate::{Custom, Error, Result};
 
 /// How long a submission may take before the device counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,10 +27,11 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     limits: planner::Limits,
-    int64: bool,
+    features: Features,
     table: wgpu::Buffer,
+    unused: wgpu::Buffer,
     kernels: Mutex<HashMap<KernelKey, Kernel>>,
-    modules: Mutex<HashMap<&'static str, wgpu::ShaderModule>>,
+    modules: Mutex<HashMap<ModuleKey, wgpu::ShaderModule>>,
     lost: Arc<OnceLock<String>>,
 }
 
@@ -39,11 +40,13 @@ struct Inner {
 pub struct Options {
     /// Whether to use 64-bit integers where the adapter has them. The bits are the same without.
     pub int64: bool,
+    /// Whether to use subgroups where they help. The bits are the same without.
+    pub subgroups: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { int64: true }
+        Options { int64: true, subgroups: true }
     }
 }
 
@@ -51,7 +54,11 @@ impl Default for Options {
 struct KernelKey {
     entry: &'static str,
     constants: Vec<u32>,
+    custom: Option<&'static str>,
 }
+
+/// A module's name, and the WGSL of a nonlinearity of the caller's.
+type ModuleKey = (&'static str, Option<&'static str>);
 
 /// A pipeline and the layout of its one bind group.
 #[derive(Clone)]
@@ -90,10 +97,9 @@ impl Context {
     pub fn find(choice: &Choice, options: Options) -> Result<Option<Self>> {
         let Some(adapter) = adapter::select(choice)? else { return Ok(None) };
         let info = adapter.get_info();
-        let wanted = match options.int64 {
-            true => wgpu::Features::SHADER_INT64,
-            false => wgpu::Features::empty(),
-        };
+        let mut wanted = wgpu::Features::empty();
+        wanted.set(wgpu::Features::SHADER_INT64, options.int64);
+        wanted.set(wgpu::Features::SUBGROUP, options.subgroups);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("fanin"),
             required_features: adapter.features() & wanted,
@@ -119,8 +125,8 @@ impl Context {
         Ok(Some(context))
     }
 
-    /// A device and queue of the caller's. 64-bit integers are used if the device was made with
-    /// `SHADER_INT64`; nothing is required.
+    /// A device and queue of the caller's. 64-bit integers and subgroups are used if the device was
+    /// made with `SHADER_INT64` and `SUBGROUP`; nothing is required.
     ///
     /// # Errors
     /// [`Error::Device`] where the tables cannot be allocated.
@@ -138,7 +144,19 @@ impl Context {
                 alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
                 workgroups: limits.max_compute_workgroups_per_dimension,
             },
-            int64: device.features().contains(wgpu::Features::SHADER_INT64),
+            features: Features {
+                int64: device.features().contains(wgpu::Features::SHADER_INT64),
+                // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide.
+                subgroups: device.features().contains(wgpu::Features::SUBGROUP)
+                    && info.device_type == wgpu::DeviceType::Cpu
+                    && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
+            },
+            unused: device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("unused"),
+                size: 2 * UNIFORM_STRIDE as u64,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            }),
             table: create_filled(&device, "quantile table", &rows),
             kernels: Mutex::default(),
             modules: Mutex::default(),
@@ -174,7 +192,12 @@ impl Context {
 
     /// Whether the kernels use 64-bit integers.
     pub fn uses_int64(&self) -> bool {
-        self.inner.int64
+        self.inner.features.int64
+    }
+
+    /// Whether the kernels use subgroups.
+    pub fn uses_subgroups(&self) -> bool {
+        self.inner.features.subgroups
     }
 
     /// The limits that plans keep to.
@@ -323,27 +346,63 @@ impl Context {
         entry: &'static str,
         constants: &[u32],
     ) -> Result<Kernel> {
-        let key = KernelKey { entry, constants: constants.to_vec() };
+        self.kernel_with(module, entry, constants, None)
+    }
+
+    /// As [`Context::kernel`], with a nonlinearity of the caller's. What is wrong with its WGSL comes
+    /// out as [`Error::Device`].
+    pub(super) fn kernel_with(
+        &self,
+        module: &'static Module,
+        entry: &'static str,
+        constants: &[u32],
+        custom: Option<Custom>,
+    ) -> Result<Kernel> {
+        let wgsl = custom.map(|custom| custom.wgsl);
+        let key = KernelKey { entry, constants: constants.to_vec(), custom: wgsl };
         if let Some(kernel) = lock(&self.inner.kernels).get(&key) {
             return Ok(kernel.clone());
         }
-        let kernel = self.guarded(|_| Ok(self.build(module, entry, constants)))?;
-        lock(&self.inner.kernels).insert(key, kernel.clone());
-        Ok(kernel)
+        let built = self.guarded(|_| Ok(self.build(module, entry, constants, wgsl)));
+        match built {
+            Ok(kernel) => {
+                lock(&self.inner.kernels).insert(key, kernel.clone());
+                Ok(kernel)
+            }
+            Err(error) => {
+                // The next attempt is to meet the same message, not a broken module.
+                lock(&self.inner.modules).remove(&(module.name, wgsl));
+                Err(match custom {
+                    Some(custom) => self.failed(format!("`{}`: {error}", custom.name)),
+                    None => error,
+                })
+            }
+        }
     }
 
     // The shaders' indices stay inside their bindings by the planner's arithmetic, which the tests
     // hold to the edges; naga's guards would cost a third of the speed.
     #[allow(unsafe_code)]
-    fn build(&self, module: &'static Module, entry: &'static str, constants: &[u32]) -> Kernel {
+    fn build(
+        &self,
+        module: &'static Module,
+        entry: &'static str,
+        constants: &[u32],
+        custom: Option<&'static str>,
+    ) -> Kernel {
         let device = &self.inner.device;
         let shader = lock(&self.inner.modules)
-            .entry(module.name)
+            .entry((module.name, custom))
             .or_insert_with(|| {
+                let source = module.source_with(self.inner.features, custom);
                 let descriptor = wgpu::ShaderModuleDescriptor {
                     label: Some(module.name),
-                    source: wgpu::ShaderSource::Wgsl(module.source(self.inner.int64).into()),
+                    source: wgpu::ShaderSource::Wgsl(source.into()),
                 };
+                if custom.is_some() {
+                    // Not ours to vouch for.
+                    return device.create_shader_module(descriptor);
+                }
                 // SAFETY: see above.
                 unsafe {
                     device.create_shader_module_trusted(
@@ -425,6 +484,16 @@ impl Context {
         &self.inner.table
     }
 
+    /// What stands where a kernel may write but this time does not: two stretches, since no two
+    /// bindings that are written may overlap.
+    pub(super) fn unused(&self) -> [wgpu::BufferBinding<'_>; 2] {
+        [0, UNIFORM_STRIDE as u64].map(|offset| wgpu::BufferBinding {
+            buffer: &self.inner.unused,
+            offset,
+            size: wgpu::BufferSize::new(16),
+        })
+    }
+
     /// One uniform block a dispatch, together in a buffer: what was written to one block twice
     /// before a submit would be seen by both dispatches as the last.
     pub(super) fn uniforms<T: bytemuck::Pod>(&self, blocks: &[T]) -> Uniforms {
@@ -444,6 +513,10 @@ pub(super) struct Uniforms {
 }
 
 impl Uniforms {
+    pub(super) fn buffer(self) -> wgpu::Buffer {
+        self.buffer
+    }
+
     pub(super) fn block(&self, index: usize) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: &self.buffer,

@@ -22,17 +22,36 @@
 //! # Ok::<(), fanin::Error>(())
 //! ```
 
+mod activation;
 mod adapter;
+mod clip;
+mod columns;
 mod context;
+mod dropout;
 mod engine;
+mod executor;
 mod fill;
+mod gather;
+mod histogram;
+mod loss;
+mod matmul;
 mod moments;
+mod norm;
+mod operand;
 mod pass;
 pub mod planner;
+mod reduce;
 mod tensor;
+mod update;
 
 pub use adapter::{AdapterSummary, Choice, adapters};
 pub use context::{Context, Options};
 pub use engine::GpuEngine;
+pub(crate) use executor::GpuExecutor;
+pub use loss::LossTensors;
+pub use matmul::Epilogue;
+#[doc(hidden)]
+pub use matmul::Route;
 pub use pass::Pass;
 pub use tensor::Tensor;
+pub use update::UpdateTensors;

@@ -67,6 +67,15 @@ impl Tensor {
         self.offset
     }
 
+    /// The whole of it, as a kernel sees it.
+    pub(super) fn binding(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.bytes().next_multiple_of(4)),
+        }
+    }
+
     /// The shape.
     pub fn shape(&self) -> &Shape {
         &self.shape

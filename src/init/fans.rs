@@ -32,6 +32,10 @@ impl FanMode {
         ("fan_avg", FanMode::FanAvg),
         ("fan_geo_avg", FanMode::FanGeoAvg),
     ];
+
+    pub(super) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
 }
 
 impl FromStr for FanMode {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::{FanMode, Geometry};
 use crate::random::Distribution;
 use crate::{Activation, Error, Result, Shape};
@@ -25,6 +27,10 @@ impl Family {
         ("truncated_normal", Family::TruncatedNormal),
         ("uniform", Family::Uniform),
     ];
+
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, family)| *family == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// An initializer: given a shape and its geometry, a distribution.
@@ -149,5 +155,26 @@ impl Init {
         };
         distribution.check()?;
         Ok(distribution)
+    }
+}
+
+/// The form that the catalogue reads back to the same initializer: `normal:std=0.02,mean=0`.
+impl fmt::Display for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Init::Fixed(Distribution::Constant { value }) => write!(f, "constant:{value}"),
+            Init::Fixed(Distribution::Uniform { low, high }) => write!(f, "uniform:{low},{high}"),
+            Init::Fixed(Distribution::Normal { mean, std }) => {
+                write!(f, "normal:std={std},mean={mean}")
+            }
+            Init::Fixed(Distribution::TruncatedNormal { mean, std, cut }) => {
+                write!(f, "truncated_normal:std={std},mean={mean},cut={cut}")
+            }
+            Init::Fixed(Distribution::Words) => f.write_str("words"),
+            Init::VarianceScaling { scale, mode, family } => {
+                let (mode, family) = (mode.name(), family.name());
+                write!(f, "variance_scaling:scale={scale},mode={mode},distribution={family}")
+            }
+        }
     }
 }

@@ -1,3 +1,45 @@
-//! Networks that train: so far, their data.
+//! Networks that train: an MLP from its description, losses, optimizers, data.
+//!
+//! ```no_run
+//! use fanin::model::data::Generated;
+//! use fanin::model::{Mlp, Options, Trainer};
+//!
+//! let (train, test) = Generated::Spirals.generate(7, None)?.split(7, 0.2)?;
+//! let mlp = Mlp::new([2, 64, 64, 3])?;
+//! // `None` is the CPU; `Some(&context)` a GPU.
+//! let mut trainer = Trainer::new(None, &mlp, &Options::default(), &train, Some(&test))?;
+//! while let Some(epoch) = trainer.epoch()? {
+//!     println!("{:4} {:.4}", epoch.epoch, epoch.train.loss);
+//! }
+//! # Ok::<(), fanin::Error>(())
+//! ```
+//!
+//! A step is a fixed list of operations (gather the batch's rows, forward, loss, backward, update)
+//! that is made ready once; steps go to the device several at a time, each with a block of numbers of
+//! its own (learning rate, where its rows are), and the losses come back when they are done.
+//!
+//! On a GPU a step of a plain network of L layers makes 4 L + 2 dispatches at most, and a submission
+//! holds 8 steps at least. Clipping adds 2 dispatches, layer norm 4 a hidden layer, a set larger than
+//! a binding one for each further run, and batches of more than 16,384 rows one or more a layer.
 
+mod checkpoint;
 pub mod data;
+mod executor;
+mod loss;
+mod mlp;
+mod optimizer;
+mod program;
+mod schedule;
+mod trainer;
+
+pub(crate) use executor::{Executor, Resident, Room, RowResult, Step};
+pub use loss::Loss;
+pub use mlp::{CustomInit, Mlp};
+pub use optimizer::{Adam, Optimizer};
+pub use program::Parameter;
+pub(crate) use program::{
+    Aim, BATCH, FIRST, GRADIENTS, NORM_EPSILON, Norm, Op, PARAMETERS, Parts, Phase, Program, SCALE,
+    SECOND, Slot, TARGETS, View,
+};
+pub use schedule::{Decay, Schedule};
+pub use trainer::{Epoch, Options, Score, Trainer, Verdict};

@@ -131,6 +131,29 @@ impl Recipe {
         Ok(Recipe { name: stem(path), description: None, tensors })
     }
 
+    /// TOML text that [`Recipe::parse`] reads back to the same tensors.
+    pub fn to_toml(&self) -> String {
+        use std::fmt::Write;
+        // JSON's strings are TOML's basic strings.
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let mut text = format!("name = {}\n", quoted(&self.name));
+        if let Some(description) = &self.description {
+            let _ = writeln!(text, "description = {}", quoted(description));
+        }
+        for tensor in &self.tensors {
+            let _ = write!(
+                text,
+                "\n[[tensor]]\nname = {}\nshape = {}\ndtype = {}\ninit = {}\n",
+                quoted(&tensor.name),
+                tensor.shape,
+                quoted(tensor.dtype.name()),
+                // A distribution asks for no fans.
+                quoted(&crate::init::Init::Fixed(tensor.distribution).to_string()),
+            );
+        }
+        text
+    }
+
     /// The number of elements of all tensors.
     pub fn elements(&self) -> u64 {
         self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.shape.elements()))

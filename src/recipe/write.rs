@@ -11,10 +11,10 @@ use std::thread;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
 use super::header::safetensors_dtype;
 use super::{Recipe, TensorSpec};
+use crate::file::{file_name, temporary};
 use crate::random::{CONTRACT, Distribution, Dtype, Stream};
 use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu};
 
@@ -371,28 +371,6 @@ fn draw(
 /// What a thread came to; its panic, which no input causes, goes on here.
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// A file beside `path` that disappears unless it is renamed to it.
-fn temporary(path: &Path) -> Result<NamedTempFile> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let prefix = format!(".{}.", file_name(path));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".partial");
-    #[cfg(unix)]
-    {
-        // As for any new file: the umask decides.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(directory).map_err(|error| Error::file("create", path, error))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// `model.safetensors` to `model.<extension>`.

@@ -1,0 +1,279 @@
+// out = epilogue(sum over depth of A[row, depth] B[depth, column]). The strides say how A and B lie
+// in memory, so that X W^T, dY W and dY^T X are one kernel. `matmul_tiled` goes through workgroup
+// memory; `matmul_direct`, for software adapters, has no barrier and few loads.
+
+struct Params {
+    // Of the result.
+    rows: u32,
+    columns: u32,
+    // The stretch of the depth that this dispatch adds up.
+    first_depth: u32,
+    end_depth: u32,
+    // Elements from one row, column or depth to the next.
+    a_row: u32,
+    a_depth: u32,
+    b_column: u32,
+    b_depth: u32,
+    // The row that this dispatch begins with; a multiple of 64.
+    first_row: u32,
+    // The parts of the epilogue, as below.
+    flags: u32,
+    // The nonlinearity's.
+    parameter: f32,
+    // Dropout keeps words from here on, times this.
+    threshold: u32,
+    key: vec2<u32>,
+    id: vec2<u32>,
+    scale: f32,
+    unused: u32,
+}
+
+override dtype: u32 = 0u;
+// The code of the nonlinearity.
+override activation: u32 = 0u;
+// 1 where the depth is no multiple of 4, else 0.
+override ragged: u32 = 0u;
+
+const ADD = 1u;
+const BIAS = 2u;
+const BEFORE = 4u;
+const RAW = 8u;
+const VALUE = 16u;
+const DERIVATIVE = 32u;
+const DROPOUT = 64u;
+const AFTER = 128u;
+
+const WIDTH = 64u;
+
+@group(0) @binding(0) var<storage, read> a: array<u32>;
+@group(0) @binding(1) var<storage, read> b: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+@group(0) @binding(3) var<storage, read_write> raw: array<f32>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read> before: array<f32>;
+@group(0) @binding(6) var<storage, read> z: array<f32>;
+@group(0) @binding(7) var<storage, read> after: array<f32>;
+@group(0) @binding(8) var<uniform> params: Params;
+@group(0) @binding(9) var<uniform> steps: Step;
+
+fn word_index(index: u32) -> u32 {
+    return select(index / 2u, index, dtype == DTYPE_F32);
+}
+
+fn decoded(word: u32, index: u32) -> f32 {
+    if dtype == DTYPE_F32 {
+        return bitcast<f32>(word);
+    }
+    return unpack_pair(dtype, word >> (16u * (index & 1u))).x;
+}
+
+// Rows and columns beyond the last are read as the last, and never stored.
+fn left(row: u32, depth: u32) -> f32 {
+    let index = min(row, params.rows - 1u) * params.a_row + depth * params.a_depth;
+    return decoded(a[word_index(index)], index);
+}
+
+fn right(column: u32, depth: u32) -> f32 {
+    let index = min(column, params.columns - 1u) * params.b_column + depth * params.b_depth;
+    return decoded(b[word_index(index)], index);
+}
+
+// Both factors are 0 beyond the end: 0 times an infinity would be NaN.
+fn left_quad(row: u32, depth: u32) -> vec4<f32> {
+    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
+    if ragged == 0u {
+        return vec4<f32>(left(row, d.x), left(row, d.y), left(row, d.z), left(row, d.w));
+    }
+    let last = vec4<u32>(params.end_depth - 1u);
+    let e = min(d, last);
+    let quad = vec4<f32>(left(row, e.x), left(row, e.y), left(row, e.z), left(row, e.w));
+    return select(vec4<f32>(), quad, d <= last);
+}
+
+fn right_quad(column: u32, depth: u32) -> vec4<f32> {
+    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
+    if ragged == 0u {
+        return vec4<f32>(right(column, d.x), right(column, d.y), right(column, d.z), right(column, d.w));
+    }
+    let last = vec4<u32>(params.end_depth - 1u);
+    let e = min(d, last);
+    let quad = vec4<f32>(right(column, e.x), right(column, e.y), right(column, e.z), right(column, e.w));
+    return select(vec4<f32>(), quad, d <= last);
+}
+
+fn has(part: u32) -> bool {
+    return (params.flags & part) != 0u;
+}
+
+// The epilogue of four elements of a row, from a column that is a multiple of 4. Its loop, and those
+// around it, have bounds that a compiler does not know: 128 copies of it would take seconds.
+fn finish(row: u32, column: u32, sums: vec4<f32>) {
+    var words = vec4<u32>();
+    if has(DROPOUT) {
+        let block = row * ((params.columns + 3u) / 4u) + column / 4u;
+        words = philox4x32_10(vec4<u32>(block, steps.step, params.id), params.key);
+    }
+    var values = sums;
+    let count = min(4u, max(params.columns, column) - column);
+    for (var i = 0u; i < count; i++) {
+        let at = row * params.columns + column + i;
+        var t = values[i];
+        if has(ADD) {
+            t += out[at];
+        }
+        if has(BIAS) {
+            t += bias[column + i];
+        }
+        if has(BEFORE) {
+            t += before[at];
+        }
+        if has(RAW) {
+            raw[at] = t;
+        }
+        if has(VALUE) {
+            t = activation_value(activation, params.parameter, t);
+        }
+        if has(DERIVATIVE) {
+            t *= activation_derivative(activation, params.parameter, z[at]);
+        }
+        if has(DROPOUT) {
+            t = select(0.0, t * params.scale, words[i] >= params.threshold);
+        }
+        if has(AFTER) {
+            t += after[at];
+        }
+        out[at] = t;
+    }
+}
+
+// A tile of 64 x 64 a workgroup, 8 x 8 an invocation: rows and columns 4y, 4x and those 32 on.
+const TILE = 64u;
+const DEPTH = 16u;
+// Quads from one depth to the next; odd, so that stores down the depth meet different banks.
+const PITCH = 17u;
+
+var<workgroup> a_tile: array<vec4<f32>, 272>;
+var<workgroup> b_tile: array<vec4<f32>, 272>;
+
+@compute @workgroup_size(WIDTH)
+fn matmul_tiled(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let tile = grid_index(group, groups, 1u);
+    let across = (params.columns + TILE - 1u) / TILE;
+    let row = params.first_row + tile / across * TILE;
+    let column = tile % across * TILE;
+    let y = local / 8u;
+    let x = local % 8u;
+    var low_low: array<vec4<f32>, 4>;
+    var low_high: array<vec4<f32>, 4>;
+    var high_low: array<vec4<f32>, 4>;
+    var high_high: array<vec4<f32>, 4>;
+    for (var depth = params.first_depth; depth < params.end_depth; depth += DEPTH) {
+        for (var slot = local; slot < DEPTH * TILE / 4u; slot += WIDTH) {
+            // Neighbours load neighbours, whichever way the matrix lies.
+            let a_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), params.a_depth == 1u);
+            let b_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), params.b_depth == 1u);
+            let a_inside = depth + a_place.x < params.end_depth;
+            let b_inside = depth + b_place.x < params.end_depth;
+            let a_depth = select(0u, depth + a_place.x, a_inside);
+            let b_depth = select(0u, depth + b_place.x, b_inside);
+            let r = row + 4u * a_place.y;
+            let c = column + 4u * b_place.y;
+            let a_quad = vec4<f32>(left(r, a_depth), left(r + 1u, a_depth), left(r + 2u, a_depth), left(r + 3u, a_depth));
+            let b_quad = vec4<f32>(right(c, b_depth), right(c + 1u, b_depth), right(c + 2u, b_depth), right(c + 3u, b_depth));
+            a_tile[a_place.x * PITCH + a_place.y] = select(vec4<f32>(), a_quad, a_inside);
+            b_tile[b_place.x * PITCH + b_place.y] = select(vec4<f32>(), b_quad, b_inside);
+        }
+        workgroupBarrier();
+        for (var d = 0u; d < DEPTH; d++) {
+            let a_low = a_tile[d * PITCH + y];
+            let a_high = a_tile[d * PITCH + 8u + y];
+            let b_low = b_tile[d * PITCH + x];
+            let b_high = b_tile[d * PITCH + 8u + x];
+            add_outer(&low_low, a_low, b_low);
+            add_outer(&low_high, a_low, b_high);
+            add_outer(&high_low, a_high, b_low);
+            add_outer(&high_high, a_high, b_high);
+        }
+        workgroupBarrier();
+    }
+    var sums = array<array<vec4<f32>, 4>, 4>(low_low, low_high, high_low, high_high);
+    for (var quarter = 0u; quarter < 4u; quarter++) {
+        let first = row + 4u * y + 32u * (quarter / 2u);
+        let count = min(4u, max(params.rows, first) - first);
+        for (var i = 0u; i < count; i++) {
+            finish(first + i, column + 4u * x + 32u * (quarter % 2u), sums[quarter][i]);
+        }
+    }
+}
+
+fn add_outer(sums: ptr<function, array<vec4<f32>, 4>>, of_a: vec4<f32>, of_b: vec4<f32>) {
+    (*sums)[0] += of_a.x * of_b;
+    (*sums)[1] += of_a.y * of_b;
+    (*sums)[2] += of_a.z * of_b;
+    (*sums)[3] += of_a.w * of_b;
+}
+
+// Eight lanes share a block of 32 x 32: each has 4 columns, and loads every eighth row of A for all.
+const LANES = 8u;
+const BLOCK = 32u;
+
+@compute @workgroup_size(WIDTH)
+fn matmul_direct(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let block = grid_index(group, groups, 1u) * (WIDTH / LANES) + local / LANES;
+    let lane = local % LANES;
+    let across = (params.columns + BLOCK - 1u) / BLOCK;
+    let row = params.first_row + block / across * BLOCK;
+    let column = block % across * BLOCK + 4u * lane;
+    // All lanes of a block or none: those beyond the last column load for the others.
+    if row >= params.rows {
+        return;
+    }
+    var rows_0: array<vec4<f32>, 8>;
+    var rows_8: array<vec4<f32>, 8>;
+    var rows_16: array<vec4<f32>, 8>;
+    var rows_24: array<vec4<f32>, 8>;
+    for (var depth = params.first_depth; depth < params.end_depth; depth += 4u) {
+        let of_b = transpose(mat4x4<f32>(
+            right_quad(column, depth),
+            right_quad(column + 1u, depth),
+            right_quad(column + 2u, depth),
+            right_quad(column + 3u, depth),
+        ));
+        add_rows(&rows_0, left_quad(row + lane, depth), of_b, row, depth);
+        add_rows(&rows_8, left_quad(row + 8u + lane, depth), of_b, row + 8u, depth);
+        add_rows(&rows_16, left_quad(row + 16u + lane, depth), of_b, row + 16u, depth);
+        add_rows(&rows_24, left_quad(row + 24u + lane, depth), of_b, row + 24u, depth);
+    }
+    // Copied, so that the sums above stay in registers, whose numbers are constants.
+    var sums = array<array<vec4<f32>, 8>, 4>(rows_0, rows_8, rows_16, rows_24);
+    let count = min(BLOCK, params.rows - row);
+    for (var i = 0u; i < count; i++) {
+        finish(row + i, column, sums[i / 8u][i % 8u]);
+    }
+}
+
+// Written out: the index of a register is a constant.
+fn add_rows(
+    sums: ptr<function, array<vec4<f32>, 8>>,
+    own: vec4<f32>,
+    of_b: mat4x4<f32>,
+    row: u32,
+    depth: u32,
+) {
+    (*sums)[0] += of_b * share(own, 0u, row, depth);
+    (*sums)[1] += of_b * share(own, 1u, row, depth);
+    (*sums)[2] += of_b * share(own, 2u, row, depth);
+    (*sums)[3] += of_b * share(own, 3u, row, depth);
+    (*sums)[4] += of_b * share(own, 4u, row, depth);
+    (*sums)[5] += of_b * share(own, 5u, row, depth);
+    (*sums)[6] += of_b * share(own, 6u, row, depth);
+    (*sums)[7] += of_b * share(own, 7u, row, depth);
+}

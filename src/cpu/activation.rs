@@ -1,0 +1,244 @@
+use rayon::prelude::*;
+
+use super::math::{
+    cos, exp_negative, expm1_negative, log1p_unit, normal_below, normal_density, sigmoid,
+    sigmoid_slope, sin, tanh,
+};
+use crate::{Activation, Error, Result};
+
+/// Elements a task: large enough to be worth a thread, small enough for its cache.
+const TASK: usize = 1 << 14;
+
+const SELU_RIGHT: f32 = 1.050_701;
+const SELU_LEFT: f32 = 1.758_099_3;
+
+/// `out = f(x)`, element by element in f32, `f` being the nonlinearity, on all threads of the current
+/// rayon pool.
+///
+/// Off [`Activation::value`] by at most `1e-6 max(1, |f|)`; NaN of NaN; the limits at the infinities.
+/// The sine keeps to that up to `|x| = 32768` and is some number in -1..1 beyond. A custom
+/// nonlinearity is computed in f64 and rounded.
+///
+/// # Errors
+/// [`Error::Invalid`] where the lengths differ.
+pub fn activate(activation: Activation, x: &[f32], out: &mut [f32]) -> Result<()> {
+    same_length("out", x, out)?;
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| {
+        run(Task::Forward { activation, x, out });
+    });
+    Ok(())
+}
+
+/// `dx = dy * f'(x)`, element by element: the gradient by what [`activate`] was given, from the
+/// gradient by what it made. `f'` is as far off as `f`, the product rounded once more.
+///
+/// # Errors
+/// As [`activate`].
+pub fn activate_backward(
+    activation: Activation,
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+) -> Result<()> {
+    same_length("dy", x, dy)?;
+    same_length("dx", x, dx)?;
+    let operands = x.par_chunks(TASK).zip(dy.par_chunks(TASK));
+    dx.par_chunks_mut(TASK).zip(operands).for_each(|(dx, (x, dy))| {
+        run(Task::Backward { activation, x, dy, dx });
+    });
+    Ok(())
+}
+
+/// A stretch on one thread: `out = f(x)`.
+pub(super) fn stretch(activation: Activation, x: &[f32], out: &mut [f32]) {
+    run(Task::Forward { activation, x, out });
+}
+
+/// A stretch on one thread: `dx = dy f'(x)`.
+pub(super) fn stretch_backward(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    run(Task::Backward { activation, x, dy, dx });
+}
+
+fn same_length(name: &str, x: &[f32], other: &[f32]) -> Result<()> {
+    if x.len() == other.len() {
+        return Ok(());
+    }
+    let needed = format!("{}, as many as `x` has", x.len());
+    Err(Error::invalid(name, format!("{} elements", other.len()), needed))
+}
+
+enum Task<'a> {
+    Forward { activation: Activation, x: &'a [f32], out: &'a mut [f32] },
+    Backward { activation: Activation, x: &'a [f32], dy: &'a [f32], dx: &'a mut [f32] },
+}
+
+/// One body, compiled once an instruction set; the compiler makes the loops vectors.
+#[allow(unsafe_code)]
+fn run(task: Task<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+        fn run_avx512(task: Task<'_>) {
+            run_with(task);
+        }
+        #[target_feature(enable = "avx2")]
+        fn run_avx2(task: Task<'_>) {
+            run_with(task);
+        }
+        if super::fill::avx512() {
+            // SAFETY: the features were detected.
+            return unsafe { run_avx512(task) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was detected.
+            return unsafe { run_avx2(task) };
+        }
+    }
+    run_with(task);
+}
+
+#[inline(always)]
+fn run_with(task: Task<'_>) {
+    match task {
+        Task::Forward { activation, x, out } => values(activation, x, out),
+        Task::Backward { activation, x, dy, dx } => slopes(activation, x, dy, dx),
+    }
+}
+
+#[inline(always)]
+fn map(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let value = f(*x);
+        // Comparisons and cuts would make numbers of NaN.
+        *out = if x.is_nan() { *x } else { value };
+    }
+}
+
+#[inline(always)]
+fn scale(x: &[f32], dy: &[f32], dx: &mut [f32], slope: impl Fn(f32) -> f32) {
+    for ((dx, x), dy) in dx.iter_mut().zip(x).zip(dy) {
+        let slope = slope(*x);
+        *dx = dy * if x.is_nan() { *x } else { slope };
+    }
+}
+
+/// `x * part`, and 0 where the part is: an infinite `x` times a part that fell to 0.
+#[inline(always)]
+fn gate(x: f32, part: f32) -> f32 {
+    if part == 0.0 { 0.0 } else { x * part }
+}
+
+/// Where every exponential has fallen to 0, so that no infinity meets that 0.
+#[inline(always)]
+fn cut_far(x: f32) -> f32 {
+    x.clamp(-100.0, 100.0)
+}
+
+#[inline(always)]
+fn elu(right: f32, left: f32, x: f32) -> f32 {
+    if x < 0.0 { left * expm1_negative(x.min(0.0)) } else { right * x }
+}
+
+#[inline(always)]
+fn elu_slope(right: f32, left: f32, x: f32) -> f32 {
+    if x > 0.0 { right } else { left * exp_negative(x.min(0.0)) }
+}
+
+#[inline(always)]
+fn hard_sigmoid(x: f32) -> f32 {
+    x.clamp(-3.0, 3.0) / 6.0 + 0.5
+}
+
+/// `(1 + tanh u) / 2` is the sigmoid of this, `2u`.
+#[inline(always)]
+fn gelu_argument(x: f32) -> f32 {
+    let cut = x.clamp(-20.0, 20.0);
+    1.595_769 * cut * (1.0 + 0.044_715 * cut * cut)
+}
+
+/// Mish's gate `tanh(ln(1 + exp(x)))`, and its slope in `x`.
+#[inline(always)]
+fn mish_gate(x: f32) -> (f32, f32) {
+    let (e, left) = (exp_negative(-x.abs()), x < 0.0);
+    let top = if left { e * (e + 2.0) } else { 1.0 + 2.0 * e };
+    let all = top + if left { 2.0 } else { 2.0 * e * e };
+    (top / all, 4.0 * e * (1.0 + e) * (if left { 1.0 } else { e }) / (all * all))
+}
+
+#[inline(always)]
+fn values(activation: Activation, x: &[f32], out: &mut [f32]) {
+    let parameter = activation.parameter();
+    match activation {
+        Activation::Identity => map(x, out, |x| x),
+        Activation::Sigmoid => map(x, out, sigmoid),
+        Activation::Tanh => map(x, out, tanh),
+        Activation::Relu => map(x, out, |x| if x < 0.0 { 0.0 } else { x }),
+        Activation::LeakyRelu { .. } => map(x, out, |x| if x < 0.0 { parameter * x } else { x }),
+        Activation::Elu { .. } => map(x, out, |x| elu(1.0, parameter, x)),
+        Activation::Selu => map(x, out, |x| elu(SELU_RIGHT, SELU_LEFT, x)),
+        Activation::Gelu => map(x, out, |x| gate(x, normal_below(x))),
+        Activation::GeluTanh => map(x, out, |x| gate(x, sigmoid(gelu_argument(x)))),
+        Activation::Silu => map(x, out, |x| gate(x, sigmoid(x))),
+        Activation::Softplus => {
+            map(x, out, |x| x.max(0.0) + log1p_unit(exp_negative(-x.abs())));
+        }
+        Activation::Softsign => map(x, out, |x| {
+            let cut = x.clamp(-1e30, 1e30);
+            cut / (1.0 + cut.abs())
+        }),
+        Activation::Mish => map(x, out, |x| gate(x, mish_gate(x).0)),
+        Activation::HardTanh => map(x, out, |x| x.clamp(-1.0, 1.0)),
+        Activation::HardSigmoid => map(x, out, hard_sigmoid),
+        Activation::HardSwish => map(x, out, |x| gate(x, hard_sigmoid(x))),
+        Activation::Relu6 => map(x, out, |x| x.clamp(0.0, 6.0)),
+        Activation::Sin => map(x, out, sin),
+        Activation::Custom(custom) => map(x, out, |x| (custom.value)(f64::from(x)) as f32),
+    }
+}
+
+#[inline(always)]
+fn slopes(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let parameter = activation.parameter();
+    let step = |inside: bool, slope: f32| if inside { slope } else { 0.0 };
+    match activation {
+        Activation::Identity => scale(x, dy, dx, |_| 1.0),
+        Activation::Sigmoid => scale(x, dy, dx, sigmoid_slope),
+        // 1 - tanh(x)^2 is 4 times the slope of the sigmoid at 2x.
+        Activation::Tanh => scale(x, dy, dx, |x| 4.0 * sigmoid_slope(2.0 * cut_far(x))),
+        Activation::Relu => scale(x, dy, dx, |x| step(x > 0.0, 1.0)),
+        Activation::LeakyRelu { .. } => {
+            scale(x, dy, dx, |x| if x > 0.0 { 1.0 } else { parameter });
+        }
+        Activation::Elu { .. } => scale(x, dy, dx, |x| elu_slope(1.0, parameter, x)),
+        Activation::Selu => scale(x, dy, dx, |x| elu_slope(SELU_RIGHT, SELU_LEFT, x)),
+        Activation::Gelu => {
+            scale(x, dy, dx, |x| normal_below(x) + cut_far(x) * normal_density(x));
+        }
+        Activation::GeluTanh => scale(x, dy, dx, |x| {
+            let (argument, cut) = (gelu_argument(x), x.clamp(-20.0, 20.0));
+            let slope = 1.595_769 * (1.0 + 0.134_145 * cut * cut);
+            sigmoid(argument) + cut * slope * sigmoid_slope(argument)
+        }),
+        Activation::Silu => scale(x, dy, dx, |x| sigmoid(x) + cut_far(x) * sigmoid_slope(x)),
+        Activation::Softplus => scale(x, dy, dx, sigmoid),
+        Activation::Softsign => scale(x, dy, dx, |x| {
+            let inverse = 1.0 / (1.0 + x.abs().min(1e30));
+            inverse * inverse
+        }),
+        Activation::Mish => scale(x, dy, dx, |x| {
+            let (gate, slope) = mish_gate(x);
+            gate + cut_far(x) * slope
+        }),
+        Activation::HardTanh => scale(x, dy, dx, |x| step(x.abs() < 1.0, 1.0)),
+        Activation::HardSigmoid => scale(x, dy, dx, |x| step(x.abs() < 3.0, 1.0 / 6.0)),
+        Activation::HardSwish => scale(x, dy, dx, |x| {
+            let inner = x.clamp(-3.0, 3.0) / 3.0 + 0.5;
+            if x >= 3.0 { 1.0 } else { step(x > -3.0, inner) }
+        }),
+        Activation::Relu6 => scale(x, dy, dx, |x| step(x > 0.0 && x < 6.0, 1.0)),
+        Activation::Sin => scale(x, dy, dx, cos),
+        Activation::Custom(custom) => {
+            scale(x, dy, dx, |x| (custom.derivative)(f64::from(x)) as f32);
+        }
+    }
+}

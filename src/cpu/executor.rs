@@ -1,0 +1,229 @@
+use super::norm::Norm;
+use super::{Epilogue, column_sums, epilogue, fill, instruction_set, loss, matmul, update};
+use crate::model::{
+    BATCH, Executor, FIRST, GRADIENTS, NORM_EPSILON, Op, PARAMETERS, Phase, Program, Resident,
+    RowResult, SCALE, SECOND, Slot, Step, TARGETS, View,
+};
+use crate::product::{Form, Nonlinearity};
+use crate::random::{Distribution, Dtype, Stream};
+use crate::{Result, model};
+
+/// Programs on all cores.
+pub(crate) struct CpuExecutor {
+    program: Program,
+    slots: Vec<Vec<f32>>,
+    kept: Vec<(Slot, Vec<f32>)>,
+    features: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl CpuExecutor {
+    pub(crate) fn new(program: Program, resident: &Resident<'_>) -> CpuExecutor {
+        CpuExecutor {
+            slots: program.slots.iter().map(|&floats| vec![0.0; floats]).collect(),
+            kept: Vec::new(),
+            features: resident.features.to_vec(),
+            targets: resident.targets.iter().copied().map(f32::from_bits).collect(),
+            program,
+        }
+    }
+
+    fn slice(&self, view: View) -> &[f32] {
+        &self.slots[view.slot][view.first..][..view.elements()]
+    }
+
+    /// Works on a stretch of a buffer while the others can be read.
+    fn with<T>(&mut self, view: View, work: impl FnOnce(&mut Self, &mut [f32]) -> T) -> T {
+        let mut own = std::mem::take(&mut self.slots[view.slot]);
+        let result = work(self, &mut own[view.first..][..view.elements()]);
+        self.slots[view.slot] = own;
+        result
+    }
+
+    fn whole(&self, slot: Slot) -> View {
+        View { slot, first: 0, rows: 1, columns: self.slots[slot].len() }
+    }
+
+    fn gather(&mut self, order: &[u32], step: &Step, view: View) {
+        let source = if view.slot == BATCH { &self.features } else { &self.targets };
+        let columns = view.columns;
+        let (real, rest) = self.slots[view.slot].split_at_mut(step.rows as usize * columns);
+        let order = &order[step.first as usize..];
+        for (row, &example) in real.chunks_exact_mut(columns).zip(order) {
+            row.copy_from_slice(&source[example as usize * columns..][..columns]);
+        }
+        rest.fill(0.0);
+    }
+
+    fn norm<'a>(&'a self, norm: &model::Norm, step: &Step) -> Norm<'a> {
+        Norm {
+            scale: self.slice(norm.scale),
+            shift: self.slice(norm.shift),
+            epsilon: NORM_EPSILON,
+            activation: norm.activation,
+            dropout: norm.dropout,
+            step: step.step,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // The operation's own fields.
+    fn product(
+        &self,
+        form: Form,
+        a: View,
+        b: View,
+        target: &mut [f32],
+        out: View,
+        parts: &model::Parts,
+        raw: Option<&mut [f32]>,
+        step: &Step,
+    ) -> Result<()> {
+        let depth = if form == Form::Tn { a.rows } else { a.columns };
+        let sizes = [out.rows, out.columns, depth];
+        matmul(form, self.slice(a), self.slice(b), target, sizes)?;
+        let slice = |view: Option<View>| view.map(|view| self.slice(view));
+        let parts = Epilogue {
+            bias: slice(parts.bias),
+            before: slice(parts.before),
+            raw,
+            nonlinearity: match parts.nonlinearity {
+                Nonlinearity::None => Nonlinearity::None,
+                Nonlinearity::Value(function) => Nonlinearity::Value(function),
+                Nonlinearity::Derivative(function, z) => {
+                    Nonlinearity::Derivative(function, self.slice(z))
+                }
+            },
+            dropout: parts.dropout,
+            after: slice(parts.after),
+        };
+        epilogue(target, out.columns, parts, step.step)
+    }
+
+    fn carry_out(
+        &mut self,
+        op: &Op,
+        order: &[u32],
+        step: &Step,
+        results: &mut [RowResult],
+    ) -> Result<()> {
+        match *op {
+            Op::Gather { features, targets } => {
+                debug_assert_eq!((features.slot, targets.slot), (BATCH, TARGETS));
+                self.gather(order, step, features);
+                self.gather(order, step, targets);
+            }
+            Op::Product { form, a, b, out, epilogue: parts } => {
+                self.with(out, |own, target| match parts.raw {
+                    None => own.product(form, a, b, target, out, &parts, None, step),
+                    Some(view) => own.with(view, |own, raw| {
+                        own.product(form, a, b, target, out, &parts, Some(raw), step)
+                    }),
+                })?;
+            }
+            Op::Columns { values, weights, out } => self.with(out, |own, target| {
+                let weights = weights.map(|weights| own.slice(weights));
+                column_sums(own.slice(values), weights, target);
+            }),
+            Op::NormForward { norm, values, after, out } => self.with(out, |own, out| {
+                own.with(norm.normalized, |own, normalized| {
+                    own.with(norm.inverse, |own, inverse| {
+                        let after = after.map(|after| own.slice(after));
+                        let values = own.slice(values);
+                        own.norm(&norm, step).forward(values, after, normalized, inverse, out);
+                    });
+                });
+            }),
+            Op::NormBackward { norm, gradient, inner, out } => self.with(out, |own, out| {
+                own.with(inner, |own, inner| {
+                    let (normalized, inverse) =
+                        (own.slice(norm.normalized), own.slice(norm.inverse));
+                    let gradient = own.slice(gradient);
+                    own.norm(&norm, step).backward(gradient, normalized, inverse, inner, out);
+                });
+            }),
+            Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
+                let results = &mut results[step.slot as usize..][..outputs.rows];
+                self.with(gradient, |own, gradient| {
+                    let (outputs, targets) = (own.slice(outputs), own.slice(targets));
+                    let real = step.rows as usize;
+                    loss::loss(&kind, outputs, targets, real, results, wanted.then_some(gradient));
+                });
+            }
+            Op::Clip { bound } => {
+                let (factor, norm) = update::clip(bound, &self.slots[GRADIENTS]);
+                self.slots[SCALE][..2].copy_from_slice(&[factor, norm]);
+            }
+            Op::Update { optimizer, clipped } => {
+                let scale = if clipped { self.slots[SCALE][0] } else { 1.0 };
+                let views = [PARAMETERS, FIRST, SECOND].map(|slot| self.whole(slot));
+                self.with(views[0], |own, parameters| {
+                    own.with(views[1], |own, first| {
+                        own.with(views[2], |own, second| {
+                            let gradients = &own.slots[GRADIENTS];
+                            update::update(
+                                &optimizer, step, scale, gradients, parameters, first, second,
+                            );
+                        });
+                    });
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Executor for CpuExecutor {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn device(&self) -> String {
+        format!("{} threads, {}", rayon::current_num_threads(), instruction_set())
+    }
+
+    fn dispatches(&self, phase: Phase) -> usize {
+        self.program.ops(phase).len()
+    }
+
+    fn fill(&mut self, view: View, stream: &Stream, distribution: &Distribution) -> Result<()> {
+        self.with(view, |_, out| {
+            fill(stream, distribution, Dtype::F32, 0, bytemuck::cast_slice_mut(out))
+        })
+    }
+
+    fn write(&mut self, slot: Slot, first: usize, values: &[f32]) -> Result<()> {
+        self.slots[slot][first..][..values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
+    fn read(&mut self, view: View) -> Result<Vec<f32>> {
+        Ok(self.slice(view).to_vec())
+    }
+
+    fn run(
+        &mut self,
+        order: &[u32],
+        steps: &[(Phase, Step)],
+        keep: bool,
+    ) -> Result<Vec<RowResult>> {
+        if keep {
+            self.kept =
+                [PARAMETERS, FIRST, SECOND].map(|slot| (slot, self.slots[slot].clone())).into();
+        }
+        let mut results = vec![[0.0; 2]; steps.len() * self.program.batch];
+        for (phase, step) in steps {
+            for index in 0..self.program.ops(*phase).len() {
+                let op = self.program.ops(*phase)[index];
+                self.carry_out(&op, order, step, &mut results)?;
+            }
+        }
+        Ok(results)
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        for (slot, kept) in &self.kept {
+            self.slots[*slot].copy_from_slice(kept);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::activation;
+use crate::product::{self, Dropout, Form, Nonlinearity};
+use crate::{Error, Result};
+
+/// `out = A B`, with the factors as `form` reads them and sizes `[m, n, k]`, on all threads of the
+/// current rayon pool, in the widest vector instructions of this machine.
+///
+/// # Errors
+/// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
+pub fn matmul(
+    form: Form,
+    a: &[f32],
+    b: &[f32],
+    out: &mut [f32],
+    [m, n, k]: [usize; 3],
+) -> Result<()> {
+    let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
+    for (name, length, rows, columns) in sizes {
+        check(name, length, rows, columns)?;
+    }
+    if k == 0 {
+        out.fill(0.0);
+    }
+    if out.is_empty() || k == 0 {
+        return Ok(());
+    }
+    let strides = form.strides([m, n, k]);
+    let [a_row, a_depth, b_column, b_depth, out_row] =
+        [strides.a_row, strides.a_depth, strides.b_column, strides.b_depth, n]
+            .map(|stride| stride as isize);
+    // Below, waking the threads takes longer than the product.
+    let threads = match m * n * k < 1 << 18 {
+        true => Parallelism::None,
+        false => Parallelism::Rayon(0),
+    };
+    // SAFETY: the last element of each matrix is the last of its slice, whose length was checked
+    // (and so fits isize); the result is borrowed mutably and overlaps nothing.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            out_row,
+            false,
+            a.as_ptr(),
+            a_depth,
+            a_row,
+            b.as_ptr(),
+            b_column,
+            b_depth,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+    Ok(())
+}
+
+/// What happens to each element of a product; slices are row-major.
+pub type Epilogue<'a> = product::Epilogue<&'a [f32], &'a mut [f32]>;
+
+/// Elements a task: large enough to be worth a thread.
+const TASK: usize = 1 << 13;
+
+/// Applies an epilogue to a product of `columns` columns, in place; `step` is dropout's counter.
+///
+/// # Errors
+/// [`Error::Invalid`] where a slice has not the length that `out` asks for, or a dropout's
+/// probability is off.
+pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u32) -> Result<()> {
+    let Epilogue { bias, before, raw, nonlinearity, dropout, after } = epilogue;
+    if out.is_empty() {
+        return Ok(());
+    }
+    let rows = out.len() / columns.max(1);
+    check("out", out.len(), rows, columns)?;
+    let z = match nonlinearity {
+        Nonlinearity::Derivative(_, z) => Some(z),
+        _ => None,
+    };
+    if let Some(bias) = bias {
+        check("bias", bias.len(), 1, columns)?;
+    }
+    let whole = [("before", before), ("raw", raw.as_deref()), ("z", z), ("after", after)];
+    for (name, part) in whole {
+        if let Some(part) = part {
+            check(name, part.len(), rows, columns)?;
+        }
+    }
+    if let Some(dropout) = &dropout {
+        dropout.check()?;
+    }
+
+    let task = (TASK / columns).max(1);
+    let work = |first: usize, out: &mut [f32], mut raw: Option<&mut [f32]>| {
+        let mut before_f = vec![0.0; columns];
+        for (index, out) in out.chunks_exact_mut(columns).enumerate() {
+            let here = (first + index) * columns..(first + index + 1) * columns;
+            if let Some(bias) = bias {
+                add(out, bias);
+            }
+            if let Some(before) = before {
+                add(out, &before[here.clone()]);
+            }
+            if let Some(raw) = &mut raw {
+                raw[index * columns..][..columns].copy_from_slice(out);
+            }
+            match nonlinearity {
+                Nonlinearity::None => {}
+                Nonlinearity::Value(f) => {
+                    before_f.copy_from_slice(out);
+                    activation::stretch(f, &before_f, out);
+                }
+                Nonlinearity::Derivative(f, z) => {
+                    before_f.copy_from_slice(out);
+                    activation::stretch_backward(f, &z[here.clone()], &before_f, out);
+                }
+            }
+            if let Some(dropout) = &dropout {
+                drop_out(out, dropout, (first + index) as u32, step);
+            }
+            if let Some(after) = after {
+                add(out, &after[here]);
+            }
+        }
+    };
+    let outs = out.par_chunks_mut(task * columns).enumerate();
+    match raw {
+        Some(raw) => outs
+            .zip(raw.par_chunks_mut(task * columns))
+            .for_each(|((chunk, out), raw)| work(chunk * task, out, Some(raw))),
+        None => outs.for_each(|(chunk, out)| work(chunk * task, out, None)),
+    }
+    Ok(())
+}
+
+fn add(out: &mut [f32], other: &[f32]) {
+    out.iter_mut().zip(other).for_each(|(t, other)| *t += other);
+}
+
+fn drop_out(out: &mut [f32], dropout: &Dropout, row: u32, step: u32) {
+    let (threshold, scale, columns) = (dropout.threshold(), dropout.scale(), out.len() as u32);
+    for (block, four) in (0..).zip(out.chunks_mut(4)) {
+        for (t, word) in four.iter_mut().zip(dropout.words(columns, row, block, step)) {
+            *t = if word >= threshold { *t * scale } else { 0.0 };
+        }
+    }
+}
+
+fn check(name: &str, length: usize, rows: usize, columns: usize) -> Result<()> {
+    if rows.checked_mul(columns) == Some(length) {
+        return Ok(());
+    }
+    let needed = format!("{rows} x {columns}");
+    Err(Error::invalid(format!("matmul: {name}"), format!("{length} elements"), needed))
+}

@@ -1,0 +1,255 @@
+use super::context::UNIFORM_STRIDE;
+use super::gather::Examples;
+use super::norm::NormTensors;
+use super::pass::Dispatch;
+use super::{
+    Context, LossTensors, Pass, Tensor, UpdateTensors, clip, columns, loss, matmul, update,
+};
+use crate::model::{
+    Executor, FIRST, GRADIENTS, Loss, Norm, Op, PARAMETERS, Phase, Program, Resident, Room,
+    RowResult, SCALE, SECOND, Slot, Step, View,
+};
+use crate::random::{Distribution, Dtype, Stream};
+use crate::{Error, Result, Shape};
+
+/// Programs on a GPU: every pipeline, bind group and buffer is made once, and a step is recorded by
+/// replaying them.
+pub(crate) struct GpuExecutor {
+    context: Context,
+    slots: Vec<wgpu::Buffer>,
+    /// The parameters and the optimizer's state as they were kept.
+    kept: Vec<(Slot, wgpu::Buffer)>,
+    order: wgpu::Buffer,
+    steps: wgpu::Buffer,
+    results: wgpu::Buffer,
+    phases: Vec<(Phase, Vec<Dispatch>)>,
+    room: Room,
+    batch: usize,
+    download: wgpu::Buffer,
+}
+
+impl GpuExecutor {
+    pub(crate) fn new(
+        context: &Context,
+        program: &Program,
+        resident: &Resident<'_>,
+        room: Room,
+    ) -> Result<GpuExecutor> {
+        let both = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let storage = wgpu::BufferUsages::STORAGE | both;
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer =
+            |label, floats: usize| context.buffer(label, 4 * floats.max(64) as u64, storage);
+        let slots: Vec<wgpu::Buffer> =
+            program.slots.iter().map(|&floats| buffer("slot", floats)).collect::<Result<_>>()?;
+        let kept = [PARAMETERS, FIRST, SECOND]
+            .into_iter()
+            .filter(|&slot| program.slots[slot] > 0)
+            .map(|slot| Ok((slot, buffer("kept", program.slots[slot])?)))
+            .collect::<Result<_>>()?;
+        let download = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let mut executor = GpuExecutor {
+            context: context.clone(),
+            slots,
+            kept,
+            order: buffer("order", room.rows)?,
+            steps: context.buffer("steps", (room.steps * UNIFORM_STRIDE) as u64, uniform)?,
+            results: buffer("results", 2 * room.rows)?,
+            phases: Vec::new(),
+            room,
+            batch: program.batch,
+            download: context.buffer("download", 8 * room.rows as u64, download)?,
+        };
+        let examples = Examples::new(context, resident)?;
+        for phase in [Phase::Train, Phase::Backward, Phase::Evaluate, Phase::Predict] {
+            let mut dispatches = Vec::new();
+            for op in program.ops(phase) {
+                dispatches.extend(executor.prepare(op, &examples)?);
+            }
+            executor.phases.push((phase, dispatches));
+        }
+        Ok(executor)
+    }
+
+    fn tensor(&self, view: View, dtype: Dtype) -> Result<Tensor> {
+        let shape = Shape::new([view.rows as u64, view.columns as u64])?;
+        Tensor::from_buffer(&self.slots[view.slot], 4 * view.first as u64, shape, dtype)
+    }
+
+    fn prepare(&self, op: &Op, examples: &Examples) -> Result<Vec<Dispatch>> {
+        let context = &self.context;
+        let step = wgpu::BufferBinding {
+            buffer: &self.steps,
+            offset: 0,
+            size: wgpu::BufferSize::new(size_of::<Step>() as u64),
+        };
+        let floats = |view: View| self.tensor(view, Dtype::F32);
+        let whole = |slot: Slot| {
+            let columns = (self.slots[slot].size() / 4) as usize;
+            floats(View { slot, first: 0, rows: 1, columns })
+        };
+        match *op {
+            Op::Gather { features, targets } => {
+                let (features, targets) = (floats(features)?, floats(targets)?);
+                examples.gather(context, &self.order, &features, &targets, &step)
+            }
+            Op::Product { form, a, b, out, epilogue } => {
+                let mut epilogue = epilogue.try_map(|view| floats(*view))?;
+                if let Some(bias) = &mut epilogue.bias {
+                    let shape = Shape::new([bias.shape().elements()])?;
+                    *bias = Tensor::from_buffer(bias.buffer(), bias.offset(), shape, Dtype::F32)?;
+                }
+                let (a, b, out) = (floats(a)?, floats(b)?, floats(out)?);
+                matmul::matmul(context, form, &a, &b, &out, &epilogue.as_ref(), step)
+            }
+            Op::Columns { values, weights, out } => {
+                let weights = weights.map(floats).transpose()?;
+                columns::column_sums(context, &floats(values)?, weights.as_ref(), &floats(out)?)
+            }
+            Op::NormForward { norm, values, after, out } => {
+                let after = after.map(floats).transpose()?;
+                let norm = self.norm(&norm)?;
+                norm.forward(context, &floats(values)?, after.as_ref(), &floats(out)?, step)
+            }
+            Op::NormBackward { norm, gradient, inner, out } => {
+                let norm = self.norm(&norm)?;
+                norm.backward(context, &floats(gradient)?, &floats(inner)?, &floats(out)?, step)
+            }
+            Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
+                let targets = match kind {
+                    Loss::CrossEntropy { .. } => self.tensor(targets, Dtype::U32)?,
+                    _ => floats(targets)?,
+                };
+                let shape = Shape::new([self.results.size() / 8, 2])?;
+                let results = Tensor::from_buffer(&self.results, 0, shape, Dtype::F32)?;
+                let gradient = floats(gradient)?;
+                let tensors = LossTensors {
+                    outputs: &floats(outputs)?,
+                    targets: &targets,
+                    gradient: wanted.then_some(&gradient),
+                    results: &results,
+                };
+                loss::loss(context, kind, &tensors, self.results.size() / 8, step)
+            }
+            Op::Clip { bound } => clip::clip(context, &whole(GRADIENTS)?, bound, &whole(SCALE)?),
+            Op::Update { optimizer, clipped } => {
+                let moments = optimizer.moments();
+                let state =
+                    |slot: Slot, place: usize| (moments > place).then(|| whole(slot)).transpose();
+                let (first, second) = (state(FIRST, 0)?, state(SECOND, 1)?);
+                let scale = clipped.then(|| whole(SCALE)).transpose()?;
+                let tensors = UpdateTensors {
+                    gradients: &whole(GRADIENTS)?,
+                    parameters: &whole(PARAMETERS)?,
+                    first: first.as_ref(),
+                    second: second.as_ref(),
+                    scale: scale.as_ref(),
+                };
+                update::update(context, &optimizer, &tensors, step)
+            }
+        }
+    }
+
+    fn norm(&self, norm: &Norm) -> Result<NormTensors> {
+        let floats = |view: View| self.tensor(view, Dtype::F32);
+        Ok(NormTensors {
+            scale: floats(norm.scale)?,
+            shift: floats(norm.shift)?,
+            normalized: floats(norm.normalized)?,
+            inverse: floats(norm.inverse)?,
+            activation: norm.activation,
+            dropout: norm.dropout,
+        })
+    }
+
+    fn phase(&self, phase: Phase) -> &[Dispatch] {
+        let found = self.phases.iter().find(|(own, _)| *own == phase);
+        found.map_or(&[], |(_, dispatches)| dispatches)
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn name(&self) -> &'static str {
+        "gpu"
+    }
+
+    fn device(&self) -> String {
+        self.context.name()
+    }
+
+    fn dispatches(&self, phase: Phase) -> usize {
+        self.phase(phase).len()
+    }
+
+    fn fill(&mut self, view: View, stream: &Stream, distribution: &Distribution) -> Result<()> {
+        let tensor = self.tensor(view, Dtype::F32)?;
+        self.context.run(|pass| pass.fill(&tensor, stream, distribution))
+    }
+
+    fn write(&mut self, slot: Slot, first: usize, values: &[f32]) -> Result<()> {
+        self.context.guarded(|_| {
+            let bytes = bytemuck::cast_slice(values);
+            self.context.queue().write_buffer(&self.slots[slot], 4 * first as u64, bytes);
+            Ok(())
+        })
+    }
+
+    fn read(&mut self, view: View) -> Result<Vec<f32>> {
+        let bytes = self.context.read(&self.tensor(view, Dtype::F32)?)?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    fn run(
+        &mut self,
+        order: &[u32],
+        steps: &[(Phase, Step)],
+        keep: bool,
+    ) -> Result<Vec<RowResult>> {
+        let rows = steps.len() * self.batch;
+        if order.len() > self.room.rows || steps.len() > self.room.steps || rows > self.room.rows {
+            let given = format!("{} steps of {rows} rows", steps.len());
+            let needed = format!("at most {} of {}", self.room.steps, self.room.rows);
+            return Err(Error::invalid("submission", given, needed));
+        }
+        let mut blocks = vec![0u8; steps.len() * UNIFORM_STRIDE];
+        for (block, (_, step)) in blocks.chunks_exact_mut(UNIFORM_STRIDE).zip(steps) {
+            block[..size_of::<Step>()].copy_from_slice(bytemuck::bytes_of(step));
+        }
+        let used = 8 * rows as u64;
+        let ((), submission) = self.context.submit(|encoder| {
+            // Writes take their place in the queue before the commands that are submitted next.
+            self.context.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
+            self.context.queue().write_buffer(&self.steps, 0, &blocks);
+            for (slot, kept) in self.kept.iter().filter(|_| keep) {
+                encoder.copy_buffer_to_buffer(&self.slots[*slot], 0, kept, 0, kept.size());
+            }
+            {
+                let mut compute = encoder.begin_compute_pass(&Default::default());
+                let mut pass = Pass::new(&self.context, &mut compute);
+                for (index, (phase, _)) in (0..).zip(steps) {
+                    pass.record(self.phase(*phase), index);
+                }
+            }
+            encoder.copy_buffer_to_buffer(&self.results, 0, &self.download, 0, used);
+            Ok(())
+        })?;
+        self.context.map(&self.download, submission).wait()?;
+        let results = {
+            let view = self.download.slice(..used).get_mapped_range();
+            let view = view.map_err(|error| self.context.failed(error))?;
+            bytemuck::pod_collect_to_vec(&view[..])
+        };
+        self.download.unmap();
+        Ok(results)
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        let copied = self.context.submit(|encoder| {
+            for (slot, kept) in &self.kept {
+                encoder.copy_buffer_to_buffer(kept, 0, &self.slots[*slot], 0, kept.size());
+            }
+            Ok(())
+        });
+        copied.map(|_| ())
+    }
+}

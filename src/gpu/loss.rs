@@ -1,0 +1,95 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::operand::{apart, named, operand};
+use super::pass::Dispatch;
+use super::{Context, Pass, Tensor, planner};
+use crate::model::{Loss, Step};
+use crate::random::Dtype;
+use crate::{Error, Result, shaders};
+
+/// `Params` of `shaders/loss.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    smoothing: f32,
+    share: f32,
+}
+
+/// Where a loss reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct LossTensors<'a> {
+    /// What the network put out: `[rows, columns]`, f32.
+    pub outputs: &'a Tensor,
+    /// Class indices `[rows]` in u32, or values `[rows, columns]` in f32.
+    pub targets: &'a Tensor,
+    /// The gradient of the mean loss with respect to the outputs, where it is wanted.
+    pub gradient: Option<&'a Tensor>,
+    /// Each row's loss, and how much of it was predicted right (of 1): `[rows, 2]`, f32.
+    pub results: &'a Tensor,
+}
+
+/// Columns at most: no invocation may loop for longer.
+const MOST: u64 = 20_000;
+
+impl Pass<'_, '_> {
+    /// The loss of each row, and the gradient of their mean. See [`Loss`] for the formulas; a row
+    /// with an output that is infinite or not a number has a loss that is not a number.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 20,000 columns.
+    pub fn loss(&mut self, kind: Loss, tensors: &LossTensors<'_>) -> Result<()> {
+        let rows = tensors.outputs.shape().dims().first().map_or(1, |&rows| rows as u32);
+        let step = Step { rows, inverse: 1.0 / rows as f32, ..Step::default() };
+        let step = self.context.step(step);
+        self.once(loss(self.context, kind, tensors, 0, step.as_entire_buffer_binding()))
+    }
+}
+
+/// `room` is how many results there is room for, where a step says which are its own; else 0.
+pub(super) fn loss(
+    context: &Context,
+    kind: Loss,
+    tensors: &LossTensors<'_>,
+    room: u64,
+    step: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    kind.check()?;
+    let LossTensors { outputs, targets, gradient, results } = *tensors;
+    let &[rows, columns] = outputs.shape().dims() else {
+        let given = format!("shape {}", outputs.shape());
+        return Err(Error::invalid("outputs", given, "a matrix"));
+    };
+    if columns > MOST {
+        return Err(Error::invalid("outputs", format!("{columns} columns"), "at most 20000"));
+    }
+    let elements = rows * columns;
+    let (dtype, wanted) = match kind {
+        Loss::CrossEntropy { .. } => (Dtype::U32, rows),
+        _ => (Dtype::F32, elements),
+    };
+    let [nothing, _] = context.unused();
+    let buffers = [
+        step,
+        operand(context, "outputs", outputs, Dtype::F32, elements)?,
+        operand(context, "targets", targets, dtype, wanted)?,
+        match gradient {
+            Some(gradient) => operand(context, "gradient", gradient, Dtype::F32, elements)?,
+            None => nothing,
+        },
+        operand(context, "results", results, Dtype::F32, 2 * room.max(rows))?,
+    ];
+    let writes = [vec![("results", results)], named("gradient", gradient)].concat();
+    apart(&[("outputs", outputs), ("targets", targets)], &writes)?;
+    let constants = [kind.code(), u32::from(gradient.is_some())];
+    let kernel = context.kernel(&shaders::LOSS, "loss_rows", &constants)?;
+    let params = Params {
+        rows: rows as u32,
+        columns: columns as u32,
+        smoothing: kind.smoothing(),
+        share: 1.0 / columns as f32,
+    };
+    let grid = planner::grid(context.limits(), params.rows, shaders::LOSS.width);
+    Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
+}

@@ -1,0 +1,313 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::pass::Dispatch;
+use super::{Context, Pass, Tensor, planner};
+use crate::model::Step;
+use crate::product::{self, Form, Nonlinearity};
+use crate::random::Dtype;
+use crate::{Error, Result, shaders};
+
+/// `Params` of `shaders/matmul.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    first_depth: u32,
+    end_depth: u32,
+    a_row: u32,
+    a_depth: u32,
+    b_column: u32,
+    b_depth: u32,
+    first_row: u32,
+    flags: u32,
+    parameter: f32,
+    threshold: u32,
+    key: [u32; 2],
+    id: [u32; 2],
+    scale: f32,
+    unused: u32,
+}
+
+/// The parts of an epilogue, as the shader has them.
+const ADD: u32 = 1;
+const BIAS: u32 = 2;
+const BEFORE: u32 = 4;
+const RAW: u32 = 8;
+const VALUE: u32 = 16;
+const DERIVATIVE: u32 = 32;
+const DROPOUT: u32 = 64;
+const AFTER: u32 = 128;
+
+/// The depth that one dispatch adds up: an invocation has 65,535 iterations of loops on llvmpipe,
+/// of which each takes one depth at least. A multiple of the tile's.
+const DEPTH: u64 = 1 << 14;
+
+/// Products that one dispatch adds up: a slow GPU does them in about 100 ms.
+const WORK: u64 = 1 << 34;
+
+/// The rows of a tile; dispatches begin at a multiple of it.
+const TILE: u64 = 64;
+
+/// What happens to each element of a product; tensors are f32.
+pub type Epilogue<'a> = product::Epilogue<&'a Tensor>;
+
+/// How a product goes through the device.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// In tiles through workgroup memory: GPUs.
+    Tiled,
+    /// In large blocks of registers, without barriers: software adapters.
+    Direct,
+}
+
+impl Route {
+    /// Both.
+    pub const ALL: [Route; 2] = [Route::Tiled, Route::Direct];
+
+    fn of(context: &Context) -> Self {
+        match context.adapter_info().device_type {
+            wgpu::DeviceType::Cpu => Route::Direct,
+            _ => Route::Tiled,
+        }
+    }
+}
+
+impl Pass<'_, '_> {
+    /// `out = epilogue(A B)`, with the factors as `form` reads them. `step` is dropout's counter.
+    ///
+    /// A and B are both f32, both bf16 or both f16, added up in f32 in an order that depends on the
+    /// shapes and the device alone; `out` is f32 of shape `[m, n]`. Each tensor starts at a multiple
+    /// of the device's alignment, and what is written shares no buffer with what is read.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where shapes or dtypes do not fit, a tensor is not aligned, too large for
+    /// a binding, or in a buffer that is also written, or a dropout's probability is off.
+    pub fn matmul(
+        &mut self,
+        form: Form,
+        a: &Tensor,
+        b: &Tensor,
+        out: &Tensor,
+        epilogue: &Epilogue<'_>,
+        step: u32,
+    ) -> Result<()> {
+        self.matmul_by(Route::of(self.context), form, a, b, out, epilogue, step)
+    }
+
+    /// As [`Pass::matmul`], by a route of the caller's choice: for tests of both.
+    #[doc(hidden)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn matmul_by(
+        &mut self,
+        route: Route,
+        form: Form,
+        a: &Tensor,
+        b: &Tensor,
+        out: &Tensor,
+        epilogue: &Epilogue<'_>,
+        step: u32,
+    ) -> Result<()> {
+        let steps = self.context.uniforms(&[Step { step, ..Step::default() }]);
+        self.once(prepare(self.context, route, form, a, b, out, epilogue, steps.block(0)))
+    }
+}
+
+/// The dispatches of [`Pass::matmul`], for a recorder that replays them: `steps` is the first of the
+/// blocks of [`Step`]s.
+pub(super) fn matmul(
+    context: &Context,
+    form: Form,
+    a: &Tensor,
+    b: &Tensor,
+    out: &Tensor,
+    epilogue: &Epilogue<'_>,
+    steps: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    prepare(context, Route::of(context), form, a, b, out, epilogue, steps)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn prepare(
+    context: &Context,
+    route: Route,
+    form: Form,
+    a: &Tensor,
+    b: &Tensor,
+    out: &Tensor,
+    epilogue: &Epilogue<'_>,
+    steps: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    let [m, n, k] = sizes(form, a, b)?;
+    let code = shaders::dtype_code(a.dtype())
+        .filter(|_| a.dtype() != Dtype::U32)
+        .ok_or_else(|| Error::invalid("matmul: A's dtype", a.dtype(), "f32, bf16 or f16"))?;
+    if b.dtype() != a.dtype() {
+        let needed = format!("{}, as A has", a.dtype());
+        return Err(Error::invalid("matmul: B's dtype", b.dtype(), needed));
+    }
+    let Epilogue { bias, before, raw, nonlinearity, dropout, after } = *epilogue;
+    let (value, z) = match nonlinearity {
+        Nonlinearity::None => (0, None),
+        Nonlinearity::Value(_) => (VALUE, None),
+        Nonlinearity::Derivative(_, z) => (0, Some(z)),
+    };
+    if let Some(dropout) = &dropout {
+        dropout.check()?;
+    }
+
+    let matrix: &[u64] = &[m, n];
+    let parts = [
+        ("out", Some(out), matrix, 0),
+        ("raw", raw, matrix, RAW),
+        ("bias", bias, &[n], BIAS),
+        ("before", before, matrix, BEFORE),
+        ("z", z, matrix, DERIVATIVE),
+        ("after", after, matrix, AFTER),
+    ];
+    let mut flags = value;
+    let mut operands = vec![("A", a), ("B", b)];
+    for (name, part, dims, flag) in parts {
+        let Some(part) = part else { continue };
+        flags |= flag;
+        operands.push((name, part));
+        if part.shape().dims() != dims {
+            let needed = format!("{dims:?}");
+            return Err(Error::invalid(format!("matmul: {name}'s shape"), part.shape(), needed));
+        }
+        if part.dtype() != Dtype::F32 {
+            return Err(Error::invalid(format!("matmul: {name}'s dtype"), part.dtype(), "f32"));
+        }
+    }
+    check_bindings(context, &operands)?;
+    let activation = nonlinearity.activation();
+    let stream = dropout.map(|dropout| dropout.stream);
+    if dropout.is_some() {
+        flags |= DROPOUT;
+    }
+
+    let strides = form.strides([m as usize, n as usize, k as usize]);
+    let whole = Params {
+        rows: 0,
+        columns: n as u32,
+        first_depth: 0,
+        end_depth: 0,
+        a_row: strides.a_row as u32,
+        a_depth: strides.a_depth as u32,
+        b_column: strides.b_column as u32,
+        b_depth: strides.b_depth as u32,
+        first_row: 0,
+        flags,
+        parameter: activation.parameter(),
+        threshold: dropout.map_or(0, |dropout| dropout.threshold()),
+        key: stream.map_or([0; 2], |stream| stream.key()),
+        id: stream.map_or([0; 2], |stream| [stream.id as u32, (stream.id >> 32) as u32]),
+        scale: dropout.map_or(1.0, |dropout| dropout.scale()),
+        unused: 0,
+    };
+    let band = (WORK / (n * k.min(DEPTH)) / TILE * TILE).clamp(TILE, 1 << 20);
+    let mut params = Vec::new();
+    for first_row in (0..m).step_by(band as usize) {
+        for first_depth in (0..k).step_by(DEPTH as usize) {
+            let end_depth = k.min(first_depth + DEPTH);
+            // The parts come in with the last of the sum.
+            let parts = if end_depth == k { flags } else { 0 };
+            params.push(Params {
+                rows: m.min(first_row + band) as u32,
+                first_depth: first_depth as u32,
+                end_depth: end_depth as u32,
+                first_row: first_row as u32,
+                flags: parts | if first_depth > 0 { ADD } else { 0 },
+                ..whole
+            });
+        }
+    }
+
+    // Without subgroups each lane loads every row for itself: decoding, copied that often, takes
+    // SwiftShader's compiler minutes.
+    let route = if code != 0 && !context.uses_subgroups() { Route::Tiled } else { route };
+    let (entry, tile, tiles) = match route {
+        Route::Tiled => ("matmul_tiled", TILE, 1),
+        Route::Direct => ("matmul_direct", 32, 8),
+    };
+    let ragged = u32::from(!k.is_multiple_of(4));
+    let constants = [code, activation.code(), ragged];
+    let kernel = context.kernel_with(&shaders::MATMUL, entry, &constants, activation.custom())?;
+    let uniforms = context.uniforms(&params);
+    let ready = params.iter().enumerate().map(|(index, part)| {
+        // What is not there is not read: anything readable stands in for it.
+        let [bias, before, z, after] =
+            [bias, before, z, after].map(|part| part.unwrap_or(a).binding());
+        let [unused, _] = context.unused();
+        let raw = raw.map_or(unused, Tensor::binding);
+        let buffers = [
+            a.binding(),
+            b.binding(),
+            out.binding(),
+            raw,
+            bias,
+            before,
+            z,
+            after,
+            uniforms.block(index),
+            steps.clone(),
+        ];
+        let rows = u64::from(part.rows - part.first_row);
+        let workgroups = (rows.div_ceil(tile) * n.div_ceil(tile)).div_ceil(tiles);
+        let grid = planner::grid(context.limits(), workgroups as u32, 1);
+        context.prepare(&kernel, &buffers, grid)
+    });
+    Ok(ready.collect())
+}
+
+fn sizes(form: Form, a: &Tensor, b: &Tensor) -> Result<[u64; 3]> {
+    let dims = |name: &str, tensor: &Tensor| match *tensor.shape().dims() {
+        [rows, columns] => Ok([rows, columns]),
+        _ => Err(Error::invalid(format!("matmul: {name}'s shape"), tensor.shape(), "two axes")),
+    };
+    let sizes = form.sizes(dims("A", a)?, dims("B", b)?).ok_or_else(|| {
+        let given = format!("A {} and B {}", a.shape(), b.shape());
+        let needed = match form {
+            Form::Nt => "A [m, k] and B [n, k]",
+            Form::Nn => "A [m, k] and B [k, n]",
+            Form::Tn => "A [k, m] and B [k, n]",
+        };
+        Error::invalid("matmul: shapes", given, needed)
+    })?;
+    Ok(sizes)
+}
+
+/// That each operand can be bound, and what is written (`out`, `raw`) is nowhere else.
+fn check_bindings(context: &Context, operands: &[(&str, &Tensor)]) -> Result<()> {
+    let limits = context.limits();
+    for (index, (name, tensor)) in operands.iter().enumerate() {
+        let what = |of: &str| format!("matmul: {name}'s {of}");
+        if !tensor.offset().is_multiple_of(limits.alignment) {
+            let needed = format!("a multiple of the device's alignment, {}", limits.alignment);
+            return Err(Error::invalid(what("offset"), tensor.offset(), needed));
+        }
+        if tensor.bytes() > limits.binding {
+            let needed = format!("at most the {} that the device binds", limits.binding);
+            return Err(Error::invalid(what("bytes"), tensor.bytes(), needed));
+        }
+        if !matches!(*name, "out" | "raw") {
+            continue;
+        }
+        for (place, (other, shared)) in operands.iter().enumerate() {
+            // WebGPU's rule is a buffer's, not a stretch's, where one side only reads.
+            let (start, end) = (tensor.offset(), tensor.offset() + tensor.bytes());
+            let apart = matches!(*other, "out" | "raw")
+                && (shared.offset() >= end || shared.offset() + shared.bytes() <= start);
+            if place != index && tensor.buffer() == shared.buffer() && !apart {
+                let given = format!("that of {other}");
+                return Err(Error::invalid(
+                    what("buffer"),
+                    given,
+                    "one that is not used otherwise",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

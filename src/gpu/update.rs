@@ -1,0 +1,119 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::operand::{apart, named, operand};
+use super::pass::Dispatch;
+use super::{Context, Pass, Tensor, planner};
+use crate::model::{Optimizer, Step};
+use crate::random::Dtype;
+use crate::{Error, Result, shaders};
+
+/// `Params` of `shaders/update.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    count: u32,
+    weight_decay: f32,
+    beta1: f32,
+    beta2: f32,
+    rest1: f32,
+    rest2: f32,
+    epsilon: f32,
+    unused: f32,
+}
+
+/// What an optimizer reads and writes: f32 tensors of one size.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdateTensors<'a> {
+    /// The gradients.
+    pub gradients: &'a Tensor,
+    /// The parameters.
+    pub parameters: &'a Tensor,
+    /// The velocity of SGD with momentum, Adam's mean of gradients; 0 at first.
+    pub first: Option<&'a Tensor>,
+    /// Adam's mean of squared gradients; 0 at first.
+    pub second: Option<&'a Tensor>,
+    /// Where [`Pass::clip`] left its factor, to clip by it.
+    pub scale: Option<&'a Tensor>,
+}
+
+impl Pass<'_, '_> {
+    /// Step `t`, counted from 1, of an optimizer with learning rate `lr`. See [`Optimizer`] for the
+    /// formulas.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a tensor does not fit, the optimizer's state is missing, or a number
+    /// is outside its range.
+    pub fn update(
+        &mut self,
+        optimizer: &Optimizer,
+        lr: f64,
+        t: u64,
+        tensors: &UpdateTensors<'_>,
+    ) -> Result<()> {
+        if !(lr >= 0.0 && lr.is_finite()) {
+            return Err(Error::invalid("learning rate", lr, "a finite number, 0 or more"));
+        }
+        let (correction1, correction2) = optimizer.corrections(t.max(1));
+        let (correction1, correction2) = (correction1 as f32, correction2 as f32);
+        let step = Step { lr: lr as f32, correction1, correction2, ..Step::default() };
+        let step = self.context.step(step);
+        self.once(update(self.context, optimizer, tensors, step.as_entire_buffer_binding()))
+    }
+}
+
+pub(super) fn update(
+    context: &Context,
+    optimizer: &Optimizer,
+    tensors: &UpdateTensors<'_>,
+    step: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    optimizer.check()?;
+    let UpdateTensors { gradients, parameters, first, second, scale } = *tensors;
+    let count = parameters.shape().elements();
+    let [nothing, nothing_more] = context.unused();
+    let state = |what: &str, tensor: Option<&_>, place: usize| match tensor {
+        None if optimizer.moments() > place => {
+            let needed = format!("a tensor of {count} elements for {}", optimizer.name());
+            Err(Error::invalid(what, "none", needed))
+        }
+        _ => Ok(()),
+    };
+    state("first moments", first, 0)?;
+    state("second moments", second, 1)?;
+    let own = |what, tensor| operand(context, what, tensor, Dtype::F32, count);
+    let buffers = [
+        step,
+        own("gradients", gradients)?,
+        match scale {
+            Some(scale) => operand(context, "scale", scale, Dtype::F32, scale.shape().elements())?,
+            None => gradients.binding(),
+        },
+        own("parameters", parameters)?,
+        match first {
+            Some(first) => own("first moments", first)?,
+            None => nothing,
+        },
+        match second {
+            Some(second) => own("second moments", second)?,
+            None => nothing_more,
+        },
+    ];
+    let reads = [vec![("gradients", gradients)], named("scale", scale)].concat();
+    let state = [named("first moments", first), named("second moments", second)].concat();
+    apart(&reads, &[vec![("parameters", parameters)], state].concat())?;
+    let constants = [optimizer.code(), optimizer.momentum_code(), u32::from(scale.is_some())];
+    let kernel = context.kernel(&shaders::UPDATE, "update_parameters", &constants)?;
+    let (beta1, beta2) = optimizer.betas();
+    let params = Params {
+        count: count as u32,
+        weight_decay: optimizer.weight_decay() as f32,
+        beta1: beta1 as f32,
+        beta2: beta2 as f32,
+        rest1: (1.0 - beta1) as f32,
+        rest2: (1.0 - beta2) as f32,
+        epsilon: optimizer.epsilon() as f32,
+        unused: 0.0,
+    };
+    let grid = planner::grid(context.limits(), params.count, shaders::UPDATE.width);
+    Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
+}

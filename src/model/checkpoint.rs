@@ -1,0 +1,190 @@
+//! A run in a safetensors file: the parameters under their names, the optimizer's state under
+//! `optimizer.first.` and `optimizer.second.` before them, and all that it takes to go on with the
+//! same bits.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::trainer::{Cursor, Tally};
+use super::{Epoch, Score, Trainer};
+use crate::{Error, Result, file};
+
+/// The key of the metadata that holds a [`State`].
+const KEY: &str = "fanin.training";
+
+/// What a run must have in common with the one that it resumes, by name, and how far that one got.
+#[derive(Serialize, Deserialize)]
+struct State {
+    settings: Vec<(String, String)>,
+    step: u64,
+    epochs: Vec<StoredEpoch>,
+    /// Loss, right, rows of the epoch under way.
+    tally: (f64, f64, u64),
+}
+
+/// Loss, accuracy, r2; bits in place of floats, since JSON's are not exact in every reader.
+type StoredScore = (u64, Option<u64>, Option<u64>);
+
+#[derive(Serialize, Deserialize)]
+struct StoredEpoch {
+    train: StoredScore,
+    test: Option<StoredScore>,
+}
+
+fn stored(score: &Score) -> StoredScore {
+    (score.loss.to_bits(), score.accuracy.map(f64::to_bits), score.r2.map(f64::to_bits))
+}
+
+fn restored(score: &StoredScore) -> Score {
+    Score {
+        loss: f64::from_bits(score.0),
+        accuracy: score.1.map(f64::from_bits),
+        r2: score.2.map(f64::from_bits),
+    }
+}
+
+impl Trainer {
+    /// Writes the parameters, the optimizer's state, and how far the run has come, to a safetensors
+    /// file, from which [`Trainer::resume`] goes on to the same bits on the same device.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where the file is there and `force` is not given, [`Error::File`] where it
+    /// cannot be written, [`Error::Device`] where the device does not answer.
+    pub fn save(&mut self, path: &Path, force: bool) -> Result<()> {
+        let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+        for (slot, prefix) in self.state() {
+            for parameter in self.parameters.clone() {
+                let values = self.read(parameter.view(slot))?;
+                let shape = parameter.shape.dims().iter().map(|&dim| dim as usize).collect();
+                tensors.push((format!("{prefix}{}", parameter.name), shape, values));
+            }
+        }
+        let state = State {
+            settings: self.settings(),
+            step: self.cursor.step,
+            epochs: self
+                .history
+                .iter()
+                .map(|epoch| StoredEpoch {
+                    train: stored(&epoch.train),
+                    test: epoch.test.as_ref().map(stored),
+                })
+                .collect(),
+            tally: {
+                let Tally { loss, right, rows } = self.tallies[0];
+                (loss, right, rows)
+            },
+        };
+        let text =
+            serde_json::to_string(&state).map_err(|error| Error::safetensors(path, error))?;
+        let mut views = Vec::new();
+        for (name, shape, values) in &tensors {
+            let bytes = bytemuck::cast_slice(values);
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
+                .map_err(|error| Error::safetensors(path, error))?;
+            views.push((name.as_str(), view));
+        }
+        // One entry alone: the crate keeps them in a hash map, whose order is not always the same.
+        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|error| Error::safetensors(path, error))?;
+        file::save(path, &bytes, force)
+    }
+
+    /// Goes on where the run that wrote a file stopped: same network, data and settings, more epochs
+    /// if wanted.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a setting differs, naming it; [`Error::Safetensors`] where the file
+    /// is not one or lacks a tensor; [`Error::File`]. Nothing has changed then.
+    pub fn resume(&mut self, path: &Path) -> Result<()> {
+        let bytes = std::fs::read(path).map_err(|error| Error::file("read", path, error))?;
+        let broken = |error: &dyn std::fmt::Display| Error::safetensors(path, error);
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
+        let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let text =
+            text.ok_or_else(|| broken(&"it holds weights, and no training to go on with"))?;
+        let state: State = serde_json::from_str(text).map_err(|error| broken(&error))?;
+        for (name, needed) in &state.settings {
+            let own = self.settings();
+            let given = own.iter().find(|(own, _)| own == name).map_or("none", |(_, own)| own);
+            if given != needed {
+                let what = format!("{name}, to resume {}", path.display());
+                return Err(Error::invalid(what, given, format!("{needed}, as the run had it")));
+            }
+        }
+        // Saved between an epoch's last step and its test: that comes first.
+        let ended = state.step / self.epoch_steps();
+        let untested = ended.checked_sub(state.epochs.len() as u64);
+        let at_end = state.step.is_multiple_of(self.epoch_steps());
+        if state.step > self.steps() || !(untested == Some(0) || untested == Some(1) && at_end) {
+            let given = format!("{} steps done", state.step);
+            return Err(Error::invalid("resume", given, format!("at most {}", self.steps())));
+        }
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
+        let mut values = Vec::new();
+        for (slot, prefix) in self.state() {
+            for parameter in &self.parameters {
+                let name = format!("{prefix}{}", parameter.name);
+                let tensor = tensors.tensor(&name).map_err(|error| broken(&error))?;
+                let shape = parameter.shape.dims().iter().map(|&dim| dim as usize);
+                if tensor.dtype() != Dtype::F32 || !shape.eq(tensor.shape().iter().copied()) {
+                    let message = format!(
+                        "tensor `{name}` is {:?} {:?}, needed F32 {}",
+                        tensor.dtype(),
+                        tensor.shape(),
+                        parameter.shape
+                    );
+                    return Err(broken(&message));
+                }
+                let floats: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
+                values.push((parameter.view(slot), floats));
+            }
+        }
+        for (view, floats) in values {
+            self.write(view, &floats)?;
+        }
+        self.cursor = Cursor { step: state.step, test: (untested == Some(1)).then_some(0) };
+        let (loss, right, rows) = state.tally;
+        self.tallies = [Tally { loss, right, rows }, Tally::default()];
+        let epochs = (1..).zip(&state.epochs);
+        self.history = epochs
+            .map(|(epoch, own)| Epoch {
+                epoch,
+                train: restored(&own.train),
+                test: own.test.as_ref().map(restored),
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// What decides the bits, by name.
+    fn settings(&self) -> Vec<(String, String)> {
+        let options = &self.options;
+        let number = |value: f64| value.to_string();
+        let mut settings = vec![
+            ("architecture", self.mlp.architecture()),
+            ("dropout", number(self.mlp.dropout_probability())),
+            ("data", self.digest.clone()),
+            ("loss", self.loss.to_string()),
+            ("optimizer", options.optimizer.to_string()),
+            ("weight decay", number(options.optimizer.weight_decay())),
+            ("learning rate", number(options.lr)),
+            ("schedule", options.schedule.to_string()),
+            ("warm-up", options.schedule.warmup.to_string()),
+            ("batch", options.batch.map_or("full".into(), |batch| batch.to_string())),
+            ("seed", options.seed.to_string()),
+            ("shuffle", options.shuffle.to_string()),
+            ("clip", options.clip.map_or("none".into(), number)),
+        ];
+        if matches!(options.schedule.decay, super::Decay::Cosine { .. }) {
+            // The rate falls towards the last epoch.
+            settings.push(("epochs", options.epochs.to_string()));
+        }
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}

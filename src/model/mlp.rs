@@ -1,0 +1,210 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::init::{Geometry, Init};
+use crate::random::{Distribution, Dtype};
+use crate::recipe::{Recipe, TensorSpec};
+use crate::{Activation, Error, Result, Shape};
+
+/// An initializer of the caller's: given a tensor's name and shape, its distribution, or none where
+/// the network's own initializers are to decide.
+pub type CustomInit = Arc<dyn Fn(&str, &Shape) -> Option<Distribution> + Send + Sync>;
+
+/// A multilayer perceptron: `h_0 = x`, `z_i = W_i h_i + b_i`, `h_{i+1} = f(z_i)`, the last `z` being
+/// the output.
+///
+/// With layer norm the hidden layers have `h_{i+1} = f(norm(z_i))`; with dropout of probability `p`
+/// their outputs are 0 with probability `p` and `1 / (1 - p)` times as large otherwise, in training;
+/// with residual connections `h_i` is added to `h_{i+1}` between hidden layers of equal width.
+///
+/// Its parameters are `layers.N.weight` [out, in] and `layers.N.bias`, with layer norm also
+/// `layers.N.norm.weight` and `layers.N.norm.bias`; each is drawn from the stream of its name.
+///
+/// ```
+/// use fanin::{Activation, init::Init, model::Mlp};
+/// let mlp = Mlp::new([784, 512, 512, 10])?.activation(Activation::Gelu).dropout(0.1);
+/// assert_eq!(mlp.recipe()?.elements(), 784 * 512 + 512 * 512 + 512 * 10 + 512 + 512 + 10);
+/// # Ok::<(), fanin::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Mlp {
+    widths: Vec<u64>,
+    activation: Activation,
+    weights: Vec<Init>,
+    biases: Vec<Init>,
+    custom: Option<CustomInit>,
+    residual: bool,
+    layer_norm: bool,
+    dropout: f64,
+}
+
+impl Mlp {
+    /// A network of these widths, input and output included: ReLU, He's normal weights, biases of 0.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where there are fewer than two widths, or one is 0.
+    pub fn new(widths: impl Into<Vec<u64>>) -> Result<Self> {
+        let widths = widths.into();
+        let layers = widths.len().saturating_sub(1);
+        // Indices within a layer are 32-bit on a device.
+        let sound = |width: &u64| (1..=1 << 24).contains(width);
+        if layers == 0 || !widths.iter().all(sound) {
+            let needed = "an input and an output width at least, each from 1 to 2^24";
+            return Err(Error::invalid("widths", format!("{widths:?}"), needed));
+        }
+        let he =
+            Init::he(crate::init::FanMode::FanIn, Activation::Relu, crate::init::Family::Normal);
+        Ok(Mlp {
+            widths,
+            activation: Activation::Relu,
+            weights: vec![he; layers],
+            biases: vec![Init::zeros(); layers],
+            custom: None,
+            residual: false,
+            layer_norm: false,
+            dropout: 0.0,
+        })
+    }
+
+    /// The nonlinearity of the hidden layers.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// The initializer of every layer's weights.
+    pub fn init(mut self, init: Init) -> Self {
+        self.weights.fill(init);
+        self
+    }
+
+    /// The initializer of one layer's weights; layers that do not exist are left alone.
+    pub fn init_layer(mut self, layer: usize, init: Init) -> Self {
+        if let Some(slot) = self.weights.get_mut(layer) {
+            *slot = init;
+        }
+        self
+    }
+
+    /// The initializer of every bias.
+    pub fn bias(mut self, init: Init) -> Self {
+        self.biases.fill(init);
+        self
+    }
+
+    /// An initializer of the caller's, asked first, for each tensor by its name.
+    pub fn custom_init(
+        mut self,
+        custom: impl Fn(&str, &Shape) -> Option<Distribution> + Send + Sync + 'static,
+    ) -> Self {
+        self.custom = Some(Arc::new(custom));
+        self
+    }
+
+    /// Whether a hidden layer's input is added to its output where their widths are equal.
+    pub fn residual(mut self, residual: bool) -> Self {
+        self.residual = residual;
+        self
+    }
+
+    /// Whether hidden layers normalize what goes into the nonlinearity (Ba et al. 2016).
+    pub fn layer_norm(mut self, layer_norm: bool) -> Self {
+        self.layer_norm = layer_norm;
+        self
+    }
+
+    /// The probability with which a hidden unit falls in training (Srivastava et al. 2014).
+    pub fn dropout(mut self, probability: f64) -> Self {
+        self.dropout = probability;
+        self
+    }
+
+    /// The widths, input and output included.
+    pub fn widths(&self) -> &[u64] {
+        &self.widths
+    }
+
+    /// How many layers of weights there are.
+    pub fn layers(&self) -> usize {
+        self.widths.len() - 1
+    }
+
+    /// The nonlinearity.
+    pub fn nonlinearity(&self) -> Activation {
+        self.activation
+    }
+
+    pub(super) fn normalized(&self, layer: usize) -> bool {
+        self.layer_norm && layer + 1 < self.layers()
+    }
+
+    /// Whether the input of `layer` is added to its output.
+    pub(super) fn skips(&self, layer: usize) -> bool {
+        self.residual
+            && (1..self.layers() - 1).contains(&layer)
+            && self.widths[layer] == self.widths[layer + 1]
+    }
+
+    pub(super) fn dropout_probability(&self) -> f64 {
+        self.dropout
+    }
+
+    /// What tells it from other networks, for checkpoints.
+    pub(super) fn architecture(&self) -> String {
+        let widths: Vec<String> = self.widths.iter().map(u64::to_string).collect();
+        let mut text = format!("{} {}", widths.join("-"), self.activation);
+        if self.residual {
+            text += ", residual";
+        }
+        if self.layer_norm {
+            text += ", layer norm";
+        }
+        text
+    }
+
+    /// Its tensors with their distributions: what [`crate::recipe::write`] writes is, bit for bit,
+    /// what training starts from.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where an initializer does not fit a tensor, or the dropout's probability
+    /// is not within 0..1.
+    pub fn recipe(&self) -> Result<Recipe> {
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::invalid("dropout", self.dropout, "0 or more, below 1"));
+        }
+        let mut tensors = Vec::new();
+        let mut add = |name: String, shape: Vec<u64>, init: Init, geometry: Geometry| {
+            let shape = Shape::new(shape)?;
+            let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
+            let init = own.map_or(init, Init::Fixed);
+            let place = || format!("tensor `{name}`");
+            let distribution =
+                init.distribution(&shape, &geometry).map_err(|error| error.at(place()))?;
+            let dtype = Dtype::F32;
+            distribution.check_dtype(dtype).map_err(|error| error.at(place()))?;
+            let init = init.to_string();
+            tensors.push(TensorSpec { name, shape, dtype, init, distribution, geometry });
+            Ok::<(), Error>(())
+        };
+        for layer in 0..self.layers() {
+            let (inputs, outputs) = (self.widths[layer], self.widths[layer + 1]);
+            let name = |part: &str| format!("layers.{layer}.{part}");
+            let geometry = Geometry::default();
+            add(name("weight"), vec![outputs, inputs], self.weights[layer], geometry)?;
+            // A bias has its layer's fans.
+            let geometry = Geometry { fan_in: Some(inputs), fan_out: Some(outputs), ..geometry };
+            add(name("bias"), vec![outputs], self.biases[layer], geometry)?;
+            if self.normalized(layer) {
+                add(name("norm.weight"), vec![outputs], Init::ones(), geometry)?;
+                add(name("norm.bias"), vec![outputs], Init::zeros(), geometry)?;
+            }
+        }
+        Ok(Recipe { name: "mlp".into(), description: Some(self.architecture()), tensors })
+    }
+}
+
+impl fmt::Debug for Mlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mlp({})", self.architecture())
+    }
+}

@@ -1,0 +1,813 @@
+use super::data::{Dataset, Targets, permutation};
+use super::{
+    Aim, BATCH, Executor, FIRST, GRADIENTS, Loss, Mlp, Optimizer, PARAMETERS, Parameter, Phase,
+    Program, Resident, Room, RowResult, SECOND, Schedule, Slot, Step, View,
+};
+use crate::cpu::CpuExecutor;
+use crate::gpu::{Context, GpuExecutor};
+use crate::random::Stream;
+use crate::{Error, Result};
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The loss; for none, softmax cross-entropy for classes and mean squared error for values.
+    pub loss: Option<Loss>,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The learning rate.
+    pub lr: f64,
+    /// How the learning rate goes over the steps.
+    pub schedule: Schedule,
+    /// Rows a step; for none, all. The last step of an epoch takes what is left.
+    pub batch: Option<usize>,
+    /// Passes over the training rows.
+    pub epochs: u64,
+    /// The seed of the parameters, of the order of rows, and of dropout.
+    pub seed: u64,
+    /// Whether each epoch has the rows in an order of its own.
+    pub shuffle: bool,
+    /// The Euclidean norm that all gradients together are brought down to where they exceed it.
+    pub clip: Option<f64>,
+}
+
+/// Adam at 0.001, batches of 64, 30 epochs, seed 0.
+impl Default for Options {
+    fn default() -> Self {
+        let optimizer = Optimizer::Adam(super::Adam::default());
+        Options {
+            loss: None,
+            optimizer,
+            lr: optimizer.default_lr(),
+            schedule: Schedule::default(),
+            batch: Some(64),
+            epochs: 30,
+            seed: 0,
+            shuffle: true,
+            clip: None,
+        }
+    }
+}
+
+/// How well a network does on rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The mean loss.
+    pub loss: f64,
+    /// The share of predictions that are right; none for values.
+    pub accuracy: Option<f64>,
+    /// `1 - (mean squared error) / variance`; none for classes.
+    pub r2: Option<f64>,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Over the epoch's steps, each row's loss as it was when its step came, with dropout.
+    pub train: Score,
+    /// On the test rows after the epoch.
+    pub test: Option<Score>,
+}
+
+/// What a finished run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The loss fell well below that of the best constant answer.
+    Learned,
+    /// It did not, and why.
+    Stuck(String),
+    /// Something became infinite or not a number: what, where and when.
+    Diverged(String),
+}
+
+impl Verdict {
+    /// `learned`, `stuck` or `diverged`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::Learned => "learned",
+            Verdict::Stuck(_) => "stuck",
+            Verdict::Diverged(_) => "diverged",
+        }
+    }
+
+    /// Why, where it did not learn.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Verdict::Learned => None,
+            Verdict::Stuck(reason) | Verdict::Diverged(reason) => Some(reason),
+        }
+    }
+}
+
+/// Sums over rows on the way to a [`Score`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Tally {
+    pub loss: f64,
+    pub right: f64,
+    pub rows: u64,
+}
+
+impl Tally {
+    fn add(&mut self, results: &[RowResult]) {
+        for [loss, right] in results {
+            self.loss += f64::from(*loss);
+            self.right += f64::from(*right);
+        }
+        self.rows += results.len() as u64;
+    }
+}
+
+/// A network, its data and its optimizer on one device.
+pub struct Trainer {
+    executor: Box<dyn Executor>,
+    pub(super) mlp: Mlp,
+    pub(super) options: Options,
+    pub(super) loss: Loss,
+    pub(super) parameters: Vec<Parameter>,
+    layers: Vec<View>,
+    outputs: View,
+    lengths: Vec<usize>,
+    batch: usize,
+    group: usize,
+    rows: usize,
+    test_rows: usize,
+    /// The loss of the best constant answer, and the variance of values, on either set.
+    baseline: f64,
+    variances: [f64; 2],
+    pub(super) digest: String,
+    /// Where the next submission begins, and what it will say of it.
+    pub(super) cursor: Cursor,
+    order: (u64, Vec<u32>),
+    pub(super) tallies: [Tally; 2],
+    pub(super) history: Vec<Epoch>,
+    reported: usize,
+    diverged: Option<String>,
+    submissions: u64,
+}
+
+/// The next thing to do: a step, or a stretch of the test rows after an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cursor {
+    pub step: u64,
+    /// The first test row, between epochs.
+    pub test: Option<usize>,
+}
+
+/// A step of a submission and what its results are for.
+struct Item {
+    phase: Phase,
+    step: Step,
+    number: u64,
+    ends_epoch: bool,
+}
+
+impl Trainer {
+    /// Makes the network on a device, draws its parameters, and puts the data beside it: on the GPU
+    /// of `context`, or for none on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the data does not fit the network or the loss, a number is outside
+    /// its range, or the batch is larger than the training set; [`Error::Device`] where the device
+    /// refuses.
+    pub fn new(
+        context: Option<&Context>,
+        mlp: &Mlp,
+        options: &Options,
+        train: &Dataset,
+        test: Option<&Dataset>,
+    ) -> Result<Trainer> {
+        let (rows, test_rows) = (train.rows(), test.map_or(0, Dataset::rows));
+        let outputs = mlp.widths()[mlp.layers()] as usize;
+        let loss = match (options.loss, &train.targets) {
+            (Some(loss), _) => loss,
+            (None, Targets::Classes { .. }) => Loss::CROSS_ENTROPY,
+            (None, Targets::Values { .. }) => Loss::MeanSquaredError,
+        };
+        check(mlp, options, &loss, rows)?;
+        let mut features = Vec::with_capacity((rows + test_rows) * train.columns());
+        let mut targets = Vec::new();
+        for (what, set) in [("training set", Some(train)), ("test set", test)] {
+            let Some(set) = set else { continue };
+            if set.columns() as u64 != mlp.widths()[0] {
+                let given = format!("{} features", set.columns());
+                return Err(Error::invalid(what, given, format!("{}", mlp.widths()[0])));
+            }
+            features.extend_from_slice(&set.features);
+            targets.extend(words(set, &loss, outputs).map_err(|error| error.at(what))?);
+        }
+
+        let batch = options.batch.unwrap_or(rows);
+        let aim = Aim {
+            loss,
+            optimizer: options.optimizer,
+            clip: options.clip,
+            batch,
+            seed: options.seed,
+        };
+        let program = Program::new(mlp, &aim)?;
+        // Long enough that the device is never short of work, short enough to see it move.
+        let group = (16_384 / batch).clamp(8, 64);
+        let room = Room { steps: group, rows: group * batch };
+        let resident = Resident {
+            features: &features,
+            columns: train.columns(),
+            targets: &targets,
+            target_columns: loss.target_columns(outputs),
+        };
+        let digest = digest(&resident, rows);
+        let (parameters, layers) = (program.parameters.clone(), program.layers.clone());
+        let (lengths, view) = (program.slots.clone(), program.outputs());
+        let executor: Box<dyn Executor> = match context {
+            Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
+            None => Box::new(CpuExecutor::new(program, &resident)),
+        };
+        let mut trainer = Trainer {
+            executor,
+            mlp: mlp.clone(),
+            options: options.clone(),
+            loss,
+            parameters,
+            layers,
+            outputs: view,
+            lengths,
+            batch,
+            group,
+            rows,
+            test_rows,
+            baseline: baseline(train, &loss),
+            variances: [variance(train), test.map_or(1.0, variance)],
+            digest,
+            cursor: Cursor::default(),
+            order: (u64::MAX, Vec::new()),
+            tallies: Default::default(),
+            history: Vec::new(),
+            reported: 0,
+            diverged: None,
+            submissions: 0,
+        };
+        for (parameter, spec) in trainer.parameters.iter().zip(mlp.recipe()?.tensors) {
+            let stream = Stream::named(options.seed, &parameter.name);
+            let view = parameter.view(PARAMETERS);
+            trainer.executor.fill(view, &stream, &spec.distribution)?;
+        }
+        Ok(trainer)
+    }
+
+    /// `gpu` or `cpu`.
+    pub fn engine(&self) -> &'static str {
+        self.executor.name()
+    }
+
+    /// The device, in words.
+    pub fn device(&self) -> String {
+        self.executor.device()
+    }
+
+    /// Dispatches that a training step makes on a GPU, and calls on the CPU.
+    pub fn dispatches_per_step(&self) -> usize {
+        self.executor.dispatches(Phase::Train)
+    }
+
+    /// Submissions so far.
+    pub fn submissions(&self) -> u64 {
+        self.submissions
+    }
+
+    /// The network.
+    pub fn mlp(&self) -> &Mlp {
+        &self.mlp
+    }
+
+    /// The loss.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// The loss of the best constant answer: what a network that has learned nothing reaches.
+    pub fn baseline(&self) -> f64 {
+        self.baseline
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.cursor.step
+    }
+
+    /// Steps an epoch.
+    pub fn epoch_steps(&self) -> u64 {
+        self.rows.div_ceil(self.batch) as u64
+    }
+
+    /// Steps in all.
+    pub fn steps(&self) -> u64 {
+        self.epoch_steps() * self.options.epochs
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn finished(&self) -> bool {
+        self.diverged.is_some() || (self.cursor.step >= self.steps() && self.cursor.test.is_none())
+    }
+
+    /// The epochs so far.
+    pub fn history(&self) -> &[Epoch] {
+        &self.history
+    }
+
+    /// The parameters, in the order of the layers.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn find(&self, name: &str) -> Result<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name).ok_or_else(|| {
+            let known = self.parameters.iter().map(|parameter| parameter.name.clone());
+            Error::unknown("parameter", name, known)
+        })
+    }
+
+    /// A parameter's values.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] where there is none of that name, [`Error::Device`].
+    pub fn parameter(&mut self, name: &str) -> Result<Vec<f32>> {
+        let view = self.find(name)?.view(PARAMETERS);
+        self.executor.read(view)
+    }
+
+    /// The gradient of a parameter, as of the last step or [`Trainer::backward`].
+    ///
+    /// # Errors
+    /// As [`Trainer::parameter`].
+    pub fn gradient(&mut self, name: &str) -> Result<Vec<f32>> {
+        let view = self.find(name)?.view(GRADIENTS);
+        self.executor.read(view)
+    }
+
+    /// Gives a parameter values of the caller's.
+    ///
+    /// # Errors
+    /// As [`Trainer::parameter`], and [`Error::Invalid`] where there are too many or too few.
+    pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let view = self.find(name)?.view(PARAMETERS);
+        if values.len() != view.elements() {
+            let given = format!("{} values", values.len());
+            return Err(Error::invalid(name, given, format!("{}", view.elements())));
+        }
+        self.executor.write(PARAMETERS, view.first, values)
+    }
+
+    /// What the network puts out for rows of features, without dropout: `rows x outputs` values.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the values are no whole number of rows, [`Error::Device`].
+    pub fn predict(&mut self, features: &[f32]) -> Result<Vec<f32>> {
+        let columns = self.mlp.widths()[0] as usize;
+        if !features.len().is_multiple_of(columns) {
+            let given = format!("{} values", features.len());
+            return Err(Error::invalid("features", given, format!("rows of {columns}")));
+        }
+        let mut outputs = Vec::new();
+        for rows in features.chunks(self.batch * columns) {
+            self.executor.write(BATCH, 0, rows)?;
+            let count = rows.len() / columns;
+            let step = Step { rows: count as u32, ..Step::default() };
+            self.executor.run(&[], &[(Phase::Predict, step)], false)?;
+            let values = self.executor.read(self.outputs)?;
+            outputs.extend_from_slice(&values[..count * self.outputs.columns]);
+        }
+        Ok(outputs)
+    }
+
+    /// The score on all training rows as the network is now, without dropout.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn evaluate(&mut self) -> Result<Score> {
+        let mut tally = Tally::default();
+        let rows: Vec<u32> = (0..self.rows as u32).collect();
+        for rows in rows.chunks(self.batch) {
+            let step = self.block(0, rows.len(), 0.0);
+            let results = self.executor.run(rows, &[(Phase::Evaluate, step)], false)?;
+            tally.add(&results[..rows.len()]);
+        }
+        Ok(self.score(&tally, 0))
+    }
+
+    /// Forward and backward over the rows of the next step, without an update: the mean loss. The
+    /// gradients are then [`Trainer::gradient`]'s.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn backward(&mut self) -> Result<f64> {
+        let step = self.cursor.step;
+        let rows = self.rows_of(step);
+        let block = self.block(step, rows.len(), 0.0);
+        let results = self.executor.run(&rows, &[(Phase::Backward, block)], false)?;
+        let mut tally = Tally::default();
+        tally.add(&results[..rows.len()]);
+        Ok(tally.loss / tally.rows as f64)
+    }
+
+    /// Trains to the end of the next epoch, and returns what it came to; none where training is over.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub fn epoch(&mut self) -> Result<Option<Epoch>> {
+        while self.reported >= self.history.len() && !self.finished() {
+            self.advance()?;
+        }
+        let epoch = self.history.get(self.reported).copied();
+        self.reported += usize::from(epoch.is_some());
+        Ok(epoch)
+    }
+
+    /// Takes the next steps, 8 to 64 of them in one submission, over the ends of epochs if need be.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails. Divergence is no error: it ends the training, and
+    /// [`Trainer::verdict`] has a word for it.
+    pub fn advance(&mut self) -> Result<()> {
+        let mut order = Vec::with_capacity(self.group * self.batch);
+        let mut items = Vec::new();
+        let mut cursor = self.cursor;
+        while items.len() < self.group {
+            let Some((item, rows)) = self.item(&mut cursor, items.len()) else { break };
+            items.push(item);
+            order.extend_from_slice(&rows);
+            order.resize(items.len() * self.batch, 0);
+        }
+        if items.is_empty() {
+            return Ok(());
+        }
+        let steps: Vec<_> = items.iter().map(|item| (item.phase, item.step)).collect();
+        let results = self.executor.run(&order, &steps, true)?;
+        self.submissions += 1;
+        for item in &items {
+            let rows = &results[item.step.slot as usize..][..item.step.rows as usize];
+            let trains = item.phase == Phase::Train;
+            if trains && rows.iter().any(|[loss, _]| !loss.is_finite()) {
+                let found = self.diagnose(&order, &items)?;
+                self.diverged = Some(found);
+                return Ok(());
+            }
+            self.tallies[usize::from(!trains)].add(rows);
+            self.cursor.step += u64::from(trains);
+            if item.ends_epoch {
+                self.close_epoch();
+            }
+        }
+        self.cursor = cursor;
+        Ok(())
+    }
+
+    /// The item at the cursor, which goes on to the next; its rows and results come `place`th.
+    fn item(&mut self, cursor: &mut Cursor, place: usize) -> Option<(Item, Vec<u32>)> {
+        let at = (place * self.batch) as u32;
+        if let Some(first) = cursor.test {
+            let last = (first + self.batch).min(self.test_rows);
+            cursor.test = (last < self.test_rows).then_some(last);
+            let rows: Vec<u32> = (first..last).map(|row| (self.rows + row) as u32).collect();
+            let step = Step { first: at, slot: at, ..self.block(0, rows.len(), 0.0) };
+            let ends_epoch = cursor.test.is_none();
+            return Some((
+                Item { phase: Phase::Evaluate, step, number: cursor.step, ends_epoch },
+                rows,
+            ));
+        }
+        if cursor.step >= self.steps() {
+            return None;
+        }
+        let number = cursor.step;
+        let rows = self.rows_of(number);
+        let factor = self.options.schedule.factor(number, self.epoch_steps(), self.steps());
+        let block = self.block(number, rows.len(), self.options.lr * factor);
+        cursor.step += 1;
+        let last = cursor.step.is_multiple_of(self.epoch_steps());
+        if last && self.test_rows > 0 {
+            cursor.test = Some(0);
+        }
+        let step = Step { first: at, slot: at, ..block };
+        let ends_epoch = last && self.test_rows == 0;
+        Some((Item { phase: Phase::Train, step, number, ends_epoch }, rows))
+    }
+
+    /// The training rows of a step.
+    fn rows_of(&mut self, step: u64) -> Vec<u32> {
+        let (epoch, place) = (step / self.epoch_steps(), step % self.epoch_steps());
+        if self.order.0 != epoch {
+            let rows = self.rows as u32;
+            let stream = Stream::named(self.options.seed, "train.shuffle");
+            let order = match self.options.shuffle {
+                true => permutation(&stream, epoch * u64::from(rows), rows),
+                false => (0..rows).collect(),
+            };
+            self.order = (epoch, order);
+        }
+        let first = place as usize * self.batch;
+        self.order.1[first..(first + self.batch).min(self.rows)].to_vec()
+    }
+
+    fn block(&self, step: u64, rows: usize, lr: f64) -> Step {
+        let (correction1, correction2) = self.options.optimizer.corrections(step + 1);
+        Step {
+            step: step as u32,
+            rows: rows as u32,
+            first: 0,
+            slot: 0,
+            lr: lr as f32,
+            correction1: correction1 as f32,
+            correction2: correction2 as f32,
+            inverse: 1.0 / rows as f32,
+        }
+    }
+
+    fn close_epoch(&mut self) {
+        let [train, test] = std::mem::take(&mut self.tallies);
+        let epoch = self.history.len() as u64 + 1;
+        let test = (test.rows > 0).then(|| self.score(&test, 1));
+        self.history.push(Epoch { epoch, train: self.score(&train, 0), test });
+    }
+
+    fn score(&self, tally: &Tally, set: usize) -> Score {
+        let rows = tally.rows.max(1) as f64;
+        let (loss, values) = (tally.loss / rows, self.loss == Loss::MeanSquaredError);
+        Score {
+            loss,
+            accuracy: (!values).then_some(tally.right / rows),
+            r2: values.then_some(1.0 - loss / self.variances[set]),
+        }
+    }
+
+    /// What the run came to: how far the loss fell, and where it did not, why.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn verdict(&mut self) -> Result<Verdict> {
+        if let Some(found) = &self.diverged {
+            return Ok(Verdict::Diverged(found.clone()));
+        }
+        let loss = match self.history.last() {
+            Some(epoch) => epoch.train.loss,
+            None => self.evaluate()?.loss,
+        };
+        if loss < 0.9 * self.baseline {
+            return Ok(Verdict::Learned);
+        }
+        let why = self.why_stuck()?;
+        Ok(Verdict::Stuck(why))
+    }
+
+    /// What can be seen in the parameters and gradients of a network that did not learn.
+    fn why_stuck(&mut self) -> Result<String> {
+        let weights = |layer: usize| format!("layers.{layer}.weight");
+        let layers = self.mlp.layers();
+        let mut norms = Vec::new();
+        for layer in 0..layers {
+            let gradient = self.gradient(&weights(layer))?;
+            let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+            norms.push(square.sqrt());
+        }
+        let (mut equal, mut zeros) = (Vec::new(), true);
+        for layer in 0..layers {
+            let (columns, values) = (self.mlp.widths()[layer], self.parameter(&weights(layer))?);
+            zeros &= values.iter().all(|value| *value == 0.0);
+            let mut rows = values.chunks_exact(columns as usize);
+            let first = rows.next();
+            if layer + 1 < layers && rows.len() > 0 && rows.all(|row| Some(row) == first) {
+                equal.push(layer);
+            }
+        }
+        let list = |layers: &[usize]| match layers {
+            [only] => format!("layers.{only}"),
+            [first, .., last] => format!("layers.{first} to layers.{last}"),
+            [] => String::new(),
+        };
+        let differ =
+            "Weights must differ from one another: he_normal for ReLU, xavier_normal for tanh";
+        if zeros {
+            return Ok(format!(
+                "every weight is still 0 and so is its gradient: nothing passes forward, nothing comes \
+                 back, and the output's bias learns alone. {differ}"
+            ));
+        }
+        if !equal.is_empty() {
+            return Ok(format!(
+                "all units of {} are still equal: equal weights get equal gradients and stay equal \
+                 for good, so that a layer is as wide as one unit. {differ}",
+                list(&equal)
+            ));
+        }
+        if norms.iter().all(|&norm| norm == 0.0) {
+            return Ok(
+                "the gradient of every weight is exactly 0: its units are dead, or what comes \
+                       through the layers is less than f32 holds. Other initial weights, a smaller \
+                       learning rate or small positive biases keep units alive"
+                    .into(),
+            );
+        }
+        let (first, last) = (norms[0], norms[layers - 1]);
+        if first < 1e-3 * last {
+            return Ok(format!(
+                "the gradient vanishes on its way down: its norm is {last:.1e} in {} and {first:.1e} \
+                 in {}. Larger initial weights keep it alive: he_normal for ReLU, xavier_normal for \
+                 tanh",
+                weights(layers - 1),
+                weights(0)
+            ));
+        }
+        let loss = self.history.last().map_or(f64::NAN, |epoch| epoch.train.loss);
+        Ok(format!(
+            "the loss, {loss:.4}, is no better than {:.4}, that of the best constant answer, after {} \
+             steps: more epochs, another learning rate or another initializer",
+            self.baseline, self.cursor.step
+        ))
+    }
+
+    /// Goes through a submission again, step by step, to where something first stopped being a
+    /// finite number.
+    fn diagnose(&mut self, order: &[u32], items: &[Item]) -> Result<String> {
+        self.executor.restore()?;
+        let advice = "try a smaller --lr, --clip 1, or an initializer with smaller weights";
+        for item in items.iter().filter(|item| item.phase == Phase::Train) {
+            let epoch = item.number / self.epoch_steps() + 1;
+            let place = format!("at step {} (epoch {epoch})", item.number + 1);
+            let rows = &order[item.step.first as usize..][..item.step.rows as usize];
+            let step = Step { first: 0, slot: 0, ..item.step };
+            let results = self.executor.run(rows, &[(Phase::Train, step)], false)?;
+            for (layer, view) in self.layers.clone().into_iter().enumerate() {
+                let values = self.executor.read(view)?;
+                if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                    let what = if value.is_nan() { "not a number" } else { "infinite" };
+                    return Ok(format!(
+                        "the outputs of layers.{layer} before its nonlinearity are {what} {place}; \
+                         {advice}"
+                    ));
+                }
+            }
+            if results[..rows.len()].iter().any(|[loss, _]| !loss.is_finite()) {
+                return Ok(format!("the loss overflows {place}; {advice}"));
+            }
+            // Backward from the loss: the last parameter's gradient comes first.
+            for (slot, what) in [(GRADIENTS, "the gradient of"), (PARAMETERS, "the update makes")] {
+                for parameter in self.parameters.clone().iter().rev() {
+                    let values = self.executor.read(parameter.view(slot))?;
+                    if values.iter().any(|value| !value.is_finite()) {
+                        let name = &parameter.name;
+                        return Ok(format!(
+                            "{what} {name} infinite or no number {place}; {advice}"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(format!("a loss became infinite or not a number; {advice}"))
+    }
+
+    /// Buffers that a checkpoint holds, with what stands before the parameters' names.
+    pub(super) fn state(&self) -> Vec<(Slot, &'static str)> {
+        let slots = [(PARAMETERS, ""), (FIRST, "optimizer.first."), (SECOND, "optimizer.second.")];
+        slots.into_iter().filter(|(slot, _)| self.lengths[*slot] > 0).collect()
+    }
+
+    pub(super) fn read(&mut self, view: View) -> Result<Vec<f32>> {
+        self.executor.read(view)
+    }
+
+    pub(super) fn write(&mut self, view: View, values: &[f32]) -> Result<()> {
+        self.executor.write(view.slot, view.first, values)
+    }
+}
+
+fn check(mlp: &Mlp, options: &Options, loss: &Loss, rows: usize) -> Result<()> {
+    loss.check()?;
+    options.optimizer.check()?;
+    options.schedule.check()?;
+    if !(options.lr > 0.0 && options.lr.is_finite()) {
+        return Err(Error::invalid("learning rate", options.lr, "a finite number above 0"));
+    }
+    if options.epochs == 0 {
+        return Err(Error::invalid("epochs", 0, "at least 1"));
+    }
+    if let Some(bound) = options.clip.filter(|bound| !(*bound > 0.0 && bound.is_finite())) {
+        return Err(Error::invalid("clip", bound, "a finite norm above 0"));
+    }
+    match options.batch {
+        Some(0) => return Err(Error::invalid("batch", 0, "at least 1 row")),
+        Some(batch) if batch > rows => {
+            let needed = format!("at most the training set's {rows} rows");
+            return Err(Error::invalid("batch", format!("{batch} rows"), needed));
+        }
+        _ => {}
+    }
+    let widest = mlp.widths().iter().max().copied().unwrap_or(1);
+    let batch = options.batch.unwrap_or(rows) as u64;
+    if rows > 1 << 30 || widest.saturating_mul(batch) > 1 << 30 {
+        let given = format!("{batch} rows of a layer {widest} wide");
+        return Err(Error::invalid("batch", given, "at most 2^30 activations a layer"));
+    }
+    Ok(())
+}
+
+/// A set's targets as the loss takes them: class indices, or the bits of values.
+fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<Vec<u32>> {
+    let invalid = |given: String, needed: String| Err(Error::invalid("targets", given, needed));
+    match (&set.targets, loss) {
+        (Targets::Classes { labels, names }, Loss::CrossEntropy { .. }) => {
+            if names.len() > outputs {
+                let given = format!("{} classes", names.len());
+                return invalid(given, format!("at most the network's {outputs} outputs"));
+            }
+            if let Some(label) = labels.iter().find(|label| **label as usize >= outputs) {
+                return invalid(format!("class {label}"), format!("classes 0 to {}", outputs - 1));
+            }
+            Ok(labels.clone())
+        }
+        (Targets::Classes { labels, names }, Loss::BinaryCrossEntropy) => {
+            let one = |is: bool| if is { 1.0f32.to_bits() } else { 0 };
+            match (outputs, names.len()) {
+                (1, 2) => Ok(labels.iter().map(|label| one(*label == 1)).collect()),
+                (outputs, classes) if outputs == classes => Ok(labels
+                    .iter()
+                    .flat_map(|&label| (0..classes as u32).map(move |class| one(class == label)))
+                    .collect()),
+                (outputs, classes) => {
+                    invalid(format!("{classes} classes"), format!("{outputs} for the outputs"))
+                }
+            }
+        }
+        (Targets::Classes { .. }, Loss::MeanSquaredError) => {
+            invalid("classes".into(), "values for the mean squared error".into())
+        }
+        (Targets::Values { .. }, Loss::CrossEntropy { .. }) => {
+            invalid("values".into(), "classes for the cross-entropy".into())
+        }
+        (Targets::Values { values, names }, _) => {
+            if names.len() != outputs {
+                let given = format!("{} values a row", names.len());
+                return invalid(given, format!("{outputs} for the network's outputs"));
+            }
+            let shares = *loss == Loss::BinaryCrossEntropy;
+            if let Some(value) = values.iter().find(|v| shares && !(0.0..=1.0).contains(*v)) {
+                return invalid(value.to_string(), "0 to 1 for the binary cross-entropy".into());
+            }
+            Ok(values.iter().map(|value| value.to_bits()).collect())
+        }
+    }
+}
+
+/// The loss of the best answer that does not look at the features.
+fn baseline(set: &Dataset, loss: &Loss) -> f64 {
+    let entropy = |shares: &[f64]| -> f64 {
+        shares.iter().filter(|share| **share > 0.0).map(|share| -share * share.ln()).sum()
+    };
+    match (&set.targets, loss) {
+        (Targets::Classes { labels, names }, loss) => {
+            let mut shares = vec![0.0; names.len().max(1)];
+            for label in labels {
+                shares[*label as usize] += 1.0 / labels.len() as f64;
+            }
+            if *loss == Loss::BinaryCrossEntropy {
+                let each = shares.iter().map(|share| entropy(&[*share, 1.0 - share]));
+                return each.sum::<f64>() / shares.len() as f64;
+            }
+            let smoothing = f64::from(loss.smoothing());
+            let even = smoothing / shares.len() as f64;
+            shares.iter_mut().for_each(|share| *share = (1.0 - smoothing) * *share + even);
+            entropy(&shares)
+        }
+        (Targets::Values { values, names }, Loss::BinaryCrossEntropy) => {
+            let columns = names.len();
+            let mean = |column: usize| -> f64 {
+                let own = values.iter().skip(column).step_by(columns);
+                own.map(|value| f64::from(*value)).sum::<f64>() / set.rows() as f64
+            };
+            let each = (0..columns).map(|column| entropy(&[mean(column), 1.0 - mean(column)]));
+            each.sum::<f64>() / columns as f64
+        }
+        _ => variance(set),
+    }
+}
+
+/// The mean over columns of the variance of values; 1 for classes.
+fn variance(set: &Dataset) -> f64 {
+    let Targets::Values { values, names } = &set.targets else { return 1.0 };
+    let (rows, columns) = (set.rows() as f64, names.len());
+    let of = |column: usize| -> f64 {
+        let own = || values.iter().skip(column).step_by(columns).map(|value| f64::from(*value));
+        let mean = own().sum::<f64>() / rows;
+        own().map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows
+    };
+    (0..columns).map(of).sum::<f64>() / columns as f64
+}
+
+/// What tells one set of examples from another.
+fn digest(resident: &Resident<'_>, rows: usize) -> String {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new();
+    digest.update((rows as u64).to_le_bytes());
+    digest.update(bytemuck::cast_slice::<f32, u8>(resident.features));
+    digest.update(bytemuck::cast_slice::<u32, u8>(resident.targets));
+    digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
