@@ -1,7 +1,9 @@
 mod devices;
 mod init;
+mod plot;
 mod sample;
 mod table;
+mod train;
 mod verify;
 
 use std::io::{self, Write};
@@ -14,7 +16,8 @@ use fanin::{Error, Result};
 /// One seed, the same weights on every GPU.
 ///
 /// Draws the initial weights of a neural network from a seed: with integer arithmetic alone, so that
-/// every GPU, driver and CPU gives the same bits.
+/// every GPU, driver and CPU gives the same bits. Trains networks from them, to see which
+/// initialization learns.
 #[derive(Parser)]
 #[command(name = "fanin", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done; 1 a check did not hold, a device or a file failed; \
@@ -28,6 +31,8 @@ struct Cli {
 enum Command {
     /// Initialize a model into safetensors files
     Init(init::InitArgs),
+    /// Train networks from several initializations and see which learn
+    Train(Box<train::TrainArgs>),
     /// List the adapters of this machine, and which one `auto` takes
     Devices(devices::DevicesArgs),
     /// Check that devices draw the contract's bits
@@ -71,6 +76,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Devices(args) => devices::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Sample(args) => sample::run(args),

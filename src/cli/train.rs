@@ -1,0 +1,677 @@
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use fanin::gpu::{Choice, Context};
+use fanin::init::Init;
+use fanin::model::data::{self, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task};
+use fanin::model::{Epoch, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
+use fanin::recipe::{self, WriteOptions};
+use fanin::{Activation, Error, Result, file};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::plot::{self, Curves, Series};
+use super::table::{short, table};
+use super::{DeviceArgs, note, print, print_json};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    fanin train --init he_normal,xavier_normal,zeros\n  \
+    fanin train --data digits --hidden 256,256 --activation gelu --optimizer adamw --epochs 20\n  \
+    fanin train --data houses.csv --target price --out houses.safetensors --plot loss.svg\n  \
+    fanin train --data mnist/ --batch 256 --device gpu\n  \
+    fanin train --resume houses.safetensors --data houses.csv --target price --epochs 60 \\\n      \
+    --out houses.safetensors --force")]
+pub struct TrainArgs {
+    /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
+    /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors
+    #[arg(long, default_value = "spirals", value_name = "SET")]
+    data: String,
+
+    /// The column, array or file that holds the targets
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+
+    /// classify or regress; guessed from the target, and said, where it is not given
+    #[arg(long)]
+    task: Option<Task>,
+
+    /// Widths of the hidden layers
+    #[arg(long, value_delimiter = ',', default_value = "64,64,64,64", value_name = "WIDTHS")]
+    hidden: Vec<u64>,
+
+    /// The nonlinearity of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu:SLOPE,
+    /// elu:ALPHA, selu, gelu, gelu_tanh, silu, softplus, softsign, mish, hard_tanh, hard_sigmoid,
+    /// hard_swish, relu6 or sin
+    #[arg(long, default_value = "relu")]
+    activation: Activation,
+
+    /// Initializers of the weights; each trains a network of its own
+    #[arg(long, default_value = "he_normal", value_name = "INIT,...")]
+    init: String,
+
+    /// The initializer of the biases
+    #[arg(long, default_value = "zeros")]
+    bias: Init,
+
+    /// cross_entropy, cross_entropy:SMOOTHING, mse or bce; by the task where it is not given
+    #[arg(long)]
+    loss: Option<Loss>,
+
+    /// sgd, sgd:MOMENTUM, nesterov:MOMENTUM, adam or adamw (:BETA1,BETA2,EPSILON)
+    #[arg(long, default_value = "adam")]
+    optimizer: Optimizer,
+
+    /// The learning rate; 0.05 for SGD, 0.001 for Adam and AdamW where it is not given
+    #[arg(long, allow_negative_numbers = true)]
+    lr: Option<f64>,
+
+    /// constant, step:EPOCHS,FACTOR, cosine or cosine:FLOOR
+    #[arg(long, default_value = "constant")]
+    schedule: Schedule,
+
+    /// Steps over which the learning rate rises to its height
+    #[arg(long, default_value_t = 0, value_name = "STEPS")]
+    warmup: u64,
+
+    /// Passes over the training rows
+    #[arg(long, default_value_t = 40)]
+    epochs: u64,
+
+    /// Rows a step, or `full`
+    #[arg(long, default_value = "64", value_parser = parse_batch)]
+    batch: Batch,
+
+    /// The share of rows kept for testing; a set that comes with test rows keeps its own
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", allow_negative_numbers = true)]
+    test_split: f64,
+
+    /// Leave features (and values to predict) as they are; else each column gets mean 0 and
+    /// variance 1 over the training rows
+    #[arg(long)]
+    no_standardize: bool,
+
+    /// Take the rows in their own order in each epoch
+    #[arg(long)]
+    no_shuffle: bool,
+
+    /// The probability with which a hidden unit falls in training
+    #[arg(long, default_value_t = 0.0, value_name = "P", allow_negative_numbers = true)]
+    dropout: f64,
+
+    /// Weight decay: in the gradient for SGD and Adam, apart from it for AdamW (where 0.01 is the
+    /// default)
+    #[arg(long, allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+
+    /// Bring the norm of all gradients together down to this
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    clip: Option<f64>,
+
+    /// Add each hidden layer's input to its output where their widths are equal
+    #[arg(long)]
+    residual: bool,
+
+    /// Normalize what goes into each nonlinearity
+    #[arg(long)]
+    layer_norm: bool,
+
+    /// The seed of the weights, the split, the order of rows and dropout
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Write the trained parameters and the optimizer's state to a .safetensors file, at the end or
+    /// when interrupted; with several initializers, one file each (run.he_normal.safetensors)
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Write the initial weights to a .safetensors file (with several initializers, one each): what
+    /// `fanin init` writes from the recipe of --print-recipe
+    #[arg(long, value_name = "FILE")]
+    save_initial: Option<PathBuf>,
+
+    /// Go on from a file that --out wrote
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+
+    /// Write the loss curves as an SVG picture; fanin-train.svg where neither this nor --no-plot nor
+    /// --json is given
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+
+    /// Write no picture
+    #[arg(long, conflicts_with = "plot")]
+    no_plot: bool,
+
+    /// Write one JSON line for each epoch of each run
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+
+    /// Replace files that exist
+    #[arg(long, short)]
+    force: bool,
+
+    /// One JSON document on stdout in place of the tables
+    #[arg(long)]
+    json: bool,
+
+    /// Print the recipe of the network's initial weights (of the first initializer), for
+    /// `fanin init`, and stop
+    #[arg(long)]
+    print_recipe: bool,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Clone, Copy)]
+enum Batch {
+    Full,
+    Rows(usize),
+}
+
+fn parse_batch(text: &str) -> std::result::Result<Batch, String> {
+    match text {
+        "full" => Ok(Batch::Full),
+        _ => text.parse().map(Batch::Rows).map_err(|_| "needed a number of rows, or `full`".into()),
+    }
+}
+
+/// One network on its way.
+struct Run {
+    init: String,
+    trainer: Trainer,
+    bar: ProgressBar,
+    started: Instant,
+    seconds: f64,
+}
+
+pub fn run(args: TrainArgs) -> Result<ExitCode> {
+    let inits = parse_inits(&args.init)?;
+    let load_options = LoadOptions { target: args.target.clone(), task: args.task };
+    let Loaded { train, test, task, reason } = data::load(&args.data, &load_options, args.seed)?;
+    let prepared = prepare(&args, train, test)?;
+    let outputs = outputs(&prepared.0, args.loss);
+    let networks: Vec<(String, Mlp)> = inits
+        .into_iter()
+        .map(|(text, init)| Ok((text, network(&args, prepared.0.columns(), outputs, init)?)))
+        .collect::<Result<_>>()?;
+    if args.print_recipe {
+        print(&networks[0].1.recipe()?.to_toml())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outputs = Outputs::new(&args, &networks)?;
+
+    let context = Context::find(&args.device.device, args.device.options())?;
+    if args.device.device == Choice::Auto && context.is_none() {
+        note(
+            "no GPU here, so the CPU trains (--device gpu for a software driver, where there is one)",
+        );
+    }
+    let (train, test) = (&prepared.0, prepared.1.as_ref());
+    note(&format!(
+        "{}: {} training rows, {} test rows, {} features, {}; {task}: {reason}",
+        train.name,
+        train.rows(),
+        test.map_or(0, Dataset::rows),
+        train.columns(),
+        targets(train),
+    ));
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    // Where a handler cannot be set, an interrupt ends the process at once, as it did before.
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+
+    let options = options(&args);
+    let bars = MultiProgress::new();
+    let mut runs = Vec::new();
+    for (init, mlp) in networks {
+        let mut trainer = Trainer::new(context.as_ref(), &mlp, &options, train, test)?;
+        if let Some(path) = &args.resume {
+            trainer.resume(path)?;
+        }
+        let bar = bars.add(progress(trainer.steps(), &init));
+        bar.set_position(trainer.step());
+        runs.push(Run { init, trainer, bar, started: Instant::now(), seconds: 0.0 });
+    }
+    note(&format!(
+        "{:?}, {} parameters, {} steps of {}; {}",
+        runs[0].trainer.mlp(),
+        runs[0].trainer.mlp().recipe()?.elements(),
+        runs[0].trainer.steps(),
+        match options.batch {
+            None => "all rows".to_owned(),
+            Some(batch) => format!("{batch} rows"),
+        },
+        runs[0].trainer.device(),
+    ));
+    outputs.save_initial(&args, &runs)?;
+
+    let interrupted = train_all(&mut runs, &stop)?;
+    let mut verdicts = Vec::new();
+    for run in &mut runs {
+        run.bar.finish_and_clear();
+        verdicts.push(run.trainer.verdict()?);
+    }
+    outputs.save(&args, &mut runs, &verdicts)?;
+    report(&args, &runs, &verdicts)?;
+    if interrupted {
+        note(match &args.out {
+            Some(_) => "interrupted; --resume goes on from what --out wrote",
+            None => "interrupted; nothing was saved (--out would have)",
+        });
+        return Ok(ExitCode::from(1));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes turns, so that all runs are seen to move; true where the user asked to stop.
+fn train_all(runs: &mut [Run], stop: &AtomicBool) -> Result<bool> {
+    while runs.iter().any(|run| !run.trainer.finished()) {
+        for run in runs.iter_mut().filter(|run| !run.trainer.finished()) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(true);
+            }
+            run.started = Instant::now();
+            run.trainer.advance()?;
+            run.seconds += run.started.elapsed().as_secs_f64();
+            run.bar.set_position(run.trainer.step());
+            if let Some(epoch) = run.trainer.history().last() {
+                run.bar.set_message(summary(epoch));
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Splits what is not split yet, and standardizes by the training rows.
+fn prepare(
+    args: &TrainArgs,
+    train: Dataset,
+    test: Option<Dataset>,
+) -> Result<(Dataset, Option<Dataset>)> {
+    let (mut train, mut test) = match test {
+        Some(test) => (train, Some(test)),
+        None if args.test_split == 0.0 => (train, None),
+        None => {
+            let (train, test) = train.split(args.seed, args.test_split)?;
+            (train, Some(test))
+        }
+    };
+    if !args.no_standardize {
+        let by = Standardizer::fit(&train);
+        by.apply(&mut train)?;
+        if let Some(test) = &mut test {
+            by.apply(test)?;
+        }
+    }
+    Ok((train, test))
+}
+
+/// How many outputs the network needs.
+fn outputs(train: &Dataset, loss: Option<Loss>) -> u64 {
+    match &train.targets {
+        Targets::Classes { names, .. } => match loss {
+            Some(Loss::BinaryCrossEntropy) if names.len() == 2 => 1,
+            _ => names.len() as u64,
+        },
+        Targets::Values { names, .. } => names.len() as u64,
+    }
+}
+
+fn network(args: &TrainArgs, inputs: usize, outputs: u64, init: Init) -> Result<Mlp> {
+    // `--hidden 0` and the like are told apart from no hidden layer at all.
+    let widths = [&[inputs as u64][..], &args.hidden, &[outputs]].concat();
+    Ok(Mlp::new(widths)?
+        .activation(args.activation)
+        .init(init)
+        .bias(args.bias)
+        .dropout(args.dropout)
+        .residual(args.residual)
+        .layer_norm(args.layer_norm))
+}
+
+fn options(args: &TrainArgs) -> Options {
+    let optimizer = match args.weight_decay {
+        Some(decay) => args.optimizer.with_weight_decay(decay),
+        None => args.optimizer,
+    };
+    Options {
+        loss: args.loss,
+        optimizer,
+        lr: args.lr.unwrap_or(optimizer.default_lr()),
+        schedule: Schedule { warmup: args.warmup, ..args.schedule },
+        batch: match args.batch {
+            Batch::Full => None,
+            Batch::Rows(rows) => Some(rows),
+        },
+        epochs: args.epochs,
+        seed: args.seed,
+        shuffle: !args.no_shuffle,
+        clip: args.clip,
+    }
+}
+
+/// `he_normal,uniform:-0.1,0.1,zeros`: a part that does not begin with a letter, or is a parameter
+/// with a name, belongs to the initializer before it.
+fn parse_inits(text: &str) -> Result<Vec<(String, Init)>> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let named = part.find('=').is_some_and(|at| !part[..at].contains(':'));
+        let begins = part.starts_with(|c: char| c.is_ascii_alphabetic());
+        match parts.last_mut() {
+            Some(last) if !begins || named => {
+                last.push(',');
+                last.push_str(part);
+            }
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = parts.iter().find(|part| !seen.insert(part.as_str())) {
+        return Err(Error::Invalid {
+            what: "--init".into(),
+            given: format!("{twice} twice"),
+            needed: "each initializer once".into(),
+        });
+    }
+    parts.into_iter().map(|part| Ok((part.clone(), part.parse()?))).collect()
+}
+
+fn targets(set: &Dataset) -> String {
+    match &set.targets {
+        Targets::Classes { names, .. } => format!("{} classes", names.len()),
+        Targets::Values { names, .. } if names.len() == 1 => "1 value".into(),
+        Targets::Values { names, .. } => format!("{} values", names.len()),
+    }
+}
+
+fn progress(steps: u64, init: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{prefix:20!} {bar:30} {pos}/{len} {eta:>4} {msg}";
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(steps).with_style(style).with_prefix(init.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn summary(epoch: &Epoch) -> String {
+    let mut text = format!("loss {}", short(epoch.train.loss));
+    if let Some(test) = &epoch.test {
+        let _ = write!(text, ", test {}", quality(test));
+    }
+    text
+}
+
+/// `98.3 %` of classes, `R2 0.97` of values.
+fn quality(score: &Score) -> String {
+    match (score.accuracy, score.r2) {
+        (Some(accuracy), _) => format!("{:.1} %", 100.0 * accuracy),
+        // Without the sign of what rounds to 0.
+        (_, Some(r2)) => format!("{:.3}", (1e3 * r2).round() / 1e3 + 0.0),
+        _ => short(score.loss),
+    }
+}
+
+/// The files of a command, checked before anything is trained.
+struct Outputs {
+    initial: Vec<PathBuf>,
+    trained: Vec<PathBuf>,
+}
+
+impl Outputs {
+    fn new(args: &TrainArgs, networks: &[(String, Mlp)]) -> Result<Outputs> {
+        let invalid = |what: &str, given: &str, needed: &str| {
+            Err(Error::Invalid { what: what.into(), given: given.into(), needed: needed.into() })
+        };
+        if args.resume.is_some() && networks.len() > 1 {
+            return invalid("--resume", "several initializers", "one run");
+        }
+        let several = |path: &Option<PathBuf>| -> Result<Vec<PathBuf>> {
+            let Some(path) = path else { return Ok(Vec::new()) };
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some(stem) = name.strip_suffix(".safetensors").filter(|stem| !stem.is_empty())
+            else {
+                let given = path.display().to_string();
+                invalid("output", &given, "a file name that ends in .safetensors")?;
+                return Ok(Vec::new());
+            };
+            Ok(match networks {
+                [_] => vec![path.clone()],
+                _ => networks
+                    .iter()
+                    .map(|(init, _)| {
+                        let init: String = init
+                            .chars()
+                            .map(|c| {
+                                if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }
+                            })
+                            .collect();
+                        path.with_file_name(format!("{stem}.{init}.safetensors"))
+                    })
+                    .collect(),
+            })
+        };
+        let outputs =
+            Outputs { initial: several(&args.save_initial)?, trained: several(&args.out)? };
+        let mut seen = HashSet::new();
+        let files = outputs.initial.iter().chain(&outputs.trained);
+        for path in files.chain(&args.plot).chain(&args.metrics) {
+            if !seen.insert(path.as_path()) {
+                let given = path.display().to_string();
+                return invalid("output", &format!("{given} twice"), "a name for each file");
+            }
+            if !args.force && path.exists() {
+                return Err(Error::Exists { path: path.clone() });
+            }
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                return Err(Error::File {
+                    action: "write into",
+                    path: folder.into(),
+                    source: std::io::ErrorKind::NotFound.into(),
+                });
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn save_initial(&self, args: &TrainArgs, runs: &[Run]) -> Result<()> {
+        for (path, run) in self.initial.iter().zip(runs) {
+            let engine = fanin::open_engine(&args.device.device, args.device.options(), 16 << 20)?;
+            let stop = AtomicBool::new(false);
+            let options = WriteOptions {
+                seed: args.seed,
+                out: path,
+                max_shard_bytes: None,
+                force: args.force,
+                stop: &stop,
+            };
+            let recipe = run.trainer.mlp().recipe()?;
+            recipe::write(&recipe, engine.as_ref(), &options, &mut |_| ())?;
+        }
+        Ok(())
+    }
+
+    fn save(&self, args: &TrainArgs, runs: &mut [Run], verdicts: &[Verdict]) -> Result<()> {
+        for ((path, run), verdict) in self.trained.iter().zip(runs.iter_mut()).zip(verdicts) {
+            // What is infinite or no number is of no use to anyone.
+            if !matches!(verdict, Verdict::Diverged(_)) {
+                run.trainer.save(path, args.force)?;
+            }
+        }
+        if let Some(path) = &args.plot {
+            file::save(path, plot::svg(&curves(args, runs)).as_bytes(), args.force)?;
+            note(&format!("loss curves in {}", path.display()));
+        } else if !args.no_plot && !args.json {
+            // A picture that nobody asked for is no reason to fail.
+            let path = Path::new("fanin-train.svg");
+            match file::save(path, plot::svg(&curves(args, runs)).as_bytes(), true) {
+                Ok(()) => note("loss curves in fanin-train.svg (--plot FILE, --no-plot)"),
+                Err(error) => note(&format!("no picture: {error}")),
+            }
+        }
+        if let Some(path) = &args.metrics {
+            let mut text = String::new();
+            for run in runs.iter() {
+                for epoch in run.trainer.history() {
+                    let mut line = epoch_json(epoch);
+                    line.shift_insert(0, "init".to_owned(), json!(run.init));
+                    let _ = writeln!(text, "{}", Value::Object(line));
+                }
+            }
+            file::save(path, text.as_bytes(), args.force)?;
+        }
+        Ok(())
+    }
+}
+
+/// The training loss of each run over the epochs.
+fn curves(args: &TrainArgs, runs: &[Run]) -> Curves {
+    let series = runs.iter().map(|run| Series {
+        name: run.init.clone(),
+        points: run
+            .trainer
+            .history()
+            .iter()
+            .map(|epoch| (epoch.epoch as f64, epoch.train.loss))
+            .collect(),
+    });
+    let losses = runs.iter().flat_map(|run| run.trainer.history()).map(|epoch| epoch.train.loss);
+    let (low, high) = losses
+        .filter(|loss| *loss > 0.0 && loss.is_finite())
+        .fold((f64::MAX, 0.0f64), |(low, high), loss| (low.min(loss), high.max(loss)));
+    Curves {
+        title: format!("Training loss on {}, {}", args.data, args.activation),
+        x_label: "epoch".into(),
+        y_label: runs.first().map_or(String::new(), |run| run.trainer.loss().to_string()),
+        // Where losses are far apart, a linear axis shows the largest alone.
+        log_y: high > 10.0 * low,
+        series: series.collect(),
+    }
+}
+
+fn score_json(prefix: &str, score: Option<&Score>) -> [(String, Value); 3] {
+    [
+        (format!("{prefix}_loss"), json!(score.map(|score| score.loss))),
+        (format!("{prefix}_accuracy"), json!(score.and_then(|score| score.accuracy))),
+        (format!("{prefix}_r2"), json!(score.and_then(|score| score.r2))),
+    ]
+}
+
+fn epoch_json(epoch: &Epoch) -> serde_json::Map<String, Value> {
+    let mut line = serde_json::Map::from_iter([("epoch".to_owned(), json!(epoch.epoch))]);
+    line.extend(score_json("train", Some(&epoch.train)));
+    line.extend(score_json("test", epoch.test.as_ref()));
+    line
+}
+
+fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
+    if args.json {
+        let documents: Vec<_> = runs
+            .iter()
+            .zip(verdicts)
+            .map(|(run, verdict)| {
+                json!({
+                    "init": run.init,
+                    "verdict": verdict.name(),
+                    "reason": verdict.reason(),
+                    "baseline_loss": run.trainer.baseline(),
+                    "steps": run.trainer.step(),
+                    "seconds": run.seconds,
+                    "epochs": run.trainer.history().iter().map(epoch_json).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        return print_json(&json!({
+            "engine": runs[0].trainer.engine(),
+            "device": runs[0].trainer.device(),
+            "seed": args.seed,
+            "runs": documents,
+        }));
+    }
+    let regress = runs[0].trainer.loss() == Loss::MeanSquaredError;
+    let what = if regress { "R2" } else { "accuracy" };
+    let test = format!("test {what}");
+    let header = [
+        "init",
+        "epochs",
+        "first loss",
+        "last loss",
+        what,
+        "test loss",
+        &test,
+        "seconds",
+        "verdict",
+    ];
+    let right = ["epochs", "first loss", "last loss", what, "test loss", &test, "seconds"];
+    let rows = runs
+        .iter()
+        .zip(verdicts)
+        .map(|(run, verdict)| {
+            let history = run.trainer.history();
+            let (first, last) = (history.first(), history.last());
+            let blank = || "-".to_owned();
+            let tested = last.and_then(|epoch| epoch.test.as_ref());
+            vec![
+                run.init.clone(),
+                history.len().to_string(),
+                first.map_or_else(blank, |epoch| short(epoch.train.loss)),
+                last.map_or_else(blank, |epoch| short(epoch.train.loss)),
+                last.map_or_else(blank, |epoch| quality(&epoch.train)),
+                tested.map_or_else(blank, |score| short(score.loss)),
+                tested.map_or_else(blank, quality),
+                format!("{:.2}", run.seconds),
+                verdict.name().to_owned(),
+            ]
+        })
+        .collect();
+    let mut text = table(&header, &right, rows);
+    for (run, verdict) in runs.iter().zip(verdicts) {
+        if let Some(reason) = verdict.reason() {
+            let _ = write!(
+                text,
+                "\n{} {}: {reason}.\n",
+                run.init,
+                match verdict {
+                    Verdict::Diverged(_) => "diverged",
+                    _ => "did not learn",
+                }
+            );
+        }
+    }
+    if runs.iter().any(|run| run.trainer.history().len() > 1) {
+        let _ = write!(text, "\n{}", plot::terminal(&curves(args, runs), 72));
+    }
+    print(&text)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initializers_keep_their_commas() {
+        let names = |text: &str| -> Vec<String> {
+            parse_inits(text).unwrap().into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names("he_normal,xavier_normal,zeros"), ["he_normal", "xavier_normal", "zeros"]);
+        assert_eq!(
+            names("uniform:-0.1,0.1,normal:std=0.1,mean=0.5,zeros"),
+            ["uniform:-0.1,0.1", "normal:std=0.1,mean=0.5", "zeros"]
+        );
+        assert!(parse_inits("zeros,zeros").is_err());
+        assert!(parse_inits("").is_err());
+    }
+}
