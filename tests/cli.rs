@@ -7,22 +7,25 @@ use fanin::cpu;
 use fanin::random::{Distribution, Dtype, Stream};
 use serde_json::Value;
 
-fn fanin(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fanin")).args(arguments).output().unwrap()
+pub fn fanin(arguments: &[&str]) -> Output {
+    // Where a picture written by default is in nobody's way.
+    let folder = std::env::temp_dir();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanin"));
+    command.args(arguments).current_dir(folder).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn succeeds(arguments: &[&str]) -> String {
+pub fn succeeds(arguments: &[&str]) -> String {
     let output = fanin(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
 /// Runs, and checks the exit code and that stderr says each of `parts`.
-fn fails(code: i32, arguments: &[&str], parts: &[&str]) {
+pub fn fails(code: i32, arguments: &[&str], parts: &[&str]) {
     let output = fanin(arguments);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
@@ -32,7 +35,7 @@ fn fails(code: i32, arguments: &[&str], parts: &[&str]) {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-fn left_in(folder: &Path) -> usize {
+pub fn left_in(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
@@ -298,7 +301,7 @@ fn an_interrupt_leaves_nothing() {
 #[test]
 fn help_names_every_command() {
     let help = succeeds(&["--help"]);
-    for command in ["init", "devices", "verify", "sample"] {
+    for command in ["init", "train", "devices", "verify", "sample"] {
         assert!(help.contains(command), "{help}");
         assert!(succeeds(&[command, "--help"]).contains("Usage"));
     }

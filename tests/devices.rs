@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use fanin::gpu::{Choice, Context, Options, adapters};
 
-/// A context of every adapter, and a second without 64-bit integers where there are any: those that
-/// FANIN_TEST_DEVICES names, which must be there, else all that are present.
+/// A context of every adapter, and a second without 64-bit integers and subgroups where there are
+/// any: the adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
 ///
 /// A test without an adapter fails: it would prove nothing by passing.
 pub fn contexts() -> &'static [Context] {
@@ -26,13 +26,13 @@ pub fn contexts() -> &'static [Context] {
         let mut contexts = Vec::new();
         for name in names {
             let choice: Choice = name.parse().expect("a device name");
-            let open = |int64| {
-                Context::open(&choice, Options { int64 }).unwrap_or_else(|error| {
+            let open = |all| {
+                Context::open(&choice, Options { int64: all, subgroups: all }).unwrap_or_else(|error| {
                     panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
                 })
             };
             let context = open(true);
-            if context.uses_int64() {
+            if context.uses_int64() || context.uses_subgroups() {
                 contexts.push(open(false));
             }
             contexts.push(context);

@@ -86,7 +86,7 @@ fn the_wgsl_as_data() {
         let elements: u32 = 256;
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(FILL.name),
-            source: wgpu::ShaderSource::Wgsl(FILL.source(false).into()),
+            source: wgpu::ShaderSource::Wgsl(FILL.source(Default::default()).into()),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: None,

@@ -1,12 +1,20 @@
 //! The test suite: one binary, one file a subject.
 
 mod activation;
+mod activation_kernels;
 mod cli;
+mod cli_train;
+mod columns;
 mod context;
+mod data;
 mod devices;
 mod doors;
 mod fill;
+mod gradients;
+mod guarded;
 mod init;
+mod loss;
+mod matmul;
 mod moments;
 mod msrv;
 mod planner;
@@ -14,6 +22,9 @@ mod quantile;
 mod random;
 mod readme;
 mod recipe;
+mod reduce;
 mod shaders;
 mod statistics;
+mod train;
+mod update;
 mod write;

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use fanin::shaders::{Access, MODULES, Module};
+use fanin::shaders::{Access, Features, MODULES, Module};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ArraySize, StorageAccess};
 
-fn parse(module: &Module, int64: bool) -> naga::Module {
-    let source = module.source(int64);
+fn parse(module: &Module, features: Features) -> naga::Module {
+    let source = module.source(features);
     naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{}: {}", module.name, error.emit_to_string(&source)))
 }
 
 #[test]
-fn every_module_validates_with_each_product() {
+fn every_module_validates_with_and_without_each_feature() {
     for module in MODULES {
-        for int64 in [false, true] {
-            let parsed = parse(module, int64);
-            let capabilities =
-                if int64 { Capabilities::SHADER_INT64 } else { Capabilities::empty() };
+        for choice in 0..4 {
+            let features = Features { int64: choice & 1 != 0, subgroups: choice & 2 != 0 };
+            let parsed = parse(module, features);
+            let mut capabilities = Capabilities::empty();
+            capabilities.set(Capabilities::SHADER_INT64, features.int64);
+            capabilities.set(Capabilities::SUBGROUP, features.subgroups);
             let info = Validator::new(ValidationFlags::all(), capabilities).validate(&parsed);
             info.unwrap_or_else(|error| panic!("{}: {error:?}", module.name));
         }
@@ -28,17 +30,26 @@ fn every_module_validates_with_each_product() {
 #[test]
 fn every_variant_validates() {
     for module in MODULES {
-        let parsed = parse(module, false);
+        let parsed = parse(module, Features::default());
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
         let info = validator.validate(&parsed).unwrap();
         let names = module.overrides;
-        for variant in 0..8u32.pow(names.len() as u32) {
+        // Every value of each constant with every value of each other one.
+        let mut variants = BTreeSet::from([vec![0; names.len()]]);
+        for first in 0..names.len() {
+            for second in 0..=first {
+                for values in 0..64 {
+                    let mut variant = vec![0; names.len()];
+                    (variant[first], variant[second]) = (values % 8, values / 8);
+                    variants.insert(variant);
+                }
+            }
+        }
+        for variant in variants {
             let constants = names
                 .iter()
-                .enumerate()
-                .map(|(place, name)| {
-                    (name.to_string(), f64::from(variant / 8u32.pow(place as u32) % 8))
-                })
+                .zip(variant)
+                .map(|(name, value)| (name.to_string(), f64::from(value)))
                 .collect();
             let (resolved, _) =
                 naga::back::pipeline_constants::process_overrides(&parsed, &info, None, &constants)
@@ -52,7 +63,7 @@ fn every_variant_validates() {
 #[test]
 fn the_table_says_what_the_modules_say() {
     for module in MODULES {
-        let parsed = parse(module, false);
+        let parsed = parse(module, Features::default());
         let entries: BTreeSet<&str> =
             parsed.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(entries, module.entries.iter().copied().collect(), "{}", module.name);
@@ -130,7 +141,7 @@ fn every_shader_file_is_in_the_table() {
 
 #[test]
 fn the_uniform_table_holds_every_segment() {
-    let parsed = parse(&fanin::shaders::FILL, false);
+    let parsed = parse(&fanin::shaders::FILL, Features::default());
     let (_, table) = parsed
         .global_variables
         .iter()
@@ -144,11 +155,34 @@ fn the_uniform_table_holds_every_segment() {
     assert_eq!(rows.get() as usize, fanin::random::quantile::SEGMENTS.div_ceil(2));
 }
 
+/// Each nonlinearity's code is `ACTIVATION_` and its name, in capitals.
+#[test]
+fn the_nonlinearities_have_rusts_codes() {
+    let parsed = parse(&fanin::shaders::ACTIVATION, Features::default());
+    let found: BTreeSet<(String, u32)> = parsed
+        .constants
+        .iter()
+        .filter_map(|(_, constant)| {
+            let name = constant.name.as_deref()?.strip_prefix("ACTIVATION_")?;
+            match parsed.global_expressions[constant.init] {
+                naga::Expression::Literal(naga::Literal::U32(code)) => {
+                    Some((name.to_lowercase(), code))
+                }
+                _ => None,
+            }
+        })
+        .collect();
+    let named = |activation: &fanin::Activation| (activation.name().to_owned(), activation.code());
+    let mut expected: BTreeSet<_> = fanin::Activation::ALL.iter().map(named).collect();
+    expected.insert(("custom".to_owned(), 255));
+    assert_eq!(found, expected);
+}
+
 /// The members of a struct and their offsets, as Rust's `Params` has them.
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
     type Members = &'static [(&'static str, u32)];
-    let expected: [(&str, Members, u32); 2] = [
+    let expected: [(&str, Members, u32); 13] = [
         (
             "fill",
             &[
@@ -166,10 +200,100 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             64,
         ),
         ("moments", &[("begin", 0), ("end", 4), ("rows", 8), ("first_row", 12)], 16),
+        (
+            "gather",
+            &[
+                ("columns", 0),
+                ("target_columns", 4),
+                ("rows", 8),
+                ("first_example", 12),
+                ("examples", 16),
+                ("unused0", 20),
+                ("unused1", 24),
+                ("unused2", 28),
+            ],
+            32,
+        ),
+        (
+            "matmul",
+            &[
+                ("rows", 0),
+                ("columns", 4),
+                ("first_depth", 8),
+                ("end_depth", 12),
+                ("a_row", 16),
+                ("a_depth", 20),
+                ("b_column", 24),
+                ("b_depth", 28),
+                ("first_row", 32),
+                ("flags", 36),
+                ("parameter", 40),
+                ("threshold", 44),
+                ("key", 48),
+                ("id", 56),
+                ("scale", 64),
+                ("unused", 68),
+            ],
+            72,
+        ),
+        ("columns", &[("rows", 0), ("columns", 4), ("slices", 8), ("rows_of_slice", 12)], 16),
+        ("loss", &[("rows", 0), ("columns", 4), ("smoothing", 8), ("share", 12)], 16),
+        (
+            "norm",
+            &[
+                ("rows", 0),
+                ("columns", 4),
+                ("share", 8),
+                ("epsilon", 12),
+                ("key", 16),
+                ("id", 24),
+                ("threshold", 32),
+                ("keep_scale", 36),
+                ("parameter", 40),
+                ("unused", 44),
+            ],
+            48,
+        ),
+        (
+            "dropout",
+            &[
+                ("key", 0),
+                ("id", 8),
+                ("rows", 16),
+                ("columns", 20),
+                ("step", 24),
+                ("threshold", 28),
+                ("scale", 32),
+                ("unused0", 36),
+                ("unused1", 40),
+                ("unused2", 44),
+            ],
+            48,
+        ),
+        ("clip", &[("count", 0), ("rows", 4), ("taken", 8), ("bound", 12)], 16),
+        (
+            "update",
+            &[
+                ("count", 0),
+                ("weight_decay", 4),
+                ("beta1", 8),
+                ("beta2", 12),
+                ("rest1", 16),
+                ("rest2", 20),
+                ("epsilon", 24),
+                ("unused", 28),
+            ],
+            32,
+        ),
+        ("reduce", &[("begin", 0), ("end", 4), ("rows", 8), ("unused", 12)], 16),
+        ("histogram", &[("begin", 0), ("end", 4), ("bins", 8), ("scale", 12)], 16),
+        ("activation", &[("begin", 0), ("end", 4), ("parameter", 8), ("unused", 12)], 16),
     ];
+    let named: BTreeSet<&str> = expected.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(named, MODULES.iter().map(|module| module.name).collect());
     for (name, offsets, size) in expected {
         let module = MODULES.iter().find(|module| module.name == name).unwrap();
-        let parsed = parse(module, false);
+        let parsed = parse(module, Features::default());
         let (_, ty) =
             parsed.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Params")).unwrap();
         let naga::TypeInner::Struct { members, span } = &ty.inner else { panic!("a struct") };

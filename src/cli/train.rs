@@ -237,21 +237,14 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         if let Some(path) = &args.resume {
             trainer.resume(path)?;
         }
+        if runs.is_empty() {
+            // Before any bar is drawn.
+            note(&announcement(&trainer, &options)?);
+        }
         let bar = bars.add(progress(trainer.steps(), &init));
         bar.set_position(trainer.step());
         runs.push(Run { init, trainer, bar, started: Instant::now(), seconds: 0.0 });
     }
-    note(&format!(
-        "{:?}, {} parameters, {} steps of {}; {}",
-        runs[0].trainer.mlp(),
-        runs[0].trainer.mlp().recipe()?.elements(),
-        runs[0].trainer.steps(),
-        match options.batch {
-            None => "all rows".to_owned(),
-            Some(batch) => format!("{batch} rows"),
-        },
-        runs[0].trainer.device(),
-    ));
     outputs.save_initial(&args, &runs)?;
 
     let interrupted = train_all(&mut runs, &stop)?;
@@ -270,6 +263,16 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn announcement(trainer: &Trainer, options: &Options) -> Result<String> {
+    let rows = match options.batch {
+        None => "all rows".to_owned(),
+        Some(batch) => format!("{batch} rows"),
+    };
+    let (mlp, steps) = (trainer.mlp(), trainer.steps());
+    let (parameters, device) = (mlp.recipe()?.elements(), trainer.device());
+    Ok(format!("{mlp:?}, {parameters} parameters, {steps} steps of {rows}; {device}"))
 }
 
 /// Takes turns, so that all runs are seen to move; true where the user asked to stop.
@@ -302,6 +305,7 @@ fn prepare(
         None if args.test_split == 0.0 => (train, None),
         None => {
             let (train, test) = train.split(args.seed, args.test_split)?;
+            check_classes(&train)?;
             (train, Some(test))
         }
     };
@@ -313,6 +317,21 @@ fn prepare(
         }
     }
     Ok((train, test))
+}
+
+/// A small set may lose all but one class to the test rows.
+fn check_classes(train: &Dataset) -> Result<()> {
+    match &train.targets {
+        Targets::Classes { labels, names } if labels.iter().all(|label| *label == labels[0]) => {
+            let class = names.get(labels[0] as usize).map_or("", String::as_str);
+            Err(Error::Invalid {
+                what: format!("training rows of {}, after the split", train.name),
+                given: format!("{} of one class, `{class}`", labels.len()),
+                needed: "two classes at least: more rows, another --seed or --test-split".into(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How many outputs the network needs.

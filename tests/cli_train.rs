@@ -1,0 +1,235 @@
+//! `fanin train`: what it prints and writes, and how it fails.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::cli::{fails, fanin, left_in, succeeds, text};
+
+/// A folder, and names of files in it.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn csv(&self, text: &str) -> String {
+        std::fs::write(self.path("data.csv"), text).unwrap();
+        self.path("data.csv")
+    }
+}
+
+#[test]
+fn he_learns_zeros_do_not_and_the_output_says_why() {
+    let folder = Folder::new();
+    let (plot, metrics) = (folder.path("loss.svg"), folder.path("metrics.jsonl"));
+    let output = fanin(&[
+        "train",
+        "--device",
+        "cpu",
+        "--init",
+        "he_normal,xavier_normal,zeros",
+        "--plot",
+        &plot,
+        "--metrics",
+        &metrics,
+    ]);
+    let (out, notes) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{notes}");
+    let verdict = |init: &str| -> String {
+        let line = out.lines().find(|line| line.starts_with(init)).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(
+        ["he_normal", "xavier_normal", "zeros"].map(verdict),
+        ["learned", "learned", "stuck"]
+    );
+    assert!(out.contains("zeros did not learn: every weight is still 0 and so is its gradient"));
+    assert!(notes.contains("spirals: 1200 training rows, 300 test rows, 2 features, 3 classes"));
+    let svg = std::fs::read_to_string(&plot).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("xavier_normal"));
+    let lines = std::fs::read_to_string(&metrics).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3 * 40);
+    assert_eq!((&lines[40]["init"], &lines[40]["epoch"]), (&"xavier_normal".into(), &1.into()));
+    // Nothing is replaced unasked.
+    fails(2, &["train", "--plot", &plot], &["exists", "--force"]);
+}
+
+#[test]
+fn the_json_document_has_the_fields_of_the_design() {
+    let arguments = [
+        "train",
+        "--device",
+        "cpu",
+        "--data",
+        "teacher",
+        "--init",
+        "he_normal,uniform:-1e9,1e9",
+        "--epochs",
+        "3",
+        "--json",
+    ];
+    let document: Value = serde_json::from_str(&succeeds(&arguments)).unwrap();
+    assert_eq!(document["engine"], "cpu");
+    assert!(document["device"].as_str().unwrap().contains("threads"));
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs[0]["init"], "he_normal");
+    let epochs = runs[0]["epochs"].as_array().unwrap();
+    assert_eq!(epochs.len(), 3);
+    for key in ["epoch", "train_loss", "test_loss", "train_r2"] {
+        assert!(epochs[2][key].is_number(), "{key}: {epochs:?}");
+    }
+    assert!(epochs[2]["train_accuracy"].is_null());
+    assert_eq!(runs[1]["verdict"], "diverged");
+    let reason = runs[1]["reason"].as_str().unwrap();
+    assert!(reason.contains("layers.") && reason.contains("at step 1 (epoch 1)"), "{reason}");
+    assert!(!document.to_string().contains("NaN"));
+}
+
+#[test]
+fn initial_weights_are_those_of_init() {
+    let folder = Folder::new();
+    let (initial, recipe) = (folder.path("initial.safetensors"), folder.path("recipe.toml"));
+    let (drawn, net) = (folder.path("drawn.safetensors"), ["--hidden", "16,8", "--layer-norm"]);
+    let base = ["train", "--device", "cpu", "--seed", "7", "--init", "xavier_uniform"];
+    let toml = succeeds(&[&base[..], &net, &["--print-recipe"]].concat());
+    std::fs::write(&recipe, toml).unwrap();
+    let training = ["--save-initial", &initial, "--epochs", "1"];
+    succeeds(&[&base[..], &net, &training].concat());
+    succeeds(&["init", &recipe, "--seed", "7", "--device", "cpu", "--out", &drawn]);
+    assert_eq!(std::fs::read(&initial).unwrap(), std::fs::read(&drawn).unwrap());
+    let file = std::fs::read(&initial).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    assert_eq!(tensors.tensor("layers.0.weight").unwrap().shape(), [16, 2]);
+    assert_eq!(tensors.tensor("layers.1.norm.bias").unwrap().shape(), [8]);
+}
+
+#[test]
+fn a_run_resumes_to_the_same_bits() {
+    let folder = Folder::new();
+    let (whole, part) = (folder.path("whole.safetensors"), folder.path("part.safetensors"));
+    let base = ["train", "--device", "cpu", "--data", "moons", "--hidden", "8,8", "--seed", "3"];
+    succeeds(&[&base[..], &["--epochs", "6", "--out", &whole]].concat());
+    succeeds(&[&base[..], &["--epochs", "2", "--out", &part]].concat());
+    let resume = ["--epochs", "6", "--resume", &part, "--out", &part, "--force"];
+    succeeds(&[&base[..], &resume].concat());
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&part).unwrap());
+    let other = ["train", "--device", "cpu", "--data", "moons", "--hidden", "9", "--resume", &part];
+    fails(2, &other, &["architecture, to resume", "got 2-9-2 relu, needed 2-8-8-2 relu"]);
+    fails(2, &["train", "--resume", &part, "--init", "zeros,ones"], &["needed one run"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_what_resumes() {
+    let folder = Folder::new();
+    let (out, whole) = (folder.path("run.safetensors"), folder.path("whole.safetensors"));
+    let base =
+        ["train", "--device", "cpu", "--data", "digits", "--hidden", "64", "--epochs", "300"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fanin"))
+        .args(base)
+        .args(["--no-plot", "--out", &out])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the network is announced, steps are taken and the handler stands.
+    let mut notes = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("parameters") {
+        line.clear();
+        assert!(notes.read_line(&mut line).unwrap() > 0, "it ended before it began");
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let mut rest = String::new();
+    notes.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");
+    assert!(rest.contains("interrupted; --resume goes on"), "{rest}");
+    succeeds(&[&base[..], &["--resume", &out, "--out", &out, "--force"]].concat());
+    succeeds(&[&base[..], &["--out", &whole]].concat());
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&out).unwrap());
+}
+
+#[test]
+fn data_of_ones_own_is_read_and_the_task_is_said() {
+    let folder = Folder::new();
+    let rows: String = (0..40)
+        .map(|row| format!("{},{}\n", row % 7, if row % 7 > 3 { "high" } else { "low" }))
+        .collect();
+    let csv = folder.csv(&format!("x,kind\n{rows}"));
+    let output = fanin(&[
+        "train",
+        "--device",
+        "cpu",
+        "--data",
+        &csv,
+        "--target",
+        "kind",
+        "--hidden",
+        "8",
+        "--batch",
+        "full",
+        "--optimizer",
+        "adamw",
+        "--lr",
+        "0.02",
+        "--epochs",
+        "200",
+        "--schedule",
+        "cosine",
+    ]);
+    let (out, notes) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("classify") && notes.contains("data: 32 training rows"), "{notes}");
+    assert!(out.contains("learned"), "{out}");
+}
+
+#[test]
+fn bad_input_is_told_apart_and_leaves_nothing() {
+    let folder = Folder::new();
+    let out = folder.path("run.safetensors");
+    let csv = folder.csv("a,b\n1,2\n3\n");
+    let train = |rest: &[&str], parts: &[&str]| {
+        fails(2, &[&["train", "--device", "cpu", "--out", &out], rest].concat(), parts);
+        assert_eq!(left_in(folder.0.path()), 1, "{rest:?}");
+    };
+    train(&["--data", &csv, "--target", "b"], &["line 3"]);
+    train(&["--data", &csv], &["--target", "a, b"]);
+    std::fs::write(&csv, "a,b\n1,x\n2,y\n").unwrap();
+    let half = ["--data", &csv, "--target", "b", "--test-split", "0.5", "--batch", "1"];
+    train(&half, &["training rows of data, after the split: got 1 of one class"]);
+    train(&["--data", "spirls"], &["nearest: spirals"]);
+    train(&["--data", "spirals", "--task", "regress"], &["regress"]);
+    train(&["--hidden", "64,0"], &["widths: got [2, 64, 0, 3]"]);
+    train(&["--hidden", "x"], &["invalid value 'x'"]);
+    train(
+        &["--batch", "1201"],
+        &["batch: got 1201 rows, needed at most the training set's 1200 rows"],
+    );
+    train(&["--batch", "0"], &["batch: got 0"]);
+    train(&["--lr", "NaN"], &["learning rate: got NaN"]);
+    train(&["--lr", "-0.1"], &["learning rate: got -0.1"]);
+    train(&["--epochs", "0"], &["epochs: got 0"]);
+    train(&["--dropout", "1"], &["dropout: got 1"]);
+    train(&["--clip", "-1"], &["clip: got -1"]);
+    train(&["--weight-decay", "-1"], &["weight decay: got -1"]);
+    train(&["--test-split", "1"], &["test"]);
+    train(&["--init", "he_norml"], &["nearest: he_normal"]);
+    train(&["--init", "zeros,zeros"], &["zeros twice"]);
+    train(&["--activation", "rleu"], &["nearest: relu"]);
+    train(&["--optimizer", "sdg"], &["nearest: sgd"]);
+    train(&["--schedule", "cosin"], &["nearest: cosine"]);
+    train(&["--loss", "mse"], &["targets: got classes"]);
+    train(&["--data", "teacher", "--loss", "cross_entropy"], &["targets: got values"]);
+    fails(2, &["train", "--out", &folder.path("run.bin")], &["ends in .safetensors"]);
+    train(&["--resume", &folder.path("data.csv")], &["not a usable safetensors file"]);
+    fails(1, &["train", "--plot", "/no/such/folder/x.svg"], &["cannot write into /no/such/folder"]);
+    fails(1, &["train", "--resume", "/no/such/file"], &["cannot read /no/such/file"]);
+}

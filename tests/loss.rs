@@ -1,0 +1,193 @@
+//! Losses and their gradients against their definitions in f64.
+
+use fanin::Error;
+use fanin::gpu::{Context, LossTensors};
+use fanin::model::Loss;
+use fanin::random::Dtype;
+
+use crate::devices::contexts;
+use crate::guarded::{Guarded, normals};
+
+const LOSSES: [Loss; 4] = [
+    Loss::CROSS_ENTROPY,
+    Loss::CrossEntropy { smoothing: 0.1 },
+    Loss::MeanSquaredError,
+    Loss::BinaryCrossEntropy,
+];
+
+/// A row's loss and the gradient of it, by definition.
+fn oracle(loss: Loss, z: &[f64], t: &[f64], label: usize) -> (f64, Vec<f64>) {
+    let columns = z.len() as f64;
+    match loss {
+        Loss::CrossEntropy { smoothing } => {
+            let high = z.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = z.iter().map(|z| (z - high).exp()).sum();
+            let q = |class: usize| {
+                smoothing / columns + if class == label { 1.0 - smoothing } else { 0.0 }
+            };
+            // ln of the sum through what others add to the largest, so that small losses are exact.
+            let others: f64 = {
+                let best = z.iter().position(|z| *z == high).unwrap();
+                let rest = z.iter().enumerate().filter(|(class, _)| *class != best);
+                rest.map(|(_, z)| (z - high).exp()).sum()
+            };
+            let value =
+                (0..z.len()).map(|class| q(class) * (high + others.ln_1p() - z[class])).sum();
+            (value, (0..z.len()).map(|class| (z[class] - high).exp() / sum - q(class)).collect())
+        }
+        Loss::MeanSquaredError => {
+            let value = z.iter().zip(t).map(|(z, t)| (z - t).powi(2)).sum::<f64>() / columns;
+            (value, z.iter().zip(t).map(|(z, t)| 2.0 * (z - t) / columns).collect())
+        }
+        Loss::BinaryCrossEntropy => {
+            let one = |z: f64, t: f64| z.max(0.0) - z * t + (-z.abs()).exp().ln_1p();
+            let value = z.iter().zip(t).map(|(z, t)| one(*z, *t)).sum::<f64>() / columns;
+            let slope = |z: f64, t: f64| (1.0 / (1.0 + (-z).exp()) - t) / columns;
+            (value, z.iter().zip(t).map(|(z, t)| slope(*z, *t)).collect())
+        }
+    }
+}
+
+struct Case {
+    rows: usize,
+    columns: usize,
+    outputs: Vec<f32>,
+    labels: Vec<u32>,
+    values: Vec<f32>,
+}
+
+/// Outputs of several sizes: the usual, and far out either way.
+fn case(rows: usize, columns: usize) -> Case {
+    let scale = |row: usize| [1.0, 10.0, 100.0, 1e-3][row % 4];
+    let outputs = normals("outputs", rows * columns);
+    let outputs = outputs.iter().enumerate().map(|(at, x)| x * scale(at / columns)).collect();
+    let values = normals("values", rows * columns);
+    Case {
+        rows,
+        columns,
+        outputs,
+        labels: (0..rows).map(|row| (row * 7 % columns) as u32).collect(),
+        values: values.iter().map(|x| if *x > 0.3 { 1.0 } else { 0.25 }).collect(),
+    }
+}
+
+fn run(context: &Context, loss: Loss, case: &Case, gradients: bool) -> (Vec<f32>, Vec<f32>) {
+    let dims = [case.rows as u64, case.columns as u64];
+    let outputs = Guarded::shaped(context, &dims, &case.outputs);
+    let targets = match loss {
+        Loss::CrossEntropy { .. } => Guarded::of(context, &dims[..1], &case.labels, Dtype::U32),
+        _ => Guarded::shaped(context, &dims, &case.values),
+    };
+    let gradient = Guarded::poisoned(context, &dims);
+    let results = Guarded::poisoned(context, &[dims[0], 2]);
+    let tensors = LossTensors {
+        outputs: &outputs.tensor,
+        targets: &targets.tensor,
+        gradient: gradients.then_some(&gradient.tensor),
+        results: &results.tensor,
+    };
+    context.run(|pass| pass.loss(loss, &tensors)).unwrap();
+    (results.read(context), gradient.read(context))
+}
+
+#[test]
+fn losses_and_gradients_are_f64s() {
+    for context in contexts() {
+        for (rows, columns) in [(1, 2), (3, 1), (5, 3), (64, 10), (65, 63), (257, 5), (2, 1000)] {
+            for loss in LOSSES {
+                let case = case(rows, columns);
+                let (results, gradient) = run(context, loss, &case, true);
+                for row in 0..rows {
+                    let place =
+                        format!("{}: {loss}, {rows} x {columns}, row {row}", context.name());
+                    let own = row * columns..(row + 1) * columns;
+                    let z: Vec<f64> =
+                        case.outputs[own.clone()].iter().map(|z| f64::from(*z)).collect();
+                    let t: Vec<f64> =
+                        case.values[own.clone()].iter().map(|t| f64::from(*t)).collect();
+                    let (value, slopes) = oracle(loss, &z, &t, case.labels[row] as usize);
+                    // A sum of `columns` terms of the outputs' size, each good to some 16 u.
+                    let u = 2f64.powi(-24);
+                    let size =
+                        z.iter().zip(&t).fold(1.0f64, |most, (z, t)| most.max((z - t).abs()));
+                    let size = if loss == Loss::MeanSquaredError { size * size } else { size };
+                    let bound = (columns as f64 + 16.0) * u * size;
+                    let found = f64::from(results[2 * row]);
+                    assert!(
+                        (found - value).abs() <= bound,
+                        "{place}: {found}, by definition {value}"
+                    );
+                    for (column, slope) in slopes.iter().enumerate() {
+                        let found = f64::from(gradient[own.start + column]) * rows as f64;
+                        // exp amplifies the rounding of the difference that it is of.
+                        let bound = (columns as f64 + 16.0 + 2.0 * size) * u;
+                        assert!(
+                            (found - slope).abs() <= bound,
+                            "{place}, column {column}: {found}, by definition {slope}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_right_is_counted() {
+    let case = Case {
+        rows: 3,
+        columns: 2,
+        outputs: vec![1.0, 2.0, 3.0, -1.0, 0.5, 0.25],
+        labels: vec![1, 1, 0],
+        values: vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
+    };
+    for context in contexts() {
+        let right = |loss| -> Vec<f32> {
+            run(context, loss, &case, false).0.chunks_exact(2).map(|row| row[1]).collect()
+        };
+        assert_eq!(right(Loss::CROSS_ENTROPY), [1.0, 0.0, 1.0]);
+        assert_eq!(right(Loss::BinaryCrossEntropy), [1.0, 0.5, 0.5]);
+    }
+}
+
+#[test]
+fn without_a_gradient_none_is_written_and_what_is_no_number_shows() {
+    for context in contexts() {
+        for loss in LOSSES {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut case = case(3, 4);
+                case.outputs[5] = bad;
+                let (results, gradient) = run(context, loss, &case, false);
+                assert!(gradient.iter().all(|value| value.is_nan()), "written unasked");
+                let finite: Vec<bool> =
+                    results.chunks_exact(2).map(|row| row[0].is_finite()).collect();
+                assert_eq!(finite, [true, false, true], "{}: {loss} of {bad}", context.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused() {
+    let context = &contexts()[0];
+    let outputs = Guarded::poisoned(context, &[4, 3]);
+    let targets = Guarded::of(context, &[4], &[0; 4], Dtype::U32);
+    let results = Guarded::poisoned(context, &[4, 2]);
+    let good = LossTensors {
+        outputs: &outputs.tensor,
+        targets: &targets.tensor,
+        gradient: None,
+        results: &results.tensor,
+    };
+    let refused = |loss, tensors: &LossTensors<'_>| -> String {
+        let error = context.run(|pass| pass.loss(loss, tensors)).unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }));
+        error.to_string()
+    };
+    assert!(refused(Loss::MeanSquaredError, &good).starts_with("targets: got u32"));
+    assert!(refused(Loss::CrossEntropy { smoothing: 1.0 }, &good).contains("label smoothing"));
+    let short = LossTensors { results: &targets.tensor, ..good };
+    assert!(refused(Loss::CROSS_ENTROPY, &short).starts_with("results: got u32"));
+    let same = LossTensors { gradient: Some(&outputs.tensor), ..good };
+    assert!(refused(Loss::CROSS_ENTROPY, &same).contains("a buffer of its own"));
+}

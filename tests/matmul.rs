@@ -1,0 +1,378 @@
+//! Products and their epilogues: the CPU and every adapter by both routes, against f64.
+
+use fanin::gpu::{self, Context, Pass, Route, Tensor};
+use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
+use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
+
+use crate::devices::{SEED, contexts};
+
+/// Unit roundoff of f32.
+const UNIT: f64 = 1.0 / (1 << 24) as f64;
+
+/// Bytes after a result that nothing may write.
+const GUARD: usize = 256;
+
+type Sizes = [usize; 3];
+
+fn drawn(name: &str, elements: usize) -> Vec<f32> {
+    let mut out = vec![0.0f32; elements];
+    let distribution = Distribution::symmetric(1.0);
+    let bytes = bytemuck::cast_slice_mut(&mut out);
+    cpu::fill(&Stream::named(SEED, name), &distribution, Dtype::F32, 0, bytes).unwrap();
+    out
+}
+
+fn shapes(form: Form, [m, n, k]: Sizes) -> [[usize; 2]; 2] {
+    [if form == Form::Tn { [k, m] } else { [m, k] }, if form == Form::Nt { [n, k] } else { [k, n] }]
+}
+
+/// The product in f64, and the same of sizes, which the bound is a multiple of.
+fn oracle(form: Form, a: &[f32], b: &[f32], [m, n, k]: Sizes) -> (Vec<f64>, Vec<f64>) {
+    let mut sums = (vec![0.0; m * n], vec![0.0; m * n]);
+    for row in 0..m {
+        for column in 0..n {
+            let at = row * n + column;
+            for depth in 0..k {
+                let a = if form == Form::Tn { a[depth * m + row] } else { a[row * k + depth] };
+                let b =
+                    if form == Form::Nt { b[column * k + depth] } else { b[depth * n + column] };
+                let product = f64::from(a) * f64::from(b);
+                sums.0[at] += product;
+                sums.1[at] += product.abs();
+            }
+        }
+    }
+    sums
+}
+
+/// `gamma_n` of Higham: `n u / (1 - n u)`.
+fn gamma(n: usize) -> f64 {
+    n as f64 * UNIT / (1.0 - n as f64 * UNIT)
+}
+
+fn assert_close(got: &[f32], want: &(Vec<f64>, Vec<f64>), k: usize, place: &str) {
+    for (index, got) in got.iter().enumerate() {
+        let bound = gamma(k) * want.1[index] + 1e-30;
+        let error = (f64::from(*got) - want.0[index]).abs();
+        assert!(error <= bound, "{place}, element {index}: {got}, {error:e} > {bound:e}");
+    }
+}
+
+/// A tensor of these bytes, with a guard of NaNs after its end.
+fn tensor(context: &Context, dims: &[usize], dtype: Dtype, bytes: &[u8]) -> Tensor {
+    let mut all = bytes.to_vec();
+    all.resize(bytes.len().next_multiple_of(4) + GUARD, 0xFF);
+    let buffer = context.device().create_buffer(&fanin::wgpu::BufferDescriptor {
+        label: None,
+        size: all.len() as u64,
+        usage: fanin::wgpu::BufferUsages::STORAGE
+            | fanin::wgpu::BufferUsages::COPY_SRC
+            | fanin::wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    context.queue().write_buffer(&buffer, 0, &all);
+    let dims: Vec<u64> = dims.iter().map(|dim| *dim as u64).collect();
+    Tensor::from_buffer(&buffer, 0, Shape::new(dims).unwrap(), dtype).unwrap()
+}
+
+fn floats(context: &Context, dims: &[usize], values: &[f32]) -> Tensor {
+    tensor(context, dims, Dtype::F32, bytemuck::cast_slice(values))
+}
+
+fn poisoned(context: &Context, dims: &[usize]) -> Tensor {
+    floats(context, dims, &vec![f32::NAN; dims.iter().product()])
+}
+
+/// The values, once the guard has been looked at.
+fn read(context: &Context, tensor: &Tensor) -> Vec<f32> {
+    let whole = Shape::new([tensor.buffer().size()]).unwrap();
+    let whole = Tensor::from_buffer(tensor.buffer(), 0, whole, Dtype::U8).unwrap();
+    let bytes = context.read(&whole).unwrap();
+    let (values, guard) = bytes.split_at(tensor.bytes() as usize);
+    assert!(guard.iter().all(|byte| *byte == 0xFF), "{}: the guard is hurt", context.name());
+    bytemuck::pod_collect_to_vec(values)
+}
+
+fn place(context: &Context, route: Route, form: Form, sizes: Sizes) -> String {
+    format!("{form:?} {sizes:?}, {route:?} on {}", context.name())
+}
+
+/// Sizes around the edges of tiles, tall and wide.
+const SIZES: [Sizes; 10] = [
+    [1, 1, 1],
+    [3, 5, 1],
+    [5, 3, 63],
+    [64, 64, 64],
+    [65, 63, 5],
+    [63, 127, 64],
+    [127, 65, 257],
+    [257, 3, 64],
+    [1, 257, 127],
+    [33, 31, 65],
+];
+
+#[test]
+fn every_form_is_within_the_bound_of_a_sum() {
+    for sizes @ [m, n, k] in SIZES {
+        let (a, b) = (drawn("a", m * k), drawn("b", n * k));
+        for form in Form::ALL {
+            let want = oracle(form, &a, &b, sizes);
+            let mut out = vec![f32::NAN; m * n];
+            cpu::matmul(form, &a, &b, &mut out, sizes).unwrap();
+            assert_close(&out, &want, k, &format!("{form:?} {sizes:?} on the CPU"));
+            for context in contexts() {
+                let [a_dims, b_dims] = shapes(form, sizes);
+                let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
+                for route in Route::ALL {
+                    let out = poisoned(context, &[m, n]);
+                    let none = gpu::Epilogue::default();
+                    context
+                        .run(|pass| pass.matmul_by(route, form, &a, &b, &out, &none, 0))
+                        .unwrap();
+                    let got = read(context, &out);
+                    assert_close(&got, &want, k, &place(context, route, form, sizes));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_sum_is_split_and_its_epilogue_comes_once() {
+    let sizes @ [m, n, k] = [3, 5, 65_539];
+    let (a, b, bias) = (drawn("a", m * k), drawn("b", n * k), vec![2.0; n]);
+    for form in Form::ALL {
+        let mut want = oracle(form, &a, &b, sizes);
+        for sum in want.0.iter_mut().chain(&mut want.1) {
+            *sum += 2.0;
+        }
+        for context in contexts() {
+            let [a_dims, b_dims] = shapes(form, sizes);
+            let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
+            let bias = floats(context, &[n], &bias);
+            for route in Route::ALL {
+                let out = poisoned(context, &[m, n]);
+                let epilogue = gpu::Epilogue { bias: Some(&bias), ..Default::default() };
+                context
+                    .run(|pass| pass.matmul_by(route, form, &a, &b, &out, &epilogue, 0))
+                    .unwrap();
+                let got = read(context, &out);
+                assert_close(&got, &want, k + 1, &place(context, route, form, sizes));
+            }
+        }
+    }
+}
+
+#[test]
+fn factors_of_16_bits_are_decoded() {
+    let sizes @ [m, n, k] = [33, 35, 37];
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        let round = if dtype == Dtype::Bf16 { bf16_from_f32 } else { f16_from_f32 };
+        let halves = |values: &[f32]| -> (Vec<u16>, Vec<f32>) {
+            let bits: Vec<u16> = values.iter().map(|value| round(value.to_bits())).collect();
+            let decode = |bits: &u16| match dtype {
+                Dtype::Bf16 => half::bf16::from_bits(*bits).to_f32(),
+                _ => half::f16::from_bits(*bits).to_f32(),
+            };
+            let values = bits.iter().map(decode).collect();
+            (bits, values)
+        };
+        let ((a_bits, a), (b_bits, b)) = (halves(&drawn("a", m * k)), halves(&drawn("b", n * k)));
+        for form in Form::ALL {
+            let want = oracle(form, &a, &b, sizes);
+            for context in contexts() {
+                let [a_dims, b_dims] = shapes(form, sizes);
+                let a = tensor(context, &a_dims, dtype, bytemuck::cast_slice(&a_bits));
+                let b = tensor(context, &b_dims, dtype, bytemuck::cast_slice(&b_bits));
+                for route in Route::ALL {
+                    let out = poisoned(context, &[m, n]);
+                    let none = gpu::Epilogue::default();
+                    context
+                        .run(|pass| pass.matmul_by(route, form, &a, &b, &out, &none, 0))
+                        .unwrap();
+                    let got = read(context, &out);
+                    let place = place(context, route, form, sizes);
+                    assert_close(&got, &want, k, &format!("{dtype} {place}"));
+                }
+            }
+        }
+    }
+}
+
+/// The parts of an epilogue, as bits.
+const PARTS: [(&str, u32); 7] = [
+    ("bias", 1),
+    ("before", 2),
+    ("raw", 4),
+    ("value", 8),
+    ("derivative", 16),
+    ("dropout", 32),
+    ("after", 64),
+];
+
+#[test]
+fn every_part_of_an_epilogue_alone_and_together() {
+    let sizes @ [m, n, k] = [37, 43, 8];
+    let form = Form::Nt;
+    let (a, b, bias) = (drawn("a", m * k), drawn("b", n * k), drawn("bias", n));
+    let [before, z, after] = ["before", "z", "after"].map(|name| drawn(name, m * n));
+    let stream = Stream::named(SEED, "dropout");
+    let dropout = Dropout { probability: 0.3, stream };
+    let (activation, step) = (Activation::Tanh, 11);
+    let (sums, sizes_of_sums) = oracle(form, &a, &b, sizes);
+    let together = [1 | 2 | 4 | 8 | 32 | 64, 1 | 2 | 4 | 16 | 32 | 64];
+    for parts in PARTS.map(|(_, part)| part).into_iter().chain(together).chain([0]) {
+        let has = |name: &str| PARTS.iter().any(|(part, bit)| *part == name && parts & bit != 0);
+        // The definition, in f64, and a bound: functions here have slopes of 1 at most, and are
+        // within 32 units of 1 on every driver.
+        let (mut want, mut want_raw, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
+        for at in 0..m * n {
+            let (row, column) = ((at / n) as u32, at % n);
+            let mut t = sums[at];
+            t += if has("bias") { f64::from(bias[column]) } else { 0.0 };
+            t += if has("before") { f64::from(before[at]) } else { 0.0 };
+            want_raw.push(t);
+            if has("value") {
+                t = activation.value(t);
+            }
+            if has("derivative") {
+                t *= activation.derivative(f64::from(z[at]));
+            }
+            if has("dropout") {
+                // From the stream itself: its element, with the step in the counter's second word.
+                let block = u64::from(row) * n.div_ceil(4) as u64 + column as u64 / 4;
+                let word = stream.block(block | step << 32)[column % 4];
+                let keep = f64::from(word) >= (0.3 * 2f64.powi(32)).round();
+                t = if keep { t / 0.7 } else { 0.0 };
+            }
+            t += if has("after") { f64::from(after[at]) } else { 0.0 };
+            want.push(t);
+            bounds.push(2.0 * gamma(k + 40) * (sizes_of_sums[at] + 4.0));
+        }
+        let close = |got: &[f32], want: &[f64], place: &str| {
+            for at in 0..m * n {
+                let error = (f64::from(got[at]) - want[at]).abs();
+                assert!(error <= bounds[at], "{parts:#b} {place}: {at} is {}", got[at]);
+                // What was dropped is exactly what is after it.
+                let dropped = has("dropout") && !has("after") && want[at] == 0.0;
+                assert!(!dropped || got[at] == 0.0, "{parts:#b} {place}: {at} is kept");
+            }
+        };
+
+        let mut out = vec![f32::NAN; m * n];
+        let mut raw = vec![f32::NAN; m * n];
+        cpu::matmul(form, &a, &b, &mut out, sizes).unwrap();
+        let epilogue = cpu::Epilogue {
+            bias: has("bias").then_some(&bias[..]),
+            before: has("before").then_some(&before[..]),
+            raw: has("raw").then_some(&mut raw[..]),
+            nonlinearity: match (has("value"), has("derivative")) {
+                (true, _) => Nonlinearity::Value(activation),
+                (_, true) => Nonlinearity::Derivative(activation, &z[..]),
+                _ => Nonlinearity::None,
+            },
+            dropout: has("dropout").then_some(dropout),
+            after: has("after").then_some(&after[..]),
+        };
+        cpu::epilogue(&mut out, n, epilogue, step as u32).unwrap();
+        close(&out, &want, "on the CPU");
+        if has("raw") {
+            close(&raw, &want_raw, "raw on the CPU");
+        }
+
+        for context in contexts() {
+            let a = floats(context, &[m, k], &a);
+            let b = floats(context, &[n, k], &b);
+            let bias = floats(context, &[n], &bias);
+            let [before, z, after] =
+                [&before, &z, &after].map(|values| floats(context, &[m, n], values));
+            for route in Route::ALL {
+                let (out, raw) = (poisoned(context, &[m, n]), poisoned(context, &[m, n]));
+                let epilogue = gpu::Epilogue {
+                    bias: has("bias").then_some(&bias),
+                    before: has("before").then_some(&before),
+                    raw: has("raw").then_some(&raw),
+                    nonlinearity: match (has("value"), has("derivative")) {
+                        (true, _) => Nonlinearity::Value(activation),
+                        (_, true) => Nonlinearity::Derivative(activation, &z),
+                        _ => Nonlinearity::None,
+                    },
+                    dropout: has("dropout").then_some(dropout),
+                    after: has("after").then_some(&after),
+                };
+                let run = |pass: &mut Pass<'_, '_>| {
+                    pass.matmul_by(route, form, &a, &b, &out, &epilogue, step as u32)
+                };
+                context.run(run).unwrap();
+                let place = place(context, route, form, sizes);
+                let first = read(context, &out);
+                close(&first, &want, &place);
+                let raw = read(context, &raw);
+                if has("raw") {
+                    close(&raw, &want_raw, &place);
+                } else {
+                    assert!(raw.iter().all(|t| t.is_nan()), "{place}: raw was written");
+                }
+                context.run(run).unwrap();
+                let bits = |values: &[f32]| -> Vec<u32> {
+                    values.iter().map(|value| value.to_bits()).collect()
+                };
+                assert_eq!(bits(&read(context, &out)), bits(&first), "{place}: a second run");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_to_add_up_gives_the_epilogue_of_zero() {
+    let mut out = vec![f32::NAN; 6];
+    cpu::matmul(Form::Nn, &[], &[], &mut out, [2, 3, 0]).unwrap();
+    let epilogue = cpu::Epilogue { bias: Some(&[1.0, 2.0, 3.0]), ..Default::default() };
+    cpu::epilogue(&mut out, 3, epilogue, 0).unwrap();
+    assert_eq!(out, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    cpu::matmul(Form::Nt, &[], &[1.0; 6], &mut [], [0, 2, 3]).unwrap();
+    cpu::epilogue(&mut [], 0, cpu::Epilogue::default(), 0).unwrap();
+}
+
+#[test]
+fn bad_products_say_what_is_wrong() {
+    let context = &contexts()[0];
+    let new = |dims: &[u64], dtype| {
+        Tensor::new(context, Shape::new(dims.to_vec()).unwrap(), dtype).unwrap()
+    };
+    let (a, b, out) =
+        (new(&[4, 8], Dtype::F32), new(&[6, 8], Dtype::F32), new(&[4, 6], Dtype::F32));
+    let say = |a: &Tensor, b: &Tensor, out: &Tensor, epilogue: &gpu::Epilogue<'_>| {
+        let error = context.run(|pass| pass.matmul(Form::Nt, a, b, out, epilogue, 0)).unwrap_err();
+        assert!(error.is_usage());
+        error.to_string()
+    };
+    let none = gpu::Epilogue::default();
+    assert!(say(&a, &out, &out, &none).contains("needed A [m, k] and B [n, k]"));
+    assert!(say(&new(&[32], Dtype::F32), &b, &out, &none).contains("A's shape: got [32]"));
+    assert!(say(&a, &new(&[6, 8], Dtype::F16), &out, &none).contains("needed f32, as A has"));
+    assert!(say(&new(&[4, 8], Dtype::I64), &b, &out, &none).contains("A's dtype: got i64"));
+    assert!(say(&a, &b, &new(&[6, 4], Dtype::F32), &none).contains("out's shape: got [6, 4]"));
+    assert!(say(&a, &b, &new(&[4, 6], Dtype::F16), &none).contains("out's dtype: got f16"));
+    let square = new(&[8, 8], Dtype::F32);
+    assert!(say(&square, &square, &square, &none).contains("out's buffer: got that of A"));
+    let after = gpu::Epilogue { after: Some(&out), ..none };
+    assert!(say(&a, &b, &out, &after).contains("out's buffer: got that of after"));
+    let raw = gpu::Epilogue { raw: Some(&out), ..none };
+    assert!(say(&a, &b, &out, &raw).contains("out's buffer: got that of raw"));
+    let bias = gpu::Epilogue { bias: Some(&a), ..none };
+    assert!(say(&a, &b, &out, &bias).contains("bias's shape: got [4, 8], needed [6]"));
+    let stream = Stream::new(0, 0);
+    let dropout = gpu::Epilogue { dropout: Some(Dropout { probability: 1.0, stream }), ..none };
+    assert!(say(&a, &b, &out, &dropout).contains("dropout: got 1"));
+    let long = new(&[1024], Dtype::F32);
+    let shape = Shape::new([4, 8]).unwrap();
+    let off = Tensor::from_buffer(long.buffer(), 4, shape, Dtype::F32).unwrap();
+    assert!(say(&off, &b, &out, &none).contains("A's offset: got 4, needed a multiple of"));
+
+    let error = cpu::matmul(Form::Nt, &[0.0; 3], &[0.0; 4], &mut [0.0; 4], [2, 2, 2]).unwrap_err();
+    assert!(error.to_string().contains("A: got 3 elements, needed 2 x 2"), "{error}");
+    let short = cpu::Epilogue { bias: Some(&[0.0]), ..Default::default() };
+    let error = cpu::epilogue(&mut [0.0; 4], 2, short, 0).unwrap_err();
+    assert!(error.to_string().contains("bias: got 1 elements"), "{error}");
+}

@@ -1,0 +1,207 @@
+//! Summaries and histograms, on the CPU and every adapter, against sums and counts in f64.
+
+use fanin::gpu::{Context, Tensor};
+use fanin::random::Dtype;
+use fanin::{Histogram, Shape, Summary, cpu};
+
+use crate::devices::contexts;
+
+/// 2^-24.
+const U: f64 = 5.960_464_477_539_063e-8;
+
+/// By two passes in f64.
+fn oracle(x: &[f32]) -> Summary {
+    let of = |keep: fn(&f32) -> bool| x.iter().filter(|x| keep(x)).count() as u64;
+    let finite: Vec<f64> = x.iter().filter(|x| x.is_finite()).map(|&x| x.into()).collect();
+    let count = finite.len() as f64;
+    let sum: f64 = finite.iter().sum();
+    let mean = sum / count;
+    Summary {
+        count: x.len() as u64,
+        sum,
+        mean,
+        variance: finite.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count,
+        min: finite.iter().copied().fold(f64::NAN, f64::min),
+        max: finite.iter().copied().fold(f64::NAN, f64::max),
+        norm: finite.iter().map(|x| x * x).sum::<f64>().sqrt(),
+        nan: of(|x| x.is_nan()),
+        infinite: of(|x| x.is_infinite()),
+    }
+}
+
+/// As `Context::summary` says, `u` being the rounding of its sums.
+fn check(what: &str, found: Summary, want: Summary, u: f64) {
+    assert_eq!(
+        (found.count, found.nan, found.infinite),
+        (want.count, want.nan, want.infinite),
+        "{what}"
+    );
+    let same = |a: f64, b: f64| a == b || a.is_nan() && b.is_nan();
+    assert!(same(found.min, want.min) && same(found.max, want.max), "{what}: {found:?}, {want:?}");
+    if want.nan + want.infinite == want.count {
+        assert!(found.mean.is_nan() && found.variance.is_nan(), "{what}: {found:?}");
+        assert_eq!((found.sum, found.norm), (0.0, 0.0), "{what}");
+        return;
+    }
+    // The oracle's own sums lose up to 2^-53 of the sum of sizes at each of n steps, in chance order
+    // about the root of that.
+    let own = 1e-13 * want.max.abs().max(want.min.abs());
+    let off = (found.mean - want.mean).abs();
+    assert!(off <= 40.0 * u * (want.max - want.min) + own, "{what}: mean off by {off:e}");
+    let off = (found.sum - want.sum).abs() / want.count as f64;
+    assert!(off <= 40.0 * u * (want.max - want.min) + own, "{what}: sum off by {off:e} each");
+    let off = (found.variance - want.variance).abs();
+    let least = own * own;
+    assert!(off <= (64.0 * u + 1e-12) * want.variance + least, "{what}: variance off by {off:e}");
+    let off = (found.norm - want.norm).abs();
+    assert!(off <= (64.0 * u + 1e-12) * want.norm, "{what}: norm off by {off:e}");
+}
+
+fn upload(context: &Context, x: &[f32], dtype: Dtype, offset: usize) -> Tensor {
+    let mut bytes = vec![0xFF; offset * dtype.size()];
+    bytes.extend(x.iter().flat_map(|x| encode(*x, dtype)));
+    // What lies beyond is NaN too.
+    bytes.resize(bytes.len().next_multiple_of(4) + 8, 0xFF);
+    let shape = Shape::new([bytes.len() as u64 / 4]).unwrap();
+    let whole = Tensor::new(context, shape, Dtype::U32).unwrap();
+    context.queue().write_buffer(whole.buffer(), 0, &bytes);
+    let shape = Shape::new([x.len() as u64]).unwrap();
+    Tensor::from_buffer(whole.buffer(), (offset * dtype.size()) as u64, shape, dtype).unwrap()
+}
+
+fn encode(x: f32, dtype: Dtype) -> Vec<u8> {
+    match dtype {
+        Dtype::Bf16 => half::bf16::from_f32(x).to_le_bytes().to_vec(),
+        Dtype::F16 => half::f16::from_f32(x).to_le_bytes().to_vec(),
+        _ => x.to_le_bytes().to_vec(),
+    }
+}
+
+/// What the dtype makes of them.
+fn rounded(x: &[f32], dtype: Dtype) -> Vec<f32> {
+    let round = |x: &f32| match dtype {
+        Dtype::Bf16 => half::bf16::from_f32(*x).to_f32(),
+        Dtype::F16 => half::f16::from_f32(*x).to_f32(),
+        _ => *x,
+    };
+    x.iter().map(round).collect()
+}
+
+/// In -1..1, of no pattern that a sum could profit from.
+fn noise(elements: usize) -> Vec<f32> {
+    (0..elements as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+fn everywhere(what: &str, x: &[f32], dtype: Dtype, offset: usize) {
+    let x = rounded(x, dtype);
+    let want = oracle(&x);
+    check(&format!("cpu: {what}"), cpu::summary(&x), want, 1e-15);
+    for context in contexts() {
+        let tensor = upload(context, &x, dtype, offset);
+        let found = context.summary(&tensor).unwrap();
+        check(&format!("{}: {what}", context.name()), found, want, U);
+        let again = context.summary(&tensor).unwrap();
+        assert_eq!(format!("{found:?}"), format!("{again:?}"), "{what}: another order");
+    }
+}
+
+#[test]
+fn summaries_are_f64s_at_any_size() {
+    for elements in [1, 2, 3, 5, 63, 64, 65, 257, 16_383, 16_385, 1_000_003] {
+        for dtype in Dtype::SAMPLED {
+            everywhere(&format!("{dtype} x {elements}"), &noise(elements), dtype, 3);
+        }
+    }
+    everywhere("more than 65,536 * 64", &noise((1 << 22) + 77), Dtype::F32, 0);
+}
+
+#[test]
+fn hard_values_keep_their_digits() {
+    let noise = noise(40_001);
+    let with = |f: &dyn Fn(usize, f32) -> f32| -> Vec<f32> {
+        noise.iter().enumerate().map(|(i, x)| f(i, *x)).collect()
+    };
+    for (what, x) in [
+        ("a large mean, a small spread", with(&|_, x| 1e4 + x * 0.1)),
+        ("all alike", with(&|_, _| 0.1)),
+        ("zeros", with(&|_, _| 0.0)),
+        ("huge", with(&|_, x| x * 3e38)),
+        ("tiny", with(&|_, x| x.signum() * x.abs().max(0.01) * 1e-35)),
+        ("one far out, the first of its row", with(&|i, x| if i == 0 { 1e6 } else { x * 1e-3 })),
+        ("NaN here and there", with(&|i, x| if i % 7 == 0 { f32::NAN } else { x })),
+        ("nothing but NaN", with(&|_, _| -f32::NAN)),
+        (
+            "infinities, a row of NaN",
+            with(&|i, x| match i {
+                0 | 77 => f32::INFINITY,
+                40_000 => f32::NEG_INFINITY,
+                16_384.. => f32::NAN,
+                _ => x,
+            }),
+        ),
+    ] {
+        everywhere(what, &x, Dtype::F32, 0);
+    }
+    assert_eq!(cpu::summary(&[]).count, 0);
+    let context = &contexts()[0];
+    let words = Tensor::new(context, Shape::new([4]).unwrap(), Dtype::U32).unwrap();
+    assert!(context.summary(&words).unwrap_err().is_usage());
+    assert!(context.histogram(&words, 0.0, 1.0, 4).unwrap_err().is_usage());
+}
+
+/// By the definition: the last edge at or left of each element.
+fn counted(x: &[f32], edges: &[f32]) -> Histogram {
+    let bins = edges.len() - 1;
+    let mut want =
+        Histogram { edges: edges.to_vec(), counts: vec![0; bins], below: 0, above: 0, nan: 0 };
+    for x in x {
+        match edges.partition_point(|edge| edge <= x) {
+            _ if x.is_nan() => want.nan += 1,
+            0 => want.below += 1,
+            _ if *x > edges[bins] => want.above += 1,
+            after => want.counts[after.min(bins + 1).min(bins) - 1] += 1,
+        }
+    }
+    want
+}
+
+#[test]
+fn histograms_are_exact() {
+    for (elements, low, high, bins) in [
+        (1usize, -1.0f32, 1.0f32, 1usize),
+        (65, -1.0, 1.0, 10),
+        (257, -0.5, 0.7, 7),
+        (1_000_003, -0.9, 0.9, 256),
+        (70_001, -0.001, 0.001, 4096),
+        // Edges that f32 cannot tell apart.
+        (70_001, 0.5, 0.500_001, 100),
+    ] {
+        let mut x = noise(elements);
+        if elements > 64 {
+            (x[0], x[1], x[2]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+            (x[3], x[4]) = (low, high);
+        }
+        for dtype in [Dtype::F32, Dtype::F16] {
+            let x = rounded(&x, dtype);
+            let what = format!("{dtype} x {elements}, {bins} bins");
+            let found = cpu::histogram(&x, low, high, bins).unwrap();
+            assert_eq!((found.edges[0], found.edges[bins]), (low, high));
+            let want = counted(&x, &found.edges);
+            assert_eq!(found, want, "cpu: {what}");
+            let all: u64 = want.counts.iter().sum::<u64>() + want.below + want.above + want.nan;
+            assert_eq!(all, elements as u64);
+            for context in contexts() {
+                let tensor = upload(context, &x, dtype, 1);
+                let found = context.histogram(&tensor, low, high, bins).unwrap();
+                assert_eq!(found, want, "{}: {what}", context.name());
+            }
+        }
+    }
+    for (low, high, bins) in
+        [(1.0, 1.0, 4), (f32::NAN, 1.0, 4), (-3e38, 3e38, 4), (0.0, 1.0, 0), (0.0, 1.0, 5000)]
+    {
+        assert!(cpu::histogram(&[1.0], low, high, bins).unwrap_err().is_usage());
+    }
+}

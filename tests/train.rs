@@ -1,0 +1,375 @@
+//! Training: the same from run to run, resumed or not, on the CPU and every adapter.
+
+use fanin::gpu::Context;
+use fanin::model::data::{Dataset, Generated};
+use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
+use fanin::random::{Distribution, Stream};
+use fanin::{Activation, Error, wgpu};
+
+use crate::devices::{SEED, contexts};
+use crate::gradients::examples;
+
+fn everywhere() -> impl Iterator<Item = Option<&'static Context>> {
+    std::iter::once(None).chain(contexts().iter().map(Some))
+}
+
+fn mlp(widths: impl Into<Vec<u64>>, init: &str) -> Mlp {
+    Mlp::new(widths).unwrap().init(init.parse().unwrap())
+}
+
+fn spirals() -> (Dataset, Dataset) {
+    Generated::Spirals.generate(SEED, Some(600)).unwrap().split(SEED, 0.25).unwrap()
+}
+
+fn all(trainer: &mut Trainer) -> Vec<Vec<u32>> {
+    let names: Vec<String> = trainer.parameters().iter().map(|own| own.name.clone()).collect();
+    let bits =
+        |name: &String| trainer.parameter(name).unwrap().into_iter().map(f32::to_bits).collect();
+    names.iter().map(bits).collect()
+}
+
+fn options(epochs: u64) -> Options {
+    Options { epochs, batch: Some(64), seed: SEED, lr: 0.01, ..Options::default() }
+}
+
+fn trained(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Trainer {
+    let (train, test) = spirals();
+    let mut trainer = Trainer::new(context, mlp, options, &train, Some(&test)).unwrap();
+    while trainer.epoch().unwrap().is_some() {}
+    assert!(trainer.finished());
+    trainer
+}
+
+#[test]
+fn every_engine_learns_the_same() {
+    let mlp = mlp([2, 32, 32, 3], "he_normal").dropout(0.05);
+    let mut scores: Vec<(String, Score)> = Vec::new();
+    for context in everywhere() {
+        let mut trainer = trained(context, &mlp, &options(30));
+        assert_eq!(trainer.verdict().unwrap(), Verdict::Learned);
+        let history = trainer.history();
+        assert_eq!(history.len(), 30);
+        scores.push((trainer.device(), history[29].test.unwrap()));
+    }
+    let first = scores[0].1.accuracy.unwrap();
+    assert!(first > 0.9, "{scores:?}");
+    for (device, score) in &scores {
+        // 150 test rows: rounding that differs may cost three of them, the loss a tenth.
+        assert!((score.accuracy.unwrap() - first).abs() <= 0.02, "{device}: {scores:?}");
+        assert!((score.loss / scores[0].1.loss - 1.0).abs() <= 0.1, "{device}: {scores:?}");
+    }
+}
+
+#[test]
+fn parameters_start_as_their_streams_draw_them() {
+    let mlp = mlp([5, 7, 3], "xavier_uniform").bias("normal:0.1".parse().unwrap()).layer_norm(true);
+    let set = examples(10, 5, 3, Loss::CROSS_ENTROPY);
+    for context in everywhere() {
+        let options = Options { batch: None, ..options(1) };
+        let mut trainer = Trainer::new(context, &mlp, &options, &set, None).unwrap();
+        for spec in mlp.recipe().unwrap().tensors {
+            let stream = Stream::named(SEED, &spec.name);
+            let wanted: Vec<f32> = (0..spec.shape.elements())
+                .map(|index| spec.distribution.value(&stream, index).unwrap())
+                .collect();
+            assert_eq!(trainer.parameter(&spec.name).unwrap(), wanted, "{}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn two_runs_and_a_resumed_one_have_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, test) = spirals();
+    let mlp = mlp([2, 16, 16, 3], "he_normal").dropout(0.2).residual(true).layer_norm(true);
+    for context in everywhere() {
+        let options = Options { clip: Some(1.0), ..options(6) };
+        let mut whole = trained(context, &mlp, &options);
+        assert_eq!(all(&mut whole), all(&mut trained(context, &mlp, &options)), "two runs");
+
+        // Stopped after each submission in turn: within epochs, between them, in the middle of a test.
+        for stop in 1..=whole.submissions() {
+            let path = folder.path().join("run.safetensors");
+            let make = || Trainer::new(context, &mlp, &options, &train, Some(&test)).unwrap();
+            let mut first = make();
+            for _ in 0..stop {
+                first.advance().unwrap();
+            }
+            first.save(&path, true).unwrap();
+            let mut second = make();
+            second.resume(&path).unwrap();
+            assert_eq!(second.step(), first.step());
+            while second.epoch().unwrap().is_some() {}
+            assert_eq!(all(&mut second), all(&mut whole), "resumed after {stop}");
+            assert_eq!(second.history(), whole.history(), "resumed after {stop}");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let (train, test) = spirals();
+    let base = mlp([2, 16, 3], "he_normal");
+    let make = |mlp: &Mlp, options: &Options| {
+        Trainer::new(None, mlp, options, &train, Some(&test)).unwrap()
+    };
+    let mut first = make(&base, &options(2));
+    first.advance().unwrap();
+    first.save(&path, false).unwrap();
+    assert!(matches!(first.save(&path, false), Err(Error::Exists { .. })));
+    let refused = |mlp: &Mlp, options: &Options| -> String {
+        let mut other = make(mlp, options);
+        let before = all(&mut other);
+        let error = other.resume(&path).unwrap_err();
+        assert_eq!(all(&mut other), before, "nothing has changed");
+        assert!(error.is_usage());
+        error.to_string()
+    };
+    let wider = refused(&mlp([2, 17, 3], "he_normal"), &options(2));
+    assert!(
+        wider.starts_with("architecture, to resume") && wider.contains("2-17-3 relu"),
+        "{wider}"
+    );
+    let other = Options { optimizer: Optimizer::sgd(), ..options(2) };
+    assert!(refused(&base, &other).starts_with("optimizer, to resume"));
+    assert!(refused(&base, &Options { seed: 8, ..options(2) }).starts_with("seed, to resume"));
+    assert!(refused(&base, &Options { lr: 0.02, ..options(2) }).starts_with("learning rate"));
+    std::fs::write(&path, b"{}").unwrap();
+    assert!(refused(&base, &options(2)).contains("not a usable safetensors file"));
+    let missing = make(&base, &options(2)).resume(&folder.path().join("none")).unwrap_err();
+    assert!(matches!(missing, Error::File { .. }));
+}
+
+#[test]
+fn zeros_do_not_learn_and_the_reason_is_given() {
+    for context in everywhere() {
+        let mut zeros = trained(context, &mlp([2, 16, 16, 3], "zeros"), &options(3));
+        let Verdict::Stuck(why) = zeros.verdict().unwrap() else { panic!("zeros learned") };
+        assert!(why.starts_with("every weight is still 0 and so is its gradient"), "{why}");
+        let mut same = trained(context, &mlp([2, 16, 16, 3], "constant:0.1"), &options(3));
+        let Verdict::Stuck(why) = same.verdict().unwrap() else { panic!("constants learned") };
+        assert!(why.contains("all units of layers.0 to layers.1 are still equal"), "{why}");
+        // Equal for good: each row of a hidden weight is the first, bit for bit.
+        let weight = same.parameter("layers.1.weight").unwrap();
+        assert!(weight.chunks_exact(16).all(|row| row == &weight[..16]));
+        let mut he = trained(context, &mlp([2, 16, 16, 3], "he_normal"), &options(30));
+        assert_eq!(he.verdict().unwrap(), Verdict::Learned);
+    }
+}
+
+#[test]
+fn divergence_is_named() {
+    for context in everywhere() {
+        let wild = Options { lr: 1e30, optimizer: Optimizer::sgd(), ..options(5) };
+        let mut trainer = trained(context, &mlp([2, 16, 16, 3], "he_normal"), &wild);
+        let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
+        assert!(what.contains("layers.") && what.contains("(epoch 1)"), "{what}");
+        assert!(what.contains("at step 1 ") || what.contains("at step 2 "), "{what}");
+        // From the start: the second layer's outputs pass what f32 holds.
+        let huge = mlp([2, 16, 16, 3], "constant:1e20");
+        let mut trainer = trained(context, &huge, &options(5));
+        let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
+        assert!(what.starts_with("the outputs of layers.1 before its nonlinearity are"), "{what}");
+        assert!(what.contains("at step 1 (epoch 1)"), "{what}");
+    }
+}
+
+#[test]
+fn a_step_is_few_dispatches_and_a_submission_many_steps() {
+    for context in contexts() {
+        for layers in [1u64, 2, 5] {
+            let widths = [vec![2], vec![8; layers as usize - 1], vec![3]].concat();
+            let trainer = trained(Some(context), &mlp(widths, "he_normal"), &options(8));
+            assert!(trainer.dispatches_per_step() as u64 <= 4 * layers + 2);
+            // Steps, and the stretches of the test rows after each epoch.
+            let work = trainer.step() + 8 * 150u64.div_ceil(64);
+            assert!(trainer.submissions() <= work.div_ceil(8), "{}", trainer.submissions());
+        }
+    }
+}
+
+#[test]
+fn the_rows_of_an_epoch_are_all_rows_once() {
+    // One step over all rows in order, and batches of an epoch without shuffling: as SGD with a
+    // rate of 0 they see the same loss; and the last batch is shorter.
+    let set = examples(23, 3, 2, Loss::MeanSquaredError);
+    for context in everywhere() {
+        let mut losses = Vec::new();
+        for (batch, shuffle) in [(None, false), (Some(5), false), (Some(5), true), (Some(1), true)]
+        {
+            let options = Options {
+                optimizer: Optimizer::sgd(),
+                lr: 1e-30,
+                batch,
+                shuffle,
+                epochs: 2,
+                seed: SEED,
+                ..Options::default()
+            };
+            let net = mlp([3, 4, 2], "he_normal");
+            let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+            let whole = trainer.evaluate().unwrap();
+            let epoch = trainer.epoch().unwrap().unwrap();
+            assert!((epoch.train.loss - whole.loss).abs() < 1e-6 * whole.loss, "{batch:?}");
+            losses.push(epoch.train.loss);
+        }
+        assert!(
+            losses.iter().all(|loss| (loss - losses[0]).abs() < 1e-6 * losses[0]),
+            "{losses:?}"
+        );
+    }
+}
+
+#[test]
+fn predictions_are_those_of_the_formula() {
+    let set = examples(70, 3, 2, Loss::MeanSquaredError);
+    let net = mlp([3, 6, 2], "he_normal").activation(Activation::Tanh).dropout(0.5);
+    for context in everywhere() {
+        let options = Options { batch: Some(32), ..options(1) };
+        let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+        let found = trainer.predict(&set.features).unwrap();
+        let get = |trainer: &mut Trainer, name: &str| -> Vec<f64> {
+            trainer.parameter(name).unwrap().into_iter().map(f64::from).collect()
+        };
+        let oracle = crate::gradients::Oracle {
+            widths: vec![3, 6, 2],
+            activation: Activation::Tanh,
+            residual: false,
+            layer_norm: false,
+            loss: Loss::MeanSquaredError,
+            parameters: ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
+                .map(|name| (name.to_owned(), get(&mut trainer, name)))
+                .into(),
+        };
+        for (row, found) in set.features.chunks_exact(3).zip(found.chunks_exact(2)) {
+            let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+            for (found, wanted) in found.iter().zip(oracle.forward(&row)) {
+                assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found}, not {wanted}");
+            }
+        }
+        assert!(trainer.predict(&[1.0; 4]).is_err());
+    }
+}
+
+#[test]
+fn an_initializer_of_ones_own() {
+    let net = mlp([3, 4, 2], "he_normal").custom_init(|name, shape| {
+        (name == "layers.0.weight").then(|| Distribution::normal(1.0 / shape.elements() as f64))
+    });
+    let recipe = net.recipe().unwrap();
+    assert_eq!(recipe.tensors[0].distribution, Distribution::normal(1.0 / 12.0));
+    assert_eq!(recipe.tensors[2].distribution, Distribution::normal((2.0f64 / 4.0).sqrt()));
+    let again = fanin::recipe::Recipe::parse(&recipe.to_toml(), "mlp").unwrap();
+    for (own, read) in recipe.tensors.iter().zip(&again.tensors) {
+        assert_eq!(
+            (&own.name, &own.shape, own.distribution),
+            (&read.name, &read.shape, read.distribution)
+        );
+    }
+}
+
+#[test]
+fn bad_settings_are_refused() {
+    let set = examples(20, 3, 2, Loss::CROSS_ENTROPY);
+    let net = mlp([3, 4, 2], "he_normal");
+    let refused = |net: &Mlp, options: Options| -> String {
+        let error = Trainer::new(None, net, &options, &set, None).err().expect("refused");
+        assert!(error.is_usage());
+        error.to_string()
+    };
+    let base = || Options { batch: None, ..Options::default() };
+    for lr in [f64::NAN, -0.1, 0.0, f64::INFINITY] {
+        assert!(refused(&net, Options { lr, ..base() }).starts_with("learning rate: got"));
+    }
+    let message = refused(&net, Options { batch: Some(21), ..base() });
+    assert_eq!(message, "batch: got 21 rows, needed at most the training set's 20 rows");
+    assert!(refused(&net, Options { batch: Some(0), ..base() }).starts_with("batch: got 0"));
+    assert!(refused(&net, Options { epochs: 0, ..base() }).starts_with("epochs: got 0"));
+    assert!(refused(&net, Options { clip: Some(0.0), ..base() }).starts_with("clip: got 0"));
+    let adam = Optimizer::Adam(Adam { beta2: 1.0, ..Adam::default() });
+    assert!(refused(&net, Options { optimizer: adam, ..base() }).starts_with("Adam's beta2"));
+    let mse = Options { loss: Some(Loss::MeanSquaredError), ..base() };
+    assert!(refused(&net, mse).contains("targets: got classes"));
+    assert!(
+        refused(&mlp([4, 2], "zeros"), base()).contains("training set: got 3 features, needed 4")
+    );
+    assert!(refused(&mlp([3, 1], "zeros"), base()).contains("got 2 classes, needed at most"));
+    assert!(refused(&net.clone().dropout(1.0), base()).starts_with("dropout: got 1"));
+    assert!(Mlp::new([3, 0, 2]).unwrap_err().to_string().starts_with("widths: got [3, 0, 2]"));
+    assert!(Mlp::new([3]).is_err());
+    let schedule = Schedule { decay: fanin::model::Decay::Cosine { floor: 2.0 }, warmup: 0 };
+    assert!(refused(&net, Options { schedule, ..base() }).contains("floor"));
+    let mut trainer = Trainer::new(None, &net, &base(), &set, None).unwrap();
+    let unknown = trainer.parameter("layers.0.wieght").unwrap_err().to_string();
+    assert!(unknown.contains("nearest: layers.0.weight"), "{unknown}");
+    assert!(trainer.set_parameter("layers.0.bias", &[0.0; 3]).is_err());
+}
+
+#[test]
+fn a_set_larger_than_a_binding_is_gathered_in_runs() {
+    // A device of one's own that binds 64 KiB at most; the set is 200 kB.
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+    let adapter = adapters.into_iter().next().expect("an adapter: `bash tests/run.sh`");
+    let open = |binding| {
+        let limits = wgpu::Limits {
+            max_storage_buffer_binding_size: binding,
+            ..wgpu::Limits::downlevel_defaults()
+        };
+        let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 8, ..limits };
+        let request = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
+        Context::from_device(device, queue).unwrap()
+    };
+    let (small, large) = (open(1 << 16), open(1 << 27));
+    let set = examples(5000, 10, 3, Loss::CROSS_ENTROPY);
+    let net = mlp([10, 16, 3], "he_normal");
+    let trained = |context: &Context| {
+        let options = Options { batch: Some(32), ..options(1) };
+        let mut trainer = Trainer::new(Some(context), &net, &options, &set, None).unwrap();
+        while trainer.epoch().unwrap().is_some() {}
+        (trainer.dispatches_per_step(), all(&mut trainer))
+    };
+    let ((many, runs), (few, whole)) = (trained(&small), trained(&large));
+    assert_eq!(many, few + 3);
+    assert!(runs == whole, "the same bits, in four runs or one");
+}
+
+/// The adapters' kernels are held to the formulas; the CPU's loops are held to them here.
+#[test]
+fn every_optimizer_does_the_same_on_every_engine() {
+    let adam = |weight_decay| Adam { weight_decay, ..Adam::default() };
+    let sgd =
+        |momentum, nesterov, weight_decay| Optimizer::Sgd { momentum, nesterov, weight_decay };
+    let optimizers = [
+        sgd(0.0, false, 0.01),
+        sgd(0.9, false, 0.01),
+        sgd(0.9, true, 0.0),
+        Optimizer::Adam(adam(0.1)),
+        Optimizer::AdamW(adam(0.1)),
+    ];
+    let set = examples(64, 5, 3, Loss::MeanSquaredError);
+    let net = mlp([5, 16, 3], "xavier_normal").activation(Activation::Tanh);
+    for optimizer in optimizers {
+        for clip in [None, Some(0.05)] {
+            let trained = |context: Option<&Context>| -> Vec<Vec<f32>> {
+                let options = Options { optimizer, clip, batch: Some(16), lr: 0.02, ..options(4) };
+                let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+                while trainer.epoch().unwrap().is_some() {}
+                let bits = all(&mut trainer).into_iter();
+                bits.map(|bits| bits.into_iter().map(f32::from_bits).collect()).collect()
+            };
+            let wanted = trained(Some(&contexts()[0]));
+            for context in everywhere() {
+                let found = trained(context);
+                for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
+                    // 16 steps of numbers of about 1, each rounded some 100 times.
+                    let error = (found - wanted).abs();
+                    assert!(error <= 1e-4, "{optimizer}, clip {clip:?}: {found}, not {wanted}");
+                }
+            }
+        }
+    }
+}
