@@ -1,0 +1,40 @@
+//! The smallest problem that a single layer cannot learn: exclusive or, by a 2-8-1 network.
+//!
+//! ```text
+//! cargo run --release --example train_xor
+//! ```
+
+use fanin::model::data::{Dataset, Targets};
+use fanin::model::{Loss, Mlp, Optimizer, Options, Trainer};
+use fanin::{Activation, gpu::Context};
+
+fn main() -> Result<(), fanin::Error> {
+    let features = vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+    let targets = Targets::Values { values: vec![0.0, 1.0, 1.0, 0.0], names: vec!["xor".into()] };
+    let set = Dataset::new("xor", features, vec!["a".into(), "b".into()], targets)?;
+
+    let mlp = Mlp::new([2, 8, 1])?.activation(Activation::Tanh).init("xavier_normal".parse()?);
+    let options = Options {
+        loss: Some(Loss::BinaryCrossEntropy),
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+        lr: 0.5,
+        batch: None,
+        epochs: 200,
+        seed: 7,
+        ..Options::default()
+    };
+    // On the first GPU, or else on the CPU.
+    let context = Context::new().ok();
+    let mut trainer = Trainer::new(context.as_ref(), &mlp, &options, &set, None)?;
+    println!("on {}", trainer.device());
+    while let Some(epoch) = trainer.epoch()? {
+        if epoch.epoch % 50 == 0 {
+            println!("epoch {:3}: loss {:.4}", epoch.epoch, epoch.train.loss);
+        }
+    }
+    for (inputs, output) in set.features.chunks(2).zip(trainer.predict(&set.features)?) {
+        let probability = 1.0 / (1.0 + (-output).exp());
+        println!("{} xor {} = {probability:.3}", inputs[0], inputs[1]);
+    }
+    Ok(())
+}
