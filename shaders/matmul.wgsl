@@ -230,10 +230,16 @@ fn matmul_direct(
     let block = grid_index(group, groups, 1u) * (WIDTH / LANES) + local / LANES;
     let lane = local % LANES;
     let across = (params.columns + BLOCK - 1u) / BLOCK;
-    let row = params.first_row + block / across * BLOCK;
-    let column = block % across * BLOCK + 4u * lane;
+    let down = (params.rows - params.first_row + BLOCK - 1u) / BLOCK;
+    // Down strips of 8 blocks' width: what a strip needs of B stays in the cache on its way.
+    let width = min(across, WIDTH / LANES);
+    let strip = block / (down * width);
+    let place = block % (down * width);
+    let row = params.first_row + place / width * BLOCK;
+    let column_block = strip * width + place % width;
+    let column = column_block * BLOCK + 4u * lane;
     // All lanes of a block or none: those beyond the last column load for the others.
-    if row >= params.rows {
+    if column_block >= across {
         return;
     }
     var rows_0: array<vec4<f32>, 8>;

@@ -254,7 +254,9 @@ fn prepare(
             steps.clone(),
         ];
         let rows = u64::from(part.rows - part.first_row);
-        let workgroups = (rows.div_ceil(tile) * n.div_ceil(tile)).div_ceil(tiles);
+        let across = n.div_ceil(tile);
+        let blocks = rows.div_ceil(tile) * across.next_multiple_of(across.min(tiles));
+        let workgroups = blocks.div_ceil(tiles);
         let grid = planner::grid(context.limits(), workgroups as u32, 1);
         context.prepare(&kernel, &buffers, grid)
     });
