@@ -51,6 +51,7 @@ pub mod gpu;
 pub mod init;
 pub mod model;
 mod moments;
+pub mod probe;
 mod product;
 pub mod random;
 pub mod recipe;

@@ -301,7 +301,7 @@ fn an_interrupt_leaves_nothing() {
 #[test]
 fn help_names_every_command() {
     let help = succeeds(&["--help"]);
-    for command in ["init", "train", "devices", "verify", "sample"] {
+    for command in ["init", "train", "gain", "devices", "verify", "sample"] {
         assert!(help.contains(command), "{help}");
         assert!(succeeds(&[command, "--help"]).contains("Usage"));
     }

@@ -25,6 +25,7 @@ mod recipe;
 mod reduce;
 mod shaders;
 mod statistics;
+mod theory;
 mod train;
 mod update;
 mod write;

@@ -1,4 +1,5 @@
 mod devices;
+mod gain;
 mod init;
 mod plot;
 mod sample;
@@ -33,6 +34,8 @@ enum Command {
     Init(init::InitArgs),
     /// Train networks from several initializations and see which learn
     Train(Box<train::TrainArgs>),
+    /// The gains of nonlinearities, and what becomes of variances through depth
+    Gain(gain::GainArgs),
     /// List the adapters of this machine, and which one `auto` takes
     Devices(devices::DevicesArgs),
     /// Check that devices draw the contract's bits
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(*args),
+        Command::Gain(args) => gain::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Sample(args) => sample::run(args),

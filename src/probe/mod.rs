@@ -1,0 +1,10 @@
+//! Signal propagation: what becomes of variances on their way through a deep network.
+//!
+//! [`theory`] predicts them for a wide network at initialization, in f64 and without a device: a layer
+//! `z' = W f(z) + b` with independent weights of variance `sigma_w^2 / fan_in` and biases of variance
+//! `sigma_b^2` takes a pre-activation of variance `q` to one of variance
+//! `q' = sigma_w^2 E[f(sqrt(q) z)^2] + sigma_b^2`, `z` standard normal, and the gradient's variance
+//! back by `chi = sigma_w^2 E[f'(sqrt(q) z)^2]` a layer.
+
+mod quadrature;
+pub mod theory;

@@ -1,0 +1,120 @@
+//! The mean-field theory of signal propagation (Poole et al. 2016; Schoenholz et al. 2017), whose
+//! first order is Glorot's and He's principle of variance consistency.
+
+use super::quadrature::expectation;
+use crate::{Activation, Error, Result};
+
+/// Moments of a nonlinearity under `x ~ N(0, q)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moments {
+    /// `E[f(x)]`.
+    pub mean: f64,
+    /// `E[f(x)^2]`: what the next layer's variance is a multiple of.
+    pub square: f64,
+    /// `E[f'(x)^2]`: what the gradient's variance is a multiple of.
+    pub slope: f64,
+}
+
+/// The moments of `f` under `x ~ N(0, q)`, by quadrature to about 12 digits; for a function of the
+/// user's own with kinks away from 0, to about 6.
+///
+/// # Errors
+/// [`Error::Invalid`] where `q` is not a finite number above 0.
+pub fn moments(activation: &Activation, q: f64) -> Result<Moments> {
+    if !(q > 0.0 && q.is_finite()) {
+        return Err(Error::invalid("variance", q, "a finite number above 0"));
+    }
+    let scale = q.sqrt();
+    let kinks: Vec<f64> = kinks(activation).iter().map(|kink| kink / scale).collect();
+    // Narrow where the function bends within a fraction of z, or turns many times.
+    let width = (1.0 / scale).clamp(0.002, 0.25);
+    let of = |g: &dyn Fn(f64) -> f64| expectation(|z| g(scale * z), &kinks, width);
+    Ok(Moments {
+        mean: of(&|x| activation.value(x)),
+        square: of(&|x| activation.value(x).powi(2)),
+        slope: of(&|x| activation.derivative(x).powi(2)),
+    })
+}
+
+/// Where a nonlinearity or its slope breaks off.
+fn kinks(activation: &Activation) -> &'static [f64] {
+    match activation {
+        Activation::HardTanh => &[-1.0, 1.0],
+        Activation::HardSigmoid | Activation::HardSwish => &[-3.0, 3.0],
+        Activation::Relu6 => &[0.0, 6.0],
+        _ => &[0.0],
+    }
+}
+
+/// `1 / sqrt(E[f(z)^2])`, `z` standard normal: the gain with which weights of variance
+/// `gain^2 / fan_in` keep the second moment of the signal (He et al. 2015 for ReLU: sqrt 2).
+pub fn forward_gain(activation: &Activation) -> f64 {
+    moments(activation, 1.0).map_or(f64::NAN, |moments| 1.0 / moments.square.sqrt())
+}
+
+/// `1 / sqrt(E[f'(z)^2])`, `z` standard normal: the gain with which weights of variance
+/// `gain^2 / fan_out` keep the variance of the gradient.
+pub fn backward_gain(activation: &Activation) -> f64 {
+    moments(activation, 1.0).map_or(f64::NAN, |moments| 1.0 / moments.slope.sqrt())
+}
+
+/// Weights of variance `weight / fan_in` and biases of variance `bias`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// `sigma_w^2`.
+    pub weight: f64,
+    /// `sigma_b^2`.
+    pub bias: f64,
+}
+
+impl Scales {
+    /// `q' = sigma_w^2 E[f(sqrt(q) z)^2] + sigma_b^2`: the variance of the next pre-activation.
+    ///
+    /// # Errors
+    /// As [`moments`].
+    pub fn variance(&self, activation: &Activation, q: f64) -> Result<f64> {
+        Ok(self.weight * moments(activation, q)?.square + self.bias)
+    }
+
+    /// `chi = sigma_w^2 E[f'(sqrt(q) z)^2]`: the factor on the gradient's variance a layer. Above 1
+    /// gradients explode with depth, below 1 they vanish; nearby inputs part, or become one.
+    ///
+    /// # Errors
+    /// As [`moments`].
+    pub fn chi(&self, activation: &Activation, q: f64) -> Result<f64> {
+        Ok(self.weight * moments(activation, q)?.slope)
+    }
+
+    /// The variance that stays as it is from layer to layer, `q' = q`, reached from `q = 1`; none where
+    /// variances vanish (below 1e-30), explode (above 1e30), or have not settled to 1e-12 of themselves
+    /// within 100,000 layers.
+    pub fn fixed_point(&self, activation: &Activation) -> Option<f64> {
+        let mut q = 1.0;
+        for _ in 0..100_000 {
+            let next = self.variance(activation, q).ok()?;
+            if !(1e-30..1e30).contains(&next) {
+                return None;
+            }
+            if (next - q).abs() <= 1e-12 * q {
+                return Some(next);
+            }
+            q = next;
+        }
+        None
+    }
+
+    /// The scales at the edge of chaos that hold a variance `q`: `sigma_w^2 = 1 / E[f'^2]`, so that
+    /// `chi = 1`, and `sigma_b^2 = q - sigma_w^2 E[f^2]`, so that `q' = q` (Schoenholz et al. 2017).
+    /// None where that would be below 0: no bias holds such a variance there.
+    ///
+    /// # Errors
+    /// As [`moments`].
+    pub fn critical(activation: &Activation, q: f64) -> Result<Option<Scales>> {
+        let Moments { square, slope, .. } = moments(activation, q)?;
+        let weight = 1.0 / slope;
+        let bias = q - weight * square;
+        // What rounding leaves of 0, as for ReLU, is 0.
+        let bias = if bias.abs() < 1e-9 * q { 0.0 } else { bias };
+        Ok((bias >= 0.0 && weight.is_finite()).then_some(Scales { weight, bias }))
+    }
+}
