@@ -31,9 +31,10 @@ fn dropout_groups(
     if block >= params.rows * groups {
         return;
     }
-    let words = philox4x32_10(vec4<u32>(block, params.step, params.id), params.key);
     let row = block / groups;
-    let first = (block % groups) * 4u;
+    let group = block % groups;
+    let words = dropout_words(row, group, params.columns, params.step, params.id, params.key);
+    let first = group * 4u;
     for (var column = first; column < min(first + 4u, params.columns); column++) {
         let at = row * params.columns + column;
         let kept = words[column - first] >= params.threshold;

@@ -64,9 +64,5 @@ fn histogram_count(
 }
 
 fn element_at(element: u32) -> f32 {
-    if dtype == DTYPE_F32 {
-        return bitcast<f32>(words[element]);
-    }
-    let pair = unpack_pair(dtype, words[element / 2u]);
-    return select(pair.x, pair.y, element % 2u == 1u);
+    return element_of(dtype, words[word_of(dtype, element)], element);
 }

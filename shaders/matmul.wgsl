@@ -56,26 +56,15 @@ const WIDTH = 64u;
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(9) var<uniform> steps: Step;
 
-fn word_index(index: u32) -> u32 {
-    return select(index / 2u, index, dtype == DTYPE_F32);
-}
-
-fn decoded(word: u32, index: u32) -> f32 {
-    if dtype == DTYPE_F32 {
-        return bitcast<f32>(word);
-    }
-    return unpack_pair(dtype, word >> (16u * (index & 1u))).x;
-}
-
 // Rows and columns beyond the last are read as the last, and never stored.
 fn left(row: u32, depth: u32) -> f32 {
     let index = min(row, params.rows - 1u) * params.a_row + depth * params.a_depth;
-    return decoded(a[word_index(index)], index);
+    return element_of(dtype, a[word_of(dtype, index)], index);
 }
 
 fn right(column: u32, depth: u32) -> f32 {
     let index = min(column, params.columns - 1u) * params.b_column + depth * params.b_depth;
-    return decoded(b[word_index(index)], index);
+    return element_of(dtype, b[word_of(dtype, index)], index);
 }
 
 // Both factors are 0 beyond the end: 0 times an infinity would be NaN.
@@ -110,8 +99,8 @@ fn has(part: u32) -> bool {
 fn finish(row: u32, column: u32, sums: vec4<f32>) {
     var words = vec4<u32>();
     if has(DROPOUT) {
-        let block = row * ((params.columns + 3u) / 4u) + column / 4u;
-        words = philox4x32_10(vec4<u32>(block, steps.step, params.id), params.key);
+        let group = column / 4u;
+        words = dropout_words(row, group, params.columns, steps.step, params.id, params.key);
     }
     var values = sums;
     let count = min(4u, max(params.columns, column) - column);

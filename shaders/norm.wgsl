@@ -43,8 +43,8 @@ fn kept(row: u32, column: u32) -> f32 {
     if dropout == 0u {
         return 1.0;
     }
-    let block = row * ((params.columns + 3u) / 4u) + column / 4u;
-    let words = philox4x32_10(vec4<u32>(block, step.step, params.id), params.key);
+    let group = column / 4u;
+    let words = dropout_words(row, group, params.columns, step.step, params.id, params.key);
     return select(0.0, params.keep_scale, words[column % 4u] >= params.threshold);
 }
 

@@ -109,6 +109,7 @@ const STEP: &str = include_str!("../shaders/lib/step.wgsl");
 const ACTIVATIONS: &str = include_str!("../shaders/lib/activation.wgsl");
 const MATH: &str = include_str!("../shaders/lib/math.wgsl");
 const CUSTOM: &str = include_str!("../shaders/lib/custom.wgsl");
+const DROPOUT_WORDS: &str = include_str!("../shaders/lib/dropout.wgsl");
 const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 
 /// Samples into a buffer.
@@ -151,7 +152,7 @@ pub static MOMENTS: Module = Module {
 pub static MATMUL: Module = Module {
     name: "matmul",
     entry_source: include_str!("../shaders/matmul.wgsl"),
-    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, PHILOX, NUMERIC, GRID],
+    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, PHILOX, NUMERIC, GRID],
     multiplies: true,
     shares: true,
     entries: &["matmul_tiled", "matmul_direct"],
@@ -295,7 +296,7 @@ pub static HISTOGRAM: Module = Module {
 pub static NORM: Module = Module {
     name: "norm",
     entry_source: include_str!("../shaders/norm.wgsl"),
-    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, PHILOX, GRID],
+    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, PHILOX, GRID],
     multiplies: true,
     shares: false,
     entries: &["norm_forward", "norm_backward"],
@@ -318,7 +319,7 @@ pub static NORM: Module = Module {
 pub static DROPOUT: Module = Module {
     name: "dropout",
     entry_source: include_str!("../shaders/dropout.wgsl"),
-    libraries: &[PHILOX, GRID],
+    libraries: &[DROPOUT_WORDS, PHILOX, GRID],
     multiplies: true,
     shares: false,
     entries: &["dropout_groups"],

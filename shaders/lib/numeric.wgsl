@@ -57,3 +57,15 @@ fn unpack_pair(dtype: u32, word: u32) -> vec2<f32> {
     }
     return vec2<f32>(f32_from_f16(word & 0xFFFFu), f32_from_f16(word >> 16u));
 }
+
+// The word that holds an element, and the element in it.
+fn word_of(dtype: u32, element: u32) -> u32 {
+    return select(element / 2u, element, dtype == DTYPE_F32);
+}
+
+fn element_of(dtype: u32, word: u32, element: u32) -> f32 {
+    if dtype == DTYPE_F32 {
+        return bitcast<f32>(word);
+    }
+    return unpack_pair(dtype, word >> (16u * (element & 1u))).x;
+}
