@@ -45,7 +45,12 @@ impl Stream {
     }
 
     pub(crate) fn counter(&self, block: u64) -> [u32; 4] {
-        [block as u32, (block >> 32) as u32, self.id as u32, (self.id >> 32) as u32]
+        let [id_low, id_high] = self.id_words();
+        [block as u32, (block >> 32) as u32, id_low, id_high]
+    }
+
+    pub(crate) fn id_words(&self) -> [u32; 2] {
+        [self.id as u32, (self.id >> 32) as u32]
     }
 
     pub(crate) fn key(&self) -> [u32; 2] {

@@ -1,4 +1,6 @@
-use crate::random::Stream;
+use rand_core::Rng;
+
+use crate::random::{PhiloxRng, Stream};
 
 /// The numbers `0..count` in an order drawn from words `first..` of `stream`.
 ///
@@ -8,9 +10,10 @@ use crate::random::Stream;
 /// more than 2^-32, so no order by more than about `count * 2^-32` of its probability.
 pub fn permutation(stream: &Stream, first: u64, count: u32) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count).collect();
-    for (step, i) in (1..count).rev().enumerate() {
-        let word = stream.word(first.wrapping_add(step as u64));
-        let j = (u64::from(word) * (u64::from(i) + 1)) >> 32;
+    let mut words = PhiloxRng::new(*stream);
+    words.set_word_pos(first);
+    for i in (1..count).rev() {
+        let j = (u64::from(words.next_u32()) * (u64::from(i) + 1)) >> 32;
         order.swap(i as usize, j as usize);
     }
     order
