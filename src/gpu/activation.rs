@@ -60,10 +60,11 @@ pub(super) fn activate(
 ) -> Result<Vec<Dispatch>> {
     let elements = x.shape().elements();
     let own = |name, tensor| long_operand(context, name, tensor, Dtype::F32, elements);
-    let (from, to) = (own("x", x)?, own("out", out)?);
+    own("x", x)?;
+    own("out", out)?;
     apart(&[("x", x)], &[("out", out)])?;
     // The forward entries read no `dy`, but the layout has one.
-    elementwise(context, activation, ["activate_groups", "activate_rest"], &from, &to, &from)
+    elementwise(context, activation, ["activate_groups", "activate_rest"], x, out, x)
 }
 
 /// The dispatches of [`Pass::activate_backward`].
@@ -76,19 +77,21 @@ pub(super) fn activate_backward(
 ) -> Result<Vec<Dispatch>> {
     let elements = x.shape().elements();
     let own = |name, tensor| long_operand(context, name, tensor, Dtype::F32, elements);
-    let (from, above, to) = (own("x", x)?, own("dy", dy)?, own("dx", dx)?);
+    own("x", x)?;
+    own("dy", dy)?;
+    own("dx", dx)?;
     apart(&[("x", x), ("dy", dy)], &[("dx", dx)])?;
     let entries = ["activate_backward_groups", "activate_backward_rest"];
-    elementwise(context, activation, entries, &from, &to, &above)
+    elementwise(context, activation, entries, x, dx, dy)
 }
 
 fn elementwise(
     context: &Context,
     activation: Activation,
     [groups, rest]: [&'static str; 2],
-    x: &wgpu::BufferBinding<'_>,
-    out: &wgpu::BufferBinding<'_>,
-    dy: &wgpu::BufferBinding<'_>,
+    x: &Tensor,
+    out: &Tensor,
+    dy: &Tensor,
 ) -> Result<Vec<Dispatch>> {
     let module = &shaders::ACTIVATION;
     let kernel =

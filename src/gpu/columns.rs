@@ -1,10 +1,10 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::operand::{apart, named, operand};
+use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::Dtype;
-use crate::{Error, Result, shaders};
+use crate::{Result, shaders};
 
 /// `Params` of `shaders/columns.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -24,7 +24,7 @@ impl Pass<'_, '_> {
     /// of a scale. `values` and `weights` are `[m, n]`, `sums` has `n` elements; all are f32.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where a tensor does not fit.
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit.
     pub fn column_sums(
         &mut self,
         values: &Tensor,
@@ -41,10 +41,7 @@ pub(super) fn column_sums(
     weights: Option<&Tensor>,
     sums: &Tensor,
 ) -> Result<Vec<Dispatch>> {
-    let &[rows, columns] = values.shape().dims() else {
-        let given = format!("shape {}", values.shape());
-        return Err(Error::invalid("values", given, "a matrix"));
-    };
+    let [rows, columns] = matrix("values", values)?;
     let (reads, writes) = (values.shape().elements(), columns);
     let source = operand(context, "values", values, Dtype::F32, reads)?;
     let factor = match weights {

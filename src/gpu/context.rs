@@ -513,10 +513,6 @@ pub(super) struct Uniforms {
 }
 
 impl Uniforms {
-    pub(super) fn buffer(self) -> wgpu::Buffer {
-        self.buffer
-    }
-
     pub(super) fn block(&self, index: usize) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: &self.buffer,

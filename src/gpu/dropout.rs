@@ -1,11 +1,11 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::operand::{apart, operand};
+use super::operand::{apart, matrix, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
 use crate::product::Dropout;
 use crate::random::Dtype;
-use crate::{Error, Result, shaders};
+use crate::{Result, shaders};
 
 /// `Params` of `shaders/dropout.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -26,7 +26,7 @@ impl Pass<'_, '_> {
     /// of gradients: the mask is drawn again. Both are `[rows, columns]` in f32; see [`Dropout`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] where a tensor does not fit, or the probability is not within 0..1.
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, or the probability is not within 0..1.
     pub fn dropout(
         &mut self,
         dropout: &Dropout,
@@ -46,18 +46,14 @@ fn dispatches(
     result: &Tensor,
 ) -> Result<Vec<Dispatch>> {
     dropout.check()?;
-    let &[rows, columns] = values.shape().dims() else {
-        let given = format!("shape {}", values.shape());
-        return Err(Error::invalid("values", given, "a matrix"));
-    };
+    let [rows, columns] = matrix("values", values)?;
     let elements = values.shape().elements();
     let source = operand(context, "values", values, Dtype::F32, elements)?;
     let out = operand(context, "result", result, Dtype::F32, elements)?;
     apart(&[("values", values)], &[("result", result)])?;
-    let [_, _, id_low, id_high] = dropout.stream.counter(0);
     let params = Params {
         key: dropout.stream.key(),
-        id: [id_low, id_high],
+        id: dropout.stream.id_words(),
         rows: rows as u32,
         columns: columns as u32,
         step,

@@ -107,11 +107,7 @@ fn fill(
     }
     let uniforms = context.uniforms(&params);
     let ready = dispatches.iter().enumerate().map(|(index, (window, part))| {
-        let destination = wgpu::BufferBinding {
-            buffer: tensor.buffer(),
-            offset: window.offset,
-            size: wgpu::BufferSize::new(window.size),
-        };
+        let destination = tensor.window(window);
         let table = context.table().as_entire_buffer_binding();
         let grid = planner::grid(context.limits(), part.groups, shaders::FILL.width);
         let kernel = if part.edges { &edges } else { &groups };

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::reduce::{code, stretch};
+use super::reduce::code;
 use super::{Context, Tensor, planner};
 use crate::random::Dtype;
 use crate::summary::{Histogram, edges};
@@ -55,7 +55,7 @@ impl Context {
             for (index, window) in windows.iter().enumerate() {
                 let invocations = (window.end - window.begin).div_ceil(TAKEN);
                 let buffers = [
-                    stretch(tensor, window),
+                    tensor.window(window),
                     uniforms.block(index),
                     counts.buffer().as_entire_buffer_binding(),
                     bound.buffer().as_entire_buffer_binding(),

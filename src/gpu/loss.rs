@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::operand::{apart, named, operand};
+use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
 use crate::model::{Loss, Step};
@@ -42,8 +42,8 @@ impl Pass<'_, '_> {
     pub fn loss(&mut self, kind: Loss, tensors: &LossTensors<'_>) -> Result<()> {
         let rows = tensors.outputs.shape().dims().first().map_or(1, |&rows| rows as u32);
         let step = Step { rows, inverse: 1.0 / rows as f32, ..Step::default() };
-        let step = self.context.step(step);
-        self.once(loss(self.context, kind, tensors, 0, step.as_entire_buffer_binding()))
+        let steps = self.context.uniforms(&[step]);
+        self.once(loss(self.context, kind, tensors, 0, steps.block(0)))
     }
 }
 
@@ -57,10 +57,7 @@ pub(super) fn loss(
 ) -> Result<Vec<Dispatch>> {
     kind.check()?;
     let LossTensors { outputs, targets, gradient, results } = *tensors;
-    let &[rows, columns] = outputs.shape().dims() else {
-        let given = format!("shape {}", outputs.shape());
-        return Err(Error::invalid("outputs", given, "a matrix"));
-    };
+    let [rows, columns] = matrix("outputs", outputs)?;
     if columns > MOST {
         return Err(Error::invalid("outputs", format!("{columns} columns"), "at most 20000"));
     }

@@ -202,7 +202,7 @@ fn prepare(
         parameter: activation.parameter(),
         threshold: dropout.map_or(0, |dropout| dropout.threshold()),
         key: stream.map_or([0; 2], |stream| stream.key()),
-        id: stream.map_or([0; 2], |stream| [stream.id as u32, (stream.id >> 32) as u32]),
+        id: stream.map_or([0; 2], |stream| stream.id_words()),
         scale: dropout.map_or(1.0, |dropout| dropout.scale()),
         unused: 0,
     };

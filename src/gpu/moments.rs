@@ -82,11 +82,7 @@ impl Pass<'_, '_> {
         }
         let uniforms = context.uniforms(&params);
         for (index, window) in windows.iter().enumerate() {
-            let source = wgpu::BufferBinding {
-                buffer: tensor.buffer(),
-                offset: window.offset,
-                size: wgpu::BufferSize::new(window.size),
-            };
+            let source = tensor.window(window);
             let leaf_rows = rows.leaves.as_entire_buffer_binding();
             let merged = rows.merged.as_entire_buffer_binding();
             let grid = |rows| planner::grid(context.limits(), rows, module.width);

@@ -88,14 +88,13 @@ impl NormTensors {
         own("result", result)?;
         let dropout = self.dropout;
         let stream = dropout.map_or(crate::random::Stream::new(0, 0), |dropout| dropout.stream);
-        let [_, _, id_low, id_high] = stream.counter(0);
         let params = Params {
             rows: rows as u32,
             columns: columns as u32,
             share: 1.0 / columns as f32,
             epsilon: NORM_EPSILON,
             key: stream.key(),
-            id: [id_low, id_high],
+            id: stream.id_words(),
             threshold: dropout.map_or(0, |dropout| dropout.threshold()),
             keep_scale: dropout.map_or(1.0, |dropout| dropout.scale()),
             parameter: self.activation.parameter(),

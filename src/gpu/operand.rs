@@ -48,20 +48,23 @@ pub(super) fn long_operand<'a>(
     Ok(tensor.binding())
 }
 
-/// The stretches of an operand that the device binds at once; those of operands of one length match.
-pub(super) fn windows<'a>(
-    context: &Context,
-    whole: &wgpu::BufferBinding<'a>,
-) -> Vec<wgpu::BufferBinding<'a>> {
-    let elements = whole.size.map_or(0, |size| size.get() / 4);
-    planner::windows(context.limits(), whole.offset, elements, 4)
-        .into_iter()
-        .map(|window| wgpu::BufferBinding {
-            buffer: whole.buffer,
-            offset: window.offset,
-            size: wgpu::BufferSize::new(window.size),
-        })
-        .collect()
+/// The stretches of an operand of 4 bytes an element that the device binds at once; those of operands
+/// of one length match.
+pub(super) fn windows<'a>(context: &Context, whole: &'a Tensor) -> Vec<wgpu::BufferBinding<'a>> {
+    let elements = whole.shape().elements();
+    let windows = planner::windows(context.limits(), whole.offset(), elements, 4);
+    windows.iter().map(|window| whole.window(window)).collect()
+}
+
+/// The dimensions of a matrix.
+///
+/// # Errors
+/// [`Error::Invalid`] where the tensor is none.
+pub(super) fn matrix(what: &str, tensor: &Tensor) -> Result<[u64; 2]> {
+    match *tensor.shape().dims() {
+        [rows, columns] => Ok([rows, columns]),
+        _ => Err(Error::invalid(what, format!("shape {}", tensor.shape()), "a matrix")),
+    }
 }
 
 /// A tensor and what messages call it.
@@ -100,10 +103,5 @@ impl Context {
         let mut buffers = vec![uniforms.block(0)];
         buffers.extend_from_slice(rest);
         self.prepare(kernel, &buffers, grid)
-    }
-
-    /// One block of a step's parameters, for operations outside of a recorded program.
-    pub(super) fn step(&self, step: crate::model::Step) -> wgpu::Buffer {
-        self.uniforms(&[step]).buffer()
     }
 }

@@ -79,7 +79,7 @@ impl Context {
             self.run(|pass| {
                 let uniforms = self.uniforms(&[Params { begin, end, rows, unused: 0 }]);
                 let buffers = [
-                    stretch(tensor, &window),
+                    tensor.window(&window),
                     uniforms.block(0),
                     result.buffer().as_entire_buffer_binding(),
                 ];
@@ -103,13 +103,4 @@ pub(super) fn code(tensor: &Tensor) -> Result<u32> {
     shaders::dtype_code(dtype)
         .filter(|_| dtype != Dtype::U32)
         .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16"))
-}
-
-/// The binding of a window of a tensor.
-pub(super) fn stretch<'t>(tensor: &'t Tensor, window: &Window) -> wgpu::BufferBinding<'t> {
-    wgpu::BufferBinding {
-        buffer: tensor.buffer(),
-        offset: window.offset,
-        size: wgpu::BufferSize::new(window.size),
-    }
 }

@@ -1,4 +1,5 @@
 use super::Context;
+use super::planner::Window;
 use crate::random::Dtype;
 use crate::{Error, Result, Shape};
 
@@ -73,6 +74,15 @@ impl Tensor {
             buffer: &self.buffer,
             offset: self.offset,
             size: wgpu::BufferSize::new(self.bytes().next_multiple_of(4)),
+        }
+    }
+
+    /// A window of it.
+    pub(super) fn window(&self, window: &Window) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: window.offset,
+            size: wgpu::BufferSize::new(window.size),
         }
     }
 

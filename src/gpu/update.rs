@@ -56,8 +56,8 @@ impl Pass<'_, '_> {
         let (correction1, correction2) = optimizer.corrections(t.max(1));
         let (correction1, correction2) = (correction1 as f32, correction2 as f32);
         let step = Step { lr: lr as f32, correction1, correction2, ..Step::default() };
-        let step = self.context.step(step);
-        self.once(update(self.context, optimizer, tensors, step.as_entire_buffer_binding()))
+        let steps = self.context.uniforms(&[step]);
+        self.once(update(self.context, optimizer, tensors, steps.block(0)))
     }
 }
 
