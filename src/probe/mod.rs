@@ -7,4 +7,9 @@
 //! back by `chi = sigma_w^2 E[f'(sqrt(q) z)^2]` a layer.
 
 mod quadrature;
+mod run;
 pub mod theory;
+mod verdict;
+
+pub use run::{Heatmap, Layer, Prediction, Report, Run, Spread};
+pub use verdict::{Kind, Limit, Verdict};
