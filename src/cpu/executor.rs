@@ -1,12 +1,15 @@
 use super::norm::Norm;
-use super::{Epilogue, column_sums, epilogue, fill, instruction_set, loss, matmul, update};
+use super::{
+    Epilogue, column_sums, epilogue, fill, histogram, instruction_set, loss, matmul, summary,
+    update,
+};
 use crate::model::{
     BATCH, Executor, FIRST, GRADIENTS, NORM_EPSILON, Op, PARAMETERS, Phase, Program, Resident,
     RowResult, SCALE, SECOND, Slot, Step, TARGETS, View,
 };
 use crate::product::{Form, Nonlinearity};
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Result, model};
+use crate::{Histogram, Result, Summary, model};
 
 /// Programs on all cores.
 pub(crate) struct CpuExecutor {
@@ -198,6 +201,14 @@ impl Executor for CpuExecutor {
 
     fn read(&mut self, view: View) -> Result<Vec<f32>> {
         Ok(self.slice(view).to_vec())
+    }
+
+    fn summary(&mut self, view: View) -> Result<Summary> {
+        Ok(summary(self.slice(view)))
+    }
+
+    fn histogram(&mut self, view: View, low: f32, high: f32, bins: usize) -> Result<Histogram> {
+        histogram(self.slice(view), low, high, bins)
     }
 
     fn run(

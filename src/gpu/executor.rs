@@ -10,7 +10,7 @@ use crate::model::{
     RowResult, SCALE, SECOND, Slot, Step, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Error, Result, Shape};
+use crate::{Error, Histogram, Result, Shape, Summary};
 
 /// Programs on a GPU: every pipeline, bind group and buffer is made once, and a step is recorded by
 /// replaying them.
@@ -197,6 +197,14 @@ impl Executor for GpuExecutor {
     fn read(&mut self, view: View) -> Result<Vec<f32>> {
         let bytes = self.context.read(&self.tensor(view, Dtype::F32)?)?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    fn summary(&mut self, view: View) -> Result<Summary> {
+        self.context.summary(&self.tensor(view, Dtype::F32)?)
+    }
+
+    fn histogram(&mut self, view: View, low: f32, high: f32, bins: usize) -> Result<Histogram> {
+        self.context.histogram(&self.tensor(view, Dtype::F32)?, low, high, bins)
     }
 
     fn run(

@@ -1,6 +1,6 @@
 use super::program::{Phase, Slot, View};
-use crate::Result;
 use crate::random::{Distribution, Stream};
+use crate::{Histogram, Result, Summary};
 
 /// What changes from step to step; `shaders/lib/step.wgsl` is its twin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -43,6 +43,16 @@ pub(crate) trait Executor {
 
     /// Reads a stretch of a buffer, after everything submitted.
     fn read(&mut self, view: View) -> Result<Vec<f32>>;
+
+    /// What a stretch of a buffer comes to, after everything submitted; reduced where it lies, so
+    /// that its elements need not travel.
+    #[allow(dead_code)] // Until the next commits ask for it.
+    fn summary(&mut self, view: View) -> Result<Summary>;
+
+    /// How many elements of a stretch lie in each of `bins` bins between `low` and `high`, after
+    /// everything submitted.
+    #[allow(dead_code)] // For whoever looks at the shape of signals; training asks for summaries.
+    fn histogram(&mut self, view: View, low: f32, high: f32, bins: usize) -> Result<Histogram>;
 
     /// Carries phases out one after the other, in one submission, and waits for their results: each
     /// step's from its `slot` on, with more behind them perhaps. `order` holds the examples' indices,
