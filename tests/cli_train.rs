@@ -97,7 +97,10 @@ fn the_json_document_has_the_fields_of_the_design() {
 fn initial_weights_are_those_of_init() {
     let folder = Folder::new();
     let (initial, recipe) = (folder.path("initial.safetensors"), folder.path("recipe.toml"));
-    let (drawn, net) = (folder.path("drawn.safetensors"), ["--hidden", "16,8", "--layer-norm"]);
+    let (drawn, net) = (
+        folder.path("drawn.safetensors"),
+        ["--hidden", "16,8,8", "--layer-norm", "--residual", "--norm-init", "constant:0.5"],
+    );
     let base = ["train", "--device", "cpu", "--seed", "7", "--init", "xavier_uniform"];
     let toml = succeeds(&[&base[..], &net, &["--print-recipe"]].concat());
     std::fs::write(&recipe, toml).unwrap();
@@ -218,6 +221,7 @@ fn bad_input_is_told_apart_and_leaves_nothing() {
     train(&["--lr", "-0.1"], &["learning rate: got -0.1"]);
     train(&["--epochs", "0"], &["epochs: got 0"]);
     train(&["--dropout", "1"], &["dropout: got 1"]);
+    train(&["--norm-init", "zeros"], &["initializer of norms", "needed layer norm"]);
     train(&["--clip", "-1"], &["clip: got -1"]);
     train(&["--weight-decay", "-1"], &["weight decay: got -1"]);
     train(&["--test-split", "1"], &["test"]);

@@ -271,6 +271,47 @@ fn an_initializer_of_ones_own() {
 }
 
 #[test]
+fn zero_gamma_starts_residual_layers_as_the_identity() {
+    let (train, test) = spirals();
+    let deep = |gamma: Option<&str>| {
+        let widths = [vec![2], vec![32; 13], vec![3]].concat();
+        let net = mlp(widths, "he_normal").activation(Activation::Silu);
+        let net = net.layer_norm(true).residual(true);
+        gamma.map_or(net.clone(), |gamma| net.norms(gamma.parse().unwrap()))
+    };
+    let shallow = mlp([2, 32, 3], "zeros").activation(Activation::Silu).layer_norm(true);
+    for context in everywhere() {
+        let make = |net: &Mlp| Trainer::new(context, net, &options(20), &train, Some(&test));
+        let mut zero = make(&deep(Some("zeros"))).unwrap();
+        // Twelve layers fewer: those of the deep network without a connection around them.
+        let mut without = make(&shallow).unwrap();
+        for (own, of) in [(0, 0), (1, 13)] {
+            let weight = zero.parameter(&format!("layers.{of}.weight")).unwrap();
+            without.set_parameter(&format!("layers.{own}.weight"), &weight).unwrap();
+        }
+        let wanted = without.predict(&test.features).unwrap();
+        assert_eq!(zero.predict(&test.features).unwrap(), wanted);
+        // The scales are 1 in the first layer, which has no connection, and where nothing is asked.
+        assert_eq!(zero.parameter("layers.0.norm.weight").unwrap(), [1.0; 32]);
+        let mut plain = make(&deep(None)).unwrap();
+        assert_eq!(plain.parameter("layers.5.norm.weight").unwrap(), [1.0; 32]);
+        assert_ne!(plain.predict(&test.features).unwrap(), wanted);
+        // The layers join in.
+        while zero.epoch().unwrap().is_some() {}
+        assert_eq!(zero.verdict().unwrap(), Verdict::Learned);
+        assert!(zero.parameter("layers.5.norm.weight").unwrap().iter().all(|g| *g != 0.0));
+    }
+    // What could not work is refused.
+    let refused = |net: Mlp| net.recipe().unwrap_err().to_string();
+    let message = refused(deep(Some("zeros")).activation(Activation::Relu));
+    assert!(message.contains("got constant:0 with relu, whose slope at 0 is 0"), "{message}");
+    assert!(deep(Some("constant:0.1")).activation(Activation::Relu).recipe().is_ok());
+    for without in [deep(Some("zeros")).residual(false), deep(Some("zeros")).layer_norm(false)] {
+        assert!(refused(without).contains("needed layer norm and a residual connection"));
+    }
+}
+
+#[test]
 fn bad_settings_are_refused() {
     let set = examples(20, 3, 2, Loss::CROSS_ENTROPY);
     let net = mlp([3, 4, 2], "he_normal");

@@ -123,6 +123,11 @@ pub struct TrainArgs {
     #[arg(long)]
     layer_norm: bool,
 
+    /// The initializer of layer norm's scale in layers with a residual connection: with zeros they
+    /// start as the identity (needs --layer-norm, --residual, and a nonlinearity with a slope at 0)
+    #[arg(long, value_name = "INIT")]
+    norm_init: Option<Init>,
+
     /// The seed of the weights, the split, the order of rows and dropout
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -348,13 +353,17 @@ fn outputs(train: &Dataset, loss: Option<Loss>) -> u64 {
 fn network(args: &TrainArgs, inputs: usize, outputs: u64, init: Init) -> Result<Mlp> {
     // `--hidden 0` and the like are told apart from no hidden layer at all.
     let widths = [&[inputs as u64][..], &args.hidden, &[outputs]].concat();
-    Ok(Mlp::new(widths)?
+    let mut mlp = Mlp::new(widths)?
         .activation(args.activation)
         .init(init)
         .bias(args.bias)
         .dropout(args.dropout)
         .residual(args.residual)
-        .layer_norm(args.layer_norm))
+        .layer_norm(args.layer_norm);
+    if let Some(init) = args.norm_init {
+        mlp = mlp.norms(init);
+    }
+    Ok(mlp)
 }
 
 fn options(args: &TrainArgs) -> Options {

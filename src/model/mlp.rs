@@ -35,6 +35,8 @@ pub struct Mlp {
     custom: Option<CustomInit>,
     residual: bool,
     layer_norm: bool,
+    /// Of the scales in layers with a residual connection.
+    norm_init: Option<Init>,
     dropout: f64,
 }
 
@@ -62,6 +64,7 @@ impl Mlp {
             custom: None,
             residual: false,
             layer_norm: false,
+            norm_init: None,
             dropout: 0.0,
         })
     }
@@ -110,6 +113,23 @@ impl Mlp {
     /// Whether hidden layers normalize what goes into the nonlinearity (Ba et al. 2016).
     pub fn layer_norm(mut self, layer_norm: bool) -> Self {
         self.layer_norm = layer_norm;
+        self
+    }
+
+    /// The initializer of the scale `g` in `h_{i+1} = f(g norm(z_i) + s) + h_i`: of the layer norm of
+    /// the layers with a residual connection. It is 1 where nothing is given, as it always is in the
+    /// layers without a connection, and the shift `s` is 0.
+    ///
+    /// With [`Init::zeros`] each such layer starts as `h_{i+1} = h_i + f(0)`: the identity where
+    /// `f(0) = 0`, so that a network starts as deep as its other layers are, however many it has
+    /// ("zero gamma": Goyal et al. 2017, *Accurate, Large Minibatch SGD*, section 5.1). The layer
+    /// joins in as `g` learns, at the rate `f'(0)`, so `f` needs a slope at 0: ReLU's here is 0, and
+    /// such a layer would stay out for good.
+    ///
+    /// [`Mlp::recipe`] says where it cannot be: without layer norm or a residual connection between
+    /// layers of equal width, or where all scales are 0 and so is `f'(0)`.
+    pub fn norms(mut self, init: Init) -> Self {
+        self.norm_init = Some(init);
         self
     }
 
@@ -166,12 +186,14 @@ impl Mlp {
     /// what training starts from.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where an initializer does not fit a tensor, or the dropout's probability
-    /// is not within 0..1.
+    /// [`Error::Invalid`] where an initializer does not fit a tensor, the dropout's probability is
+    /// not within 0..1, or [`Mlp::norms`] has nothing to initialize or leaves layers that can never
+    /// learn.
     pub fn recipe(&self) -> Result<Recipe> {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::invalid("dropout", self.dropout, "0 or more, below 1"));
         }
+        self.check_norms()?;
         let mut tensors = Vec::new();
         let mut add = |name: String, shape: Vec<u64>, init: Init, geometry: Geometry| {
             let shape = Shape::new(shape)?;
@@ -195,11 +217,30 @@ impl Mlp {
             let geometry = Geometry { fan_in: Some(inputs), fan_out: Some(outputs), ..geometry };
             add(name("bias"), vec![outputs], self.biases[layer], geometry)?;
             if self.normalized(layer) {
-                add(name("norm.weight"), vec![outputs], Init::ones(), geometry)?;
+                let scale = self.norm_init.filter(|_| self.skips(layer)).unwrap_or(Init::ones());
+                add(name("norm.weight"), vec![outputs], scale, geometry)?;
                 add(name("norm.bias"), vec![outputs], Init::zeros(), geometry)?;
             }
         }
         Ok(Recipe { name: "mlp".into(), description: Some(self.architecture()), tensors })
+    }
+}
+
+impl Mlp {
+    fn check_norms(&self) -> Result<()> {
+        let Some(init) = self.norm_init else { return Ok(()) };
+        if !(0..self.layers()).any(|layer| self.skips(layer) && self.normalized(layer)) {
+            let needed =
+                "layer norm and a residual connection between hidden layers of equal width";
+            return Err(Error::invalid("initializer of norms", init, needed));
+        }
+        let f = self.activation;
+        if init == Init::zeros() && f.derivative(0.0) == 0.0 {
+            let given = format!("{init} with {f}, whose slope at 0 is 0");
+            let needed = "other scales, or a nonlinearity with a slope at 0 (gelu, silu, tanh)";
+            return Err(Error::invalid("initializer of norms", given, needed));
+        }
+        Ok(())
     }
 }
 
