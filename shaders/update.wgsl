@@ -1,4 +1,4 @@
-// A step of the optimizer over all parameters at once. The arithmetic is PyTorch's.
+// A step of the optimizer over a run of parameters at once. The arithmetic is PyTorch's.
 
 struct Params {
     count: u32,
@@ -9,7 +9,8 @@ struct Params {
     rest1: f32,
     rest2: f32,
     epsilon: f32,
-    unused: f32,
+    // What multiplies the step's learning rate.
+    rate: f32,
 }
 
 // 0: SGD; 1: Adam; 2: AdamW. The codes are those of `Optimizer::code`.
@@ -42,9 +43,10 @@ fn update_parameters(
     if clipped == 1u {
         gradient *= scale[0];
     }
+    let lr = step.lr * params.rate;
     var parameter = parameters[index];
     if kind == 2u {
-        parameter *= 1.0 - step.lr * params.weight_decay;
+        parameter *= 1.0 - lr * params.weight_decay;
     } else {
         gradient += params.weight_decay * parameter;
     }
@@ -54,7 +56,7 @@ fn update_parameters(
             first[index] = velocity;
             gradient = select(velocity, gradient + params.beta1 * velocity, momentum == 2u);
         }
-        parameters[index] = parameter - step.lr * gradient;
+        parameters[index] = parameter - lr * gradient;
         return;
     }
     let mean = params.beta1 * first[index] + params.rest1 * gradient;
@@ -62,5 +64,5 @@ fn update_parameters(
     first[index] = mean;
     second[index] = square;
     let deviation = sqrt(square) * step.correction2 + params.epsilon;
-    parameters[index] = parameter - (step.lr * step.correction1) * (mean / deviation);
+    parameters[index] = parameter - (lr * step.correction1) * (mean / deviation);
 }

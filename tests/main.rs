@@ -17,6 +17,7 @@ mod loss;
 mod matmul;
 mod moments;
 mod msrv;
+mod mup;
 mod planner;
 mod quantile;
 mod random;

@@ -281,7 +281,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
                 ("rest1", 16),
                 ("rest2", 20),
                 ("epsilon", 24),
-                ("unused", 28),
+                ("rate", 28),
             ],
             32,
         ),

@@ -128,6 +128,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "INIT")]
     norm_init: Option<Init>,
 
+    /// The maximal update parametrization: initial weights and learning rates for these hidden widths,
+    /// one for all or one each, carried over to those of --hidden, so that a --lr found at the base
+    /// width fits
+    #[arg(long, value_delimiter = ',', value_name = "BASE_WIDTH")]
+    mup: Option<Vec<u64>>,
+
     /// The seed of the weights, the split, the order of rows and dropout
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -245,6 +251,9 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         if runs.is_empty() {
             // Before any bar is drawn.
             note(&announcement(&trainer, &options)?);
+            if args.mup.is_some() {
+                note(&multipliers(&trainer));
+            }
         }
         let bar = bars.add(progress(trainer.steps(), &init));
         bar.set_position(trainer.step());
@@ -278,6 +287,26 @@ fn announcement(trainer: &Trainer, options: &Options) -> Result<String> {
     let (mlp, steps) = (trainer.mlp(), trainer.steps());
     let (parameters, device) = (mlp.recipe()?.elements(), trainer.device());
     Ok(format!("{mlp:?}, {parameters} parameters, {steps} steps of {rows}; {device}"))
+}
+
+/// The learning rates of muP: each factor, with the parameters that have it.
+fn multipliers(trainer: &Trainer) -> String {
+    let mut groups: Vec<(f64, Vec<&str>)> = Vec::new();
+    for parameter in trainer.parameters() {
+        let (factor, name) = (parameter.lr_multiplier, parameter.name.as_str());
+        match groups.iter_mut().find(|(own, _)| *own == factor) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((factor, vec![name])),
+        }
+    }
+    let group = |(factor, names): &(f64, Vec<&str>)| match names[..] {
+        [first, _, _, _, ..] => {
+            format!("x{} in {first} and {} more", short(*factor), names.len() - 1)
+        }
+        _ => format!("x{} in {}", short(*factor), names.join(", ")),
+    };
+    let groups: Vec<String> = groups.iter().map(group).collect();
+    format!("muP: the learning rate {}", groups.join("; "))
 }
 
 /// Takes turns, so that all runs are seen to move; true where the user asked to stop.
@@ -362,6 +391,9 @@ fn network(args: &TrainArgs, inputs: usize, outputs: u64, init: Init) -> Result<
         .layer_norm(args.layer_norm);
     if let Some(init) = args.norm_init {
         mlp = mlp.norms(init);
+    }
+    if let Some(base) = &args.mup {
+        mlp = mlp.mup(base.clone());
     }
     Ok(mlp)
 }

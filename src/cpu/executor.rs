@@ -43,10 +43,6 @@ impl CpuExecutor {
         result
     }
 
-    fn whole(&self, slot: Slot) -> View {
-        View { slot, first: 0, rows: 1, columns: self.slots[slot].len() }
-    }
-
     fn gather(&mut self, order: &[u32], step: &Step, view: View) {
         let source = if view.slot == BATCH { &self.features } else { &self.targets };
         let columns = view.columns;
@@ -156,15 +152,27 @@ impl CpuExecutor {
                 let (factor, norm) = update::clip(bound, &self.slots[GRADIENTS]);
                 self.slots[SCALE][..2].copy_from_slice(&[factor, norm]);
             }
-            Op::Update { optimizer, clipped } => {
+            Op::Update { optimizer, clipped, view, rate } => {
                 let scale = if clipped { self.slots[SCALE][0] } else { 1.0 };
-                let views = [PARAMETERS, FIRST, SECOND].map(|slot| self.whole(slot));
-                self.with(views[0], |own, parameters| {
-                    own.with(views[1], |own, first| {
-                        own.with(views[2], |own, second| {
-                            let gradients = &own.slots[GRADIENTS];
+                let own = |place: usize, slot: Slot| {
+                    // Where the optimizer has no such state, there is nothing of it.
+                    let columns = if optimizer.moments() >= place { view.columns } else { 0 };
+                    let first = if columns == 0 { 0 } else { view.first };
+                    View { slot, first, columns, ..view }
+                };
+                self.with(view, |all, parameters| {
+                    all.with(own(1, FIRST), |all, first| {
+                        all.with(own(2, SECOND), |all, second| {
+                            let gradients = all.slice(own(0, GRADIENTS));
                             update::update(
-                                &optimizer, step, scale, gradients, parameters, first, second,
+                                &optimizer,
+                                step,
+                                rate as f32,
+                                scale,
+                                gradients,
+                                parameters,
+                                first,
+                                second,
                             );
                         });
                     });

@@ -5,11 +5,14 @@ use crate::model::{Optimizer, Step};
 /// Parameters a task.
 const TASK: usize = 1 << 13;
 
-/// A step of the optimizer over all parameters; `first` and `second` are its state, as long as the
-/// parameters or empty where it has none. Gradients are multiplied by `scale`.
+/// A step of the optimizer over a run of parameters; `first` and `second` are its state, as long as
+/// the parameters or empty where it has none. Gradients are multiplied by `scale`, the step's learning
+/// rate by `rate`.
+#[allow(clippy::too_many_arguments)] // The kernel's own.
 pub(crate) fn update(
     optimizer: &Optimizer,
     step: &Step,
+    rate: f32,
     scale: f32,
     gradients: &[f32],
     parameters: &mut [f32],
@@ -20,7 +23,7 @@ pub(crate) fn update(
     let (rest1, rest2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);
     let (beta1, beta2) = (beta1 as f32, beta2 as f32);
     let (epsilon, decay) = (optimizer.epsilon() as f32, optimizer.weight_decay() as f32);
-    let lr = step.lr;
+    let lr = step.lr * rate;
     match optimizer {
         Optimizer::Sgd { .. } if optimizer.momentum_code() == 0 => {
             let tasks = parameters.par_chunks_mut(TASK).zip(gradients.par_chunks(TASK));

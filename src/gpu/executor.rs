@@ -132,20 +132,21 @@ impl GpuExecutor {
                 loss::loss(context, kind, &tensors, self.results.size() / 8, step)
             }
             Op::Clip { bound } => clip::clip(context, &whole(GRADIENTS)?, bound, &whole(SCALE)?),
-            Op::Update { optimizer, clipped } => {
+            Op::Update { optimizer, clipped, view, rate } => {
                 let moments = optimizer.moments();
+                let own = |slot: Slot| floats(View { slot, ..view });
                 let state =
-                    |slot: Slot, place: usize| (moments > place).then(|| whole(slot)).transpose();
+                    |slot: Slot, place: usize| (moments > place).then(|| own(slot)).transpose();
                 let (first, second) = (state(FIRST, 0)?, state(SECOND, 1)?);
                 let scale = clipped.then(|| whole(SCALE)).transpose()?;
                 let tensors = UpdateTensors {
-                    gradients: &whole(GRADIENTS)?,
-                    parameters: &whole(PARAMETERS)?,
+                    gradients: &own(GRADIENTS)?,
+                    parameters: &own(PARAMETERS)?,
                     first: first.as_ref(),
                     second: second.as_ref(),
                     scale: scale.as_ref(),
                 };
-                update::update(context, &optimizer, &tensors, step)
+                update::update(context, &optimizer, &tensors, step, rate)
             }
         }
     }

@@ -18,7 +18,7 @@ struct Params {
     rest1: f32,
     rest2: f32,
     epsilon: f32,
-    unused: f32,
+    rate: f32,
 }
 
 /// What an optimizer reads and writes: f32 tensors of one size.
@@ -57,15 +57,17 @@ impl Pass<'_, '_> {
         let (correction1, correction2) = (correction1 as f32, correction2 as f32);
         let step = Step { lr: lr as f32, correction1, correction2, ..Step::default() };
         let steps = self.context.uniforms(&[step]);
-        self.once(update(self.context, optimizer, tensors, steps.block(0)))
+        self.once(update(self.context, optimizer, tensors, steps.block(0), 1.0))
     }
 }
 
+/// The step's learning rate is multiplied by `rate`.
 pub(super) fn update(
     context: &Context,
     optimizer: &Optimizer,
     tensors: &UpdateTensors<'_>,
     step: wgpu::BufferBinding<'_>,
+    rate: f64,
 ) -> Result<Vec<Dispatch>> {
     optimizer.check()?;
     let UpdateTensors { gradients, parameters, first, second, scale } = *tensors;
@@ -112,7 +114,7 @@ pub(super) fn update(
         rest1: (1.0 - beta1) as f32,
         rest2: (1.0 - beta2) as f32,
         epsilon: optimizer.epsilon() as f32,
-        unused: 0.0,
+        rate: rate as f32,
     };
     let grid = planner::grid(context.limits(), params.count, shaders::UPDATE.width);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])

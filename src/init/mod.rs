@@ -8,9 +8,11 @@
 //! These are formulas alone: nothing in this module draws a number or names a device.
 
 mod fans;
+mod mup;
 mod parse;
 mod scheme;
 
 pub use fans::{FanMode, Fans, Geometry};
+pub use mup::Role;
 pub use parse::{Entry, catalogue};
 pub use scheme::{Family, Init, TRUNCATED_STD};

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::mup;
 use crate::init::{Geometry, Init};
 use crate::random::{Distribution, Dtype};
 use crate::recipe::{Recipe, TensorSpec};
@@ -37,6 +38,8 @@ pub struct Mlp {
     layer_norm: bool,
     /// Of the scales in layers with a residual connection.
     norm_init: Option<Init>,
+    /// The hidden widths that the learning rate and the initializers are meant for.
+    pub(super) mup_base: Option<Vec<u64>>,
     dropout: f64,
 }
 
@@ -65,6 +68,7 @@ impl Mlp {
             residual: false,
             layer_norm: false,
             norm_init: None,
+            mup_base: None,
             dropout: 0.0,
         })
     }
@@ -179,6 +183,10 @@ impl Mlp {
         if self.layer_norm {
             text += ", layer norm";
         }
+        if let Some(base) = &self.mup_base {
+            let base: Vec<String> = base.iter().map(u64::to_string).collect();
+            text += &format!(", muP from {}", base.join("-"));
+        }
         text
     }
 
@@ -187,43 +195,72 @@ impl Mlp {
     ///
     /// # Errors
     /// [`Error::Invalid`] where an initializer does not fit a tensor, the dropout's probability is
-    /// not within 0..1, or [`Mlp::norms`] has nothing to initialize or leaves layers that can never
+    /// not within 0..1, muP's base widths do not fit, or [`Mlp::norms`] has nothing to initialize or leaves layers that can never
     /// learn.
     pub fn recipe(&self) -> Result<Recipe> {
+        let tensors = self.by_layer()?.into_iter().map(|(_, tensor)| tensor).collect();
+        Ok(Recipe { name: "mlp".into(), description: Some(self.architecture()), tensors })
+    }
+
+    /// The recipe's tensors, each with its layer.
+    pub(super) fn by_layer(&self) -> Result<Vec<(usize, TensorSpec)>> {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::invalid("dropout", self.dropout, "0 or more, below 1"));
         }
         self.check_norms()?;
+        let base = self.base_widths()?;
         let mut tensors = Vec::new();
-        let mut add = |name: String, shape: Vec<u64>, init: Init, geometry: Geometry| {
-            let shape = Shape::new(shape)?;
-            let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
-            let init = own.map_or(init, Init::Fixed);
-            let place = || format!("tensor `{name}`");
-            let distribution =
-                init.distribution(&shape, &geometry).map_err(|error| error.at(place()))?;
-            let dtype = Dtype::F32;
-            distribution.check_dtype(dtype).map_err(|error| error.at(place()))?;
-            let init = init.to_string();
-            tensors.push(TensorSpec { name, shape, dtype, init, distribution, geometry });
-            Ok::<(), Error>(())
-        };
         for layer in 0..self.layers() {
-            let (inputs, outputs) = (self.widths[layer], self.widths[layer + 1]);
-            let name = |part: &str| format!("layers.{layer}.{part}");
-            let geometry = Geometry::default();
-            add(name("weight"), vec![outputs, inputs], self.weights[layer], geometry)?;
-            // A bias has its layer's fans.
-            let geometry = Geometry { fan_in: Some(inputs), fan_out: Some(outputs), ..geometry };
-            add(name("bias"), vec![outputs], self.biases[layer], geometry)?;
+            let mut add = |part: &str, init: Init| {
+                let name = format!("layers.{layer}.{part}");
+                let place = || format!("tensor `{name}`");
+                let vector = part != "weight";
+                let (shape, geometry) = form(&self.widths, layer, vector)?;
+                let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
+                let init = match own {
+                    Some(own) => Init::Fixed(own),
+                    None if base == self.widths => init,
+                    None => {
+                        let (shape, geometry) = form(&base, layer, vector)?;
+                        let (role, ratio) = self.role(layer, vector)?;
+                        let own = init.distribution(&shape, &geometry);
+                        let own = own.map_err(|error| error.at(place()))?;
+                        Init::Fixed(mup::scaled(own, role.std_multiplier(ratio)))
+                    }
+                };
+                let distribution =
+                    init.distribution(&shape, &geometry).map_err(|error| error.at(place()))?;
+                let dtype = Dtype::F32;
+                distribution.check_dtype(dtype).map_err(|error| error.at(place()))?;
+                let init = init.to_string();
+                let tensor = TensorSpec { name, shape, dtype, init, distribution, geometry };
+                tensors.push((layer, tensor));
+                Ok::<(), Error>(())
+            };
+            add("weight", self.weights[layer])?;
+            add("bias", self.biases[layer])?;
             if self.normalized(layer) {
                 let scale = self.norm_init.filter(|_| self.skips(layer)).unwrap_or(Init::ones());
-                add(name("norm.weight"), vec![outputs], scale, geometry)?;
-                add(name("norm.bias"), vec![outputs], Init::zeros(), geometry)?;
+                add("norm.weight", scale)?;
+                add("norm.bias", Init::zeros())?;
             }
         }
-        Ok(Recipe { name: "mlp".into(), description: Some(self.architecture()), tensors })
+        Ok(tensors)
     }
+}
+
+/// The shape of a layer's weights or of its vectors, in a network of these widths, and how it is read.
+fn form(widths: &[u64], layer: usize, vector: bool) -> Result<(Shape, Geometry)> {
+    let (inputs, outputs) = (widths[layer], widths[layer + 1]);
+    let geometry = Geometry::default();
+    Ok(match vector {
+        false => (Shape::new([outputs, inputs])?, geometry),
+        // A vector has its layer's fans.
+        true => (
+            Shape::new([outputs])?,
+            Geometry { fan_in: Some(inputs), fan_out: Some(outputs), ..geometry },
+        ),
+    })
 }
 
 impl Mlp {

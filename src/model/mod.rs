@@ -20,13 +20,14 @@
 //!
 //! On a GPU a step of a plain network of L layers makes 4 L + 2 dispatches at most, and a submission
 //! holds 8 steps at least. Clipping adds 2 dispatches, layer norm 4 a hidden layer, a set larger than
-//! a binding one for each further run, and batches of more than 16,384 rows one or more a layer.
+//! a binding one for each further run, muP 2 L - 2 at most, and batches of more than 16,384 rows one or more a layer.
 
 mod checkpoint;
 pub mod data;
 mod executor;
 mod loss;
 mod mlp;
+mod mup;
 mod optimizer;
 mod program;
 mod schedule;

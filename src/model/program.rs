@@ -106,9 +106,12 @@ pub(crate) enum Op {
     Clip {
         bound: f64,
     },
+    /// `view` of the parameters, and what belongs to them, at `rate` times the learning rate.
     Update {
         optimizer: Optimizer,
         clipped: bool,
+        view: View,
+        rate: f64,
     },
 }
 
@@ -119,6 +122,8 @@ pub struct Parameter {
     pub name: String,
     /// `[out, in]`, `[out]`.
     pub shape: Shape,
+    /// The factor on the learning rate: 1 but for [muP](Mlp::mup).
+    pub lr_multiplier: f64,
     /// Where it starts in the buffer of all parameters.
     pub(crate) first: usize,
 }
@@ -185,9 +190,15 @@ impl Program {
         let mut builder = Builder { slots: vec![0; 5], batch };
         let mut parameters = Vec::new();
         let mut length = 0usize;
-        for tensor in mlp.recipe()?.tensors {
+        for (layer, tensor) in mlp.by_layer()? {
             let elements = tensor.shape.elements() as usize;
-            parameters.push(Parameter { name: tensor.name, shape: tensor.shape, first: length });
+            let vector = tensor.shape.dims().len() == 1;
+            parameters.push(Parameter {
+                lr_multiplier: mlp.lr_multiplier(layer, vector, &aim.optimizer)?,
+                name: tensor.name,
+                shape: tensor.shape,
+                first: length,
+            });
             length += elements.next_multiple_of(ALIGNMENT);
         }
         if length > u32::MAX as usize {
@@ -350,7 +361,7 @@ impl Program {
         if let Some(bound) = aim.clip {
             train.push(Op::Clip { bound });
         }
-        train.push(Op::Update { optimizer: aim.optimizer, clipped: aim.clip.is_some() });
+        train.extend(updates(&parameters, length, aim));
         let evaluate = forward(false);
         Ok(Program {
             slots: builder.slots,
@@ -376,6 +387,22 @@ impl Program {
     pub fn outputs(&self) -> View {
         self.layers[self.layers.len() - 1]
     }
+}
+
+/// An update for each run of parameters with one factor on the learning rate. The weight decay is
+/// divided by it, so that what decays in a step does not depend on it.
+fn updates(parameters: &[Parameter], length: usize, aim: &Aim) -> Vec<Op> {
+    let mut runs = parameters.to_vec();
+    runs.dedup_by(|next, run| next.lr_multiplier == run.lr_multiplier);
+    let ends = runs.iter().skip(1).map(|run| run.first).chain([length]).collect::<Vec<_>>();
+    let update = |(run, end): (&Parameter, usize)| {
+        let rate = run.lr_multiplier;
+        let decay = aim.optimizer.weight_decay() / rate;
+        let view = View { slot: PARAMETERS, first: run.first, rows: 1, columns: end - run.first };
+        let optimizer = aim.optimizer.with_weight_decay(decay);
+        Op::Update { optimizer, clipped: aim.clip.is_some(), view, rate }
+    };
+    runs.iter().zip(ends).map(update).collect()
 }
 
 struct Builder {
