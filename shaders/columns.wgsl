@@ -1,5 +1,6 @@
-// Sums over the rows of a matrix: a bias's gradient; weighted by a second matrix, that of a scale.
-// Rows come in slices, so that no invocation loops for too long; a second dispatch adds the slices.
+// Folds the rows of a matrix into one: sums, a bias's gradient; weighted by a second matrix, that of a
+// scale; or the least or the greatest of each column. Rows come in slices, so that no invocation
+// loops for too long; a second dispatch folds the slices.
 
 struct Params {
     rows: u32,
@@ -8,17 +9,18 @@ struct Params {
     rows_of_slice: u32,
 }
 
-override weighted: u32 = 0u;
+// 0 sum, 1 weighted sum, 2 least, 3 greatest.
+override fold: u32 = 0u;
 
 const WIDTH = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
-@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(WIDTH)
-fn columns_sum(
+fn columns_fold(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
@@ -29,14 +31,15 @@ fn columns_sum(
     let column = index % params.columns;
     let first = (index / params.columns) * params.rows_of_slice;
     let last = min(first + params.rows_of_slice, params.rows);
-    var sum = 0.0;
+    var folded = select(0.0, values[first * params.columns + column], fold >= 2u);
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
-        if weighted == 1u {
-            sum += values[at] * weights[at];
-        } else {
-            sum += values[at];
+        switch fold {
+            case 1u: { folded += values[at] * weights[at]; }
+            case 2u: { folded = min(folded, values[at]); }
+            case 3u: { folded = max(folded, values[at]); }
+            default: { folded += values[at]; }
         }
     }
-    sums[index] = sum;
+    result[index] = folded;
 }

@@ -65,7 +65,7 @@ pub use activation::{Activation, Custom};
 pub use engine::{Engine, Piece, Sink, open_engine};
 pub use error::{Error, Result};
 pub use moments::Moments;
-pub use product::{Dropout, Epilogue, Form, Nonlinearity};
+pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
 pub use shape::{Layout, Shape};
 pub use summary::{Histogram, Summary};
 pub use wgpu;

@@ -24,6 +24,15 @@ pub(crate) struct Strides {
     pub(crate) b_depth: usize,
 }
 
+/// Which of a column's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extreme {
+    /// The least.
+    Least,
+    /// The greatest.
+    Greatest,
+}
+
 impl Form {
     /// Every form.
     pub const ALL: [Form; 3] = [Form::Nt, Form::Nn, Form::Tn];

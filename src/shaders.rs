@@ -200,14 +200,14 @@ pub static COLUMNS: Module = Module {
     libraries: &[GRID],
     multiplies: false,
     shares: false,
-    entries: &["columns_sum"],
+    entries: &["columns_fold"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
         Binding { index: 1, name: "values", access: Access::Read },
         Binding { index: 2, name: "weights", access: Access::Read },
-        Binding { index: 3, name: "sums", access: Access::ReadWrite },
+        Binding { index: 3, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["weighted"],
+    overrides: &["fold"],
     width: 64,
 };
 

@@ -1,7 +1,10 @@
 mod devices;
 mod gain;
 mod init;
+mod inits;
 mod plot;
+mod probe;
+mod report;
 mod sample;
 mod table;
 mod train;
@@ -34,6 +37,9 @@ enum Command {
     Init(init::InitArgs),
     /// Train networks from several initializations and see which learn
     Train(Box<train::TrainArgs>),
+    /// Follow signals and gradients through a deep network at initialization, and say which
+    /// initializers keep them
+    Probe(Box<probe::ProbeArgs>),
     /// The gains of nonlinearities, and what becomes of variances through depth
     Gain(gain::GainArgs),
     /// List the adapters of this machine, and which one `auto` takes
@@ -80,6 +86,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(*args),
+        Command::Probe(args) => probe::run(*args),
         Command::Gain(args) => gain::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Verify(args) => verify::run(args),

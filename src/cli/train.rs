@@ -17,6 +17,7 @@ use fanin::{Activation, Error, Result, file};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::inits::parse_inits;
 use super::plot::{self, Curves, Series};
 use super::table::{short, table};
 use super::{DeviceArgs, note, print, print_json};
@@ -417,32 +418,6 @@ fn options(args: &TrainArgs) -> Options {
         shuffle: !args.no_shuffle,
         clip: args.clip,
     }
-}
-
-/// `he_normal,uniform:-0.1,0.1,zeros`: a part that does not begin with a letter, or is a parameter
-/// with a name, belongs to the initializer before it.
-fn parse_inits(text: &str) -> Result<Vec<(String, Init)>> {
-    let mut parts: Vec<String> = Vec::new();
-    for part in text.split(',').map(str::trim) {
-        let named = part.find('=').is_some_and(|at| !part[..at].contains(':'));
-        let begins = part.starts_with(|c: char| c.is_ascii_alphabetic());
-        match parts.last_mut() {
-            Some(last) if !begins || named => {
-                last.push(',');
-                last.push_str(part);
-            }
-            _ => parts.push(part.to_owned()),
-        }
-    }
-    let mut seen = HashSet::new();
-    if let Some(twice) = parts.iter().find(|part| !seen.insert(part.as_str())) {
-        return Err(Error::Invalid {
-            what: "--init".into(),
-            given: format!("{twice} twice"),
-            needed: "each initializer once".into(),
-        });
-    }
-    parts.into_iter().map(|part| Ok((part.clone(), part.parse()?))).collect()
 }
 
 fn targets(set: &Dataset) -> String {

@@ -2,7 +2,7 @@ use crate::engine::{Engine, Piece, Sink};
 use crate::random::Distribution;
 use crate::{Moments, Result};
 
-use super::{fill, instruction_set, moments};
+use super::{fill, moments};
 
 /// Draws pieces on all cores.
 pub struct CpuEngine {
@@ -22,7 +22,7 @@ impl Engine for CpuEngine {
     }
 
     fn device(&self) -> String {
-        format!("{} threads, {}", rayon::current_num_threads(), instruction_set())
+        super::device()
     }
 
     fn piece_bytes(&self) -> u64 {

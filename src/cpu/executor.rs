@@ -1,6 +1,6 @@
 use super::norm::Norm;
 use super::{
-    Epilogue, column_sums, epilogue, fill, histogram, instruction_set, loss, matmul, summary,
+    Epilogue, column_extremes, column_sums, epilogue, fill, histogram, loss, matmul, summary,
     update,
 };
 use crate::model::{
@@ -123,6 +123,9 @@ impl CpuExecutor {
                 let weights = weights.map(|weights| own.slice(weights));
                 column_sums(own.slice(values), weights, target);
             }),
+            Op::Extremes { values, extreme, out } => {
+                self.with(out, |own, out| column_extremes(own.slice(values), extreme, out));
+            }
             Op::NormForward { norm, values, after, out } => self.with(out, |own, out| {
                 own.with(norm.normalized, |own, normalized| {
                     own.with(norm.inverse, |own, inverse| {
@@ -189,7 +192,7 @@ impl Executor for CpuExecutor {
     }
 
     fn device(&self) -> String {
-        format!("{} threads, {}", rayon::current_num_threads(), instruction_set())
+        super::device()
     }
 
     fn dispatches(&self, phase: Phase) -> usize {
@@ -209,6 +212,11 @@ impl Executor for CpuExecutor {
 
     fn read(&mut self, view: View) -> Result<Vec<f32>> {
         Ok(self.slice(view).to_vec())
+    }
+
+    fn carry(&mut self, ops: &[Op]) -> Result<()> {
+        let step = Step::default();
+        ops.iter().try_for_each(|op| self.carry_out(op, &[], &step, &mut []))
     }
 
     fn summary(&mut self, view: View) -> Result<Summary> {

@@ -14,10 +14,15 @@ mod reduce;
 mod update;
 
 pub use activation::{activate, activate_backward};
-pub(crate) use columns::column_sums;
+pub(crate) use columns::{column_extremes, column_sums};
 pub use engine::CpuEngine;
 pub(crate) use executor::CpuExecutor;
 pub use fill::{fill, instruction_set};
 pub use matmul::{Epilogue, epilogue, matmul};
 pub use moments::moments;
 pub use reduce::{histogram, summary};
+
+/// The CPU in words: `2 threads, AVX-512`.
+pub(crate) fn device() -> String {
+    format!("{} threads, {}", rayon::current_num_threads(), instruction_set())
+}

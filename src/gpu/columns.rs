@@ -3,6 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
+use crate::product::Extreme;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
@@ -16,7 +17,7 @@ struct Params {
     rows_of_slice: u32,
 }
 
-/// Rows that one invocation sums.
+/// Rows that one invocation folds.
 const ROWS: u32 = 1 << 14;
 
 impl Pass<'_, '_> {
@@ -33,6 +34,28 @@ impl Pass<'_, '_> {
     ) -> Result<()> {
         self.once(column_sums(self.context, values, weights, sums))
     }
+
+    /// `result[n] = min_m values[m, n]`, or the greatest of each column. `values` is `[m, n]` with a
+    /// row at least, `result` has `n` elements; both are f32. NaN may be passed over, or win.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit.
+    pub fn column_extremes(
+        &mut self,
+        values: &Tensor,
+        extreme: Extreme,
+        result: &Tensor,
+    ) -> Result<()> {
+        self.once(column_extremes(self.context, values, extreme, result))
+    }
+}
+
+/// The `fold` constant of the shader.
+fn extreme_code(extreme: Extreme) -> u32 {
+    match extreme {
+        Extreme::Least => 2,
+        Extreme::Greatest => 3,
+    }
 }
 
 pub(super) fn column_sums(
@@ -41,6 +64,27 @@ pub(super) fn column_sums(
     weights: Option<&Tensor>,
     sums: &Tensor,
 ) -> Result<Vec<Dispatch>> {
+    let codes = [u32::from(weights.is_some()), 0];
+    fold(context, values, weights, ("sums", sums), codes)
+}
+
+pub(super) fn column_extremes(
+    context: &Context,
+    values: &Tensor,
+    extreme: Extreme,
+    result: &Tensor,
+) -> Result<Vec<Dispatch>> {
+    fold(context, values, None, ("result", result), [extreme_code(extreme); 2])
+}
+
+/// Folds rows, and slices of them, by the shader's `fold` constants.
+fn fold(
+    context: &Context,
+    values: &Tensor,
+    weights: Option<&Tensor>,
+    (what, result): (&'static str, &Tensor),
+    [of_rows, of_slices]: [u32; 2],
+) -> Result<Vec<Dispatch>> {
     let [rows, columns] = matrix("values", values)?;
     let (reads, writes) = (values.shape().elements(), columns);
     let source = operand(context, "values", values, Dtype::F32, reads)?;
@@ -48,25 +92,25 @@ pub(super) fn column_sums(
         Some(weights) => operand(context, "weights", weights, Dtype::F32, reads)?,
         None => source.clone(),
     };
-    let out = operand(context, "sums", sums, Dtype::F32, writes)?;
+    let out = operand(context, what, result, Dtype::F32, writes)?;
     let reads = [vec![("values", values)], named("weights", weights)].concat();
-    apart(&reads, &[("sums", sums)])?;
+    apart(&reads, &[(what, result)])?;
     let (rows, columns) = (rows as u32, columns as u32);
     let slices = rows.div_ceil(ROWS);
-    let sum = |weighted: bool, rows, slices, a, b, out| -> Result<Dispatch> {
-        let kernel = context.kernel(&shaders::COLUMNS, "columns_sum", &[u32::from(weighted)])?;
+    let dispatch = |code: u32, rows, slices, a, b, out| -> Result<Dispatch> {
+        let kernel = context.kernel(&shaders::COLUMNS, "columns_fold", &[code])?;
         let params = Params { rows, columns, slices, rows_of_slice: ROWS };
         let grid = planner::grid(context.limits(), columns * slices, shaders::COLUMNS.width);
         Ok(context.dispatch(&kernel, &params, &[a, b, out], grid))
     };
     if slices <= 1 {
-        return Ok(vec![sum(weights.is_some(), rows, 1, source, factor, out)?]);
+        return Ok(vec![dispatch(of_rows, rows, 1, source, factor, out)?]);
     }
     let bytes = u64::from(slices) * u64::from(columns) * 4;
-    let partials = context.buffer("column sums", bytes, wgpu::BufferUsages::STORAGE)?;
+    let partials = context.buffer("folded columns", bytes, wgpu::BufferUsages::STORAGE)?;
     let partial = partials.as_entire_buffer_binding();
     Ok(vec![
-        sum(weights.is_some(), rows, slices, source, factor, partial.clone())?,
-        sum(false, slices, 1, partial.clone(), partial, out)?,
+        dispatch(of_rows, rows, slices, source, factor, partial.clone())?,
+        dispatch(of_slices, slices, 1, partial.clone(), partial, out)?,
     ])
 }

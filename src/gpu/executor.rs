@@ -60,11 +60,14 @@ impl GpuExecutor {
             batch: program.batch,
             download: context.buffer("download", 8 * room.rows as u64, download)?,
         };
-        let examples = Examples::new(context, resident)?;
+        let examples = match resident.features {
+            [] => None,
+            _ => Some(Examples::new(context, resident)?),
+        };
         for phase in [Phase::Train, Phase::Backward, Phase::Evaluate, Phase::Predict] {
             let mut dispatches = Vec::new();
             for op in program.ops(phase) {
-                dispatches.extend(executor.prepare(op, &examples)?);
+                dispatches.extend(executor.prepare(op, examples.as_ref())?);
             }
             executor.phases.push((phase, dispatches));
         }
@@ -76,7 +79,7 @@ impl GpuExecutor {
         Tensor::from_buffer(&self.slots[view.slot], 4 * view.first as u64, shape, dtype)
     }
 
-    fn prepare(&self, op: &Op, examples: &Examples) -> Result<Vec<Dispatch>> {
+    fn prepare(&self, op: &Op, examples: Option<&Examples>) -> Result<Vec<Dispatch>> {
         let context = &self.context;
         let step = wgpu::BufferBinding {
             buffer: &self.steps,
@@ -90,6 +93,7 @@ impl GpuExecutor {
         };
         match *op {
             Op::Gather { features, targets } => {
+                let Some(examples) = examples else { return Ok(Vec::new()) };
                 let (features, targets) = (floats(features)?, floats(targets)?);
                 examples.gather(context, &self.order, &features, &targets, &step)
             }
@@ -105,6 +109,9 @@ impl GpuExecutor {
             Op::Columns { values, weights, out } => {
                 let weights = weights.map(floats).transpose()?;
                 columns::column_sums(context, &floats(values)?, weights.as_ref(), &floats(out)?)
+            }
+            Op::Extremes { values, extreme, out } => {
+                columns::column_extremes(context, &floats(values)?, extreme, &floats(out)?)
             }
             Op::NormForward { norm, values, after, out } => {
                 let after = after.map(floats).transpose()?;
@@ -198,6 +205,14 @@ impl Executor for GpuExecutor {
     fn read(&mut self, view: View) -> Result<Vec<f32>> {
         let bytes = self.context.read(&self.tensor(view, Dtype::F32)?)?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    fn carry(&mut self, ops: &[Op]) -> Result<()> {
+        let dispatches = ops.iter().map(|op| self.prepare(op, None)).collect::<Result<Vec<_>>>()?;
+        self.context.run(|pass| {
+            dispatches.iter().for_each(|dispatches| pass.record(dispatches, 0));
+            Ok(())
+        })
     }
 
     fn summary(&mut self, view: View) -> Result<Summary> {

@@ -1,5 +1,6 @@
-use super::program::{Phase, Slot, View};
+use super::program::{Op, Phase, Slot, View};
 use crate::random::{Distribution, Stream};
+use crate::recipe::TensorSpec;
 use crate::{Histogram, Result, Summary};
 
 /// What changes from step to step; `shaders/lib/step.wgsl` is its twin.
@@ -44,14 +45,15 @@ pub(crate) trait Executor {
     /// Reads a stretch of a buffer, after everything submitted.
     fn read(&mut self, view: View) -> Result<Vec<f32>>;
 
+    /// Carries operations out in order: those of a network's layers, which need no step of training.
+    fn carry(&mut self, ops: &[Op]) -> Result<()>;
+
     /// What a stretch of a buffer comes to, after everything submitted; reduced where it lies, so
     /// that its elements need not travel.
-    #[allow(dead_code)] // Until the next commits ask for it.
     fn summary(&mut self, view: View) -> Result<Summary>;
 
     /// How many elements of a stretch lie in each of `bins` bins between `low` and `high`, after
     /// everything submitted.
-    #[allow(dead_code)] // For whoever looks at the shape of signals; training asks for summaries.
     fn histogram(&mut self, view: View, low: f32, high: f32, bins: usize) -> Result<Histogram>;
 
     /// Carries phases out one after the other, in one submission, and waits for their results: each
@@ -64,6 +66,22 @@ pub(crate) trait Executor {
 
     /// Brings back what was kept.
     fn restore(&mut self) -> Result<()>;
+}
+
+/// Draws a tensor into its place, times a factor.
+pub(crate) fn place(
+    executor: &mut dyn Executor,
+    view: View,
+    stream: &Stream,
+    spec: &TensorSpec,
+    factor: f64,
+) -> Result<()> {
+    executor.fill(view, stream, &spec.distribution)?;
+    if factor == 1.0 {
+        return Ok(());
+    }
+    let scaled = executor.read(view)?.into_iter().map(|value| (f64::from(value) * factor) as f32);
+    executor.write(view.slot, view.first, &scaled.collect::<Vec<_>>())
 }
 
 /// What an executor has room for.

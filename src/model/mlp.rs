@@ -158,15 +158,30 @@ impl Mlp {
         self.activation
     }
 
-    pub(super) fn normalized(&self, layer: usize) -> bool {
+    pub(crate) fn normalized(&self, layer: usize) -> bool {
         self.layer_norm && layer + 1 < self.layers()
     }
 
     /// Whether the input of `layer` is added to its output.
-    pub(super) fn skips(&self, layer: usize) -> bool {
+    pub(crate) fn skips(&self, layer: usize) -> bool {
         self.residual
             && (1..self.layers() - 1).contains(&layer)
             && self.widths[layer] == self.widths[layer + 1]
+    }
+
+    /// Whether hidden layers of equal width add their input to their output.
+    pub(crate) fn has_residual(&self) -> bool {
+        self.residual
+    }
+
+    /// Whether hidden layers normalize.
+    pub(crate) fn has_layer_norm(&self) -> bool {
+        self.layer_norm
+    }
+
+    /// The tolerance and the most iterations of LSUV, where a layer's weights are to have it.
+    pub(crate) fn lsuv(&self, _layer: usize) -> Option<(f64, u32)> {
+        None
     }
 
     pub(super) fn dropout_probability(&self) -> f64 {
@@ -203,7 +218,7 @@ impl Mlp {
     }
 
     /// The recipe's tensors, each with its layer.
-    pub(super) fn by_layer(&self) -> Result<Vec<(usize, TensorSpec)>> {
+    pub(crate) fn by_layer(&self) -> Result<Vec<(usize, TensorSpec)>> {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::invalid("dropout", self.dropout, "0 or more, below 1"));
         }

@@ -32,8 +32,9 @@ mod optimizer;
 mod program;
 mod schedule;
 mod trainer;
+mod wiring;
 
-pub(crate) use executor::{Executor, Resident, Room, RowResult, Step};
+pub(crate) use executor::{Executor, Resident, Room, RowResult, Step, place};
 pub use loss::Loss;
 pub use mlp::{CustomInit, Mlp};
 pub use optimizer::{Adam, Optimizer};
@@ -44,3 +45,4 @@ pub(crate) use program::{
 };
 pub use schedule::{Decay, Schedule};
 pub use trainer::{Epoch, Options, Score, Trainer, Verdict};
+pub(crate) use wiring::{Memory, Wiring};

@@ -1,10 +1,10 @@
 //! What a training step does, as a list of operations on numbered buffers: made from a network once,
 //! and carried out by either engine.
 
+use super::wiring::{Memory, Wiring};
 use super::{Loss, Mlp, Optimizer};
-use crate::product::{Dropout, Epilogue, Form, Nonlinearity};
-use crate::random::Stream;
-use crate::{Activation, Error, Result, Shape};
+use crate::product::{Dropout, Epilogue, Extreme, Form};
+use crate::{Activation, Result, Shape};
 
 /// The index of a buffer of f32s.
 pub(crate) type Slot = usize;
@@ -22,9 +22,6 @@ pub(crate) const SCALE: Slot = 4;
 /// The batch: features, and targets (class indices as bits).
 pub(crate) const BATCH: Slot = 5;
 pub(crate) const TARGETS: Slot = 6;
-
-/// Parameters start at multiples of this many floats: any device binds at 256 bytes.
-const ALIGNMENT: usize = 64;
 
 /// A matrix in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,6 +77,12 @@ pub(crate) enum Op {
     Columns {
         values: View,
         weights: Option<View>,
+        out: View,
+    },
+    /// The least or the greatest of each column.
+    Extremes {
+        values: View,
+        extreme: Extreme,
         out: View,
     },
     NormForward {
@@ -172,206 +175,60 @@ pub(crate) struct Aim {
     pub seed: u64,
 }
 
-/// The buffers of a hidden layer.
-struct Hidden {
-    /// `z`, its input, `h`, its output, and the gradients of both.
-    values: View,
-    input: View,
-    output: View,
-    values_gradient: View,
-    output_gradient: View,
-    norm: Option<(Norm, View)>,
-    dropout: Option<Dropout>,
-}
-
 impl Program {
     pub fn new(mlp: &Mlp, aim: &Aim) -> Result<Program> {
-        let (batch, layers) = (aim.batch, mlp.layers());
-        let mut builder = Builder { slots: vec![0; 5], batch };
-        let mut parameters = Vec::new();
-        let mut length = 0usize;
-        for (layer, tensor) in mlp.by_layer()? {
-            let elements = tensor.shape.elements() as usize;
-            let vector = tensor.shape.dims().len() == 1;
-            parameters.push(Parameter {
-                lr_multiplier: mlp.lr_multiplier(layer, vector, &aim.optimizer)?,
-                name: tensor.name,
-                shape: tensor.shape,
-                first: length,
-            });
-            length += elements.next_multiple_of(ALIGNMENT);
+        let outputs = mlp.widths()[mlp.layers()] as usize;
+        let target_columns = aim.loss.target_columns(outputs);
+        let mut wiring = Wiring::new(mlp, aim.batch, aim.seed, target_columns, Memory::Whole)?;
+        for (parameter, (layer, _)) in wiring.parameters.iter_mut().zip(mlp.by_layer()?) {
+            let vector = parameter.shape.dims().len() == 1;
+            parameter.lr_multiplier = mlp.lr_multiplier(layer, vector, &aim.optimizer)?;
         }
-        if length > u32::MAX as usize {
-            return Err(Error::invalid("network", format!("{length} parameters"), "below 2^32"));
-        }
-        builder.slots[..4].fill(length);
+        let length = wiring.slots[PARAMETERS];
         for (slot, moment) in [(FIRST, 0), (SECOND, 1)] {
-            if aim.optimizer.moments() <= moment {
-                builder.slots[slot] = 0;
+            if aim.optimizer.moments() > moment {
+                wiring.slots[slot] = length;
             }
         }
-        builder.slots[SCALE] = ALIGNMENT;
 
-        let widths: Vec<usize> = mlp.widths().iter().map(|&width| width as usize).collect();
-        let target_columns = aim.loss.target_columns(widths[layers]);
-        let input = builder.matrix(widths[0]);
-        let targets = builder.matrix(target_columns);
-        debug_assert_eq!((input.slot, targets.slot), (BATCH, TARGETS));
-
-        let find = |layer: usize, part: &str, slot: Slot| {
-            let name = format!("layers.{layer}.{part}");
-            let found = parameters.iter().find(|parameter| parameter.name == name);
-            found.map(|parameter| parameter.view(slot)).expect("a parameter of the recipe")
-        };
-        let mut values = Vec::new();
-        let mut hidden: Vec<Hidden> = Vec::new();
-        for layer in 0..layers {
-            let width = widths[layer + 1];
-            let z = builder.matrix(width);
-            values.push(z);
-            if layer + 1 == layers {
-                break;
-            }
-            let dropout = (mlp.dropout_probability() > 0.0).then(|| Dropout {
-                probability: mlp.dropout_probability(),
-                stream: Stream::named(aim.seed, &format!("layers.{layer}.dropout")),
-            });
-            let norm = mlp.normalized(layer).then(|| {
-                let norm = Norm {
-                    scale: find(layer, "norm.weight", PARAMETERS),
-                    shift: find(layer, "norm.bias", PARAMETERS),
-                    normalized: builder.matrix(width),
-                    inverse: builder.matrix(1),
-                    activation: mlp.nonlinearity(),
-                    dropout,
-                };
-                (norm, builder.matrix(width))
-            });
-            let input = hidden.last().map_or(input, |layer| layer.output);
-            hidden.push(Hidden {
-                values: z,
-                input,
-                output: builder.matrix(width),
-                values_gradient: builder.matrix(width),
-                output_gradient: builder.matrix(width),
-                norm,
-                dropout,
-            });
-        }
-        let outputs = values[layers - 1];
-        let outputs_gradient = builder.matrix(widths[layers]);
-        let last_input = hidden.last().map_or(input, |layer| layer.output);
-
+        let (features, targets) = (wiring.input, wiring.targets);
         let forward = |training: bool| {
-            let mut ops = vec![Op::Gather { features: input, targets }];
-            for layer in 0..layers {
-                let bias = Some(find(layer, "bias", PARAMETERS));
-                let b = find(layer, "weight", PARAMETERS);
-                let Some(own) = hidden.get(layer) else {
-                    let epilogue = Epilogue { bias, ..Epilogue::default() };
-                    ops.push(Op::Product {
-                        form: Form::Nt,
-                        a: last_input,
-                        b,
-                        out: outputs,
-                        epilogue,
-                    });
-                    break;
-                };
-                let after = mlp.skips(layer).then_some(own.input);
-                let (a, out) = (own.input, own.output);
-                match &own.norm {
-                    None => {
-                        let epilogue = Epilogue {
-                            bias,
-                            raw: Some(own.values),
-                            nonlinearity: Nonlinearity::Value(mlp.nonlinearity()),
-                            dropout: own.dropout.filter(|_| training),
-                            after,
-                            ..Epilogue::default()
-                        };
-                        ops.push(Op::Product { form: Form::Nt, a, b, out, epilogue });
-                    }
-                    Some((norm, _)) => {
-                        let epilogue = Epilogue { bias, ..Epilogue::default() };
-                        ops.push(Op::Product { form: Form::Nt, a, b, out: own.values, epilogue });
-                        let norm = Norm { dropout: own.dropout.filter(|_| training), ..*norm };
-                        ops.push(Op::NormForward { norm, values: own.values, after, out });
-                    }
-                }
-            }
-            let gradient = outputs_gradient;
+            let mut ops = vec![Op::Gather { features, targets }];
+            (0..mlp.layers()).for_each(|layer| ops.extend(wiring.forward(layer, training)));
+            let (outputs, gradient) = (wiring.outputs(), wiring.outputs_gradient);
             ops.push(Op::Loss { loss: aim.loss, outputs, targets, gradient, wanted: training });
             ops
         };
-
         let mut train = forward(true);
-        for layer in (0..layers).rev() {
-            // The gradient of z, from which all of the layer's others come.
-            let own = hidden.get(layer);
-            let gradient = own.map_or(outputs_gradient, |own| own.values_gradient);
-            if let Some(Hidden { norm: Some((norm, inner)), output_gradient, .. }) = own {
-                train.push(Op::NormBackward {
-                    norm: *norm,
-                    gradient: *output_gradient,
-                    inner: *inner,
-                    out: gradient,
-                });
-                let (values, weights) = (*inner, Some(norm.normalized));
-                train.push(Op::Columns {
-                    values,
-                    weights,
-                    out: find(layer, "norm.weight", GRADIENTS),
-                });
-                let out = find(layer, "norm.bias", GRADIENTS);
-                train.push(Op::Columns { values, weights: None, out });
-            }
-            let a = own.map_or(last_input, |own| own.input);
-            train.push(Op::Product {
-                form: Form::Tn,
-                a: gradient,
-                b: a,
-                out: find(layer, "weight", GRADIENTS),
-                epilogue: Epilogue::default(),
-            });
-            let out = find(layer, "bias", GRADIENTS);
-            train.push(Op::Columns { values: gradient, weights: None, out });
-            let Some(below) = layer.checked_sub(1).and_then(|below| hidden.get(below)) else {
-                continue;
-            };
-            // Around this layer too, where its input was added to its output.
-            let before = own.filter(|_| mlp.skips(layer)).map(|own| own.output_gradient);
-            let (out, epilogue) = match &below.norm {
-                Some(_) => (below.output_gradient, Epilogue { before, ..Epilogue::default() }),
-                None => {
-                    let epilogue = Epilogue {
-                        before,
-                        raw: mlp.skips(layer - 1).then_some(below.output_gradient),
-                        nonlinearity: Nonlinearity::Derivative(mlp.nonlinearity(), below.values),
-                        dropout: below.dropout,
-                        ..Epilogue::default()
-                    };
-                    (below.values_gradient, epilogue)
-                }
-            };
-            let b = find(layer, "weight", PARAMETERS);
-            train.push(Op::Product { form: Form::Nn, a: gradient, b, out, epilogue });
-        }
+        (0..mlp.layers()).rev().for_each(|layer| train.extend(wiring.backward(layer)));
         let backward = train.len();
         if let Some(bound) = aim.clip {
             train.push(Op::Clip { bound });
         }
-        train.extend(updates(&parameters, length, aim));
+        train.extend(updates(&wiring.parameters, length, aim));
         let evaluate = forward(false);
         Ok(Program {
-            slots: builder.slots,
-            parameters,
-            layers: values,
-            batch,
+            layers: (0..mlp.layers()).map(|layer| wiring.values(layer)).collect(),
+            slots: wiring.slots,
+            parameters: wiring.parameters,
+            batch: aim.batch,
             train,
             backward,
             evaluate,
         })
+    }
+
+    /// Buffers of these sizes, for whoever carries operations out one by one.
+    pub fn bare(slots: Vec<usize>, batch: usize) -> Program {
+        Program {
+            slots,
+            parameters: Vec::new(),
+            layers: Vec::new(),
+            batch,
+            train: Vec::new(),
+            backward: 0,
+            evaluate: Vec::new(),
+        }
     }
 
     pub fn ops(&self, phase: Phase) -> &[Op] {
@@ -403,17 +260,4 @@ fn updates(parameters: &[Parameter], length: usize, aim: &Aim) -> Vec<Op> {
         Op::Update { optimizer, clipped: aim.clip.is_some(), view, rate }
     };
     runs.iter().zip(ends).map(update).collect()
-}
-
-struct Builder {
-    slots: Vec<usize>,
-    batch: usize,
-}
-
-impl Builder {
-    /// A buffer of its own for a matrix with a row for each of the batch.
-    fn matrix(&mut self, columns: usize) -> View {
-        self.slots.push(self.batch * columns);
-        View { slot: self.slots.len() - 1, first: 0, rows: self.batch, columns }
-    }
 }

@@ -1,7 +1,7 @@
 use super::data::{Dataset, Targets, permutation};
 use super::{
     Aim, BATCH, Executor, FIRST, GRADIENTS, Loss, Mlp, Optimizer, PARAMETERS, Parameter, Phase,
-    Program, Resident, Room, RowResult, SECOND, Schedule, Slot, Step, View,
+    Program, Resident, Room, RowResult, SECOND, Schedule, Slot, Step, View, place,
 };
 use crate::cpu::CpuExecutor;
 use crate::gpu::{Context, GpuExecutor};
@@ -250,7 +250,7 @@ impl Trainer {
         for (parameter, spec) in trainer.parameters.iter().zip(mlp.recipe()?.tensors) {
             let stream = Stream::named(options.seed, &parameter.name);
             let view = parameter.view(PARAMETERS);
-            trainer.executor.fill(view, &stream, &spec.distribution)?;
+            place(&mut *trainer.executor, view, &stream, &spec, 1.0)?;
         }
         Ok(trainer)
     }

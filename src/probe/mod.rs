@@ -6,10 +6,21 @@
 //! `q' = sigma_w^2 E[f(sqrt(q) z)^2] + sigma_b^2`, `z` standard normal, and the gradient's variance
 //! back by `chi = sigma_w^2 E[f'(sqrt(q) z)^2]` a layer.
 
+mod heatmap;
+mod measure;
+mod predict;
 mod quadrature;
 mod run;
 pub mod theory;
 mod verdict;
 
+pub use heatmap::heatmap;
+pub use measure::{Options, measure};
+pub use predict::{Boundary, predict};
 pub use run::{Heatmap, Layer, Prediction, Report, Run, Spread};
 pub use verdict::{Kind, Limit, Verdict};
+
+/// The CPU as the probe's device, in words.
+pub fn cpu_device() -> String {
+    crate::cpu::device()
+}

@@ -15,14 +15,15 @@ const RULE: [(f64, f64); 8] = [
 /// Beyond it the normal density is below 1e-38: nothing that f32 could hold is left out.
 const REACH: f64 = 13.0;
 
-/// `E[g(z)]`, `z` standard normal, by Gauss and Legendre's rule on panels of at most `width` that end
-/// at `kinks`, where `g` may break off: exact to about 1e-14 for what is smooth between them.
-pub(super) fn expectation(g: impl Fn(f64) -> f64, kinks: &[f64], width: f64) -> f64 {
+/// Points `z` and weights whose sum `sum weight g(z)` is `E[g(z)]`, `z` standard normal: Gauss and
+/// Legendre's rule on panels of at most `width` that end at `kinks`, where `g` may break off; exact to
+/// about 1e-14 for what is smooth between them.
+pub(super) fn nodes(kinks: &[f64], width: f64) -> Vec<(f64, f64)> {
     let mut ends: Vec<f64> =
         kinks.iter().copied().filter(|kink| kink.abs() < REACH).chain([-REACH, REACH]).collect();
     ends.sort_by(f64::total_cmp);
     let density = |z: f64| (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let mut sum = 0.0;
+    let mut nodes = Vec::new();
     for stretch in ends.windows(2) {
         let length = stretch[1] - stretch[0];
         let panels = (length / width).ceil().max(1.0) as usize;
@@ -31,10 +32,10 @@ pub(super) fn expectation(g: impl Fn(f64) -> f64, kinks: &[f64], width: f64) -> 
             let middle = stretch[0] + half * (2 * panel + 1) as f64;
             for (node, weight) in RULE {
                 for z in [middle - half * node, middle + half * node] {
-                    sum += half * weight * g(z) * density(z);
+                    nodes.push((z, half * weight * density(z)));
                 }
             }
         }
     }
-    sum
+    nodes
 }

@@ -47,7 +47,7 @@ pub struct Prediction {
     pub weight_gradient_var: f64,
     /// The cosine between the activations of two inputs of a pair.
     pub correlation: f64,
-    /// The standard deviation of `ln Var(z)` over networks of this width: widths are finite.
+    /// The standard deviation of `ln E[h^2]` over networks of this width: widths are finite.
     pub activation_band: f64,
     /// That of the logarithm of the gradient's variance.
     pub gradient_band: f64,

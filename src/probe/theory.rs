@@ -1,7 +1,7 @@
 //! The mean-field theory of signal propagation (Poole et al. 2016; Schoenholz et al. 2017), whose
 //! first order is Glorot's and He's principle of variance consistency.
 
-use super::quadrature::expectation;
+use super::quadrature::nodes;
 use crate::{Activation, Error, Result};
 
 /// Moments of a nonlinearity under `x ~ N(0, q)`.
@@ -21,19 +21,83 @@ pub struct Moments {
 /// # Errors
 /// [`Error::Invalid`] where `q` is not a finite number above 0.
 pub fn moments(activation: &Activation, q: f64) -> Result<Moments> {
-    if !(q > 0.0 && q.is_finite()) {
-        return Err(Error::invalid("variance", q, "a finite number above 0"));
-    }
-    let scale = q.sqrt();
-    let kinks: Vec<f64> = kinks(activation).iter().map(|kink| kink / scale).collect();
-    // Narrow where the function bends within a fraction of z, or turns many times.
-    let width = (1.0 / scale).clamp(0.002, 0.25);
-    let of = |g: &dyn Fn(f64) -> f64| expectation(|z| g(scale * z), &kinks, width);
+    let gaussian = Gaussian::new(activation, 0.0, q)?;
     Ok(Moments {
-        mean: of(&|x| activation.value(x)),
-        square: of(&|x| activation.value(x).powi(2)),
-        slope: of(&|x| activation.derivative(x).powi(2)),
+        mean: gaussian.expect(|x| activation.value(x)),
+        square: gaussian.expect(|x| activation.value(x).powi(2)),
+        slope: gaussian.expect(|x| activation.derivative(x).powi(2)),
     })
+}
+
+/// `x ~ N(mean, q)` on its way into a nonlinearity.
+pub(super) struct Gaussian {
+    mean: f64,
+    scale: f64,
+    nodes: Vec<(f64, f64)>,
+}
+
+impl Gaussian {
+    /// # Errors
+    /// [`Error::Invalid`] where `q` is not a finite number above 0.
+    pub fn new(activation: &Activation, mean: f64, q: f64) -> Result<Gaussian> {
+        if !(q > 0.0 && q.is_finite()) {
+            return Err(Error::invalid("variance", q, "a finite number above 0"));
+        }
+        let scale = q.sqrt();
+        let kinks: Vec<f64> = kinks(activation).iter().map(|kink| (kink - mean) / scale).collect();
+        let homogeneous = matches!(
+            activation,
+            Activation::Identity | Activation::Relu | Activation::LeakyRelu { .. }
+        );
+        // Narrow where the function bends within a fraction of z, or turns many times.
+        let width = if homogeneous { 0.25 } else { (1.0 / scale).clamp(0.002, 0.25) };
+        Ok(Gaussian { mean, scale, nodes: nodes(&kinks, width) })
+    }
+
+    /// `E[g(x)]`.
+    pub fn expect(&self, g: impl Fn(f64) -> f64) -> f64 {
+        self.nodes.iter().map(|(z, weight)| weight * g(self.mean + self.scale * z)).sum()
+    }
+
+    /// The coefficients `a_k = E[f(x) h_k(z)]` on normalized Hermite polynomials, of which
+    /// `E[f(x) f(x')] = sum_k a_k^2 c^k` where `x` and `x'` have correlation `c` (Mehler).
+    pub fn hermite(&self, f: impl Fn(f64) -> f64) -> Vec<f64> {
+        let mut sums = vec![0.0; HERMITE];
+        for (z, weight) in &self.nodes {
+            let value = weight * f(self.mean + self.scale * z);
+            let (mut last, mut this) = (0.0, 1.0);
+            for (k, sum) in (0..).map(f64::from).zip(&mut sums) {
+                *sum += value * this;
+                (last, this) = (this, (z * this - f64::sqrt(k) * last) / f64::sqrt(k + 1.0));
+            }
+        }
+        sums
+    }
+}
+
+/// Terms of the series: what is left out of ReLU's at a correlation of 1 is below 1e-3 of it.
+const HERMITE: usize = 128;
+
+/// `E[f(x) f(x')]` of `x, x'` with mean `mean`, variance `q` and correlation `c`: the correlation map
+/// of Poole et al. 2016. ReLU's has the closed form of Cho and Saul (2009), which it meets to 1e-3.
+///
+/// # Errors
+/// [`Error::Invalid`] where `q` is not a finite number above 0, or `c` not within -1..1.
+pub fn correlated(activation: &Activation, mean: f64, q: f64, c: f64) -> Result<f64> {
+    if !(-1.0..=1.0).contains(&c) {
+        return Err(Error::invalid("correlation", c, "a number from -1 to 1"));
+    }
+    let gaussian = Gaussian::new(activation, mean, q)?;
+    let coefficients = gaussian.hermite(|x| activation.value(x));
+    let square = gaussian.expect(|x| activation.value(x).powi(2));
+    // What the series leaves out is all of higher order.
+    let (mut sum, mut rest, mut power) = (0.0, square, 1.0);
+    for a in coefficients {
+        sum += a * a * power;
+        rest -= a * a;
+        power *= c;
+    }
+    Ok(sum + rest.max(0.0) * power)
 }
 
 /// Where a nonlinearity or its slope breaks off.

@@ -1,0 +1,410 @@
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use fanin::gpu::{Choice, Context};
+use fanin::init::Init;
+use fanin::model::Mlp;
+use fanin::model::data::{self, LoadOptions, Standardizer};
+use fanin::probe::{self, Layer, Limit, Options, Report, Run, Spread};
+use fanin::{Activation, Error, Result, file};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::inits::parse_inits;
+use super::{DeviceArgs, note, print, print_json, report};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    fanin probe --depth 50 --init zeros,normal:0.01,normal:0.1,xavier_normal,he_normal \\\n      \
+    --report probe.html\n  \
+    fanin probe --activation tanh,sigmoid,gelu --init xavier_normal,he_normal --seeds 5\n  \
+    fanin probe --depth 10,50,200 --width 128,512 --init he_normal --json\n  \
+    fanin probe --depth 50 --init he_normal --residual --layer-norm\n  \
+    fanin probe --widths 784,512,512,10 --activation gelu --data mnist/")]
+pub struct ProbeArgs {
+    /// Layers of weights, the last one linear
+    #[arg(long, value_delimiter = ',', default_value = "32", value_name = "DEPTH,...")]
+    depth: Vec<usize>,
+
+    /// Units of each layer, and inputs
+    #[arg(long, value_delimiter = ',', default_value = "256", value_name = "WIDTH,...")]
+    width: Vec<u64>,
+
+    /// All widths of one network, inputs and outputs included, in place of --depth and --width
+    #[arg(long, value_delimiter = ',', conflicts_with_all = ["depth", "width"])]
+    widths: Vec<u64>,
+
+    /// The nonlinearities of the hidden layers: relu, tanh, sigmoid, gelu, leaky_relu:SLOPE and so
+    /// on (`fanin gain` lists them); a network for each
+    #[arg(long, value_delimiter = ',', default_value = "relu", value_name = "ACTIVATION,...")]
+    activation: Vec<Activation>,
+
+    /// Initializers of the weights; a network for each
+    #[arg(
+        long,
+        default_value = "zeros,normal:0.01,normal:0.1,xavier_normal,he_normal",
+        value_name = "INIT,..."
+    )]
+    init: String,
+
+    /// The initializer of the biases
+    #[arg(long, default_value = "zeros")]
+    bias: Init,
+
+    /// Add each hidden layer's input to its output
+    #[arg(long)]
+    residual: bool,
+
+    /// Normalize what goes into each nonlinearity
+    #[arg(long)]
+    layer_norm: bool,
+
+    /// Inputs
+    #[arg(long, default_value_t = 256)]
+    batch: usize,
+
+    /// The cosine between the two inputs of each pair
+    #[arg(long, default_value_t = 0.5, value_name = "COSINE", allow_negative_numbers = true)]
+    correlation: f64,
+
+    /// Rows of a set in place of normal inputs, standardized: a generated one (spirals, moons,
+    /// rings, teacher, digits) or a file, as `fanin train` takes them
+    #[arg(long, value_name = "SET")]
+    data: Option<String>,
+
+    /// The column, array or file of the set that holds the targets
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    target: Option<String>,
+
+    /// Networks of each kind, each with a seed of its own, for the mean and the spread
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    seeds: u64,
+
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Write everything as one HTML page
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Write each figure as an SVG file into this folder
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+
+    /// Leave out the map of depth and scale, which takes most of a report's time
+    #[arg(long)]
+    no_heatmap: bool,
+
+    /// Replace files that exist
+    #[arg(long, short)]
+    force: bool,
+
+    /// One JSON document on stdout in place of the table and the chart
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: ProbeArgs) -> Result<ExitCode> {
+    let inits = parse_inits(&args.init)?;
+    let networks = networks(&args)?;
+    if let Some(path) = args.report.as_ref().filter(|path| path.exists() && !args.force) {
+        return Err(Error::Exists { path: path.clone() });
+    }
+    let seeds = args.seed.checked_add(args.seeds).map(|end| (args.seed..end).collect());
+    let seeds: Vec<u64> = seeds.unwrap_or_default();
+    let context = Context::find(&args.device.device, args.device.options())?;
+    if args.device.device == Choice::Auto && context.is_none() {
+        note(
+            "no GPU here, so the CPU measures (--device gpu for a software driver, where there is one)",
+        );
+    }
+    let options = Options {
+        seeds,
+        batch: args.batch,
+        correlation: args.correlation,
+        inputs: inputs(&args, &networks)?,
+        ..Options::default()
+    };
+    let maps = !args.no_heatmap && (args.report.is_some() || args.svg.is_some());
+
+    let bar = progress((networks.len() * inits.len()) as u64);
+    let mut report = Report {
+        engine: if context.is_some() { "gpu" } else { "cpu" }.into(),
+        device: device(context.as_ref()),
+        input_correlation: args.correlation,
+        runs: Vec::new(),
+        heatmaps: Vec::new(),
+    };
+    for network in &networks {
+        let mut marks = Vec::new();
+        for (text, init) in &inits {
+            bar.set_message(format!("{} {text}", network.nonlinearity()));
+            let mlp = network.clone().init(*init);
+            let mut run = probe::measure(context.as_ref(), &mlp, &options)?;
+            run.init = text.clone();
+            run.bias = args.bias.to_string();
+            report.runs.push(run);
+            marks.extend(scale(&mlp)?.map(|scale| (text.clone(), scale)));
+            bar.inc(1);
+        }
+        let kind = |mlp: &Mlp| (mlp.nonlinearity(), mlp.layers());
+        let first = networks.iter().position(|other| kind(other) == kind(network));
+        let first = first.is_some_and(|at| std::ptr::eq(&networks[at], network));
+        if maps && first && network.layers() > 1 {
+            bar.set_message(format!("{} at 25 scales", network.nonlinearity()));
+            let map =
+                probe::heatmap(context.as_ref(), network, args.seed, marks, &mut || bar.tick())?;
+            report.heatmaps.push(map);
+        }
+    }
+    bar.finish_and_clear();
+
+    if let Some(path) = &args.report {
+        let page = report::html(&report, &command());
+        file::save(path, page.as_bytes(), args.force)?;
+        note(&format!("report: {}", path.display()));
+    }
+    if let Some(folder) = &args.svg {
+        save_figures(folder, &report, args.force)?;
+    }
+    if args.json {
+        print_json(&document(&report))?;
+    } else {
+        print(&report::terminal(&report, columns()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The networks, but for their initializer.
+fn networks(args: &ProbeArgs) -> Result<Vec<Mlp>> {
+    let mut networks = Vec::new();
+    for activation in &args.activation {
+        let shapes: Vec<Vec<u64>> = if args.widths.is_empty() {
+            let depths = args.depth.iter();
+            depths
+                .flat_map(|&depth| args.width.iter().map(move |&width| (depth, width)))
+                .map(|(depth, width)| match depth {
+                    0 | 100_001.. => Err(Error::Invalid {
+                        what: "--depth".into(),
+                        given: depth.to_string(),
+                        needed: "1 to 100000 layers".into(),
+                    }),
+                    _ => Ok(vec![width; depth + 1]),
+                })
+                .collect::<Result<_>>()?
+        } else {
+            vec![args.widths.clone()]
+        };
+        for widths in shapes {
+            let mlp = Mlp::new(widths)?
+                .activation(*activation)
+                .bias(args.bias)
+                .residual(args.residual)
+                .layer_norm(args.layer_norm);
+            networks.push(mlp);
+        }
+    }
+    Ok(networks)
+}
+
+/// The rows of a set, standardized; none where inputs are normal.
+fn inputs(args: &ProbeArgs, networks: &[Mlp]) -> Result<Option<Vec<f32>>> {
+    let Some(data) = &args.data else { return Ok(None) };
+    let options = LoadOptions { target: args.target.clone(), task: None };
+    let mut set = data::load(data, &options, args.seed)?.train;
+    Standardizer::fit(&set).apply(&mut set)?;
+    let columns = set.columns();
+    let fits = |mlp: &&Mlp| mlp.widths()[0] as usize != columns;
+    if let Some(mlp) = networks.iter().find(fits) {
+        return Err(Error::Invalid {
+            what: format!("{}, of {columns} features", set.name),
+            given: format!("a network of {} inputs", mlp.widths()[0]),
+            needed: format!("--widths {columns},... or --width {columns}"),
+        });
+    }
+    if set.rows() < args.batch {
+        return Err(Error::Invalid {
+            what: "--batch".into(),
+            given: args.batch.to_string(),
+            needed: format!("at most the {} rows of {}", set.rows(), set.name),
+        });
+    }
+    Ok(Some(set.features[..args.batch * columns].to_vec()))
+}
+
+/// `sigma_w = std * sqrt(fan_in)` of the last layer's weights; none where it is 0.
+fn scale(mlp: &Mlp) -> Result<Option<f64>> {
+    let name = format!("layers.{}.weight", mlp.layers() - 1);
+    let fan_in = mlp.widths()[mlp.layers() - 1] as f64;
+    let recipe = mlp.recipe()?;
+    let found = recipe.tensors.iter().find(|tensor| tensor.name == name);
+    let scale = found.map(|tensor| tensor.distribution.std() * fan_in.sqrt());
+    Ok(scale.filter(|&scale| scale > 0.0))
+}
+
+fn device(context: Option<&Context>) -> String {
+    match context {
+        Some(context) => context.name(),
+        None => probe::cpu_device(),
+    }
+}
+
+/// The command line, as a shell reads it back.
+fn command() -> String {
+    let quoted = |argument: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+".contains(c);
+        match !argument.is_empty() && argument.chars().all(plain) {
+            true => argument,
+            false => format!("'{}'", argument.replace('\'', "'\\''")),
+        }
+    };
+    let arguments = std::env::args_os().skip(1);
+    let arguments = arguments.map(|argument| quoted(argument.to_string_lossy().into_owned()));
+    ["fanin".to_owned()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+fn save_figures(folder: &Path, report: &Report, force: bool) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::File {
+        action: "create",
+        path: folder.into(),
+        source,
+    })?;
+    let figures = report::figures(report);
+    let path = |name: &str| folder.join(format!("{name}.svg"));
+    if let Some(path) =
+        figures.iter().map(|(name, _)| path(name)).find(|path| path.exists() && !force)
+    {
+        return Err(Error::Exists { path });
+    }
+    for (name, svg) in &figures {
+        file::save(&path(name), svg.as_bytes(), force)?;
+    }
+    note(&format!("{} figures in {}", figures.len(), folder.display()));
+    Ok(())
+}
+
+/// The terminal's width, or what suits a page.
+fn columns() -> usize {
+    let known = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    known.unwrap_or(100).clamp(40, 200)
+}
+
+fn progress(runs: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(runs).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// What is not finite is null in JSON: infinite variances, and the mean of nothing.
+fn document(report: &Report) -> Value {
+    let maps: Vec<Value> = report
+        .heatmaps
+        .iter()
+        .map(|map| {
+            json!({
+                "activation": map.activation.to_string(),
+                "width": map.width,
+                "scales": map.scales,
+                "activation_std": map.activation_std,
+                "gradient_std": map.gradient_std,
+                "critical_scale": map.critical,
+                "marks": map.marks.iter()
+                    .map(|(init, scale)| json!({ "init": init, "scale": scale }))
+                    .collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "engine": report.engine,
+        "device": report.device,
+        "input_correlation": report.input_correlation,
+        "runs": report.runs.iter().map(of_run).collect::<Vec<_>>(),
+        "heatmaps": maps,
+    })
+}
+
+fn of_run(run: &Run) -> Value {
+    let limit = |limit: Option<Limit>| {
+        limit.map(|limit| {
+            json!({
+                "kind": if limit.overflow { "overflow" } else { "underflow" },
+                "depth": limit.depth,
+                "seen": limit.seen,
+            })
+        })
+    };
+    json!({
+        "init": run.init,
+        "bias": run.bias,
+        "activation": run.activation.to_string(),
+        "widths": run.widths,
+        "depth": run.depth(),
+        "residual": run.residual,
+        "layer_norm": run.layer_norm,
+        "seeds": run.seeds,
+        "batch": run.batch,
+        "verdict": run.verdict.kind.name(),
+        "reason": run.verdict.reason,
+        "instead": run.verdict.instead,
+        "signal_limit": limit(run.verdict.signal_limit),
+        "gradient_limit": limit(run.verdict.gradient_limit),
+        "lsuv": run.lsuv,
+        "layers": run.layers.iter().map(of_layer).collect::<Vec<_>>(),
+    })
+}
+
+fn of_layer(layer: &Layer) -> Value {
+    let mut fields = serde_json::Map::new();
+    fields.insert("layer".into(), json!(layer.layer));
+    fields.insert("width".into(), json!(layer.width));
+    let spreads: [(&str, Spread); 11] = [
+        ("preactivation_mean", layer.preactivation_mean),
+        ("preactivation_var", layer.preactivation_var),
+        ("activation_mean", layer.activation_mean),
+        ("activation_var", layer.activation_var),
+        ("gradient_var", layer.gradient_var),
+        ("gradient_norm", layer.gradient_norm),
+        ("weight_gradient_var", layer.weight_gradient_var),
+        ("weight_gradient_norm", layer.weight_gradient_norm),
+        ("dead", layer.dead),
+        ("saturated", layer.saturated),
+        ("correlation", layer.correlation),
+    ];
+    for (name, spread) in spreads {
+        fields.insert(name.into(), json!(spread.mean));
+        fields.insert(format!("{name}_range"), json!([spread.min, spread.max]));
+    }
+    fields.insert("equal_units".into(), json!(layer.equal_units));
+    fields.insert("not_finite".into(), json!(layer.not_finite));
+    let predicted = layer.predicted.as_ref();
+    let predictions: [(&str, Option<f64>); 8] = [
+        ("preactivation_var", predicted.map(|p| p.preactivation_var)),
+        ("activation_mean", predicted.map(|p| p.activation_mean)),
+        ("activation_var", predicted.map(|p| p.activation_var)),
+        ("gradient_var", predicted.map(|p| p.gradient_var)),
+        ("weight_gradient_var", predicted.map(|p| p.weight_gradient_var)),
+        ("correlation", predicted.map(|p| p.correlation)),
+        ("activation_band", predicted.map(|p| p.activation_band)),
+        ("gradient_band", predicted.map(|p| p.gradient_band)),
+    ];
+    for (name, value) in predictions {
+        fields.insert(format!("predicted_{name}"), json!(value));
+    }
+    if let Some(histogram) = &layer.histogram {
+        let ends = [histogram.edges.first(), histogram.edges.last()];
+        fields.insert("histogram".into(), json!({ "range": ends, "counts": histogram.counts }));
+    }
+    Value::Object(fields)
+}
