@@ -16,9 +16,9 @@ const RULE: [(f64, f64); 8] = [
 const REACH: f64 = 13.0;
 
 /// Points `z` and weights whose sum `sum weight g(z)` is `E[g(z)]`, `z` standard normal: Gauss and
-/// Legendre's rule on panels of at most `width` that end at `kinks`, where `g` may break off; exact to
-/// about 1e-14 for what is smooth between them.
-pub(super) fn nodes(kinks: &[f64], width: f64) -> Vec<(f64, f64)> {
+/// Legendre's rule on panels that end at `kinks`, where `g` may break off, each at most as wide as
+/// `width` says of its middle; exact to about 1e-14 for what is smooth between them.
+pub(super) fn nodes(kinks: &[f64], width: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
     let mut ends: Vec<f64> =
         kinks.iter().copied().filter(|kink| kink.abs() < REACH).chain([-REACH, REACH]).collect();
     ends.sort_by(f64::total_cmp);
@@ -26,7 +26,7 @@ pub(super) fn nodes(kinks: &[f64], width: f64) -> Vec<(f64, f64)> {
     let mut nodes = Vec::new();
     for stretch in ends.windows(2) {
         let length = stretch[1] - stretch[0];
-        let panels = (length / width).ceil().max(1.0) as usize;
+        let panels = (length / width(0.5 * (stretch[0] + stretch[1]))).ceil().max(1.0) as usize;
         let half = 0.5 * length / panels as f64;
         for panel in 0..panels {
             let middle = stretch[0] + half * (2 * panel + 1) as f64;

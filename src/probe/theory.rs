@@ -36,6 +36,10 @@ pub(super) struct Gaussian {
     nodes: Vec<(f64, f64)>,
 }
 
+/// Beyond it every nonlinearity but the sine is as good as straight: within, panels are as narrow as
+/// what it does in a unit of its argument.
+const BENT: f64 = 40.0;
+
 impl Gaussian {
     /// # Errors
     /// [`Error::Invalid`] where `q` is not a finite number above 0.
@@ -44,14 +48,20 @@ impl Gaussian {
             return Err(Error::invalid("variance", q, "a finite number above 0"));
         }
         let scale = q.sqrt();
-        let kinks: Vec<f64> = kinks(activation).iter().map(|kink| (kink - mean) / scale).collect();
-        let homogeneous = matches!(
-            activation,
-            Activation::Identity | Activation::Relu | Activation::LeakyRelu { .. }
-        );
-        // Narrow where the function bends within a fraction of z, or turns many times.
-        let width = if homogeneous { 0.25 } else { (1.0 / scale).clamp(0.002, 0.25) };
-        Ok(Gaussian { mean, scale, nodes: nodes(&kinks, width) })
+        let place = |x: f64| (x - mean) / scale;
+        let kinks = kinks(activation).iter().copied().chain([-BENT, BENT]).map(place);
+        // The sine turns wherever one looks, and what a user's own does is not known.
+        let everywhere = matches!(activation, Activation::Sin | Activation::Custom(_));
+        let width = |z: f64| {
+            let bends = everywhere || (mean + scale * z).abs() < BENT;
+            if bends {
+                (1.0 / scale).clamp(if everywhere { 0.002 } else { 0.0 }, 0.25)
+            } else {
+                0.25
+            }
+        };
+        let nodes = nodes(&kinks.collect::<Vec<_>>(), width);
+        Ok(Gaussian { mean, scale, nodes })
     }
 
     /// `E[g(x)]`.
