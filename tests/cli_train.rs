@@ -115,6 +115,41 @@ fn initial_weights_are_those_of_init() {
 }
 
 #[test]
+fn lsuv_says_what_it_found_and_what_it_missed() {
+    let base = ["train", "--device", "cpu", "--epochs", "1", "--no-plot", "--bias", "normal:0.5"];
+    let inits = ["--init", "lsuv:0.05,20,lsuv:0.00001,1,he_normal"];
+    let out = succeeds(&[&base[..], &inits].concat());
+    assert!(out.contains("lsuv:0.05,20: the variance of each layer's signals"), "{out}");
+    let missed = out.find("not within the tolerance after all iterations: layers.0").unwrap();
+    assert!(out.find("lsuv:0.00001,1: the variance").unwrap() < missed);
+    let found = succeeds(&[&base[..], &inits, &["--json"]].concat());
+    let document: Value = serde_json::from_str(&found).unwrap();
+    let last = document["runs"][0]["lsuv"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["layer"], &last["reached"]), (&4.into(), &true.into()));
+    assert!((last["variance"].as_f64().unwrap() - 1.0).abs() < 0.05);
+    assert!(document["runs"][2].get("lsuv").is_none());
+    for what in [&["--print-recipe"][..], &["--save-initial", "x.safetensors"]] {
+        fails(2, &[&base[..], &inits, what].concat(), &["got lsuv", "no data go into"]);
+    }
+    fails(2, &["train", "--init", "lsuv:2"], &["LSUV's tolerance: got 2"]);
+    let rule = ["init", "mlp", "--rule", "*=lsuv", "--out", "x.safetensors"];
+    fails(2, &rule, &["got lsuv, needed another initializer", "fanin train"]);
+}
+
+#[test]
+fn mup_says_its_learning_rates() {
+    let base = ["train", "--device", "cpu", "--epochs", "1", "--no-plot", "--hidden", "64,64"];
+    let output = fanin(&[&base[..], &["--mup", "16"]].concat());
+    let notes = text(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("2-64-64-3 relu, muP from 16"), "{notes}");
+    let rates = "muP: the learning rate x1 in layers.0.weight and 3 more; x0.25 in \
+                 layers.1.weight, layers.2.weight";
+    assert!(notes.contains(rates), "{notes}");
+    fails(2, &[&base[..], &["--mup", "0"]].concat(), &["muP's base widths: got [0]"]);
+}
+
+#[test]
 fn a_run_resumes_to_the_same_bits() {
     let folder = Folder::new();
     let (whole, part) = (folder.path("whole.safetensors"), folder.path("part.safetensors"));

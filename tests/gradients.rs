@@ -20,13 +20,37 @@ pub struct Oracle {
 }
 
 impl Oracle {
+    /// A plain network of these widths with a trainer's parameters, as they are.
+    pub fn of(trainer: &mut Trainer) -> Oracle {
+        let names: Vec<String> = trainer.parameters().iter().map(|own| own.name.clone()).collect();
+        let read = |name: String| {
+            let values = trainer.parameter(&name).unwrap().into_iter().map(f64::from).collect();
+            (name, values)
+        };
+        let parameters = names.into_iter().map(read).collect();
+        Oracle {
+            widths: trainer.mlp().widths().iter().map(|&width| width as usize).collect(),
+            activation: trainer.mlp().nonlinearity(),
+            residual: false,
+            layer_norm: false,
+            loss: trainer.loss(),
+            parameters,
+        }
+    }
+
     fn find(&self, name: &str) -> &[f64] {
         &self.parameters.iter().find(|(own, _)| own == name).unwrap().1
     }
 
     /// The outputs for one row.
     pub fn forward(&self, row: &[f64]) -> Vec<f64> {
+        self.signals(row).pop().unwrap()
+    }
+
+    /// Every layer's `z` for one row, the outputs last.
+    pub fn signals(&self, row: &[f64]) -> Vec<Vec<f64>> {
         let layers = self.widths.len() - 1;
+        let mut signals = Vec::new();
         let mut h = row.to_vec();
         for layer in 0..layers {
             let weight = self.find(&format!("layers.{layer}.weight"));
@@ -38,8 +62,9 @@ impl Oracle {
                     bias[unit] + row.iter().zip(&h).map(|(w, x)| w * x).sum::<f64>()
                 })
                 .collect();
+            signals.push(z.clone());
             if layer + 1 == layers {
-                return z;
+                break;
             }
             if self.layer_norm {
                 let count = z.len() as f64;
@@ -57,7 +82,7 @@ impl Oracle {
             }
             h = next;
         }
-        unreachable!("the last layer returns")
+        signals
     }
 
     /// The mean loss over rows.

@@ -14,6 +14,7 @@ mod gradients;
 mod guarded;
 mod init;
 mod loss;
+mod lsuv;
 mod matmul;
 mod moments;
 mod msrv;

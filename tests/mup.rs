@@ -2,11 +2,12 @@
 //! width.
 
 use fanin::init::Role;
+use fanin::model::data::Dataset;
 use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Trainer};
 use fanin::{Activation, gpu::Context};
 
 use crate::devices::{SEED, contexts};
-use crate::gradients::examples;
+use crate::gradients::{Oracle, examples};
 
 fn mlp(widths: impl Into<Vec<u64>>) -> Mlp {
     Mlp::new(widths).unwrap()
@@ -179,23 +180,15 @@ fn without_mup_an_update_is_one_dispatch() {
     assert_eq!(dispatches(&net().mup([16])), dispatches(&net()) + 2 * 4 - 2);
 }
 
-/// Each layer's pre-activations, from the parameters as they are.
-fn signals(net: &Mlp, trainer: &mut Trainer, features: &[f32]) -> Vec<Vec<f64>> {
-    let mut layers = Vec::new();
-    let mut h = features.to_vec();
-    for (layer, pair) in net.widths().windows(2).enumerate() {
-        let (inputs, outputs) = (pair[0] as usize, pair[1] as usize);
-        let weight = trainer.parameter(&format!("layers.{layer}.weight")).unwrap();
-        let bias = trainer.parameter(&format!("layers.{layer}.bias")).unwrap();
-        let mut z = Vec::with_capacity(h.len() / inputs * outputs);
-        for row in h.chunks_exact(inputs) {
-            for (weights, bias) in weight.chunks_exact(inputs).zip(&bias) {
-                let terms = weights.iter().zip(row).map(|(w, x)| f64::from(*w) * f64::from(*x));
-                z.push(terms.sum::<f64>() + f64::from(*bias));
-            }
+/// Each layer's pre-activations, row after row.
+pub fn signals(trainer: &mut Trainer, set: &Dataset) -> Vec<Vec<f64>> {
+    let oracle = Oracle::of(trainer);
+    let mut layers = vec![Vec::new(); trainer.mlp().layers()];
+    for row in set.features.chunks_exact(set.columns()) {
+        let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+        for (layer, z) in layers.iter_mut().zip(oracle.signals(&row)) {
+            layer.extend(z);
         }
-        h = z.iter().map(|z| z.max(0.0) as f32).collect();
-        layers.push(z);
     }
     layers
 }
@@ -206,9 +199,9 @@ fn changes(net: &Mlp, lr: f64) -> Vec<f64> {
     let options =
         Options { lr, batch: None, epochs: 4, seed: SEED, shuffle: false, ..Options::default() };
     let mut trainer = Trainer::new(None, net, &options, &set, None).unwrap();
-    let before = signals(net, &mut trainer, &set.features);
+    let before = signals(&mut trainer, &set);
     while trainer.epoch().unwrap().is_some() {}
-    let after = signals(net, &mut trainer, &set.features);
+    let after = signals(&mut trainer, &set);
     let mean = |(before, after): (&Vec<f64>, &Vec<f64>)| {
         let sum: f64 = before.iter().zip(after).map(|(a, b)| (a - b).abs()).sum();
         sum / before.len() as f64

@@ -230,19 +230,7 @@ fn predictions_are_those_of_the_formula() {
         let options = Options { batch: Some(32), ..options(1) };
         let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
         let found = trainer.predict(&set.features).unwrap();
-        let get = |trainer: &mut Trainer, name: &str| -> Vec<f64> {
-            trainer.parameter(name).unwrap().into_iter().map(f64::from).collect()
-        };
-        let oracle = crate::gradients::Oracle {
-            widths: vec![3, 6, 2],
-            activation: Activation::Tanh,
-            residual: false,
-            layer_norm: false,
-            loss: Loss::MeanSquaredError,
-            parameters: ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
-                .map(|name| (name.to_owned(), get(&mut trainer, name)))
-                .into(),
-        };
+        let oracle = crate::gradients::Oracle::of(&mut trainer);
         for (row, found) in set.features.chunks_exact(3).zip(found.chunks_exact(2)) {
             let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
             for (found, wanted) in found.iter().zip(oracle.forward(&row)) {

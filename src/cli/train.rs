@@ -11,7 +11,9 @@ use clap::Args;
 use fanin::gpu::{Choice, Context};
 use fanin::init::Init;
 use fanin::model::data::{self, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task};
-use fanin::model::{Epoch, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
+use fanin::model::{
+    Epoch, Loss, LsuvStep, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict,
+};
 use fanin::recipe::{self, WriteOptions};
 use fanin::{Activation, Error, Result, file};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -211,10 +213,20 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     let Loaded { train, test, task, reason } = data::load(&args.data, &load_options, args.seed)?;
     let prepared = prepare(&args, train, test)?;
     let outputs = outputs(&prepared.0, args.loss);
+    let fits: Vec<Init> = inits.iter().map(|(_, init)| *init).collect();
     let networks: Vec<(String, Mlp)> = inits
         .into_iter()
         .map(|(text, init)| Ok((text, network(&args, prepared.0.columns(), outputs, init)?)))
         .collect::<Result<_>>()?;
+    let lsuv = |init: &Init| matches!(init, Init::Lsuv { .. });
+    if (args.print_recipe || args.save_initial.is_some()) && fits.iter().any(lsuv) {
+        return Err(Error::Invalid {
+            what: "--print-recipe, --save-initial".into(),
+            given: "lsuv".into(),
+            needed: "an initializer that no data go into (--out keeps what training makes of them)"
+                .into(),
+        });
+    }
     if args.print_recipe {
         print(&networks[0].1.recipe()?.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -611,13 +623,55 @@ fn epoch_json(epoch: &Epoch) -> serde_json::Map<String, Value> {
     line
 }
 
+fn lsuv_json(step: &LsuvStep) -> Value {
+    let LsuvStep { layer, iteration, variance, reached } = *step;
+    json!({ "layer": layer, "iteration": iteration, "variance": variance, "reached": reached })
+}
+
+/// A line for each layer that LSUV scaled, and which of them are not where they should be.
+fn lsuv_table(init: &str, log: &[LsuvStep]) -> String {
+    let layers: Vec<&[LsuvStep]> = log.chunk_by(|a, b| a.layer == b.layer).collect();
+    let rows = layers
+        .iter()
+        .map(|steps| {
+            let (first, last) = (steps[0], steps[steps.len() - 1]);
+            vec![
+                format!("layers.{}", first.layer),
+                short(first.variance),
+                short(last.variance),
+                last.iteration.to_string(),
+            ]
+        })
+        .collect();
+    let header = ["layer", "variance", "scaled", "corrections"];
+    let mut text = format!(
+        "{init}: the variance of each layer's signals before the nonlinearity, on the first batch, \
+         as drawn and scaled\n\n{}",
+        table(&header, &header[1..], rows)
+    );
+    let missed: Vec<String> = layers
+        .iter()
+        .filter_map(|steps| steps.last().filter(|step| !step.reached))
+        .map(|step| format!("layers.{}", step.layer))
+        .collect();
+    if !missed.is_empty() {
+        let _ = write!(
+            text,
+            "\nnot within the tolerance after all iterations: {}. More iterations, a larger tolerance \
+             (lsuv:TOLERANCE,ITERATIONS), or smaller biases would do.\n",
+            missed.join(", ")
+        );
+    }
+    text
+}
+
 fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
     if args.json {
         let documents: Vec<_> = runs
             .iter()
             .zip(verdicts)
             .map(|(run, verdict)| {
-                json!({
+                let mut document = json!({
                     "init": run.init,
                     "verdict": verdict.name(),
                     "reason": verdict.reason(),
@@ -625,7 +679,12 @@ fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
                     "steps": run.trainer.step(),
                     "seconds": run.seconds,
                     "epochs": run.trainer.history().iter().map(epoch_json).collect::<Vec<_>>(),
-                })
+                });
+                let log: Vec<Value> = run.trainer.lsuv_log().iter().map(lsuv_json).collect();
+                if !log.is_empty() {
+                    document["lsuv"] = log.into();
+                }
+                document
             })
             .collect();
         return print_json(&json!({
@@ -684,6 +743,9 @@ fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
                 }
             );
         }
+    }
+    for run in runs.iter().filter(|run| !run.trainer.lsuv_log().is_empty()) {
+        let _ = write!(text, "\n{}", lsuv_table(&run.init, run.trainer.lsuv_log()));
     }
     if runs.iter().any(|run| run.trainer.history().len() > 1) {
         let _ = write!(text, "\n{}", plot::terminal(&curves(args, runs), 72));

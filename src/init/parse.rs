@@ -179,6 +179,21 @@ static CATALOGUE: &[Entry] = &[
         formula: "U(-b, b), b = 1 / sqrt(fan_in): nn.Linear's and nn.Conv*d's weight and bias",
         make: |_| Ok(Init::torch_default()),
     },
+    Entry {
+        name: "lsuv",
+        aliases: &[],
+        parameters: "tolerance=0.1, iterations=10",
+        formula: "scaled to Var(z) = 1 on a batch, layer after layer (training alone does it)",
+        make: |p| {
+            let tolerance = p.number("tolerance", Some(0.1))?;
+            let iterations = p.number("iterations", Some(10.0))?;
+            if iterations.fract() != 0.0 || !(0.0..=1e9).contains(&iterations) {
+                let needed = "a whole number";
+                return Err(Error::invalid("LSUV's iterations", iterations, needed));
+            }
+            Ok(Init::Lsuv { tolerance, iterations: iterations as u32 })
+        },
+    },
 ];
 
 /// The parameters as written, taken out one by one; what is left over is a mistake.

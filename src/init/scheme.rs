@@ -51,6 +51,16 @@ pub enum Init {
         /// Which distribution has that variance.
         family: Family,
     },
+    /// Layer-sequential unit variance (Mishkin and Matas 2016): weights that are scaled, layer after
+    /// layer, until the layer's outputs have variance 1 on a batch of data. The distribution is
+    /// where that starts from; the scaling takes data, so that training alone does it
+    /// ([`Trainer::lsuv_log`](crate::model::Trainer::lsuv_log)).
+    Lsuv {
+        /// How far the variance may be from 1: above 0, below 1.
+        tolerance: f64,
+        /// The most corrections a layer gets: 1 to 1000.
+        iterations: u32,
+    },
 }
 
 impl Init {
@@ -139,6 +149,18 @@ impl Init {
     pub fn distribution(&self, shape: &Shape, geometry: &Geometry) -> Result<Distribution> {
         let distribution = match *self {
             Init::Fixed(distribution) => distribution,
+            Init::Lsuv { tolerance, iterations } => {
+                if !(tolerance > 0.0 && tolerance < 1.0) {
+                    let needed = "more than 0, below 1";
+                    return Err(Error::invalid("LSUV's tolerance", tolerance, needed));
+                }
+                if !(1..=1000).contains(&iterations) {
+                    return Err(Error::invalid("LSUV's iterations", iterations, "1 to 1000"));
+                }
+                // Until a matrix of orthonormal rows can be drawn: as large, its elements independent.
+                let start = Init::lecun(Family::Normal);
+                return start.distribution(shape, geometry);
+            }
             Init::VarianceScaling { scale, mode, family } => {
                 if !(scale > 0.0 && scale.is_finite()) {
                     return Err(Error::invalid("scale", scale, "a finite number above 0"));
@@ -171,6 +193,9 @@ impl fmt::Display for Init {
                 write!(f, "truncated_normal:std={std},mean={mean},cut={cut}")
             }
             Init::Fixed(Distribution::Words) => f.write_str("words"),
+            Init::Lsuv { tolerance, iterations } => {
+                write!(f, "lsuv:tolerance={tolerance},iterations={iterations}")
+            }
             Init::VarianceScaling { scale, mode, family } => {
                 let (mode, family) = (mode.name(), family.name());
                 write!(f, "variance_scaling:scale={scale},mode={mode},distribution={family}")

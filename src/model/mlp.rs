@@ -1,7 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::mup;
 use crate::init::{Geometry, Init};
 use crate::random::{Distribution, Dtype};
 use crate::recipe::{Recipe, TensorSpec};
@@ -179,9 +178,14 @@ impl Mlp {
         self.layer_norm
     }
 
-    /// The tolerance and the most iterations of LSUV, where a layer's weights are to have it.
-    pub(crate) fn lsuv(&self, _layer: usize) -> Option<(f64, u32)> {
-        None
+    /// The tolerance and the iterations of a layer whose weights are to give unit variance.
+    pub(crate) fn lsuv(&self, layer: usize) -> Result<Option<(f64, u32)>> {
+        let Init::Lsuv { tolerance, iterations } = self.weights[layer] else { return Ok(None) };
+        let shape = form(&self.widths, layer, false)?.0;
+        let name = format!("layers.{layer}.weight");
+        // What the caller gives stays as it is.
+        let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
+        Ok(own.is_none().then_some((tolerance, iterations)))
     }
 
     pub(super) fn dropout_probability(&self) -> f64 {
@@ -232,15 +236,25 @@ impl Mlp {
                 let vector = part != "weight";
                 let (shape, geometry) = form(&self.widths, layer, vector)?;
                 let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
+                if vector && matches!(init, Init::Lsuv { .. }) && own.is_none() {
+                    let needed = "another initializer: weights alone are scaled to unit variance";
+                    return Err(Error::invalid(place(), init, needed));
+                }
                 let init = match own {
                     Some(own) => Init::Fixed(own),
+                    None if self.mup_base.is_none() => init,
+                    None if matches!(init, Init::Lsuv { .. }) => {
+                        let needed = "another initializer: unit variance is no part of muP, whose \
+                                      outputs shrink with the width";
+                        return Err(Error::invalid(place(), format!("{init} with muP"), needed));
+                    }
                     None if base == self.widths => init,
                     None => {
                         let (shape, geometry) = form(&base, layer, vector)?;
                         let (role, ratio) = self.role(layer, vector)?;
                         let own = init.distribution(&shape, &geometry);
                         let own = own.map_err(|error| error.at(place()))?;
-                        Init::Fixed(mup::scaled(own, role.std_multiplier(ratio)))
+                        Init::Fixed(own.scaled_down(1.0 / role.std_multiplier(ratio)))
                     }
                 };
                 let distribution =

@@ -26,6 +26,7 @@ mod checkpoint;
 pub mod data;
 mod executor;
 mod loss;
+mod lsuv;
 mod mlp;
 mod mup;
 mod optimizer;
@@ -36,6 +37,7 @@ mod wiring;
 
 pub(crate) use executor::{Executor, Resident, Room, RowResult, Step, place};
 pub use loss::Loss;
+pub use lsuv::LsuvStep;
 pub use mlp::{CustomInit, Mlp};
 pub use optimizer::{Adam, Optimizer};
 pub use program::Parameter;

@@ -3,7 +3,6 @@
 
 use super::{Mlp, Optimizer};
 use crate::init::Role;
-use crate::random::Distribution;
 use crate::{Error, Result};
 
 impl Mlp {
@@ -18,7 +17,8 @@ impl Mlp {
     /// | hidden weights | base's `/ sqrt(ratio)` | `lr / ratio` | `lr` |
     /// | output weights | base's `/ ratio` | `lr / ratio` | `lr / ratio` |
     ///
-    /// where the base's std is what the initializer gives the base network's tensor: the hidden
+    /// where the base's std is what the initializer gives the base network's tensor (a constant has
+    /// none, and stays): the hidden
     /// variances are 1 / fan_in still, the output's falls as 1 / fan_in^2, and at the base widths
     /// nothing differs from the standard parametrization. Steps then change the layers' outputs by
     /// as much at every width, so that the best learning rate of the base network is, to first
@@ -88,22 +88,5 @@ impl Mlp {
             Optimizer::Sgd { .. } => role.lr_multiplier_sgd(ratio),
             Optimizer::Adam(_) | Optimizer::AdamW(_) => role.lr_multiplier_adam(ratio),
         })
-    }
-}
-
-/// What is drawn, times a factor.
-pub(super) fn scaled(distribution: Distribution, factor: f64) -> Distribution {
-    match distribution {
-        Distribution::Words => Distribution::Words,
-        Distribution::Constant { value } => Distribution::Constant { value: value * factor },
-        Distribution::Uniform { low, high } => {
-            Distribution::Uniform { low: low * factor, high: high * factor }
-        }
-        Distribution::Normal { mean, std } => {
-            Distribution::Normal { mean: mean * factor, std: std * factor }
-        }
-        Distribution::TruncatedNormal { mean, std, cut } => {
-            Distribution::TruncatedNormal { mean: mean * factor, std: std * factor, cut }
-        }
     }
 }

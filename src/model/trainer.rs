@@ -1,7 +1,7 @@
 use super::data::{Dataset, Targets, permutation};
 use super::{
-    Aim, BATCH, Executor, FIRST, GRADIENTS, Loss, Mlp, Optimizer, PARAMETERS, Parameter, Phase,
-    Program, Resident, Room, RowResult, SECOND, Schedule, Slot, Step, View, place,
+    Aim, BATCH, Executor, FIRST, GRADIENTS, Loss, LsuvStep, Mlp, Optimizer, PARAMETERS, Parameter,
+    Phase, Program, Resident, Room, RowResult, SECOND, Schedule, Slot, Step, View, place,
 };
 use crate::cpu::CpuExecutor;
 use crate::gpu::{Context, GpuExecutor};
@@ -121,12 +121,12 @@ impl Tally {
 
 /// A network, its data and its optimizer on one device.
 pub struct Trainer {
-    executor: Box<dyn Executor>,
+    pub(super) executor: Box<dyn Executor>,
     pub(super) mlp: Mlp,
     pub(super) options: Options,
     pub(super) loss: Loss,
     pub(super) parameters: Vec<Parameter>,
-    layers: Vec<View>,
+    pub(super) layers: Vec<View>,
     outputs: View,
     lengths: Vec<usize>,
     batch: usize,
@@ -145,6 +145,7 @@ pub struct Trainer {
     reported: usize,
     diverged: Option<String>,
     submissions: u64,
+    pub(super) lsuv_log: Vec<LsuvStep>,
 }
 
 /// The next thing to do: a step, or a stretch of the test rows after an epoch.
@@ -169,7 +170,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Invalid`] where the data does not fit the network or the loss, a number is outside
-    /// its range, or the batch is larger than the training set; [`Error::Device`] where the device
+    /// its range, the batch is larger than the training set, or a layer that is to start with unit
+    /// variance ([`Trainer::lsuv_log`]) has none, or signals that are not finite; [`Error::Device`] where the device
     /// refuses.
     pub fn new(
         context: Option<&Context>,
@@ -246,12 +248,14 @@ impl Trainer {
             reported: 0,
             diverged: None,
             submissions: 0,
+            lsuv_log: Vec::new(),
         };
         for (parameter, spec) in trainer.parameters.iter().zip(mlp.recipe()?.tensors) {
             let stream = Stream::named(options.seed, &parameter.name);
             let view = parameter.view(PARAMETERS);
             place(&mut *trainer.executor, view, &stream, &spec, 1.0)?;
         }
+        trainer.run_lsuv()?;
         Ok(trainer)
     }
 
@@ -320,7 +324,7 @@ impl Trainer {
         &self.parameters
     }
 
-    fn find(&self, name: &str) -> Result<&Parameter> {
+    pub(super) fn find(&self, name: &str) -> Result<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name).ok_or_else(|| {
             let known = self.parameters.iter().map(|parameter| parameter.name.clone());
             Error::unknown("parameter", name, known)
@@ -494,7 +498,7 @@ impl Trainer {
     }
 
     /// The training rows of a step.
-    fn rows_of(&mut self, step: u64) -> Vec<u32> {
+    pub(super) fn rows_of(&mut self, step: u64) -> Vec<u32> {
         let (epoch, place) = (step / self.epoch_steps(), step % self.epoch_steps());
         if self.order.0 != epoch {
             let rows = self.rows as u32;
@@ -509,7 +513,7 @@ impl Trainer {
         self.order.1[first..(first + self.batch).min(self.rows)].to_vec()
     }
 
-    fn block(&self, step: u64, rows: usize, lr: f64) -> Step {
+    pub(super) fn block(&self, step: u64, rows: usize, lr: f64) -> Step {
         let (correction1, correction2) = self.options.optimizer.corrections(step + 1);
         Step {
             step: step as u32,

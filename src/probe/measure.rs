@@ -240,7 +240,7 @@ impl<'a> Network<'a> {
             self.place(seed, layer, &specs, 1.0)?;
             let ops = self.wiring.forward(layer, false);
             self.executor.carry(&ops)?;
-            if let Some((tolerance, iterations)) = self.mlp.lsuv(layer) {
+            if let Some((tolerance, iterations)) = self.mlp.lsuv(layer)? {
                 let mut variances = Vec::new();
                 for iteration in 0..=iterations {
                     let variance = self.executor.summary(self.wiring.values(layer))?.variance;

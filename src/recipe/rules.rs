@@ -84,6 +84,10 @@ impl Scheme {
         dtype: Dtype,
         geometry: &Geometry,
     ) -> Result<(String, Distribution)> {
+        if let Init::Lsuv { .. } = self.init {
+            let needed = "another initializer: its scale takes data, as `fanin train` has them";
+            return Err(Error::invalid("initializer", &self.text, needed));
+        }
         let distribution = self.init.distribution(shape, geometry)?;
         distribution.check_dtype(dtype)?;
         let Some(depth) = self.depth else { return Ok((self.text.clone(), distribution)) };
