@@ -23,16 +23,19 @@ pub mod philox;
 pub mod quantile;
 
 mod dtype;
+mod orthogonal;
 mod rng;
 mod sample;
 mod stream;
 mod table;
+mod whole;
 
 pub use dtype::{Dtype, bf16_from_f32, f16_from_f32, f32_from_f16};
 pub use rng::PhiloxRng;
 pub use sample::Distribution;
 pub(crate) use sample::{Kind, Sampler, check_run};
 pub use stream::Stream;
+pub use whole::{Kernel, Source, Whole};
 
 /// The version of the drawn-number contract that this crate implements.
 pub const CONTRACT: u32 = 1;

@@ -1,0 +1,386 @@
+use super::orthogonal::orthogonal;
+use super::{Distribution, Dtype, Stream};
+use crate::{Error, Layout, Result};
+
+/// What a tensor's values are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// Each element alone, on any device.
+    Elements(Distribution),
+    /// The tensor as a whole, on the CPU.
+    Whole(Whole),
+}
+
+/// A tensor whose elements depend on one another, or on their place: drawn as a whole, on the CPU, in
+/// an order of operations that no device, thread or instruction set changes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Whole {
+    /// `gain` where row and column are equal, else 0: `[rows, columns]`.
+    Identity {
+        /// Rows.
+        rows: u64,
+        /// Columns.
+        columns: u64,
+        /// The value on the diagonal.
+        gain: f64,
+    },
+    /// Convolutions that pass channels on: with `c = min(outputs / groups, inputs)`, output channel
+    /// `g outputs / groups + d` has `gain` at the centre tap of input channel `d < c`, else 0
+    /// (Zagoruyko and Komodakis 2017; PyTorch's `dirac_`).
+    Dirac {
+        /// The shape.
+        kernel: Kernel,
+        /// Groups of the convolution.
+        groups: u64,
+        /// The value at the centre.
+        gain: f64,
+    },
+    /// `gain` times a matrix `[rows, columns]` whose shorter side's vectors are orthonormal, uniform
+    /// under the Haar measure (Saxe et al. 2014), by Stewart's (1980) product of reflections:
+    /// reflection `k` is that of the standard normals of elements `k m .. k m + (m - k)` of the stream,
+    /// `m` the longer side. In f64 in a fixed order, rounded once: each inner product of two vectors
+    /// is off by 1e-7 at most.
+    Orthogonal {
+        /// Rows.
+        rows: u64,
+        /// Columns.
+        columns: u64,
+        /// The factor.
+        gain: f64,
+    },
+    /// At the centre tap an [orthogonal](Whole::Orthogonal) `[outputs, inputs]`, else 0: signals keep
+    /// their norm through any number of convolutions (Xiao et al. 2018). No more inputs than outputs.
+    DeltaOrthogonal {
+        /// The shape.
+        kernel: Kernel,
+        /// The factor.
+        gain: f64,
+    },
+    /// `[rows, columns]`: in each column `ceil(sparsity rows)` zeros, and at the other places what
+    /// `N(0, std^2)` has there (Martens 2010; PyTorch's `sparse_`). The zeros are where the words of
+    /// the stream `(seed, !id)`, at the elements' own indices, are smallest of the column.
+    Sparse {
+        /// Rows.
+        rows: u64,
+        /// Columns.
+        columns: u64,
+        /// The share of zeros, from 0 to 1.
+        sparsity: f64,
+        /// The standard deviation of the others.
+        std: f64,
+    },
+}
+
+/// A convolution's weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Output channels, of all groups.
+    pub outputs: u64,
+    /// Input channels of one group.
+    pub inputs: u64,
+    /// The product of the kernel's dimensions.
+    pub taps: u64,
+    /// The index of the centre among them: each dimension's half, rounded down.
+    pub centre: u64,
+    /// Which end of the shape is the output.
+    pub layout: Layout,
+}
+
+impl Kernel {
+    fn elements(&self) -> Option<u64> {
+        self.outputs.checked_mul(self.inputs)?.checked_mul(self.taps)
+    }
+
+    /// The index of the centre tap between two channels.
+    fn at(&self, output: u64, input: u64) -> usize {
+        (match self.layout {
+            Layout::OutIn => (output * self.inputs + input) * self.taps + self.centre,
+            Layout::InOut => (self.centre * self.inputs + input) * self.outputs + output,
+        }) as usize
+    }
+}
+
+/// The most elements that are drawn as a whole: 16 GiB in f64.
+const MOST: u64 = 1 << 31;
+
+impl Whole {
+    /// The number of elements.
+    pub fn elements(&self) -> u64 {
+        self.checked_elements().unwrap_or(u64::MAX)
+    }
+
+    fn checked_elements(&self) -> Option<u64> {
+        match self {
+            Whole::Identity { rows, columns, .. }
+            | Whole::Orthogonal { rows, columns, .. }
+            | Whole::Sparse { rows, columns, .. } => rows.checked_mul(*columns),
+            Whole::Dirac { kernel, .. } | Whole::DeltaOrthogonal { kernel, .. } => {
+                kernel.elements()
+            }
+        }
+    }
+
+    /// The factor: the gain, or the standard deviation.
+    fn scale(&self) -> f64 {
+        match *self {
+            Whole::Identity { gain, .. }
+            | Whole::Dirac { gain, .. }
+            | Whole::Orthogonal { gain, .. }
+            | Whole::DeltaOrthogonal { gain, .. } => gain,
+            Whole::Sparse { std, .. } => std,
+        }
+    }
+
+    /// The same with its gain, or standard deviation, divided by `by`.
+    pub fn scaled_down(self, by: f64) -> Whole {
+        match self {
+            Whole::Identity { rows, columns, gain } => {
+                Whole::Identity { rows, columns, gain: gain / by }
+            }
+            Whole::Dirac { kernel, groups, gain } => {
+                Whole::Dirac { kernel, groups, gain: gain / by }
+            }
+            Whole::Orthogonal { rows, columns, gain } => {
+                Whole::Orthogonal { rows, columns, gain: gain / by }
+            }
+            Whole::DeltaOrthogonal { kernel, gain } => {
+                Whole::DeltaOrthogonal { kernel, gain: gain / by }
+            }
+            Whole::Sparse { rows, columns, sparsity, std } => {
+                Whole::Sparse { rows, columns, sparsity, std: std / by }
+            }
+        }
+    }
+
+    /// The number of elements that are `gain`, of those that are one value or 0.
+    fn ones(&self) -> u64 {
+        match *self {
+            Whole::Identity { rows, columns, .. } => rows.min(columns),
+            Whole::Dirac { kernel, groups, .. } => {
+                groups * (kernel.outputs / groups).min(kernel.inputs)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The expected mean of the elements: `gain` times the share that has it for an identity, else 0.
+    pub fn mean(&self) -> f64 {
+        self.scale() * self.ones() as f64 / self.elements() as f64
+    }
+
+    /// The expected standard deviation over all elements: `gain / sqrt(max(rows, columns))` for an
+    /// orthogonal matrix, `std sqrt(1 - zeros / rows)` for a sparse one.
+    pub fn std(&self) -> f64 {
+        let scale = self.scale();
+        match *self {
+            Whole::Identity { .. } | Whole::Dirac { .. } => {
+                let share = self.ones() as f64 / self.elements() as f64;
+                scale * (share * (1.0 - share)).sqrt()
+            }
+            Whole::Orthogonal { rows, columns, .. } => scale / (rows.max(columns) as f64).sqrt(),
+            Whole::DeltaOrthogonal { kernel, .. } => {
+                scale / ((kernel.outputs * kernel.taps) as f64).sqrt()
+            }
+            Whole::Sparse { rows, sparsity, .. } => {
+                scale * (1.0 - zeros(rows, sparsity) as f64 / rows as f64).sqrt()
+            }
+        }
+    }
+
+    /// Checks shape and parameters.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a gain is not finite, a standard deviation is none that
+    /// [`Distribution::check`] takes, a sparsity is not within 0..1, groups do not divide the
+    /// outputs, a delta-orthogonal kernel has more inputs than outputs, or there are more than 2^31
+    /// elements.
+    pub fn check(&self) -> Result<()> {
+        if self.checked_elements().is_none_or(|elements| elements > MOST) {
+            let given = format!("{} elements", self.elements());
+            return Err(Error::invalid("a tensor drawn as a whole", given, "at most 2^31"));
+        }
+        match *self {
+            Whole::Sparse { sparsity, std, .. } => {
+                if !(0.0..=1.0).contains(&sparsity) {
+                    return Err(Error::invalid("sparsity", sparsity, "a share from 0 to 1"));
+                }
+                return Distribution::normal(std).check();
+            }
+            Whole::Dirac { kernel, groups, .. } => {
+                if groups == 0 || kernel.outputs % groups != 0 {
+                    let needed = format!("a divisor of the {} output channels", kernel.outputs);
+                    return Err(Error::invalid("groups", groups, needed));
+                }
+            }
+            Whole::DeltaOrthogonal { kernel, .. } if kernel.inputs > kernel.outputs => {
+                let given = format!("{} inputs, {} outputs", kernel.inputs, kernel.outputs);
+                let needed = "no more input than output channels: norms cannot be kept otherwise";
+                return Err(Error::invalid("delta-orthogonal kernel", given, needed));
+            }
+            _ => {}
+        }
+        let gain = self.scale();
+        // As large as f32 holds, and no product of it with an element is subnormal for sure.
+        if !(gain.is_finite() && (1e-30..1e30).contains(&gain.abs())) {
+            return Err(Error::invalid("gain", gain, "a number of size 1e-30 to 1e30"));
+        }
+        Ok(())
+    }
+
+    /// The elements, row-major.
+    ///
+    /// # Errors
+    /// As [`Whole::check`].
+    pub fn draw(&self, stream: &Stream) -> Result<Vec<f32>> {
+        self.check()?;
+        let zeros = || vec![0f32; self.elements() as usize];
+        Ok(match *self {
+            Whole::Identity { rows, columns, gain } => {
+                let mut out = zeros();
+                let diagonal = (0..rows.min(columns)).map(|at| (at * columns + at) as usize);
+                diagonal.for_each(|at| out[at] = gain as f32);
+                out
+            }
+            Whole::Dirac { kernel, groups, gain } => {
+                let mut out = zeros();
+                let of_group = kernel.outputs / groups;
+                for group in 0..groups {
+                    for channel in 0..of_group.min(kernel.inputs) {
+                        out[kernel.at(group * of_group + channel, channel)] = gain as f32;
+                    }
+                }
+                out
+            }
+            Whole::Orthogonal { rows, columns, gain } => {
+                orthogonal(stream, rows as usize, columns as usize, gain)
+            }
+            Whole::DeltaOrthogonal { kernel, gain } => {
+                let (outputs, inputs) = (kernel.outputs, kernel.inputs);
+                let centre = orthogonal(stream, outputs as usize, inputs as usize, gain);
+                let mut out = zeros();
+                for (index, value) in (0..).zip(centre) {
+                    out[kernel.at(index / inputs, index % inputs)] = value;
+                }
+                out
+            }
+            Whole::Sparse { rows, columns, sparsity, std } => {
+                sparse(stream, rows, columns, sparsity, std)?
+            }
+        })
+    }
+}
+
+/// How many zeros a column has.
+fn zeros(rows: u64, sparsity: f64) -> u64 {
+    (sparsity * rows as f64).ceil() as u64
+}
+
+fn sparse(stream: &Stream, rows: u64, columns: u64, sparsity: f64, std: f64) -> Result<Vec<f32>> {
+    let mut out = vec![0f32; (rows * columns) as usize];
+    let bytes = bytemuck::cast_slice_mut(&mut out);
+    crate::cpu::fill(stream, &Distribution::normal(std), Dtype::F32, 0, bytes)?;
+    let mut words = vec![0u32; out.len()];
+    let ranks = Stream::new(stream.seed, !stream.id);
+    let bytes = bytemuck::cast_slice_mut(&mut words);
+    crate::cpu::fill(&ranks, &Distribution::Words, Dtype::U32, 0, bytes)?;
+    let zeros = zeros(rows, sparsity) as usize;
+    for column in 0..columns {
+        let mut places: Vec<(u32, u64)> =
+            (0..rows).map(|row| (words[(row * columns + column) as usize], row)).collect();
+        // Of equal words the upper row's comes first.
+        places.sort_unstable();
+        for (_, row) in &places[..zeros] {
+            out[(row * columns + column) as usize] = 0.0;
+        }
+    }
+    Ok(out)
+}
+
+impl From<Distribution> for Source {
+    fn from(distribution: Distribution) -> Self {
+        Source::Elements(distribution)
+    }
+}
+
+impl PartialEq<Distribution> for Source {
+    fn eq(&self, other: &Distribution) -> bool {
+        matches!(self, Source::Elements(own) if own == other)
+    }
+}
+
+impl Source {
+    /// The expected mean of the elements.
+    pub fn mean(&self) -> f64 {
+        match self {
+            Source::Elements(distribution) => distribution.mean(),
+            Source::Whole(whole) => whole.mean(),
+        }
+    }
+
+    /// The expected standard deviation of the elements.
+    pub fn std(&self) -> f64 {
+        match self {
+            Source::Elements(distribution) => distribution.std(),
+            Source::Whole(whole) => whole.std(),
+        }
+    }
+
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// As [`Distribution::check`] and [`Whole::check`].
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Source::Elements(distribution) => distribution.check(),
+            Source::Whole(whole) => whole.check(),
+        }
+    }
+
+    /// Checks that it comes in `dtype`: as [`Distribution::check_dtype`]; a tensor drawn as a whole in
+    /// f32, bf16 or f16.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming what would do.
+    pub fn check_dtype(&self, dtype: Dtype) -> Result<()> {
+        match self {
+            Source::Elements(distribution) => distribution.check_dtype(dtype),
+            // No element is larger than a normal's that is as wide as the gain.
+            Source::Whole(whole) => Distribution::normal(whole.scale().abs()).check_dtype(dtype),
+        }
+    }
+
+    pub(crate) fn scaled_down(self, by: f64) -> Source {
+        match self {
+            Source::Elements(distribution) => Source::Elements(distribution.scaled_down(by)),
+            Source::Whole(whole) => Source::Whole(whole.scaled_down(by)),
+        }
+    }
+
+    /// All `elements` of the tensor in `dtype`, little-endian.
+    ///
+    /// # Errors
+    /// As [`Source::check`] and [`Source::check_dtype`].
+    pub fn draw(&self, stream: &Stream, dtype: Dtype, elements: u64) -> Result<Vec<u8>> {
+        self.check_dtype(dtype)?;
+        let mut bytes = vec![0; elements as usize * dtype.size()];
+        match self {
+            Source::Elements(distribution) => {
+                crate::cpu::fill(stream, distribution, dtype, 0, &mut bytes)?;
+            }
+            Source::Whole(whole) => {
+                for (out, value) in bytes.chunks_exact_mut(dtype.size()).zip(whole.draw(stream)?) {
+                    let bits = value.to_bits();
+                    match dtype {
+                        Dtype::Bf16 => {
+                            out.copy_from_slice(&super::bf16_from_f32(bits).to_le_bytes())
+                        }
+                        Dtype::F16 => out.copy_from_slice(&super::f16_from_f32(bits).to_le_bytes()),
+                        _ => out.copy_from_slice(&bits.to_le_bytes()),
+                    }
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}
