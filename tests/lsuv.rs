@@ -44,7 +44,7 @@ fn check_log(log: &[LsuvStep], layers: usize, tolerance: f64, iterations: u32) -
                 let ends = index + 1 == own(layer).count();
                 assert_eq!(ends, step.reached || step.iteration == iterations, "{step:?}");
             }
-            *own(layer).last().unwrap()
+            *own(layer).next_back().unwrap()
         })
         .collect()
 }
