@@ -172,14 +172,21 @@ fn gains_are_pytorchs() {
 #[test]
 fn every_initializer_has_a_name_that_parses() {
     for entry in catalogue() {
-        let needs_one = ["constant", "uniform", "normal", "truncated_normal"];
-        let needs_one = needs_one.contains(&entry.name) || entry.name.ends_with("corrected");
-        let suffix = if needs_one { ":0.5" } else { "" };
+        let suffix = match entry.name {
+            "constant" | "uniform" | "normal" | "truncated_normal" | "sparse" => ":0.5",
+            "truncated_normal_corrected" => ":0.5",
+            "fixup" | "t_fixup" | "deepnorm" | "gpt2_residual" => ":12",
+            "critical" | "critical_bias" => ":tanh",
+            _ => "",
+        };
+        let dims: &[u64] = if entry.name.starts_with('d') { &[6, 4, 3] } else { &[6, 4] };
+        let shape = shape(dims);
         for name in [entry.name].iter().chain(entry.aliases) {
-            let distribution = drawn(&format!("{name}{suffix}"), &[6, 4], Layout::OutIn);
-            assert!(distribution.std().is_finite());
+            let init: Init = format!("{name}{suffix}").parse().unwrap();
+            let source = init.source(&shape, &Geometry::default()).unwrap();
+            assert!(source.std().is_finite() && source.mean().is_finite());
         }
-        if needs_one {
+        if !suffix.is_empty() && !entry.name.starts_with("critical") {
             let error = entry.name.parse::<Init>().unwrap_err().to_string();
             assert!(error.contains("no parameters"), "{error}");
         }

@@ -30,4 +30,5 @@ mod statistics;
 mod theory;
 mod train;
 mod update;
+mod whole;
 mod write;

@@ -37,7 +37,7 @@ fn the_table_is_the_papers() {
 fn initial_weights_are_the_bases_scaled() {
     let stds = |mlp: &Mlp| -> Vec<f64> {
         let tensors = mlp.recipe().unwrap().tensors;
-        tensors.iter().map(|tensor| tensor.distribution.std()).collect()
+        tensors.iter().map(|tensor| tensor.source.std()).collect()
     };
     // Whatever the initializer takes from the shape, or does not.
     for init in ["he_normal", "xavier_uniform", "normal:0.02", "he_normal:mode=fan_out"] {
@@ -56,7 +56,7 @@ fn initial_weights_are_the_bases_scaled() {
     let net = mlp([20, 64, 128, 5])
         .mup([32, 32])
         .custom_init(move |name, _| (name == "layers.2.weight").then_some(own));
-    assert_eq!(net.recipe().unwrap().tensors[4].distribution, own);
+    assert_eq!(net.recipe().unwrap().tensors[4].source, own);
     for base in [vec![], vec![0], vec![32, 32, 32]] {
         let error = mlp([20, 64, 128, 5]).mup(base).recipe().unwrap_err();
         assert!(error.to_string().starts_with("muP's base widths: got ["), "{error}");
@@ -65,7 +65,7 @@ fn initial_weights_are_the_bases_scaled() {
     let recipe = mlp([20, 64, 64, 5]).mup([16]).recipe().unwrap();
     let read = fanin::recipe::Recipe::parse(&recipe.to_toml(), "mlp").unwrap();
     for (own, read) in recipe.tensors.iter().zip(&read.tensors) {
-        assert_eq!(own.distribution, read.distribution, "{}", own.name);
+        assert_eq!(own.source, read.source, "{}", own.name);
     }
 }
 

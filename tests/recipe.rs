@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fanin::init::Geometry;
-use fanin::random::{Distribution, Dtype};
+use fanin::random::{Distribution, Dtype, Source};
 use fanin::recipe::{Recipe, Rules, TensorSpec};
 use fanin::{Error, Layout};
 use proptest::prelude::*;
@@ -82,14 +82,14 @@ mod builtins {
         let projection = tensor(&gpt2, "h.11.mlp.c_proj.weight");
         assert_eq!(projection.shape.dims(), [3072, 768]);
         assert_eq!(projection.init, "normal:0.02 / sqrt(24)");
-        assert_eq!(projection.distribution, Distribution::normal(0.02 / 24f64.sqrt()));
+        assert_eq!(projection.source, Distribution::normal(0.02 / 24f64.sqrt()));
         assert_eq!(projection.geometry.layout, Layout::InOut);
         assert_eq!(projection.bytes(), 3072 * 768 * 4);
         let scaled = gpt2.tensors.iter().filter(|tensor| tensor.init.contains("sqrt")).count();
         assert_eq!(scaled, 24);
         let attention = tensor(&gpt2, "h.0.attn.c_attn.weight");
         assert_eq!(attention.shape.dims(), [768, 2304]);
-        assert_eq!(attention.distribution, Distribution::normal(0.02));
+        assert_eq!(attention.source, Distribution::normal(0.02));
         assert_eq!(tensor(&gpt2, "h.3.ln_2.weight").init, "ones");
         assert_eq!(tensor(&gpt2, "ln_f.weight").init, "ones");
         assert_eq!(tensor(&gpt2, "ln_f.bias").init, "zeros");
@@ -112,15 +112,15 @@ mod builtins {
         );
         let stem = tensor(&resnet, "conv1.weight");
         // fan_out = 64 * 7 * 7.
-        assert_eq!(stem.distribution, Distribution::normal((2.0 / 3136.0f64).sqrt()));
+        assert_eq!(stem.source, Distribution::normal((2.0 / 3136.0f64).sqrt()));
         let counter = tensor(&resnet, "layer4.0.downsample.1.num_batches_tracked");
         assert_eq!((counter.dtype, counter.bytes()), (Dtype::I64, 8));
         assert!(counter.shape.dims().is_empty());
         assert_eq!(tensor(&resnet, "layer4.2.bn3.running_var").init, "ones");
         assert_eq!(tensor(&resnet, "layer4.2.bn3.running_mean").init, "zeros");
         let (weight, bias) = (tensor(&resnet, "fc.weight"), tensor(&resnet, "fc.bias"));
-        assert_eq!(weight.distribution, bias.distribution);
-        let Distribution::Uniform { high, .. } = bias.distribution else { panic!() };
+        assert_eq!(weight.source, bias.source);
+        let Source::Elements(Distribution::Uniform { high, .. }) = bias.source else { panic!() };
         assert!((high - 1.0 / 2048f64.sqrt()).abs() < 1e-12);
     }
 
@@ -184,16 +184,10 @@ mod form {
              groups = 2\n",
         );
         let default = tensor(&recipe, "default");
-        assert_eq!(default.distribution, Distribution::normal(0.5)); // fan_in = 4
-        assert_eq!(
-            tensor(&recipe, "x.rule").distribution,
-            Distribution::normal((1.0 / 9.0f64).sqrt())
-        );
-        assert_eq!(
-            tensor(&recipe, "x.own").distribution,
-            Distribution::normal((1.0 / 25.0f64).sqrt())
-        );
-        assert_eq!(tensor(&recipe, "x.mixed").distribution, Distribution::normal(0.25));
+        assert_eq!(default.source, Distribution::normal(0.5)); // fan_in = 4
+        assert_eq!(tensor(&recipe, "x.rule").source, Distribution::normal((1.0 / 9.0f64).sqrt()));
+        assert_eq!(tensor(&recipe, "x.own").source, Distribution::normal((1.0 / 25.0f64).sqrt()));
+        assert_eq!(tensor(&recipe, "x.mixed").source, Distribution::normal(0.25));
         assert_eq!(
             tensor(&recipe, "x.mixed").geometry,
             Geometry {
@@ -211,7 +205,7 @@ mod form {
         let of = |init: &str| {
             let recipe = parse(&one(&format!("init = '{init}'\ndepth = 4")));
             assert_eq!(recipe.tensors[0].init, format!("{init} / sqrt(4)"));
-            recipe.tensors[0].distribution
+            recipe.tensors[0].source
         };
         assert_eq!(of("normal:0.5,3"), Distribution::Normal { mean: 3.0, std: 0.25 });
         assert_eq!(
@@ -279,8 +273,8 @@ mod overrides {
         assert_eq!(first.init, "lecun_normal");
         let later = tensor(&recipe, "h.2.attn.c_proj.weight");
         assert_eq!(
-            (later.init.as_str(), later.distribution),
-            ("normal:0.5", Distribution::normal(0.5))
+            (later.init.as_str(), later.source),
+            ("normal:0.5", Distribution::normal(0.5).into())
         );
         assert_eq!(tensor(&recipe, "h.2.attn.c_attn.weight").init, "normal:0.02");
 
@@ -288,7 +282,7 @@ mod overrides {
         let mut recipe = Recipe::builtin("gpt2").unwrap();
         recipe.override_with(&pairs(&["*.mlp.c_proj.weight=lecun_normal"]).unwrap()).unwrap();
         let projection = tensor(&recipe, "h.0.mlp.c_proj.weight");
-        assert_eq!(projection.distribution, Distribution::normal((1.0 / 3072f64).sqrt()));
+        assert_eq!(projection.source, Distribution::normal((1.0 / 3072f64).sqrt()));
     }
 
     #[test]
@@ -698,7 +692,7 @@ mod safetensors {
         assert_eq!(names(&recipe), ["z.weight", "a.bias", "count"]);
         let weight = tensor(&recipe, "z.weight");
         assert_eq!((weight.shape.dims(), weight.dtype), (&[3, 2][..], Dtype::F32));
-        assert_eq!(weight.distribution, Distribution::normal(0.5f64.sqrt()));
+        assert_eq!(weight.source, Distribution::normal(0.5f64.sqrt()));
         assert_eq!(tensor(&recipe, "a.bias").dtype, Dtype::Bf16);
         assert_eq!(tensor(&recipe, "count").bytes(), 8);
     }

@@ -245,7 +245,7 @@ fn scale(mlp: &Mlp) -> Result<Option<f64>> {
     let fan_in = mlp.widths()[mlp.layers() - 1] as f64;
     let recipe = mlp.recipe()?;
     let found = recipe.tensors.iter().find(|tensor| tensor.name == name);
-    let scale = found.map(|tensor| tensor.distribution.std() * fan_in.sqrt());
+    let scale = found.map(|tensor| tensor.source.std() * fan_in.sqrt());
     Ok(scale.filter(|&scale| scale > 0.0))
 }
 

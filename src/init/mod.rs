@@ -15,4 +15,4 @@ mod scheme;
 pub use fans::{FanMode, Fans, Geometry};
 pub use mup::Role;
 pub use parse::{Entry, catalogue};
-pub use scheme::{Family, Init, TRUNCATED_STD};
+pub use scheme::{Family, Init, TRUNCATED_STD, TransformerPart, deepnorm};

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Family, FanMode, Init};
+use super::{Family, FanMode, Init, Role, TransformerPart, deepnorm};
 use crate::{Activation, Error, Result};
 
 /// One initializer of the [`catalogue`].
@@ -24,6 +24,15 @@ pub struct Entry {
 pub fn catalogue() -> &'static [Entry] {
     CATALOGUE
 }
+
+const PARTS: [(&str, TransformerPart); 3] = [
+    ("encoder", TransformerPart::Encoder),
+    ("decoder", TransformerPart::Decoder),
+    ("embedding", TransformerPart::Embedding),
+];
+
+const ROLES: [(&str, Role); 3] =
+    [("input", Role::Input), ("hidden", Role::Hidden), ("output", Role::Output)];
 
 const HE: &str = "mode=fan_in, nonlinearity=relu, slope=0.01";
 
@@ -100,13 +109,14 @@ static CATALOGUE: &[Entry] = &[
     Entry {
         name: "variance_scaling",
         aliases: &[],
-        parameters: "scale=1, mode=fan_in, distribution=truncated_normal",
-        formula: "variance scale / fan",
+        parameters: "scale=1, mode=fan_in, distribution=truncated_normal, power=1",
+        formula: "variance scale / fan^power",
         make: |p| {
             let scale = p.number("scale", Some(1.0))?;
             let mode = p.mode(FanMode::FanIn)?;
             let family = p.one_of("distribution", &Family::NAMES, Family::TruncatedNormal)?;
-            Ok(Init::variance_scaling(scale, mode, family))
+            let power = p.number("power", Some(1.0))?;
+            Ok(Init::VarianceScaling { scale, power, mode, family })
         },
     },
     Entry {
@@ -180,10 +190,145 @@ static CATALOGUE: &[Entry] = &[
         make: |_| Ok(Init::torch_default()),
     },
     Entry {
+        name: "identity",
+        aliases: &["eye"],
+        parameters: "gain=1",
+        formula: "gain on the diagonal of a matrix, else 0",
+        make: |p| Ok(Init::Identity { gain: p.gain()? }),
+    },
+    Entry {
+        name: "dirac",
+        aliases: &[],
+        parameters: "gain=1",
+        formula: "gain from each channel to itself at a kernel's centre, else 0",
+        make: |p| Ok(Init::Dirac { gain: p.gain()? }),
+    },
+    Entry {
+        name: "orthogonal",
+        aliases: &[],
+        parameters: "gain=1",
+        formula: "gain Q, Q orthogonal, uniform (Saxe et al. 2014)",
+        make: |p| Ok(Init::Orthogonal { gain: p.gain()? }),
+    },
+    Entry {
+        name: "delta_orthogonal",
+        aliases: &[],
+        parameters: "gain=1",
+        formula: "gain Q at a kernel's centre, else 0 (Xiao et al. 2018)",
+        make: |p| Ok(Init::DeltaOrthogonal { gain: p.gain()? }),
+    },
+    Entry {
+        name: "sparse",
+        aliases: &[],
+        parameters: "sparsity, std=0.01",
+        formula: "ceil(sparsity rows) zeros a column, else N(0, std^2) (Martens 2010)",
+        make: |p| {
+            let sparsity = p.number("sparsity", None)?;
+            if !(0.0..=1.0).contains(&sparsity) {
+                let what = format!("initializer `{}`: sparsity", p.text);
+                return Err(Error::invalid(what, sparsity, "a share from 0 to 1"));
+            }
+            Ok(Init::Sparse { sparsity, std: p.number("std", Some(0.01))? })
+        },
+    },
+    Entry {
+        name: "siren",
+        aliases: &[],
+        parameters: "omega=30",
+        formula: "U(-b, b), b = sqrt(6 / fan_in) / omega (Sitzmann et al. 2020)",
+        make: |p| Ok(Init::siren(p.number("omega", Some(30.0))?)),
+    },
+    Entry {
+        name: "siren_first",
+        aliases: &[],
+        parameters: "",
+        formula: "U(-1 / fan_in, 1 / fan_in) (Sitzmann et al. 2020)",
+        make: |_| Ok(Init::siren_first()),
+    },
+    Entry {
+        name: "fixup",
+        aliases: &[],
+        parameters: "blocks, layers=2",
+        formula: "He's normal, std times blocks^(-1 / (2 layers - 2)) (Zhang et al. 2019)",
+        make: |p| Init::fixup(p.number("blocks", None)?, p.number("layers", Some(2.0))?),
+    },
+    Entry {
+        name: "t_fixup",
+        aliases: &["tfixup"],
+        parameters: "layers, part=encoder",
+        formula: "Xavier times 0.67 layers^(-1/4) or (9 layers)^(-1/4) (Huang et al. 2020)",
+        make: |p| {
+            let layers = p.number("layers", None)?;
+            Init::t_fixup(p.one_of("part", &PARTS, TransformerPart::Encoder)?, layers)
+        },
+    },
+    Entry {
+        name: "deepnorm",
+        aliases: &[],
+        parameters: "layers, part=encoder, other=none",
+        formula: "Xavier's normal, gain (8 layers)^(-1/4) for one stack (Wang et al. 2022)",
+        make: |p| {
+            let layers = p.number("layers", None)?;
+            let part = p.one_of("part", &PARTS, TransformerPart::Encoder)?;
+            let other = p.take("other").filter(|other| other != "none");
+            let other = other.map(|other| p.parse_number("other", &other)).transpose()?;
+            Ok(Init::deepnorm(deepnorm(part, layers, other)?.1))
+        },
+    },
+    Entry {
+        name: "gpt2_residual",
+        aliases: &[],
+        parameters: "layers, std=0.02",
+        formula: "N(0, std^2 / (2 layers)) (Radford et al. 2019)",
+        make: |p| Init::gpt2_residual(p.number("layers", None)?, p.number("std", Some(0.02))?),
+    },
+    Entry {
+        name: "rezero",
+        aliases: &["skipinit"],
+        parameters: "",
+        formula: "0 for the scalar that multiplies a residual branch (Bachlechner et al. 2021)",
+        make: |_| Ok(Init::zeros()),
+    },
+    Entry {
+        name: "zero_gamma",
+        aliases: &[],
+        parameters: "",
+        formula: "0 for the scale of a residual branch's last norm (Goyal et al. 2017)",
+        make: |_| Ok(Init::zeros()),
+    },
+    Entry {
+        name: "mup",
+        aliases: &[],
+        parameters: "role, base (of the output alone), gain=1",
+        formula: "gain^2 / fan_in; of the output gain^2 base / fan_in^2 (Yang et al. 2022)",
+        make: |p| {
+            let role = p.one_of("role", &ROLES, Role::Hidden)?;
+            let base = match role {
+                Role::Output => p.number("base", None)?,
+                _ => p.number("base", Some(1.0))?,
+            };
+            Init::mup(role, base, p.gain()?)
+        },
+    },
+    Entry {
+        name: "critical",
+        aliases: &["edge_of_chaos"],
+        parameters: "activation, q=1",
+        formula: "N(0, sigma_w^2 / fan_in), sigma_w^2 = 1 / E[f'(sqrt(q) z)^2] (Schoenholz et al. 2017)",
+        make: |p| Init::critical(&p.activation()?, p.number("q", Some(1.0))?),
+    },
+    Entry {
+        name: "critical_bias",
+        aliases: &[],
+        parameters: "activation, q=1",
+        formula: "N(0, sigma_b^2), sigma_b^2 = q - sigma_w^2 E[f(sqrt(q) z)^2]: critical's biases",
+        make: |p| Init::critical_bias(&p.activation()?, p.number("q", Some(1.0))?),
+    },
+    Entry {
         name: "lsuv",
         aliases: &[],
         parameters: "tolerance=0.1, iterations=10",
-        formula: "scaled to Var(z) = 1 on a batch, layer after layer (training alone does it)",
+        formula: "orthogonal, then scaled to Var(z) = 1 on a batch, layer after layer (train, probe; Mishkin and Matas 2016)",
         make: |p| {
             let tolerance = p.number("tolerance", Some(0.1))?;
             let iterations = p.number("iterations", Some(10.0))?;
@@ -265,6 +410,18 @@ impl Parameters {
         Err(Error::invalid(format!("initializer `{}`: gain", self.text), value, "a number above 0"))
     }
 
+    fn activation(&mut self) -> Result<Activation> {
+        let needed = || {
+            Error::invalid(
+                format!("initializer `{}`", self.text),
+                "no activation",
+                "one, as in `critical:tanh`",
+            )
+        };
+        let missing = needed();
+        self.take("activation").ok_or(missing)?.parse()
+    }
+
     fn he(&mut self, family: Family) -> Result<Init> {
         let mode = self.mode(FanMode::FanIn)?;
         if !matches!(mode, FanMode::FanIn | FanMode::FanOut) {
@@ -307,6 +464,10 @@ impl FromStr for Init {
             .iter()
             .find(|entry| entry.name == name || entry.aliases.contains(&name))
             .ok_or_else(|| {
+                if name.parse::<f64>().is_ok() {
+                    let needed = format!("a name, as in `constant:{name}`");
+                    return Error::invalid("initializer", format!("`{text}`"), needed);
+                }
                 Error::unknown("initializer", name, CATALOGUE.iter().map(|entry| entry.name))
             })?;
         let mut given =

@@ -1,8 +1,9 @@
 use std::fmt;
 
 use super::{FanMode, Geometry};
-use crate::random::Distribution;
-use crate::{Activation, Error, Result, Shape};
+use crate::probe::theory::Scales;
+use crate::random::{Distribution, Kernel, Source, Whole};
+use crate::{Activation, Error, Layout, Result, Shape};
 
 /// The standard deviation of a standard normal cut at 2: `sqrt(1 - 4 phi(2) / (2 Phi(2) - 1))`.
 ///
@@ -42,14 +43,43 @@ impl Family {
 pub enum Init {
     /// The same distribution whatever the shape.
     Fixed(Distribution),
-    /// Variance `scale / fan`.
+    /// Variance `scale / fan^power`.
     VarianceScaling {
-        /// The variance times the fan: the square of the gain.
+        /// The variance times the fan's power: for a power of 1 the square of the gain.
         scale: f64,
+        /// 1 but for SIREN's first layer and muP's last, whose variances fall as `1 / fan^2`.
+        power: f64,
         /// Which fan.
         mode: FanMode,
         /// Which distribution has that variance.
         family: Family,
+    },
+    /// `gain` where row and column are equal, else 0; matrices alone.
+    Identity {
+        /// The value on the diagonal.
+        gain: f64,
+    },
+    /// `gain` from each channel to itself at the centre of a convolution, group by group, else 0.
+    Dirac {
+        /// The value at the centre.
+        gain: f64,
+    },
+    /// `gain` times an orthogonal matrix (Saxe et al. 2014).
+    Orthogonal {
+        /// The factor.
+        gain: f64,
+    },
+    /// `gain` times an orthogonal matrix at the centre of a convolution, else 0 (Xiao et al. 2018).
+    DeltaOrthogonal {
+        /// The factor.
+        gain: f64,
+    },
+    /// So many zeros in each column, else normal (Martens 2010); matrices alone.
+    Sparse {
+        /// The share of zeros, from 0 to 1.
+        sparsity: f64,
+        /// The standard deviation of the others.
+        std: f64,
     },
     /// Layer-sequential unit variance (Mishkin and Matas 2016): weights that are scaled, layer after
     /// layer, until the layer's outputs have variance 1 on a batch of data. The distribution is
@@ -105,7 +135,7 @@ impl Init {
 
     /// Variance `scale / fan`, `fan` as `mode` says (JAX, Keras: `VarianceScaling`).
     pub const fn variance_scaling(scale: f64, mode: FanMode, family: Family) -> Self {
-        Init::VarianceScaling { scale, mode, family }
+        Init::VarianceScaling { scale, power: 1.0, mode, family }
     }
 
     /// Variance `gain^2 * 2 / (fan_in + fan_out)`: Glorot and Bengio 2010, as PyTorch's
@@ -141,31 +171,212 @@ impl Init {
         Init::variance_scaling(1.0 / 3.0, FanMode::FanIn, Family::Uniform)
     }
 
-    /// The distribution of a tensor of this shape, read as `geometry` says.
+    /// `U(-sqrt(6 / fan_in) / omega, ...)`: SIREN's hidden and last layers, whose nonlinearity is
+    /// `sin(omega x)`; `omega = 30` (Sitzmann et al. 2020, section 3.2). Its variance is
+    /// `2 / (omega^2 fan_in)`.
+    pub const fn siren(omega: f64) -> Self {
+        Init::variance_scaling(2.0 / (omega * omega), FanMode::FanIn, Family::Uniform)
+    }
+
+    /// `U(-1 / fan_in, 1 / fan_in)`: SIREN's first layer (Sitzmann et al. 2020).
+    pub const fn siren_first() -> Self {
+        let (scale, mode, family) = (1.0 / 3.0, FanMode::FanIn, Family::Uniform);
+        Init::VarianceScaling { scale, power: 2.0, mode, family }
+    }
+
+    /// `N(0, 2 / fan_in * blocks^(-1 / (layers - 1)))`: He's normal, its std times
+    /// `L^(-1 / (2 m - 2))`, for all but the last layer of each of `L` residual blocks of `m` layers
+    /// (Fixup: Zhang, Dauphin and Ma 2019). The last layer of a block and the classifier are
+    /// [`Init::zeros`]; scalar biases and a scalar multiplier beside them are the network's part.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for no block, or fewer than two layers: a block's only layer is its last.
+    pub fn fixup(blocks: f64, layers: f64) -> Result<Self> {
+        let whole = |value: f64, least: f64| value >= least && value.is_finite();
+        if !whole(blocks, 1.0) {
+            return Err(Error::invalid("fixup's blocks", blocks, "1 or more"));
+        }
+        if !whole(layers, 2.0) {
+            let needed = "2 or more (the last layer of a block, so the only one, is zeros)";
+            return Err(Error::invalid("fixup's layers", layers, needed));
+        }
+        let scale = 2.0 * blocks.powf(-1.0 / (layers - 1.0));
+        Ok(Init::variance_scaling(scale, FanMode::FanIn, Family::Normal))
+    }
+
+    /// Xavier's uniform times `0.67 N^(-1/4)` for the value, output and MLP weights of an encoder of
+    /// `N` layers, times `(9 N)^(-1/4)` for those of a decoder, and `N(0, 1 / d)` times
+    /// `(9 N)^(-1/4)` for embeddings of `d` columns (T-Fixup: Huang et al. 2020, section 3.2); queries
+    /// and keys are plain Xavier.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for less than one layer.
+    pub fn t_fixup(part: TransformerPart, layers: f64) -> Result<Self> {
+        let layers = at_least_one("T-Fixup's layers", layers)?;
+        let gain = (9.0 * layers).powf(-0.25);
+        Ok(match part {
+            TransformerPart::Encoder => Init::xavier(0.67 * layers.powf(-0.25), Family::Uniform),
+            TransformerPart::Decoder => Init::xavier(gain, Family::Uniform),
+            TransformerPart::Embedding => {
+                Init::variance_scaling(gain * gain, FanMode::FanIn, Family::Normal)
+            }
+        })
+    }
+
+    /// Xavier's normal with a gain of `beta`, for the value, output and MLP weights of a post-norm
+    /// Transformer whose residual connections are `alpha x + f(x)` (Wang et al. 2022, figure 2);
+    /// queries and keys have a gain of 1. [`deepnorm`] gives both numbers.
+    pub const fn deepnorm(beta: f64) -> Self {
+        Init::xavier(beta, Family::Normal)
+    }
+
+    /// `N(0, (std / sqrt(2 layers))^2)`: what GPT-2 gives to the two weights of each layer that write
+    /// into the residual stream (Radford et al. 2019, section 2.3; `std` is 0.02). In recipes,
+    /// `depth` does the same to any initializer.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for less than one layer.
+    pub fn gpt2_residual(layers: f64, std: f64) -> Result<Self> {
+        let layers = at_least_one("gpt2_residual's layers", layers)?;
+        Ok(Init::normal(0.0, std / (2.0 * layers).sqrt()))
+    }
+
+    /// Variance `gain^2 / fan_in` for input and hidden weights, `gain^2 base / fan_in^2` for those of
+    /// the output, `base` being its fan_in at the width where the learning rate was found: the maximal
+    /// update parametrization's (Yang et al. 2022, table 3). [`Role`](super::Role) has the learning
+    /// rates that go with it, and [`Mlp::mup`](crate::model::Mlp::mup) does all of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where `base` is not above 0.
+    pub fn mup(role: super::Role, base: f64, gain: f64) -> Result<Self> {
+        if !(base > 0.0 && base.is_finite()) {
+            return Err(Error::invalid("muP's base width", base, "a number above 0"));
+        }
+        let (mode, family) = (FanMode::FanIn, Family::Normal);
+        let square = gain * gain;
+        Ok(match role {
+            super::Role::Input | super::Role::Hidden => {
+                Init::variance_scaling(square, mode, family)
+            }
+            super::Role::Output => {
+                Init::VarianceScaling { scale: square * base, power: 2.0, mode, family }
+            }
+        })
+    }
+
+    /// `N(0, sigma_w^2 / fan_in)` at the edge of chaos of a nonlinearity that holds a pre-activation
+    /// variance of `q`: `sigma_w^2 = 1 / E[f'(sqrt(q) z)^2]` (Schoenholz et al. 2017;
+    /// [`Scales::critical`]). The biases that go with it are [`Init::critical_bias`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where no bias holds such a variance there (sigmoid's has to be above 45).
+    pub fn critical(activation: &Activation, q: f64) -> Result<Self> {
+        let scales = critical(activation, q)?;
+        Ok(Init::variance_scaling(scales.weight, FanMode::FanIn, Family::Normal))
+    }
+
+    /// `N(0, sigma_b^2)`, `sigma_b^2 = q - sigma_w^2 E[f(sqrt(q) z)^2]`: the biases that go with
+    /// [`Init::critical`]; zeros for ReLU and its like.
+    ///
+    /// # Errors
+    /// As [`Init::critical`].
+    pub fn critical_bias(activation: &Activation, q: f64) -> Result<Self> {
+        let bias = critical(activation, q)?.bias;
+        Ok(if bias == 0.0 { Init::zeros() } else { Init::normal(0.0, bias.sqrt()) })
+    }
+
+    /// What a tensor of this shape, read as `geometry` says, is drawn from.
+    ///
+    /// # Errors
+    /// As [`Init::distribution`]; and [`Error::Invalid`] where the shape is not one that an
+    /// initializer of whole tensors takes: matrices for identity and sparse, two dimensions or more
+    /// for orthogonal (all but the output's are taken together), kernels of 3 to 5 dimensions for
+    /// Dirac and delta-orthogonal, the latter without groups and with no more inputs than outputs.
+    pub fn source(&self, shape: &Shape, geometry: &Geometry) -> Result<Source> {
+        let dims = shape.dims();
+        let matrix = |what: &str| match *dims {
+            [rows, columns] => Ok((rows, columns)),
+            _ => Err(Error::invalid(what, format!("shape {shape}"), "a matrix: two dimensions")),
+        };
+        let whole = match *self {
+            Init::Identity { gain } => {
+                let (rows, columns) = matrix("identity")?;
+                Whole::Identity { rows, columns, gain }
+            }
+            Init::Sparse { sparsity, std } => {
+                let (rows, columns) = matrix("sparse")?;
+                Whole::Sparse { rows, columns, sparsity, std }
+            }
+            Init::Orthogonal { .. } | Init::Lsuv { .. } => {
+                let gain = if let Init::Orthogonal { gain } = *self { gain } else { 1.0 };
+                self.check_lsuv()?;
+                let outputs = match (dims, geometry.layout) {
+                    ([first, _, ..], Layout::OutIn) => *first,
+                    ([_, .., last], Layout::InOut) => *last,
+                    _ => {
+                        let needed =
+                            "two dimensions or more: a vector has nothing to be orthogonal to";
+                        return Err(Error::invalid("orthogonal", format!("shape {shape}"), needed));
+                    }
+                };
+                let others = shape.elements() / outputs;
+                let (rows, columns) = match geometry.layout {
+                    Layout::OutIn => (outputs, others),
+                    Layout::InOut => (others, outputs),
+                };
+                Whole::Orthogonal { rows, columns, gain }
+            }
+            Init::Dirac { gain } => Whole::Dirac {
+                kernel: kernel("dirac", shape, geometry)?,
+                groups: geometry.groups,
+                gain,
+            },
+            Init::DeltaOrthogonal { gain } => {
+                if geometry.groups != 1 {
+                    return Err(Error::invalid("delta_orthogonal's groups", geometry.groups, "1"));
+                }
+                Whole::DeltaOrthogonal {
+                    kernel: kernel("delta_orthogonal", shape, geometry)?,
+                    gain,
+                }
+            }
+            Init::Fixed(_) | Init::VarianceScaling { .. } => {
+                return Ok(Source::Elements(self.distribution(shape, geometry)?));
+            }
+        };
+        whole.check()?;
+        Ok(Source::Whole(whole))
+    }
+
+    fn check_lsuv(&self) -> Result<()> {
+        let Init::Lsuv { tolerance, iterations } = *self else { return Ok(()) };
+        if !(tolerance > 0.0 && tolerance < 1.0) {
+            let needed = "more than 0, below 1";
+            return Err(Error::invalid("LSUV's tolerance", tolerance, needed));
+        }
+        if !(1..=1000).contains(&iterations) {
+            return Err(Error::invalid("LSUV's iterations", iterations, "1 to 1000"));
+        }
+        Ok(())
+    }
+
+    /// The distribution of each element of a tensor of this shape, read as `geometry` says.
     ///
     /// # Errors
     /// [`Error::Invalid`] where a fan is needed and cannot be told, or where a parameter is outside
-    /// what [`Distribution::check`] accepts.
+    /// what [`Distribution::check`] accepts; and for the initializers whose tensors are drawn as a
+    /// whole, which [`Init::source`] gives.
     pub fn distribution(&self, shape: &Shape, geometry: &Geometry) -> Result<Distribution> {
         let distribution = match *self {
             Init::Fixed(distribution) => distribution,
-            Init::Lsuv { tolerance, iterations } => {
-                if !(tolerance > 0.0 && tolerance < 1.0) {
-                    let needed = "more than 0, below 1";
-                    return Err(Error::invalid("LSUV's tolerance", tolerance, needed));
+            Init::VarianceScaling { scale, power, mode, family } => {
+                if !(power > 0.0 && power <= 4.0) {
+                    return Err(Error::invalid("power", power, "a number above 0, at most 4"));
                 }
-                if !(1..=1000).contains(&iterations) {
-                    return Err(Error::invalid("LSUV's iterations", iterations, "1 to 1000"));
-                }
-                // Until a matrix of orthonormal rows can be drawn: as large, its elements independent.
-                let start = Init::lecun(Family::Normal);
-                return start.distribution(shape, geometry);
-            }
-            Init::VarianceScaling { scale, mode, family } => {
                 if !(scale > 0.0 && scale.is_finite()) {
                     return Err(Error::invalid("scale", scale, "a finite number above 0"));
                 }
-                let variance = scale / geometry.fan(shape, mode)?;
+                let variance = scale / geometry.fan(shape, mode)?.powf(power);
                 match family {
                     Family::Normal => Distribution::normal(variance.sqrt()),
                     Family::TruncatedNormal => {
@@ -174,10 +385,109 @@ impl Init {
                     Family::Uniform => Distribution::symmetric((3.0 * variance).sqrt()),
                 }
             }
+            _ => {
+                let needed = "an initializer of each element alone (Init::source gives the others)";
+                return Err(Error::invalid("initializer", self, needed));
+            }
         };
         distribution.check()?;
         Ok(distribution)
     }
+}
+
+/// The initializer whose tensor of that shape is this one.
+impl From<&Source> for Init {
+    fn from(source: &Source) -> Init {
+        match *source {
+            Source::Elements(distribution) => Init::Fixed(distribution),
+            Source::Whole(Whole::Identity { gain, .. }) => Init::Identity { gain },
+            Source::Whole(Whole::Dirac { gain, .. }) => Init::Dirac { gain },
+            Source::Whole(Whole::Orthogonal { gain, .. }) => Init::Orthogonal { gain },
+            Source::Whole(Whole::DeltaOrthogonal { gain, .. }) => Init::DeltaOrthogonal { gain },
+            Source::Whole(Whole::Sparse { sparsity, std, .. }) => Init::Sparse { sparsity, std },
+        }
+    }
+}
+
+/// A part of a Transformer that [`Init::t_fixup`] tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransformerPart {
+    /// Weights of the encoder.
+    Encoder,
+    /// Weights of the decoder.
+    Decoder,
+    /// Token embeddings.
+    Embedding,
+}
+
+/// `(alpha, beta)` of DeepNorm (Wang et al. 2022, figure 2): residual connections are
+/// `alpha x + f(x)`, and [`Init::deepnorm`] takes `beta`.
+///
+/// | network | part | alpha | beta |
+/// |---|---|---|---|
+/// | encoder or decoder of `N` layers alone | it | `(2 N)^(1/4)` | `(8 N)^(-1/4)` |
+/// | encoder of `N`, decoder of `M` | encoder | `0.81 (N^4 M)^(1/16)` | `0.87 (N^4 M)^(-1/16)` |
+/// | | decoder | `(3 M)^(1/4)` | `(12 M)^(-1/4)` |
+///
+/// `layers` are those of the part's own stack, `other` those of the other stack where there is one.
+///
+/// # Errors
+/// [`Error::Invalid`] for less than one layer, and for embeddings, which DeepNorm leaves alone.
+pub fn deepnorm(part: TransformerPart, layers: f64, other: Option<f64>) -> Result<(f64, f64)> {
+    let layers = at_least_one("deepnorm's layers", layers)?;
+    let other = other.map(|other| at_least_one("deepnorm's other layers", other)).transpose()?;
+    Ok(match (part, other) {
+        (TransformerPart::Embedding, _) => {
+            return Err(Error::invalid("deepnorm's part", "embedding", "encoder or decoder"));
+        }
+        (_, None) => ((2.0 * layers).powf(0.25), (8.0 * layers).powf(-0.25)),
+        (TransformerPart::Encoder, Some(decoder)) => {
+            let product = layers.powi(4) * decoder;
+            (0.81 * product.powf(1.0 / 16.0), 0.87 * product.powf(-1.0 / 16.0))
+        }
+        (TransformerPart::Decoder, Some(_)) => {
+            ((3.0 * layers).powf(0.25), (12.0 * layers).powf(-0.25))
+        }
+    })
+}
+
+fn at_least_one(what: &str, value: f64) -> Result<f64> {
+    let fits = value >= 1.0 && value.is_finite();
+    if fits { Ok(value) } else { Err(Error::invalid(what, value, "1 or more")) }
+}
+
+fn critical(activation: &Activation, q: f64) -> Result<Scales> {
+    if let Some(scales) = Scales::critical(activation, q)? {
+        return Ok(scales);
+    }
+    // Larger variances may have one.
+    let larger = (1..=40).map(|step| q * 2f64.powf(0.5 * f64::from(step)));
+    let found =
+        larger.into_iter().find(|&q| matches!(Scales::critical(activation, q), Ok(Some(_))));
+    let needed = match found {
+        Some(found) => {
+            format!("a variance q that some bias holds at the edge of chaos, as {found:.0}")
+        }
+        None => "another nonlinearity: no bias holds any such variance at the edge of chaos".into(),
+    };
+    Err(Error::invalid(format!("critical {activation}"), format!("q = {q}"), needed))
+}
+
+/// A convolution's shape as its geometry reads it.
+fn kernel(what: &str, shape: &Shape, geometry: &Geometry) -> Result<Kernel> {
+    let dims = shape.dims();
+    let needed = if geometry.transposed { "a plain convolution" } else { "3 to 5 dimensions" };
+    if geometry.transposed || !(3..=5).contains(&dims.len()) {
+        return Err(Error::invalid(what, format!("shape {shape}"), needed));
+    }
+    let (outputs, inputs, taps) = match (geometry.layout, dims) {
+        (Layout::OutIn, [outputs, inputs, taps @ ..]) => (*outputs, *inputs, taps),
+        (Layout::InOut, [taps @ .., inputs, outputs]) => (*outputs, *inputs, taps),
+        _ => return Err(Error::invalid(what, format!("shape {shape}"), needed)),
+    };
+    let centre = taps.iter().fold(0, |index, tap| index * tap + tap / 2);
+    let layout = geometry.layout;
+    Ok(Kernel { outputs, inputs, taps: taps.iter().product(), centre, layout })
 }
 
 /// The form that the catalogue reads back to the same initializer: `normal:std=0.02,mean=0`.
@@ -196,9 +506,15 @@ impl fmt::Display for Init {
             Init::Lsuv { tolerance, iterations } => {
                 write!(f, "lsuv:tolerance={tolerance},iterations={iterations}")
             }
-            Init::VarianceScaling { scale, mode, family } => {
+            Init::Identity { gain } => write!(f, "identity:{gain}"),
+            Init::Dirac { gain } => write!(f, "dirac:{gain}"),
+            Init::Orthogonal { gain } => write!(f, "orthogonal:{gain}"),
+            Init::DeltaOrthogonal { gain } => write!(f, "delta_orthogonal:{gain}"),
+            Init::Sparse { sparsity, std } => write!(f, "sparse:sparsity={sparsity},std={std}"),
+            Init::VarianceScaling { scale, power, mode, family } => {
                 let (mode, family) = (mode.name(), family.name());
-                write!(f, "variance_scaling:scale={scale},mode={mode},distribution={family}")
+                write!(f, "variance_scaling:scale={scale},mode={mode},distribution={family}")?;
+                if *power == 1.0 { Ok(()) } else { write!(f, ",power={power}") }
             }
         }
     }

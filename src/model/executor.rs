@@ -1,5 +1,5 @@
 use super::program::{Op, Phase, Slot, View};
-use crate::random::{Distribution, Stream};
+use crate::random::{Distribution, Source, Stream};
 use crate::recipe::TensorSpec;
 use crate::{Histogram, Result, Summary};
 
@@ -76,12 +76,20 @@ pub(crate) fn place(
     spec: &TensorSpec,
     factor: f64,
 ) -> Result<()> {
-    executor.fill(view, stream, &spec.distribution)?;
-    if factor == 1.0 {
-        return Ok(());
+    let mut values = match spec.source {
+        Source::Elements(distribution) => {
+            executor.fill(view, stream, &distribution)?;
+            if factor == 1.0 {
+                return Ok(());
+            }
+            executor.read(view)?
+        }
+        Source::Whole(whole) => whole.draw(stream)?,
+    };
+    if factor != 1.0 {
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
     }
-    let scaled = executor.read(view)?.into_iter().map(|value| (f64::from(value) * factor) as f32);
-    executor.write(view.slot, view.first, &scaled.collect::<Vec<_>>())
+    executor.write(view.slot, view.first, &values)
 }
 
 /// What an executor has room for.

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::init::{Geometry, Init};
-use crate::random::{Distribution, Dtype};
+use crate::random::{Distribution, Dtype, Source, Whole};
 use crate::recipe::{Recipe, TensorSpec};
 use crate::{Activation, Error, Result, Shape};
 
@@ -252,17 +252,27 @@ impl Mlp {
                     None => {
                         let (shape, geometry) = form(&base, layer, vector)?;
                         let (role, ratio) = self.role(layer, vector)?;
-                        let own = init.distribution(&shape, &geometry);
-                        let own = own.map_err(|error| error.at(place()))?;
-                        Init::Fixed(own.scaled_down(1.0 / role.std_multiplier(ratio)))
+                        let base = init.source(&shape, &geometry);
+                        let base = base.map_err(|error| error.at(place()))?;
+                        let by = 1.0 / role.std_multiplier(ratio);
+                        Init::from(&match base {
+                            Source::Elements(_) => base.scaled_down(by),
+                            // These are what they are at any width.
+                            Source::Whole(Whole::Identity { .. } | Whole::Dirac { .. }) => base,
+                            // These scale themselves to the width; what is left is the role's.
+                            Source::Whole(_) => {
+                                let (shape, geometry) = form(&self.widths, layer, vector)?;
+                                let here = init.source(&shape, &geometry)?;
+                                here.scaled_down(here.std() / base.std() * by)
+                            }
+                        })
                     }
                 };
-                let distribution =
-                    init.distribution(&shape, &geometry).map_err(|error| error.at(place()))?;
+                let source = init.source(&shape, &geometry).map_err(|error| error.at(place()))?;
                 let dtype = Dtype::F32;
-                distribution.check_dtype(dtype).map_err(|error| error.at(place()))?;
+                source.check_dtype(dtype).map_err(|error| error.at(place()))?;
                 let init = init.to_string();
-                let tensor = TensorSpec { name, shape, dtype, init, distribution, geometry };
+                let tensor = TensorSpec { name, shape, dtype, init, source, geometry };
                 tensors.push((layer, tensor));
                 Ok::<(), Error>(())
             };

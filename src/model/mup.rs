@@ -34,7 +34,7 @@ impl Mlp {
     /// use fanin::{init::Role, model::Mlp};
     /// let narrow = Mlp::new([784, 64, 64, 10])?.mup([64]);
     /// let wide = Mlp::new([784, 1024, 1024, 10])?.mup([64]);
-    /// let std = |mlp: &Mlp, at: usize| Ok::<_, fanin::Error>(mlp.recipe()?.tensors[at].distribution.std());
+    /// let std = |mlp: &Mlp, at: usize| Ok::<_, fanin::Error>(mlp.recipe()?.tensors[at].source.std());
     /// // The output's weights, the fifth tensor: a sixteenth, where 1 / sqrt(fan_in) has a fourth.
     /// assert!((std(&wide, 4)? * 16.0 / std(&narrow, 4)? - 1.0).abs() < 1e-12);
     /// assert_eq!(Role::Hidden.lr_multiplier_adam(16.0), 1.0 / 16.0);

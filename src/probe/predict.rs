@@ -226,7 +226,7 @@ fn scales(mlp: &Mlp) -> Result<Option<Vec<Scale>>> {
         .map(|_| Scale { weight_var: 0.0, bias_mean: 0.0, bias_var: 0.0 })
         .collect();
     for (layer, tensor) in mlp.by_layer()? {
-        let (mean, var) = (tensor.distribution.mean(), tensor.distribution.std().powi(2));
+        let (mean, var) = (tensor.source.mean(), tensor.source.std().powi(2));
         let part = tensor.name.split('.').skip(2).collect::<Vec<_>>().join(".");
         match part.as_str() {
             "weight" if mean != 0.0 => return Ok(None),

@@ -43,10 +43,10 @@ pub use rules::Rules;
 pub use write::{FileReport, Report, TensorReport, WriteOptions, write};
 
 use crate::init::Geometry;
-use crate::random::{Distribution, Dtype};
+use crate::random::{Dtype, Source};
 use crate::{Error, Result, Shape};
 
-/// A model's tensors, each with its distribution.
+/// A model's tensors, each with what it is drawn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     /// The model's name.
@@ -57,7 +57,7 @@ pub struct Recipe {
     pub tensors: Vec<TensorSpec>,
 }
 
-/// A tensor and its distribution.
+/// A tensor and what it is drawn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorSpec {
     /// The name, which alone chooses the tensor's stream of random words.
@@ -69,7 +69,7 @@ pub struct TensorSpec {
     /// The initializer as written, and the depth it is divided by: `normal:0.02 / sqrt(24)`.
     pub init: String,
     /// What the elements are drawn from.
-    pub distribution: Distribution,
+    pub source: Source,
     /// How fans are counted, should another initializer be given.
     pub geometry: Geometry,
 }
@@ -148,8 +148,12 @@ impl Recipe {
                 tensor.shape,
                 quoted(tensor.dtype.name()),
                 // A distribution asks for no fans.
-                quoted(&crate::init::Init::Fixed(tensor.distribution).to_string()),
+                quoted(&crate::init::Init::from(&tensor.source).to_string()),
             );
+            if let Source::Whole(_) = tensor.source {
+                let Geometry { layout, groups, .. } = tensor.geometry;
+                let _ = writeln!(text, "layout = \"{}\"\ngroups = {groups}", layout.name());
+            }
         }
         text
     }
@@ -182,7 +186,7 @@ impl Recipe {
         let mut total = Total::default();
         for tensor in &self.tensors {
             let place = format!("tensor `{}`", tensor.name);
-            tensor.distribution.check_dtype(changed(tensor)).map_err(|error| error.at(place))?;
+            tensor.source.check_dtype(changed(tensor)).map_err(|error| error.at(place))?;
             total.add(&tensor.name, &tensor.shape, changed(tensor))?;
         }
         for tensor in &mut self.tensors {

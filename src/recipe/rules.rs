@@ -8,7 +8,7 @@ use super::place::Place;
 use super::text;
 use super::{Recipe, TensorSpec, read_text};
 use crate::init::{Geometry, Init};
-use crate::random::{Distribution, Dtype};
+use crate::random::{Distribution, Dtype, Source};
 use crate::{Error, Layout, Result, Shape};
 
 /// Initializers for tensors by patterns of their names; the first rule that matches wins.
@@ -71,33 +71,28 @@ impl Scheme {
         dtype: Dtype,
         geometry: Geometry,
     ) -> Result<TensorSpec> {
-        let (init, distribution) =
-            self.distribution(&shape, dtype, &geometry).map_err(|error| {
-                self.place.error(format!("tensor `{name}` of shape {shape}: {error}"))
-            })?;
-        Ok(TensorSpec { name, shape, dtype, init, distribution, geometry })
+        let (init, source) = self.source(&shape, dtype, &geometry).map_err(|error| {
+            self.place.error(format!("tensor `{name}` of shape {shape}: {error}"))
+        })?;
+        Ok(TensorSpec { name, shape, dtype, init, source, geometry })
     }
 
-    fn distribution(
-        &self,
-        shape: &Shape,
-        dtype: Dtype,
-        geometry: &Geometry,
-    ) -> Result<(String, Distribution)> {
+    fn source(&self, shape: &Shape, dtype: Dtype, geometry: &Geometry) -> Result<(String, Source)> {
         if let Init::Lsuv { .. } = self.init {
-            let needed = "another initializer: its scale takes data, as `fanin train` has them";
+            let needed = "another initializer: its scale takes forward passes over data, as `fanin train` \
+                          and `fanin probe` make them";
             return Err(Error::invalid("initializer", &self.text, needed));
         }
-        let distribution = self.init.distribution(shape, geometry)?;
-        distribution.check_dtype(dtype)?;
-        let Some(depth) = self.depth else { return Ok((self.text.clone(), distribution)) };
-        if let Distribution::Constant { .. } = distribution {
+        let source = self.init.source(shape, geometry)?;
+        source.check_dtype(dtype)?;
+        let Some(depth) = self.depth else { return Ok((self.text.clone(), source)) };
+        if let Source::Elements(Distribution::Constant { .. }) = source {
             let given = format!("{depth} with the constant `{}`", self.text);
             return Err(Error::invalid("depth", given, "an initializer whose scale it divides"));
         }
-        let distribution = distribution.scaled_down((depth.get() as f64).sqrt());
-        distribution.check()?;
-        Ok((format!("{} / sqrt({depth})", self.text), distribution))
+        let source = source.scaled_down((depth.get() as f64).sqrt());
+        source.check()?;
+        Ok((format!("{} / sqrt({depth})", self.text), source))
     }
 }
 

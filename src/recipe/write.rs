@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::header::safetensors_dtype;
 use super::{Recipe, TensorSpec};
 use crate::file::{file_name, temporary};
-use crate::random::{CONTRACT, Distribution, Dtype, Stream};
+use crate::random::{CONTRACT, Dtype, Source, Stream};
 use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu};
 
 /// Where a model goes, and how.
@@ -331,39 +331,46 @@ fn draw(
     sink: &mut Sink<'_>,
 ) -> Result<()> {
     let spec = |at: usize| &recipe.tensors[shard.tensors[at]];
-    let on_engine = |at: &usize| Dtype::SAMPLED.contains(&spec(*at).dtype);
+    // Kernels draw samples of each element; counters and masks, and tensors that are drawn as a
+    // whole, are the CPU's.
+    let on_engine = |at: &usize| match spec(*at).source {
+        Source::Elements(distribution) if Dtype::SAMPLED.contains(&spec(*at).dtype) => {
+            Some(distribution)
+        }
+        _ => None,
+    };
     let order: Vec<usize> = (0..shard.tensors.len()).collect();
-    for run in order.chunk_by(|a, b| on_engine(a) == on_engine(b)) {
+    for run in order.chunk_by(|a, b| on_engine(a).is_some() == on_engine(b).is_some()) {
         let mut pieces = Vec::new();
         let mut owners = Vec::new();
         for &at in run {
             let (spec, size) = (spec(at), spec(at).dtype.size() as u64);
             let (elements, longest) = (spec.shape.elements(), engine.piece_bytes() / size);
-            for first in (0..elements).step_by(longest as usize) {
-                pieces.push(Piece {
-                    stream: Stream::named(seed, &spec.name),
-                    distribution: spec.distribution,
+            let stream = Stream::named(seed, &spec.name);
+            let starts = (0..elements).step_by(longest as usize);
+            if let Some(distribution) = on_engine(&at) {
+                pieces.extend(starts.map(|first| Piece {
+                    stream,
+                    distribution,
                     dtype: spec.dtype,
                     first,
                     count: longest.min(elements - first),
-                });
-                owners.push(at);
+                }));
+                owners.resize(pieces.len(), at);
+                continue;
+            }
+            let bytes = spec.source.draw(&stream, spec.dtype, elements)?;
+            for bytes in bytes.chunks((longest * size) as usize) {
+                let moments = match spec.source {
+                    Source::Elements(constant) => {
+                        Moments::of_constant(bytes.len() as u64 / size, constant.mean())
+                    }
+                    Source::Whole(_) => cpu::moments(spec.dtype, bytes)?,
+                };
+                sink(at, bytes, moments)?;
             }
         }
-        if on_engine(&run[0]) {
-            engine
-                .draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
-            continue;
-        }
-        // Counters and masks: constants in a dtype that no kernel handles.
-        for (piece, owner) in pieces.iter().zip(owners) {
-            let Distribution::Constant { value } = piece.distribution else {
-                return piece.distribution.check_dtype(piece.dtype);
-            };
-            let mut bytes = vec![0; piece.bytes() as usize];
-            cpu::fill(&piece.stream, &piece.distribution, piece.dtype, piece.first, &mut bytes)?;
-            sink(owner, &bytes, Moments::of_constant(piece.count, value))?;
-        }
+        engine.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
     }
     Ok(())
 }
