@@ -335,7 +335,7 @@ fn widened((low, high): (f64, f64), room: f64) -> (f64, f64) {
 }
 
 /// Round numbers within a range, about `most` of them at most; of a logarithmic range, logarithms.
-fn ticks((low, high): (f64, f64), log: bool, most: usize) -> Vec<f64> {
+pub(super) fn ticks((low, high): (f64, f64), log: bool, most: usize) -> Vec<f64> {
     if !log {
         let raw = (high - low) / most as f64;
         let unit = 10f64.powf(raw.log10().floor());
@@ -345,11 +345,13 @@ fn ticks((low, high): (f64, f64), log: bool, most: usize) -> Vec<f64> {
         let ticks = (0..=2 * most).map(|index| (first + index as f64) * step);
         return ticks.take_while(|&tick| tick <= high).collect();
     }
-    let (first, last) = (low.ceil(), high.floor());
     // Within few decades 1, 2 and 5 of each; within part of one whatever is round.
     if high - low > 2.6 {
-        let step = ((last - first) / most as f64).ceil().max(1.0);
-        let ticks = (0..=most).map(|index| first + index as f64 * step);
+        let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
+        let step = steps.into_iter().find(|step| (high - low) / step <= most as f64);
+        let step = step.unwrap_or(1000.0);
+        let first = (low / step).ceil();
+        let ticks = (0..=most).map(|index| (first + index as f64) * step);
         return ticks.take_while(|&tick| tick <= high).collect();
     }
     let decades = (0..4).map(|index| low.floor() + f64::from(index));
@@ -479,7 +481,8 @@ mod tests {
         assert_eq!(log(0.0009, 1.1), ["0.001", "0.01", "0.1", "1"]);
         assert_eq!(log(0.09, 2.4), ["0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(log(0.31, 0.48), ["0.35", "0.4", "0.45"]);
-        assert_eq!(log(1e-60, 1.0).len(), 8);
+        assert_eq!(log(1e-60, 1.0).len(), 7);
+        assert_eq!(log(1e-60, 1.0)[5..], ["1.000e-10", "1"]);
     }
 
     #[test]

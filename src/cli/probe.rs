@@ -149,7 +149,10 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
             let mlp = network.clone().init(*init);
             let mut run = probe::measure(context.as_ref(), &mlp, &options)?;
             run.init = text.clone();
-            run.bias = args.bias.to_string();
+            run.bias = match args.bias == Init::zeros() {
+                true => "zeros".into(),
+                false => args.bias.to_string(),
+            };
             report.runs.push(run);
             marks.extend(scale(&mlp)?.map(|scale| (text.clone(), scale)));
             bar.inc(1);

@@ -97,8 +97,12 @@ pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Verdict
         .collect();
     let gradient: Vec<f64> = layers.iter().rev().map(|layer| layer.gradient_var.mean).collect();
     let (kind, reason) = reasons(layers, &signal, &gradient);
-    let unwell = !matches!(kind, Kind::Healthy | Kind::Symmetric);
-    let limit = |variances: &[f64]| limit(variances).filter(|limit| limit.seen || unwell);
+    // Of equal units there is nothing more to say; a healthy network's drift is no rate.
+    let limit = |variances: &[f64]| match kind {
+        Kind::Symmetric => None,
+        Kind::Healthy => limit(variances).filter(|limit| limit.seen),
+        _ => limit(variances),
+    };
     Verdict {
         kind,
         reason,

@@ -1,53 +1,88 @@
-use fanin::probe::Report;
+//! A probe's report for people: a page, single pictures, and text in the terminal.
 
-use super::table::{short, table};
+mod figures;
+mod heatmap;
+mod page;
+mod summary;
+mod svg;
+mod terminal;
 
-pub fn html(_: &Report, _: &str) -> String {
-    String::new()
+use fanin::probe::{Report, Run};
+
+pub use page::html;
+pub use terminal::terminal;
+
+/// Runs that differ in their initializer alone, and what they share.
+struct Network<'a> {
+    /// `relu, 50 layers of 256 units`.
+    title: String,
+    /// `relu-50x256`.
+    stem: String,
+    runs: Vec<&'a Run>,
 }
 
-pub fn figures(_: &Report) -> Vec<(String, String)> {
-    Vec::new()
-}
-
-pub fn terminal(report: &Report, _: usize) -> String {
-    let rows = report
-        .runs
-        .iter()
-        .map(|run| {
-            let v = &run.verdict;
-            vec![
-                run.init.clone(),
-                run.activation.to_string(),
-                v.kind.name().into(),
-                v.reason.clone(),
-                v.instead.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
-    let mut text = table(&["init", "activation", "verdict", "reason", "instead"], &[], rows);
+fn networks(report: &Report) -> Vec<Network<'_>> {
+    let mut networks: Vec<Network<'_>> = Vec::new();
     for run in &report.runs {
-        text += &format!("{}\n", run.init);
-        for l in run.layers.iter().step_by((run.layers.len() / 10).max(1)) {
-            let p = l.predicted;
-            text += &format!(
-                "{:4} var {} / {} (band {:.2}) grad {} / {} ({:.2}) wgrad {} / {} cor {} / {} dead {} sat {} eq {}\n",
-                l.layer,
-                short(l.activation_var.mean),
-                p.map_or("-".into(), |p| short(p.activation_var)),
-                p.map_or(0.0, |p| p.activation_band),
-                short(l.gradient_var.mean),
-                p.map_or("-".into(), |p| short(p.gradient_var)),
-                p.map_or(0.0, |p| p.gradient_band),
-                short(l.weight_gradient_var.mean),
-                p.map_or("-".into(), |p| short(p.weight_gradient_var)),
-                short(l.correlation.mean),
-                p.map_or("-".into(), |p| short(p.correlation)),
-                short(l.dead.mean),
-                short(l.saturated.mean),
-                l.equal_units
-            );
+        let title = title(run);
+        match networks.iter_mut().find(|network| network.title == title) {
+            Some(network) => network.runs.push(run),
+            None => networks.push(Network { stem: stem(run), title, runs: vec![run] }),
         }
     }
+    networks
+}
+
+fn title(run: &Run) -> String {
+    let mut text = format!("{}, {} layers ", run.activation, run.depth());
+    let hidden = &run.widths[1..];
+    match hidden.iter().all(|width| *width == hidden[0]) {
+        true => text += &format!("of {} units", hidden[0]),
+        false => {
+            let widths: Vec<String> = run.widths.iter().map(u64::to_string).collect();
+            text += &format!("({})", widths.join("-"));
+        }
+    }
+    for (has, what) in [(run.residual, ", residual"), (run.layer_norm, ", layer norm")] {
+        text += if has { what } else { "" };
+    }
+    if run.bias != "zeros" {
+        text += &format!(", biases {}", run.bias);
+    }
     text
+}
+
+/// What a file of the network's is called.
+fn stem(run: &Run) -> String {
+    let width = run.widths.iter().max().unwrap_or(&0);
+    let activation = run.activation.to_string();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let activation: String = activation.chars().map(plain).collect();
+    format!("{activation}-{}x{width}", run.depth())
+}
+
+/// Every figure as a file's name, without its extension, and a document of its own.
+pub fn figures(report: &Report) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    let mut add = |name: String, figure: &svg::Figure| {
+        let taken = files
+            .iter()
+            .filter(|(own, _)| *own == name || own.starts_with(&format!("{name}-")))
+            .count();
+        let name = if taken == 0 { name } else { format!("{name}-{}", taken + 1) };
+        files.push((name, figure.document()));
+    };
+    for network in networks(report) {
+        for (name, figure) in figures::all(&network) {
+            add(format!("{name}-{}", network.stem), &figure);
+        }
+    }
+    for map in &report.heatmaps {
+        let depth = map.activation_std.first().map_or(0, Vec::len);
+        add(
+            format!("scales-{}-{depth}x{}", map.activation.name(), map.width),
+            &heatmap::figure(map),
+        );
+    }
+    files
 }

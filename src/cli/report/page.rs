@@ -1,0 +1,225 @@
+use std::fmt::Write as _;
+
+use fanin::probe::{Kind, Layer, Report, Run, Spread};
+
+use super::super::table::short;
+use super::svg::{DARK, Figure, LIGHT, escape, style};
+use super::{Network, figures, heatmap, networks, summary};
+
+/// The whole report as one HTML file that asks nothing of a network; `command` makes it again.
+pub fn html(report: &Report, command: &str) -> String {
+    let mut body = String::new();
+    let networks = networks(report);
+    let _ = write!(
+        body,
+        "<a class=\"skip\" href=\"#main\">Skip to the findings</a><header><h1>Which initialization trains \
+         this network?</h1><p>Each network below was made with several initializations of its weights. \
+         One batch went forward through its layers, one gradient back. A signal that shrinks or grows \
+         by a fixed factor at each layer is lost after enough of them; a network trains where neither \
+         happens.</p></header><main id=\"main\">"
+    );
+    for (index, network) in networks.iter().enumerate() {
+        section(&mut body, index, network);
+    }
+    if !report.heatmaps.is_empty() {
+        body += "<section aria-labelledby=\"scales\"><h2 id=\"scales\">Every scale at once</h2>";
+        for map in &report.heatmaps {
+            figure(&mut body, &heatmap::figure(map));
+        }
+        body += "</section>";
+    }
+    body += THEORY;
+    let _ = write!(
+        body,
+        "<section aria-labelledby=\"again\"><h2 id=\"again\">Make it again</h2>{}<p>Measured on {} \
+         ({}), fanin {}. The weights are the same bits on every device; sums of them differ in their \
+         last digits.</p></section></main>",
+        scroll("the command", &format!("<pre><code>{}</code></pre>", escape(command))),
+        escape(&report.device),
+        escape(&report.engine),
+        env!("CARGO_PKG_VERSION"),
+    );
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light \
+         dark\"><title>fanin probe: {}</title><style>{}</style></head><body>{body}</body></html>\n",
+        escape(&networks.first().map_or(String::new(), |network| network.title.clone())),
+        css()
+    )
+}
+
+fn section(body: &mut String, index: usize, network: &Network<'_>) {
+    let _ = write!(
+        body,
+        "<section aria-labelledby=\"n{index}\"><h2 id=\"n{index}\">{}</h2><p class=\"find\">{}</p>",
+        escape(&network.title),
+        escape(&summary::headline(network))
+    );
+    let mut rows = String::new();
+    for run in &network.runs {
+        let verdict = &run.verdict;
+        let _ = write!(
+            rows,
+            "<tr><th scope=\"row\"><code>{}</code></th><td class=\"v {name}\"><span aria-hidden=\"true\">{} \
+             </span>{name}</td><td class=\"y\">{}</td><td class=\"y\">{}</td><td>{}</td></tr>",
+            escape(&run.init),
+            summary::sign(verdict.kind),
+            escape(&verdict.reason),
+            escape(&or_dash(summary::limits(run))),
+            verdict
+                .instead
+                .as_ref()
+                .map_or("–".into(), |instead| format!("<code>{}</code>", escape(instead))),
+            name = verdict.kind.name(),
+        );
+    }
+    *body += &scroll(
+        "verdicts",
+        &format!(
+            "<table><caption>{}</caption><thead><tr><th scope=\"col\">initialization</th><th \
+             scope=\"col\">verdict</th><th scope=\"col\">why</th><th scope=\"col\">float32</th><th \
+             scope=\"col\">use instead</th></tr></thead><tbody>{rows}</tbody></table>",
+            escape(&about(network))
+        ),
+    );
+    for (_, picture) in figures::all(network) {
+        figure(body, &picture);
+    }
+    for run in &network.runs {
+        layers(body, run);
+    }
+    *body += "</section>";
+}
+
+/// What the runs of a network share.
+fn about(network: &Network<'_>) -> String {
+    let run = network.runs[0];
+    let seeds = match run.seeds[..] {
+        [seed] => format!("seed {seed}"),
+        [first, .., last] => format!("{} seeds, {first} to {last}", run.seeds.len()),
+        [] => String::new(),
+    };
+    format!("{} inputs, biases {}, {seeds}", run.batch, run.bias)
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "–".into() } else { text }
+}
+
+fn figure(body: &mut String, figure: &Figure) {
+    let _ = write!(
+        body,
+        "<figure>{}<figcaption>{}</figcaption></figure>",
+        scroll(&figure.title, &figure.element()),
+        escape(&figure.caption)
+    );
+}
+
+/// A stretch that scrolls on its own where the window is narrow, by keys too.
+fn scroll(label: &str, content: &str) -> String {
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">{content}</div>",
+        escape(label)
+    )
+}
+
+/// Every layer's numbers.
+fn layers(body: &mut String, run: &Run) {
+    type Column = (&'static str, fn(&Layer) -> Spread, fn(&Layer) -> Option<f64>);
+    const COLUMNS: [Column; 8] = [
+        ("Var(z)", |l| l.preactivation_var, |l| l.predicted.map(|p| p.preactivation_var)),
+        ("E[h]", |l| l.activation_mean, |l| l.predicted.map(|p| p.activation_mean)),
+        ("Var(h)", |l| l.activation_var, |l| l.predicted.map(|p| p.activation_var)),
+        ("Var(dL/dh)", |l| l.gradient_var, |l| l.predicted.map(|p| p.gradient_var)),
+        ("Var(dL/dW)", |l| l.weight_gradient_var, |l| l.predicted.map(|p| p.weight_gradient_var)),
+        ("cosine", |l| l.correlation, |l| l.predicted.map(|p| p.correlation)),
+        ("dead", |l| l.dead, |_| None),
+        ("saturated", |l| l.saturated, |_| None),
+    ];
+    let number = |value: f64| match value {
+        _ if value.is_nan() => "–".to_owned(),
+        _ if value.is_infinite() => "∞".to_owned(),
+        value => short(value),
+    };
+    let mut head = String::from("<th scope=\"col\">layer</th>");
+    for (name, _, predicted) in COLUMNS {
+        let _ = write!(head, "<th scope=\"col\">{name}</th>");
+        if run.layers.iter().any(|layer| predicted(layer).is_some()) {
+            head += "<th scope=\"col\">theory</th>";
+        }
+    }
+    let mut rows = String::new();
+    for layer in &run.layers {
+        let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", layer.layer);
+        for (_, measured, predicted) in COLUMNS {
+            let _ = write!(rows, "<td>{}</td>", number(measured(layer).mean));
+            if run.layers.iter().any(|layer| predicted(layer).is_some()) {
+                let _ = write!(rows, "<td>{}</td>", number(predicted(layer).unwrap_or(f64::NAN)));
+            }
+        }
+        rows += "</tr>";
+    }
+    let table = format!(
+        "<table class=\"n\"><caption>Measured, the mean over seeds, and beside it what the theory says</caption>\
+         <thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    );
+    let _ = write!(
+        body,
+        "<details><summary>Every layer of <code>{}</code></summary>{}</details>",
+        escape(&run.init),
+        scroll(&format!("layers of {}", run.init), &table)
+    );
+}
+
+fn css() -> String {
+    let variables = |colors: &[(&str, &str)]| {
+        colors.iter().map(|(name, color)| format!("--{name}:{color};")).collect::<String>()
+    };
+    let verdicts: String = Kind::ALL
+        .iter()
+        .map(|kind| {
+            let color = match kind {
+                Kind::Healthy => "c2",
+                Kind::Vanishing => "c0",
+                Kind::Exploding => "c1",
+                Kind::Symmetric | Kind::Dead => "c6",
+                Kind::Saturated => "c3",
+            };
+            format!(".{}{{color:var(--{color})}}", kind.name())
+        })
+        .collect();
+    format!(
+        ":root{{color-scheme:light dark;{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}\
+         @media print{{:root{{color-scheme:light;{}}}.skip{{display:none}}figure,tr{{break-inside:avoid}}\
+         .scroll{{overflow:visible!important}}svg{{max-width:100%;height:auto;min-width:0!important}}}}{}{verdicts}{}",
+        variables(&LIGHT),
+        variables(&DARK),
+        variables(&LIGHT),
+        RULES,
+        style(|name| format!("var(--{name})"))
+    )
+}
+
+const RULES: &str = "\
+body{margin:0 auto;max-width:60rem;padding:1rem 1.25rem 4rem;background:var(--ground);color:var(--ink);\
+font:1rem/1.55 system-ui,sans-serif}h1{font-size:1.7rem;line-height:1.2}h2{font-size:1.3rem;margin-top:2.5rem}\
+.skip{position:absolute;left:-99rem}.skip:focus{position:static}a{color:var(--c0)}\
+.find{font-size:1.15rem;font-weight:600;border-left:.3rem solid var(--c2);padding:.4rem .8rem;background:var(--panel)}\
+.scroll{overflow-x:auto}.scroll:focus-visible,summary:focus-visible{outline:2px solid var(--c0);outline-offset:2px}\
+table{border-collapse:collapse;font-size:.92rem}caption{text-align:left;color:var(--soft);padding:.3rem 0}\
+th,td{text-align:left;vertical-align:top;padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--rule)}\
+td{min-width:5rem}.y{min-width:13rem}.n td,.n th{text-align:right;min-width:0;white-space:nowrap;font-variant-numeric:tabular-nums}\
+.v{font-weight:600;white-space:nowrap}code,pre{font-family:ui-monospace,monospace;font-size:.92em}\
+pre{background:var(--panel);padding:.7rem;white-space:pre-wrap;overflow-wrap:anywhere}\
+figure{margin:1.5rem 0}figure svg{max-width:100%;height:auto;min-width:36rem;display:block}\
+figcaption{color:var(--soft);font-size:.92rem;max-width:48rem}details{margin:.4rem 0}summary{cursor:pointer}";
+
+const THEORY: &str = "<section aria-labelledby=\"why\"><h2 id=\"why\">Why the scale decides</h2><p>A layer \
+sums <em>fan_in</em> products: <var>z</var> = &Sigma; <var>w</var><sub>j</sub> <var>h</var><sub>j</sub>. With \
+independent weights of mean 0, Var(<var>z</var>) = fan_in &middot; Var(<var>w</var>) &middot; \
+E[<var>h</var>&sup2;]. ReLU sets half of its inputs to 0, so E[<var>h</var>&sup2;] is half of the \
+Var(<var>z</var>) before it, and a layer multiplies the variance by fan_in &middot; Var(<var>w</var>) / 2. He&rsquo;s \
+Var(<var>w</var>) = 2 / fan_in makes that factor 1. Xavier&rsquo;s 2 / (fan_in + fan_out) is right for functions \
+that are straight around 0, such as tanh; under ReLU it halves the variance at each layer, and fifty \
+halvings are 10<sup>15</sup>. Going back, the same holds with fan_out. Equal weights are worse than \
+wrong ones: units that start equal get equal gradients, and never become different.</p></section>";

@@ -1,0 +1,68 @@
+use fanin::probe::{Kind, Limit, Run};
+
+use super::Network;
+
+/// A sign for a verdict: a shape, so that it does not take colours.
+pub fn sign(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Healthy => "✓",
+        Kind::Vanishing => "↓",
+        Kind::Exploding => "↑",
+        Kind::Symmetric => "=",
+        Kind::Dead => "×",
+        Kind::Saturated => "⊥",
+    }
+}
+
+/// Where float32 ends, in words.
+pub fn limits(run: &Run) -> String {
+    let of = |what: &str, back: &str, limit: Option<Limit>| {
+        let Limit { overflow, depth, seen } = limit?;
+        let how = if overflow { "overflow" } else { "underflow" };
+        let how = if seen { format!("{how}s") } else { format!("would {how}") };
+        let layers = if depth == 1 { "layer" } else { "layers" };
+        Some(format!("the {what} {how} float32 after {depth} {layers}{back}"))
+    };
+    let found = [
+        of("signal", "", run.verdict.signal_limit),
+        of("gradient", " back from the output", run.verdict.gradient_limit),
+    ];
+    found.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// What to use, in a sentence, and why.
+pub fn headline(network: &Network<'_>) -> String {
+    let healthy: Vec<&Run> =
+        network.runs.iter().copied().filter(|run| run.verdict.kind == Kind::Healthy).collect();
+    let others: Vec<&Run> =
+        network.runs.iter().copied().filter(|run| run.verdict.kind != Kind::Healthy).collect();
+    let advised = others.iter().find_map(|run| run.verdict.instead.clone());
+    let best = healthy
+        .iter()
+        // What the theory would take, if it is here.
+        .find(|run| advised.as_ref() == Some(&run.init))
+        .or(healthy.iter().min_by(|a, b| drift(a).total_cmp(&drift(b))));
+    match (best, advised) {
+        (Some(best), _) if healthy.len() == 1 => {
+            format!("Use {}: of these, it alone keeps both signal and gradient.", best.init)
+        }
+        (Some(best), _) => format!(
+            "Use {}; {} of {} initializers keep both signal and gradient here.",
+            best.init,
+            healthy.len(),
+            network.runs.len()
+        ),
+        (None, Some(advised)) => format!("None of these trains as it is. Use {advised}."),
+        (None, None) => {
+            "None of these trains as it is, and no plain change of scale cures it.".into()
+        }
+    }
+}
+
+/// How far signal and gradient are from where they started, in the logarithm of their variances.
+fn drift(run: &Run) -> f64 {
+    let (Some(first), Some(last)) = (run.layers.first(), run.layers.last()) else { return 0.0 };
+    let of = |a: f64, b: f64| (a / b).ln().abs();
+    of(last.activation_var.mean, first.activation_var.mean)
+        + of(first.gradient_var.mean, last.gradient_var.mean)
+}
