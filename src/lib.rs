@@ -30,6 +30,8 @@
 //! trains: He's `v = 2 / fan_in` for ReLU, Glorot's `v = 2 / (fan_in + fan_out)` between the two.
 //! All zeros keep every unit of a layer equal for good; biases may be zero, or small and positive.
 //!
+//! The [`guide`] goes through the theory step by step, each with a command and a picture.
+//!
 //! # What is exact and what is not
 //!
 //! Drawn numbers are exact: [`random`] has the contract, and [`verify`] holds a device to it.
@@ -48,6 +50,7 @@ mod engine;
 mod error;
 pub mod file;
 pub mod gpu;
+pub mod guide;
 pub mod init;
 pub mod model;
 mod moments;

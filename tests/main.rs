@@ -3,6 +3,7 @@
 mod activation;
 mod activation_kernels;
 mod cli;
+mod cli_probe;
 mod cli_train;
 mod columns;
 mod context;
@@ -20,6 +21,7 @@ mod moments;
 mod msrv;
 mod mup;
 mod planner;
+mod probe;
 mod quantile;
 mod random;
 mod readme;

@@ -236,7 +236,11 @@ impl Program {
             Phase::Train => &self.train,
             Phase::Backward => &self.train[..self.backward],
             Phase::Evaluate => &self.evaluate,
-            Phase::Predict => &self.evaluate[1..self.evaluate.len() - 1],
+            // Without gathering and the loss; a bare program has neither.
+            Phase::Predict => match &self.evaluate[..] {
+                [_, ops @ .., _] => ops,
+                _ => &[],
+            },
         }
     }
 

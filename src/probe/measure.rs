@@ -232,12 +232,13 @@ impl<'a> Network<'a> {
         histograms: bool,
     ) -> Result<(Vec<Measured>, Vec<Vec<f64>>)> {
         let layers = self.mlp.layers();
-        let mut factors = vec![1.0; layers];
+        let mut factors = Vec::new();
         let mut met = Vec::new();
         let mut found = Vec::new();
         for layer in 0..layers {
             let specs: Vec<&TensorSpec> = of(tensors, layer).collect();
-            self.place(seed, layer, &specs, 1.0)?;
+            let mut factor = 1.0;
+            self.place(seed, layer, &specs, factor)?;
             let ops = self.wiring.forward(layer, false);
             self.executor.carry(&ops)?;
             if let Some((tolerance, iterations)) = self.mlp.lsuv(layer)? {
@@ -249,12 +250,13 @@ impl<'a> Network<'a> {
                     if done || !(variance > 0.0 && variance.is_finite()) {
                         break;
                     }
-                    factors[layer] /= variance.sqrt();
-                    self.place(seed, layer, &specs, factors[layer])?;
+                    factor /= variance.sqrt();
+                    self.place(seed, layer, &specs, factor)?;
                     self.executor.carry(&ops)?;
                 }
                 met.push(variances);
             }
+            factors.push(factor);
             found.push(self.look(layer, histograms)?);
         }
 

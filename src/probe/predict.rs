@@ -50,6 +50,11 @@ struct Passed {
 /// and Nica 2020), and backwards `(3 E[f'^4] / E[f'^2]^2 - 1) / width`. The bands are the roots of the
 /// sums: for one input, above what the mean over a batch has.
 ///
+/// The theory takes weights on the way back for independent of those on the way forward. Residual
+/// connections around a nonlinearity of positive mean, such as ReLU, without layer norm, break that:
+/// activations grow along one direction and gradients with them (by Euler's rule their product stays
+/// the same), so there the predicted gradient is too small, by about a tenth a layer.
+///
 /// # Errors
 /// As [`Mlp::recipe`].
 pub fn predict(mlp: &Mlp, boundary: &Boundary) -> Result<Vec<Option<Prediction>>> {

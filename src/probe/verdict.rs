@@ -201,7 +201,7 @@ fn limit(variances: &[f64]) -> Option<Limit> {
     let out = |variance: f64| !(SMALLEST..=LARGEST).contains(&variance);
     if let Some(depth) = variances.iter().position(|&variance| out(variance)) {
         // NaN comes of infinities.
-        let overflow = !(variances[depth] <= 1.0);
+        let overflow = variances[depth].is_nan() || variances[depth] > 1.0;
         return (depth > 0).then_some(Limit { overflow, depth, seen: true });
     }
     let last = variances.len().checked_sub(1)?;

@@ -207,11 +207,9 @@ impl Whole {
                 }
                 return Distribution::normal(std).check();
             }
-            Whole::Dirac { kernel, groups, .. } => {
-                if groups == 0 || kernel.outputs % groups != 0 {
-                    let needed = format!("a divisor of the {} output channels", kernel.outputs);
-                    return Err(Error::invalid("groups", groups, needed));
-                }
+            Whole::Dirac { kernel, groups, .. } if groups == 0 || kernel.outputs % groups != 0 => {
+                let needed = format!("a divisor of the {} output channels", kernel.outputs);
+                return Err(Error::invalid("groups", groups, needed));
             }
             Whole::DeltaOrthogonal { kernel, .. } if kernel.inputs > kernel.outputs => {
                 let given = format!("{} inputs, {} outputs", kernel.inputs, kernel.outputs);

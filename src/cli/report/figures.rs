@@ -6,6 +6,8 @@ use super::super::table::short;
 use super::Network;
 use super::svg::{Chart, Figure, Line, SERIES, at, cut, escape, text};
 
+type Predicted = fn(&Prediction) -> (f64, f64);
+
 /// What of a layer a chart shows.
 struct Quantity {
     file: &'static str,
@@ -15,7 +17,7 @@ struct Quantity {
     log: bool,
     measured: fn(&Layer) -> Spread,
     /// The value, and the standard deviation of its logarithm.
-    predicted: Option<fn(&Prediction) -> (f64, f64)>,
+    predicted: Option<Predicted>,
 }
 
 const READING: &str = "Points are measured, with whiskers from the least to the greatest seed; lines \

@@ -35,10 +35,17 @@ pub fn figure(map: &Heatmap) -> Figure {
     let y = |scale: f64| TOP + height * (high + half - scale.ln()) / (high - low + 2.0 * half);
     let title = format!("Where signals live: {}, {} units", map.activation, map.width);
     let mut body = text("h", 12.0, 24.0, &title);
-    body += "<defs><pattern id=\"under\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
+    let defs = "<defs><pattern id=\"under\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
              <rect width=\"6\" height=\"6\" fill=\"#08306b\"/><path d=\"M0 6L6 0\" stroke=\"#9ecae1\"/></pattern>\
              <pattern id=\"over\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
              <rect width=\"6\" height=\"6\" fill=\"#6b2100\"/><path d=\"M0 0L6 6\" stroke=\"#fdae6b\"/></pattern></defs>";
+    // Several maps stand in one page, where an id is one element's.
+    let own: String = format!("{}-{}", map.activation.name(), map.width);
+    let own: String =
+        own.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).collect();
+    body += &defs
+        .replace("\"under\"", &format!("\"under-{own}\""))
+        .replace("\"over\"", &format!("\"over-{own}\""));
     let panels = [("activations", &map.activation_std), ("gradients", &map.gradient_std)];
     for (panel, (name, values)) in panels.into_iter().enumerate() {
         let left = LEFT + panel as f64 * (PANEL + 20.0);
@@ -50,7 +57,7 @@ pub fn figure(map: &Heatmap) -> Figure {
             for run in values.chunk_by(|a, b| color(*a) == color(*b)) {
                 let fill = match color(run[0]) {
                     Ok(index) => COLORS[index].to_owned(),
-                    Err(pattern) => format!("url(#{pattern})"),
+                    Err(pattern) => format!("url(#{pattern}-{own})"),
                 };
                 // A hair wider, or the ground shows between neighbours.
                 let _ = write!(
@@ -134,7 +141,7 @@ pub fn figure(map: &Heatmap) -> Figure {
         let x = LEFT + 320.0 + 160.0 * index as f64;
         let _ = write!(
             body,
-            "<rect x=\"{x}\" y=\"{bar}\" width=\"22\" height=\"12\" fill=\"url(#{pattern})\"/>"
+            "<rect x=\"{x}\" y=\"{bar}\" width=\"22\" height=\"12\" fill=\"url(#{pattern}-{own})\"/>"
         );
         body += &text("s", x + 28.0, bar + 11.0, what);
     }

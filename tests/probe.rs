@@ -1,0 +1,462 @@
+//! Signals and gradients through depth: measured against f64, against the theory, and against what
+//! the theory's papers claim.
+
+use fanin::gpu::Context;
+use fanin::init::Init;
+use fanin::model::{self, Loss, Mlp, Trainer};
+use fanin::probe::{Kind, Options, Run, Spread, heatmap, measure, theory};
+use fanin::random::{Distribution, Source, Stream};
+use fanin::{Activation, Result};
+
+use crate::devices::contexts;
+use crate::gradients::examples;
+
+fn everywhere() -> impl Iterator<Item = Option<&'static Context>> {
+    std::iter::once(None).chain(contexts().iter().map(Some))
+}
+
+fn net(width: u64, depth: usize, activation: Activation, init: &str) -> Mlp {
+    Mlp::new(vec![width; depth + 1]).unwrap().activation(activation).init(init.parse().unwrap())
+}
+
+fn on_cpu(mlp: &Mlp) -> Run {
+    measure(None, mlp, &Options::default()).unwrap()
+}
+
+/// The network in f64, with the drawn weights and the probe's own inputs and gradient.
+struct Exact {
+    z: Vec<Vec<f64>>,
+    h: Vec<Vec<f64>>,
+    gradient: Vec<Vec<f64>>,
+    weight_gradient: Vec<Vec<f64>>,
+}
+
+fn exact(mlp: &Mlp, inputs: &[f32], batch: usize, residual: bool) -> Exact {
+    let tensors = mlp.recipe().unwrap().tensors;
+    let draw = |name: &str| -> Vec<f64> {
+        let spec = tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        let Source::Elements(distribution) = spec.source else { panic!() };
+        let stream = Stream::named(0, name);
+        (0..spec.shape.elements()).map(|i| distribution.value(&stream, i).unwrap().into()).collect()
+    };
+    let widths: Vec<usize> = mlp.widths().iter().map(|&width| width as usize).collect();
+    let (layers, f) = (mlp.layers(), mlp.nonlinearity());
+    let skips = |layer: usize| residual && (1..layers - 1).contains(&layer);
+    let weights: Vec<_> = (0..layers).map(|l| draw(&format!("layers.{l}.weight"))).collect();
+    let mut h = vec![inputs.iter().copied().map(f64::from).collect::<Vec<f64>>()];
+    let mut z = Vec::new();
+    for layer in 0..layers {
+        let (n, m) = (widths[layer], widths[layer + 1]);
+        let bias = draw(&format!("layers.{layer}.bias"));
+        let input = &h[layer];
+        let values: Vec<f64> = (0..batch * m)
+            .map(|at| {
+                let (row, unit) = (at / m, at % m);
+                bias[unit]
+                    + (0..n).map(|j| weights[layer][unit * n + j] * input[row * n + j]).sum::<f64>()
+            })
+            .collect();
+        let around = |at: usize| if skips(layer) { input[at] } else { 0.0 };
+        let output = values.iter().enumerate().map(|(at, z)| match layer + 1 == layers {
+            true => *z,
+            false => f.value(*z) + around(at),
+        });
+        h.push(output.collect());
+        z.push(values);
+    }
+    let stream = Stream::named(0, "probe.gradient");
+    let normal = Distribution::normal(1.0);
+    let top =
+        (0..(batch * widths[layers]) as u64).map(|i| normal.value(&stream, i).unwrap().into());
+    let mut gradient = vec![top.collect::<Vec<f64>>()];
+    let mut weight_gradient = Vec::new();
+    for layer in (0..layers).rev() {
+        let (n, m) = (widths[layer], widths[layer + 1]);
+        let own = gradient.last().unwrap().clone();
+        let delta: Vec<f64> = own
+            .iter()
+            .zip(&z[layer])
+            .map(|(g, z)| if layer + 1 == layers { *g } else { g * f.derivative(*z) })
+            .collect();
+        weight_gradient.push(
+            (0..m * n)
+                .map(|at| {
+                    (0..batch).map(|r| delta[r * m + at / n] * h[layer][r * n + at % n]).sum()
+                })
+                .collect(),
+        );
+        let below = (0..batch * n).map(|at| {
+            let through: f64 =
+                (0..m).map(|i| weights[layer][i * n + at % n] * delta[at / n * m + i]).sum();
+            through + if skips(layer) { own[at] } else { 0.0 }
+        });
+        gradient.push(below.collect());
+    }
+    gradient.pop();
+    gradient.reverse();
+    weight_gradient.reverse();
+    h.remove(0);
+    Exact { z, h, gradient, weight_gradient }
+}
+
+fn moments(values: &[f64]) -> (f64, f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let square = values.iter().map(|value| value * value).sum::<f64>();
+    (mean, square / count - mean * mean, square.sqrt())
+}
+
+/// f32 sums of a dozen terms through three layers: 1e-5 of the size is many roundings.
+#[test]
+fn what_is_measured_is_the_f64_network() {
+    const BATCH: usize = 6;
+    let inputs: Vec<f32> = (0..BATCH * 7).map(|i| (0.7 * i as f32).sin() * 1.5).collect();
+    for context in everywhere() {
+        for (activation, residual) in [
+            (Activation::Tanh, false),
+            (Activation::Relu, false),
+            (Activation::Gelu, true),
+            (Activation::Sigmoid, true),
+        ] {
+            let mlp = Mlp::new([7, 9, 9, 9, 5])
+                .unwrap()
+                .activation(activation)
+                .init("xavier_normal:gain=1.3".parse().unwrap())
+                .bias("normal:0.2".parse().unwrap())
+                .residual(residual);
+            let options =
+                Options { batch: BATCH, inputs: Some(inputs.clone()), ..Options::default() };
+            let run = measure(context, &mlp, &options).unwrap();
+            let exact = exact(&mlp, &inputs, BATCH, residual);
+            for (index, layer) in run.layers.iter().enumerate() {
+                let near = |what: &str, found: Spread, wanted: f64, size: f64| {
+                    let error = (found.mean - wanted).abs();
+                    assert!(
+                        error <= 1e-5 * size,
+                        "{activation} layer {}: {what} {} for {wanted}",
+                        layer.layer,
+                        found.mean
+                    );
+                };
+                let (mean, variance, _) = moments(&exact.z[index]);
+                near("E[z]", layer.preactivation_mean, mean, variance.sqrt() + mean.abs());
+                near("Var(z)", layer.preactivation_var, variance, variance);
+                let (mean, variance, _) = moments(&exact.h[index]);
+                near("E[h]", layer.activation_mean, mean, variance.sqrt() + mean.abs());
+                near("Var(h)", layer.activation_var, variance, variance + mean * mean);
+                let (_, variance, norm) = moments(&exact.gradient[index]);
+                near("Var(g)", layer.gradient_var, variance, variance);
+                near("|g|", layer.gradient_norm, norm, norm);
+                let (_, variance, norm) = moments(&exact.weight_gradient[index]);
+                near("Var(dW)", layer.weight_gradient_var, variance, variance);
+                near("|dW|", layer.weight_gradient_norm, norm, norm);
+                let m = layer.width as usize;
+                let h = &exact.h[index];
+                let pairs = (0..BATCH / 2).map(|pair| {
+                    let dot = |a: usize, b: usize| -> f64 {
+                        (0..m).map(|i| h[a * m + i] * h[b * m + i]).sum()
+                    };
+                    let (a, b) = (2 * pair, 2 * pair + 1);
+                    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+                });
+                let cosine = pairs.sum::<f64>() / (BATCH / 2) as f64;
+                near("cosine", layer.correlation, cosine, 1.0);
+                let dead = (0..m).filter(|i| {
+                    (0..BATCH).all(|r| activation.derivative(exact.z[index][r * m + i]) == 0.0)
+                });
+                let dead = if index == 3 { 0.0 } else { dead.count() as f64 / m as f64 };
+                near("dead", layer.dead, dead, 1.0);
+                let histogram = layer.histogram.as_ref().unwrap();
+                assert_eq!(histogram.counts.iter().sum::<u64>(), (BATCH * m) as u64);
+            }
+        }
+    }
+}
+
+/// `ln` of measured over predicted within `z` standard deviations of the theory's own finite-width
+/// band, which is one input's and so above a batch's; its mean is below 0 by half of the variance.
+/// Two-sided, 4.9 standard deviations are one in a million.
+fn follows(run: &Run) -> std::result::Result<(), String> {
+    const Z: f64 = 4.9;
+    for layer in &run.layers {
+        let predicted = layer.predicted.as_ref().unwrap();
+        for (what, found, wanted, band) in [
+            (
+                "activations",
+                layer.activation_var.mean + layer.activation_mean.mean.powi(2),
+                predicted.activation_var + predicted.activation_mean.powi(2),
+                predicted.activation_band,
+            ),
+            ("gradients", layer.gradient_var.mean, predicted.gradient_var, predicted.gradient_band),
+        ] {
+            let (off, allowed) = ((found / wanted).ln(), Z * band + 0.5 * band * band);
+            // Of the gradient that is put in, the sample's own variance is all there is.
+            if off.abs() > allowed.max(0.05) {
+                let (width, depth) = (layer.width, layer.layer);
+                return Err(format!("{what} {width} wide, layer {depth}: {off} beyond {allowed}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_measured_curve_is_the_predicted_one() {
+    for (width, depth) in [(128, 40), (256, 50), (512, 30), (2048, 8)] {
+        for (activation, init) in [
+            (Activation::Relu, "he_normal"),
+            (Activation::Relu, "xavier_uniform"),
+            (Activation::Tanh, "xavier_normal"),
+            // Not GELU: its variance drifts off an unstable point, faster than a band that is linear
+            // in logarithms follows.
+            (Activation::Sigmoid, "xavier_normal"),
+            (Activation::Selu, "lecun_normal"),
+            (Activation::Relu, "orthogonal:relu"),
+        ] {
+            let mlp = net(width, depth, activation, init);
+            let run = measure(None, &mlp, &Options { batch: 64, ..Options::default() }).unwrap();
+            follows(&run).unwrap_or_else(|error| panic!("{activation} {init}: {error}"));
+        }
+    }
+    // What normalizes, and what goes around; not around ReLU, see `probe::predict`.
+    for (layer_norm, residual, activation) in [
+        (true, false, Activation::Relu),
+        (false, true, Activation::Tanh),
+        (true, true, Activation::Tanh),
+    ] {
+        let mlp = net(256, 20, activation, "xavier_normal");
+        let run = on_cpu(&mlp.layer_norm(layer_norm).residual(residual));
+        follows(&run).unwrap_or_else(|error| panic!("{layer_norm} {residual}: {error}"));
+    }
+    // The twin that must fail: the prediction for another scale.
+    let mut run = on_cpu(&net(256, 50, Activation::Relu, "xavier_normal"));
+    let other = on_cpu(&net(256, 50, Activation::Relu, "he_normal"));
+    for (layer, other) in run.layers.iter_mut().zip(other.layers) {
+        layer.predicted = other.predicted;
+    }
+    assert!(follows(&run).is_err());
+}
+
+/// The theory's weights' gradient and cosine, with the seeds' spread for what it leaves out.
+#[test]
+fn weights_gradients_and_cosines_follow_too() {
+    let options = Options { seeds: (0..5).collect(), ..Options::default() };
+    for (activation, init) in [(Activation::Relu, "he_normal"), (Activation::Tanh, "he_normal")] {
+        let run = measure(None, &net(512, 20, activation, init), &options).unwrap();
+        for layer in &run.layers {
+            let predicted = layer.predicted.unwrap();
+            let off = (layer.weight_gradient_var.mean / predicted.weight_gradient_var).ln();
+            let band = predicted.gradient_band + predicted.activation_band;
+            assert!(off.abs() <= 3.0 * band + 0.05, "{activation} layer {}: {off}", layer.layer);
+            // 32 pairs of 512 units: a cosine's own deviation is 1 / sqrt(512) at most, and depth adds.
+            let off = layer.correlation.mean - predicted.correlation;
+            let allowed = 4.0 * (layer.layer as f64 / 512.0).sqrt();
+            assert!(
+                off.abs() <= allowed,
+                "{activation} layer {}: cosine off by {off}",
+                layer.layer
+            );
+        }
+    }
+}
+
+/// Cho and Saul's (2009) arc-cosine kernel, and what holds for every function.
+#[test]
+fn the_correlation_map_is_the_arc_cosine() {
+    for c in [-1.0f64, -0.5, 0.0, 0.3, 0.9, 1.0] {
+        let wanted = ((1.0 - c * c).sqrt() + c * (std::f64::consts::PI - c.acos()))
+            / (2.0 * std::f64::consts::PI);
+        let found = theory::correlated(&Activation::Relu, 0.0, 1.0, c).unwrap();
+        assert!((found - wanted).abs() <= 1e-3, "{c}: {found} for {wanted}");
+    }
+    for activation in [Activation::Tanh, Activation::Gelu, Activation::Sigmoid] {
+        let moments = theory::moments(&activation, 2.0).unwrap();
+        let at = |c: f64| theory::correlated(&activation, 0.0, 2.0, c).unwrap();
+        assert!((at(0.0) - moments.mean.powi(2)).abs() < 1e-9);
+        assert!((at(1.0) - moments.square).abs() < 1e-9);
+        // Its slope at 1, times sigma_w^2, is chi.
+        let step = 1e-4;
+        let slope = (at(1.0) - at(1.0 - step)) / step / 2.0;
+        assert!((slope / moments.slope - 1.0).abs() < 1e-2, "{activation}");
+    }
+    assert!(theory::correlated(&Activation::Relu, 0.0, 1.0, 1.5).is_err());
+}
+
+#[test]
+fn zeros_keep_units_equal_for_good() {
+    for init in ["zeros", "constant:0.05"] {
+        let run = on_cpu(&net(32, 4, Activation::Tanh, init));
+        assert_eq!(run.verdict.kind, Kind::Symmetric, "{init}: {}", run.verdict.reason);
+        assert!(run.verdict.instead.is_some());
+    }
+    // After training, too: every unit of a hidden layer still has the same weights.
+    let set = examples(40, 3, 2, Loss::CROSS_ENTROPY);
+    for (init, equal) in [("constant:0.05", true), ("xavier_normal", false)] {
+        let mlp = Mlp::new([3, 8, 8, 2]).unwrap().activation(Activation::Tanh);
+        let mlp = mlp.init(init.parse().unwrap());
+        let options = model::Options { epochs: 20, batch: None, ..Default::default() };
+        let mut trainer = Trainer::new(None, &mlp, &options, &set, None).unwrap();
+        while trainer.epoch().unwrap().is_some() {}
+        for (name, width) in [("layers.0.weight", 3), ("layers.1.weight", 8)] {
+            let weights = trainer.parameter(name).unwrap();
+            let rows: Vec<&[f32]> = weights.chunks(width).collect();
+            let near = |a: &f32, b: &f32| (a - b).abs() <= 1e-5 * a.abs().max(1e-3);
+            let same = rows.iter().all(|row| row.iter().zip(rows[0]).all(|(a, b)| near(a, b)));
+            assert_eq!(same, equal, "{init} {name}");
+        }
+        assert_ne!(trainer.parameter("layers.0.weight").unwrap()[0], 0.05);
+    }
+}
+
+/// `N(0, 0.01^2)` under ReLU: a factor of `width 0.01^2 / 2` a layer, down to where float32 ends.
+#[test]
+fn small_weights_vanish_at_the_predicted_rate() {
+    let run = on_cpu(&net(256, 50, Activation::Relu, "normal:0.01"));
+    assert_eq!(run.verdict.kind, Kind::Vanishing, "{}", run.verdict.reason);
+    assert_eq!(run.verdict.instead.as_deref(), Some("he_normal"));
+    let rate: f64 = 256.0 * 1e-4 / 2.0;
+    let measured = run.layers[29].activation_var.mean / run.layers[0].activation_var.mean;
+    let band = run.layers[29].predicted.unwrap().activation_band;
+    assert!((measured / rate.powi(29)).ln().abs() <= 4.9 * band);
+    // ln(1.4e-76) / ln(rate): where the predicted variance leaves float32's normal numbers.
+    let depth = (1.4e-76f64.ln() / rate.ln()).ceil() as i64;
+    let limit = run.verdict.signal_limit.unwrap();
+    assert!(limit.seen && !limit.overflow && (limit.depth as i64 - depth).abs() <= 1, "{limit:?}");
+}
+
+#[test]
+fn large_weights_explode_or_saturate() {
+    let run = on_cpu(&net(256, 50, Activation::Relu, "normal:1"));
+    assert_eq!(run.verdict.kind, Kind::Exploding, "{}", run.verdict.reason);
+    // 128 a layer, up to a variance of (3.4e38)^2, which a few of 65,536 elements pass earlier.
+    let limit = run.verdict.signal_limit.unwrap();
+    let depth = (1.16e77f64.ln() / 128f64.ln()).ceil() as i64;
+    assert!(limit.seen && limit.overflow && (limit.depth as i64 - depth).abs() <= 2, "{limit:?}");
+    let run = on_cpu(&net(256, 20, Activation::Tanh, "normal:1"));
+    assert_eq!(run.verdict.kind, Kind::Saturated, "{}", run.verdict.reason);
+}
+
+#[test]
+fn dead_units_are_found() {
+    let mlp = net(64, 6, Activation::Relu, "he_normal").bias("constant:-20".parse().unwrap());
+    let run = on_cpu(&mlp);
+    assert_eq!(run.verdict.kind, Kind::Dead, "{}", run.verdict.reason);
+    assert_eq!(run.layers[0].dead.mean, 1.0);
+    // A small positive bias lets every unit live at first.
+    let mlp = net(64, 6, Activation::Relu, "he_normal").bias("constant:0.1".parse().unwrap());
+    let run = on_cpu(&mlp);
+    assert_eq!(run.verdict.kind, Kind::Healthy, "{}", run.verdict.reason);
+    assert_eq!(run.layers[0].dead.mean, 0.0);
+}
+
+#[test]
+fn xavier_keeps_tanh_he_keeps_relu_and_neither_the_other() {
+    let verdict = |activation, init| on_cpu(&net(512, 100, activation, init)).verdict;
+    let kind = |activation, init| verdict(activation, init).kind;
+    assert_eq!(kind(Activation::Tanh, "xavier_normal"), Kind::Healthy);
+    assert_eq!(kind(Activation::Relu, "he_normal"), Kind::Healthy);
+    assert_eq!(kind(Activation::Relu, "xavier_normal"), Kind::Vanishing);
+    // Under tanh He's scale is on the chaotic side: the gradient grows.
+    let he = verdict(Activation::Tanh, "he_normal");
+    assert_eq!(he.kind, Kind::Exploding, "{}", he.reason);
+    assert!(he.reason.contains("gradient"), "{}", he.reason);
+    // Between the two the theory's critical weights hold any that has such a point.
+    let mlp = net(512, 60, Activation::Tanh, "critical:tanh");
+    let run = on_cpu(&mlp.bias("critical_bias:tanh".parse().unwrap()));
+    assert_eq!(run.verdict.kind, Kind::Healthy, "{}", run.verdict.reason);
+}
+
+/// `f' <= 1/4`, so with weights of variance 1 / n a gradient's standard deviation falls by a factor of
+/// 4 at least each layer; by not much more while pre-activations are small.
+#[test]
+fn sigmoid_divides_the_gradient_by_four_a_layer() {
+    let run = on_cpu(&net(512, 12, Activation::Sigmoid, "xavier_normal"));
+    for pair in run.layers[..11].windows(2) {
+        let factor = (pair[0].gradient_var.mean / pair[1].gradient_var.mean).sqrt();
+        assert!((0.21..=0.26).contains(&factor), "layer {}: {factor}", pair[0].layer);
+    }
+    assert_eq!(run.verdict.kind, Kind::Vanishing);
+}
+
+/// Devices differ in their last digits: 1e-3 after twelve layers is far above, and far below what
+/// another network has.
+#[test]
+fn every_engine_measures_the_same() {
+    let mlps = [
+        net(40, 12, Activation::Relu, "he_normal").residual(true).layer_norm(true),
+        net(33, 8, Activation::Tanh, "orthogonal"),
+        net(20, 6, Activation::Gelu, "lsuv"),
+    ];
+    for mlp in mlps {
+        let options = Options { seeds: vec![3, 4], batch: 20, ..Options::default() };
+        let wanted = measure(None, &mlp, &options).unwrap();
+        for context in contexts() {
+            let found = measure(Some(context), &mlp, &options).unwrap();
+            assert_eq!(found.verdict.kind, wanted.verdict.kind);
+            for (found, wanted) in found.layers.iter().zip(&wanted.layers) {
+                for (found, wanted) in [
+                    (found.activation_var, wanted.activation_var),
+                    (found.gradient_var, wanted.gradient_var),
+                    (found.weight_gradient_norm, wanted.weight_gradient_norm),
+                    (found.correlation, wanted.correlation),
+                    (found.dead, wanted.dead),
+                ] {
+                    let error = (found.mean - wanted.mean).abs();
+                    assert!(error <= 1e-3 * (wanted.mean.abs() + 1e-3), "{}", context.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lsuv_brings_every_layer_to_unit_variance() {
+    let run = on_cpu(&net(96, 15, Activation::Gelu, "lsuv:tolerance=0.02"));
+    for layer in &run.layers {
+        assert!((layer.preactivation_var.mean - 1.0).abs() < 0.02, "layer {}", layer.layer);
+    }
+    assert_eq!(run.lsuv.len(), 15);
+    assert!(run.lsuv.iter().all(|log| (log.last().unwrap() - 1.0).abs() < 0.02));
+    assert!(run.lsuv.iter().any(|log| log.len() > 1));
+}
+
+#[test]
+fn the_map_shows_where_signals_live() {
+    let mlp = net(64, 30, Activation::Relu, "he_normal");
+    let map = heatmap(None, &mlp, 0, vec![("he_normal".into(), 2f64.sqrt())], &mut || {}).unwrap();
+    // Without biases the edge of ReLU is He's scale.
+    assert!((map.critical.unwrap() - 2f64.sqrt()).abs() < 1e-3, "{:?}", map.critical);
+    let last = |row: usize| *map.activation_std[row].last().unwrap();
+    assert!(last(0) < 1e-10 && last(map.scales.len() - 1) > 1e10);
+    let near = |scale: &f64| (scale / 2f64.sqrt()).ln().abs();
+    let row = (0..map.scales.len())
+        .min_by(|a, b| near(&map.scales[*a]).total_cmp(&near(&map.scales[*b])));
+    assert!((0.03..30.0).contains(&last(row.unwrap())));
+    let tanh =
+        heatmap(None, &net(32, 4, Activation::Tanh, "zeros"), 0, vec![], &mut || {}).unwrap();
+    assert!((tanh.critical.unwrap() - 1.0).abs() < 0.02, "{:?}", tanh.critical);
+}
+
+#[test]
+fn bad_options_are_refused() {
+    let mlp = net(8, 3, Activation::Relu, "he_normal");
+    let refused = |options: Options, words: &[&str]| {
+        let error = measure(None, &mlp, &options).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        let text = error.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    };
+    refused(Options { seeds: vec![], ..Options::default() }, &["seeds", "at least one"]);
+    refused(Options { batch: 1, ..Options::default() }, &["batch", "pairs"]);
+    refused(Options { correlation: 1.5, ..Options::default() }, &["correlation", "1.5"]);
+    refused(Options { inputs: Some(vec![0.0; 7]), ..Options::default() }, &["inputs", "7 values"]);
+    let mut inputs = vec![0.0; 256 * 8];
+    inputs[11] = f32::NAN;
+    refused(Options { inputs: Some(inputs), ..Options::default() }, &["row 1, column 3", "NaN"]);
+    let init: Result<Init> = "critical:sigmoid".parse();
+    assert!(init.is_err());
+    if cfg!(target_os = "linux") {
+        let large = Options { batch: 1 << 40, ..Options::default() };
+        refused(large, &["GiB", "a batch of"]);
+    }
+}
