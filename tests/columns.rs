@@ -1,7 +1,7 @@
 //! Column sums and dropout, on every adapter.
 
-use fanin::Dropout;
 use fanin::random::Stream;
+use fanin::{Dropout, Extreme};
 
 use crate::devices::{SEED, contexts};
 use crate::guarded::{Guarded, normals};
@@ -66,6 +66,43 @@ fn every_row_is_summed_once() {
                 .map(|column| values.iter().skip(column).step_by(columns).sum())
                 .collect();
             assert_eq!(sums.read(context), wanted, "{}: {rows} x {columns}", context.name());
+        }
+    }
+}
+
+#[test]
+fn column_extremes_are_exact() {
+    for context in contexts() {
+        // The last two go through slices.
+        for (rows, columns) in [(1, 1), (3, 5), (65, 127), (16_385, 2), (50_000, 3)] {
+            let values = normals("values", rows * columns);
+            let a = Guarded::shaped(context, &[rows as u64, columns as u64], &values);
+            let poisoned = || Guarded::poisoned(context, &[columns as u64]);
+            let (least, greatest) = (poisoned(), poisoned());
+            context
+                .run(|pass| {
+                    pass.column_extremes(&a.tensor, Extreme::Least, &least.tensor)?;
+                    pass.column_extremes(&a.tensor, Extreme::Greatest, &greatest.tensor)
+                })
+                .unwrap();
+            let column = |column| values.iter().skip(column).step_by(columns).copied();
+            let folded = |fold: fn(f32, f32) -> f32| -> Vec<f32> {
+                (0..columns).map(|at| column(at).reduce(fold).unwrap()).collect()
+            };
+            let what = format!("{}: {rows} x {columns}", context.name());
+            assert_eq!(least.read(context), folded(f32::min), "{what}");
+            assert_eq!(greatest.read(context), folded(f32::max), "{what}");
+        }
+        // An extreme in any one row is found, on both sides of a slice's edge.
+        for row in [0, 1, 16_383, 16_384, 16_999] {
+            let mut values = vec![-1.0; 17_000];
+            values[row] = 2.0;
+            let a = Guarded::shaped(context, &[17_000, 1], &values);
+            let out = Guarded::poisoned(context, &[1]);
+            context
+                .run(|pass| pass.column_extremes(&a.tensor, Extreme::Greatest, &out.tensor))
+                .unwrap();
+            assert_eq!(out.read(context), [2.0], "{}: row {row}", context.name());
         }
     }
 }

@@ -328,7 +328,7 @@ static CATALOGUE: &[Entry] = &[
         name: "lsuv",
         aliases: &[],
         parameters: "tolerance=0.1, iterations=10",
-        formula: "orthogonal, then scaled to Var(z) = 1 on a batch, layer after layer (train, probe; Mishkin and Matas 2016)",
+        formula: "orthogonal, scaled layer by layer to Var(z) = 1 on a batch of data (in train and probe)",
         make: |p| {
             let tolerance = p.number("tolerance", Some(0.1))?;
             let iterations = p.number("iterations", Some(10.0))?;

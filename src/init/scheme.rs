@@ -82,9 +82,9 @@ pub enum Init {
         std: f64,
     },
     /// Layer-sequential unit variance (Mishkin and Matas 2016): weights that are scaled, layer after
-    /// layer, until the layer's outputs have variance 1 on a batch of data. The distribution is
-    /// where that starts from; the scaling takes data, so that training alone does it
-    /// ([`Trainer::lsuv_log`](crate::model::Trainer::lsuv_log)).
+    /// layer, until the layer's outputs have variance 1 on a batch of data. It starts from orthogonal
+    /// matrices, which [`Init::source`] gives; the scaling takes data, so that the trainer
+    /// ([`Trainer::lsuv_log`](crate::model::Trainer::lsuv_log)) and the probe do it.
     Lsuv {
         /// How far the variance may be from 1: above 0, below 1.
         tolerance: f64,
