@@ -53,7 +53,7 @@ pub enum Error {
         message: String,
     },
     /// An output that is there already.
-    #[error("{} exists; give another --out, or --force to replace it", path.display())]
+    #[error("{} exists; give another name, or --force to replace it", path.display())]
     Exists {
         /// The file that would have been replaced.
         path: PathBuf,

@@ -4,7 +4,11 @@
 //! `z' = W f(z) + b` with independent weights of variance `sigma_w^2 / fan_in` and biases of variance
 //! `sigma_b^2` takes a pre-activation of variance `q` to one of variance
 //! `q' = sigma_w^2 E[f(sqrt(q) z)^2] + sigma_b^2`, `z` standard normal, and the gradient's variance
-//! back by `chi = sigma_w^2 E[f'(sqrt(q) z)^2]` a layer.
+//! back by `chi = sigma_w^2 E[f'(sqrt(q) z)^2]` a layer. [`predict`] takes a network through them.
+//!
+//! [`measure`] builds the network on a device, takes a batch forward and a gradient back, and reports
+//! what each layer does beside the prediction, with a [`Verdict`]; [`heatmap`] does so for a range of
+//! scales. `fanin probe` shows the reports, and [`guide`](crate::guide) says what they mean.
 
 mod heatmap;
 mod measure;

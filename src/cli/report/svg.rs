@@ -172,6 +172,18 @@ impl Chart {
         value.is_finite().then_some(value)
     }
 
+    /// Why nothing of a line is to be seen, for its place in the legend.
+    fn absence(&self, line: &Line) -> &'static str {
+        let inside = |value: f64| value >= self.bounds.0 && value <= self.bounds.1;
+        if !self.log || line.points.iter().any(|point| inside(point.1)) {
+            ""
+        } else if line.points.iter().all(|point| point.1 == 0.0) {
+            " (0 in every layer)"
+        } else {
+            " (outside float32)"
+        }
+    }
+
     /// The ends of y over everything shown.
     fn range(&self) -> (f64, f64) {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -226,7 +238,7 @@ impl Chart {
         }
         let mut place = (LEFT, TOP + PLOT.1 + 64.0);
         for line in &self.lines {
-            let name = cut(&line.name, 40);
+            let name = cut(&line.name, 40) + self.absence(line);
             let width = 34.0 + 7.3 * name.chars().count() as f64;
             if place.0 + width > WIDTH && place.0 > LEFT {
                 place = (LEFT, place.1 + 20.0);
@@ -320,9 +332,12 @@ impl Chart {
     }
 }
 
-/// A marker of its own for each series.
+/// A marker of its own for each series; hollow in every other round of the colours.
 fn marker(index: usize, x: f64, y: f64) -> String {
-    let class = format!("f{}", index % SERIES);
+    let class = match index / SERIES % 2 {
+        0 => format!("f{}", index % SERIES),
+        _ => format!("g c{}", index % SERIES),
+    };
     let (x, y) = (at(x), at(y));
     match index % SERIES {
         0 => format!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"3.2\"/>"),
@@ -332,7 +347,9 @@ fn marker(index: usize, x: f64, y: f64) -> String {
                 2 => "m0 -4l4 7h-8z",
                 3 => "m0 -4.4l4.4 4.4l-4.4 4.4l-4.4 -4.4z",
                 4 => "m0 4l4 -7h-8z",
-                5 => "m-4 -1.2h8v2.4h-8z",
+                5 => {
+                    "m-4 -2.6l1.4 -1.4l2.6 2.6l2.6 -2.6l1.4 1.4l-2.6 2.6l2.6 2.6l-1.4 1.4l-2.6 -2.6l-2.6 2.6l-1.4 -1.4l2.6 -2.6z"
+                }
                 _ => "m-1.2 -4h2.4v8h-2.4z",
             };
             format!("<path class=\"{class}\" d=\"M{x} {y}{path}\"/>")
