@@ -1,15 +1,13 @@
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Avx2, Avx512};
+use super::lanes::{Lanes, Portable};
 use crate::Result;
+use crate::random::quantile::{CURVE_SHIFT, TABLE};
 use crate::random::{
     Distribution, Dtype, Kind, Sampler, Stream, bf16_from_f32, check_run, f16_from_f32, philox,
 };
-
-/// Blocks that are drawn side by side.
-const LANES: usize = 16;
-
-/// Elements that are drawn side by side.
-const ELEMENTS: usize = 4 * LANES;
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
 const TASK: usize = 1 << 15;
@@ -41,11 +39,11 @@ pub fn fill(
     // Tasks begin at multiples of 4 in the stream, save the first: no block is drawn twice.
     let head = ((4 - first % 4) % 4) as usize * size;
     let (head, rest) = out.split_at_mut(head.min(out.len()));
-    let mut element = [0; ELEMENTS * 4];
     if !head.is_empty() {
+        let mut block = [0; 16];
+        run(&work, first / 4, &mut block[..4 * size]);
         let skip = (first % 4) as usize * size;
-        work.draw(first / 4, &mut element);
-        head.copy_from_slice(&element[skip..skip + head.len()]);
+        head.copy_from_slice(&block[skip..skip + head.len()]);
     }
     let block = first.div_ceil(4);
     rest.par_chunks_mut(TASK * size).enumerate().for_each(|(task, out)| {
@@ -83,86 +81,131 @@ struct Work {
     dtype: Dtype,
 }
 
+/// Words that are drawn side by side at most: two vectors.
+const ELEMENTS: usize = 32;
+
 impl Work {
-    /// Elements `4 * block ..` of the stream, [`ELEMENTS`] of them, into the front of `out`.
     #[inline(always)]
-    fn draw(&self, block: u64, out: &mut [u8; ELEMENTS * 4]) {
+    fn run<L: Lanes>(&self, block: u64, out: &mut [u8]) {
         match self.sampler.kind {
-            Kind::Words => self.draw_as(Kind::Words, block, out),
-            Kind::Constant => self.draw_as(Kind::Constant, block, out),
-            Kind::Unit => self.draw_as(Kind::Unit, block, out),
-            Kind::Symmetric => self.draw_as(Kind::Symmetric, block, out),
-            Kind::Normal => self.draw_as(Kind::Normal, block, out),
-            Kind::Truncated => self.draw_as(Kind::Truncated, block, out),
+            Kind::Words => self.run_as::<L>(Kind::Words, block, out),
+            Kind::Constant => self.run_as::<L>(Kind::Constant, block, out),
+            Kind::Unit => self.run_as::<L>(Kind::Unit, block, out),
+            Kind::Symmetric => self.run_as::<L>(Kind::Symmetric, block, out),
+            Kind::Normal => self.run_as::<L>(Kind::Normal, block, out),
+            Kind::Truncated => self.run_as::<L>(Kind::Truncated, block, out),
         }
     }
 
     /// With the kind a constant of the loops, once inlined.
     #[inline(always)]
-    fn draw_as(&self, kind: Kind, block: u64, out: &mut [u8; ELEMENTS * 4]) {
-        let mut counter = [[0; LANES]; 4];
-        for lane in 0..LANES {
-            let words = self.stream.counter(block.wrapping_add(lane as u64));
-            for (row, word) in counter.iter_mut().zip(words) {
-                row[lane] = word;
+    fn run_as<L: Lanes>(&self, kind: Kind, mut block: u64, out: &mut [u8]) {
+        let (count, size) = (2 * L::COUNT, self.dtype.size());
+        for out in out.chunks_mut(count * size) {
+            let mut drawn = [0; ELEMENTS];
+            self.draw::<L>(kind, block, &mut drawn);
+            match self.dtype {
+                Dtype::Bf16 => put(out, &drawn[..count], |bits| bf16_from_f32(bits).to_le_bytes()),
+                Dtype::F16 => put(out, &drawn[..count], |bits| f16_from_f32(bits).to_le_bytes()),
+                _ => put(out, &drawn[..count], u32::to_le_bytes),
             }
-        }
-        let words = philox::blocks(counter, self.stream.key());
-        let mut bits = [[0u32; LANES]; 4];
-        for (bits, words) in bits.iter_mut().zip(&words) {
-            for (bits, word) in bits.iter_mut().zip(words) {
-                *bits = self.sampler.bits_as(kind, *word);
-            }
-        }
-        match self.dtype {
-            Dtype::Bf16 => pack(&bits, bf16_from_f32, out),
-            Dtype::F16 => pack(&bits, f16_from_f32, out),
-            _ => {
-                for lane in 0..LANES {
-                    for (word, bits) in bits.iter().enumerate() {
-                        let at = 4 * (4 * lane + word);
-                        out[at..at + 4].copy_from_slice(&bits[lane].to_le_bytes());
-                    }
-                }
-            }
+            block = block.wrapping_add(count as u64 / 4);
         }
     }
 
+    /// Elements `4 * block ..` of the stream, two vectors of them, as bits.
     #[inline(always)]
-    fn run(&self, mut block: u64, out: &mut [u8]) {
-        let bytes = ELEMENTS * self.dtype.size();
-        let mut drawn = [0; ELEMENTS * 4];
-        for out in out.chunks_mut(bytes) {
-            self.draw(block, &mut drawn);
-            out.copy_from_slice(&drawn[..out.len()]);
-            block = block.wrapping_add(LANES as u64);
+    fn draw<L: Lanes>(&self, kind: Kind, block: u64, drawn: &mut [u32; ELEMENTS]) {
+        let [c0, c1, c2, c3] = words::<L>(&self.stream, block);
+        // Pairs of a block in a 64-bit lane each: all that the zip has to do.
+        let first = self.sample::<L>(kind, L::blend(c0, L::even(c1)));
+        let second = self.sample::<L>(kind, L::blend(c2, L::even(c3)));
+        for (vector, at) in L::zip(first, second).into_iter().zip([0, L::COUNT]) {
+            let mut stored = [0; 16];
+            L::store(vector, &mut stored);
+            drawn[at..at + L::COUNT].copy_from_slice(&stored[..L::COUNT]);
         }
     }
+
+    /// [`Sampler::bits_as`] of each lane.
+    #[inline(always)]
+    fn sample<L: Lanes>(&self, kind: Kind, words: L::Words) -> L::Words {
+        let Sampler { scale, shift, low_word, .. } = self.sampler;
+        let integers = match kind {
+            Kind::Words => return words,
+            Kind::Constant => return L::splat(shift.to_bits()),
+            Kind::Unit => L::shr::<8>(words),
+            Kind::Symmetric => {
+                let odd = L::add(L::shl::<1>(L::shr::<9>(words)), L::splat(1));
+                L::sub(odd, L::splat(1 << 23))
+            }
+            Kind::Normal => quantile::<L>(words),
+            Kind::Truncated => {
+                let inside = L::splat((2 * low_word).wrapping_neg());
+                let even = L::odd(L::wide(words, inside));
+                let odd = L::wide(L::odd(words), inside);
+                quantile::<L>(L::add(L::splat(low_word), L::blend(even, odd)))
+            }
+        };
+        L::scale(integers, scale, shift)
+    }
+}
+
+/// The four words of `L::COUNT / 2` blocks, each in the even lanes; the odd ones hold anything.
+#[inline(always)]
+fn words<L: Lanes>(stream: &Stream, block: u64) -> [L::Words; 4] {
+    let (id, key) = (stream.id_words(), stream.key());
+    let m = philox::MULTIPLIERS.map(L::splat);
+    let mut c0 = L::count(block);
+    let mut c1 = L::odd(c0);
+    let [mut c2, mut c3] = id.map(L::splat);
+    for round in 0..philox::ROUNDS {
+        let [k0, k1] = philox::round_key(key, round).map(L::splat);
+        let (p0, p1) = (L::wide(c0, m[0]), L::wide(c2, m[1]));
+        c0 = L::xor(L::xor(L::odd(p1), c1), k0);
+        c2 = L::xor(L::xor(L::odd(p0), c3), k1);
+        (c1, c3) = (p1, p0);
+    }
+    [c0, c1, c2, c3]
+}
+
+/// [`quantile::fixed`](crate::random::quantile::fixed) of each lane.
+#[inline(always)]
+fn quantile<L: Lanes>(words: L::Words) -> L::Words {
+    let x = L::add(L::min(words, L::xor(words, L::splat(u32::MAX))), L::splat(32));
+    let leading_zeros = L::leading_zeros(x);
+    let y = L::shl_each(x, leading_zeros);
+    let octave = L::shl::<5>(L::sub(L::splat(25), leading_zeros));
+    let [base_round, slope_curve] = L::rows(&TABLE, L::add(octave, L::shr::<26>(y)));
+    let low = L::splat(0xFFFF);
+    let t = L::and(L::shr::<10>(y), low);
+    let parabola = L::shr::<14>(L::mul(t, L::sub(L::splat(1 << 16), t)));
+    let slope = L::mul(L::and(slope_curve, low), t);
+    let curve = L::shr::<CURVE_SHIFT>(L::mul(L::shr::<16>(slope_curve), parabola));
+    let round = L::shl::<8>(L::and(base_round, L::splat(0xFF)));
+    let drop = L::shr::<16>(L::add(L::add(slope, curve), round));
+    L::negate_unless(words, L::sub(L::shr::<8>(base_round), drop))
 }
 
 #[inline(always)]
-fn pack(bits: &[[u32; LANES]; 4], round: impl Fn(u32) -> u16, out: &mut [u8; ELEMENTS * 4]) {
-    for lane in 0..LANES {
-        for (word, bits) in bits.iter().enumerate() {
-            let at = 2 * (4 * lane + word);
-            out[at..at + 2].copy_from_slice(&round(bits[lane]).to_le_bytes());
+fn put<const SIZE: usize>(out: &mut [u8], bits: &[u32], element: impl Fn(u32) -> [u8; SIZE]) {
+    if out.len() == SIZE * bits.len() {
+        // Of a length that the compiler knows: vectors.
+        for (slot, bits) in out.chunks_exact_mut(SIZE).zip(bits) {
+            slot.copy_from_slice(&element(*bits));
+        }
+    } else {
+        for (slot, bits) in out.chunks_exact_mut(SIZE).zip(bits) {
+            slot.copy_from_slice(&element(*bits));
         }
     }
 }
 
-/// One body, compiled once an instruction set; the compiler makes the lanes vectors.
+/// One body, compiled once an instruction set.
 #[allow(unsafe_code)]
 fn run(work: &Work, block: u64, out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-        fn run_avx512(work: &Work, block: u64, out: &mut [u8]) {
-            work.run(block, out);
-        }
-        #[target_feature(enable = "avx2")]
-        fn run_avx2(work: &Work, block: u64, out: &mut [u8]) {
-            work.run(block, out);
-        }
         if avx512() {
             // SAFETY: the features were detected.
             return unsafe { run_avx512(work, block, out) };
@@ -172,5 +215,126 @@ fn run(work: &Work, block: u64, out: &mut [u8]) {
             return unsafe { run_avx2(work, block, out) };
         }
     }
-    work.run(block, out);
+    work.run::<Portable>(block, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+fn run_avx512(work: &Work, block: u64, out: &mut [u8]) {
+    work.run::<Avx512>(block, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn run_avx2(work: &Work, block: u64, out: &mut [u8]) {
+    work.run::<Avx2>(block, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body of [`run`], by the name of its instructions.
+    type Body = (&'static str, fn(&Work, u64, &mut [u8]));
+
+    /// Every body that this machine can run, whichever [`run`] would take.
+    #[allow(unsafe_code)]
+    fn bodies() -> Vec<Body> {
+        let mut bodies: Vec<Body> = vec![("portable", |work, block, out| {
+            work.run::<Portable>(block, out);
+        })];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the feature was detected.
+                bodies.push(("AVX2", |work, block, out| unsafe { run_avx2(work, block, out) }));
+            }
+            if avx512() {
+                // SAFETY: the features were detected.
+                bodies
+                    .push(("AVX-512", |work, block, out| unsafe { run_avx512(work, block, out) }));
+            }
+        }
+        bodies
+    }
+
+    #[test]
+    fn every_instruction_set_draws_what_is_defined() {
+        let cut = Distribution::TruncatedNormal { mean: 0.5, std: 0.1, cut: 1.5 };
+        let cases = [
+            (Distribution::Words, Dtype::U32),
+            (Distribution::symmetric(0.3), Dtype::F32),
+            (Distribution::Uniform { low: 0.1, high: 0.4 }, Dtype::F32),
+            (Distribution::normal(0.02), Dtype::F32),
+            (Distribution::normal(0.02), Dtype::F16),
+            (cut, Dtype::Bf16),
+            (cut, Dtype::F32),
+        ];
+        // Blocks where a carry goes up, and lengths that end within a vector.
+        let stream = Stream::new(0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210);
+        for (name, body) in bodies() {
+            for (distribution, dtype) in cases {
+                for (block, elements) in [(0, 70_001), (u64::from(u32::MAX) - 5, 101), (7, 3)] {
+                    let sampler = Sampler::new(&distribution).unwrap();
+                    let work = Work { stream, sampler, dtype };
+                    let mut drawn = vec![0; elements * dtype.size()];
+                    let mut defined = drawn.clone();
+                    body(&work, block, &mut drawn);
+                    distribution.draw(&stream, dtype, 4 * block, &mut defined).unwrap();
+                    assert!(drawn == defined, "{name}: {distribution:?} in {dtype}");
+                }
+            }
+        }
+    }
+
+    /// The words at which the quantile's lanes could go wrong: both ends of every octave.
+    #[test]
+    fn every_octave_has_its_leading_zeros() {
+        fn check<L: Lanes>(name: &str) {
+            for bit in 5..32 {
+                for x in [(1u32 << bit) - 1, 1 << bit, (1 << bit) + 31] {
+                    let mut found = [0; 16];
+                    L::store(L::leading_zeros(L::splat(x)), &mut found);
+                    assert_eq!(found[..L::COUNT], vec![x.leading_zeros(); L::COUNT], "{name}: {x}");
+                }
+            }
+        }
+        check::<Portable>("portable");
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                check::<Avx2>("AVX2");
+            }
+            if avx512() {
+                check::<Avx512>("AVX-512");
+            }
+        }
+    }
+
+    /// Elements a second of each body on one thread:
+    /// `cargo test --release --lib bodies_in_cache -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "prints times"]
+    fn bodies_in_cache() {
+        for (name, body) in bodies() {
+            for (what, distribution, dtype) in [
+                ("words", Distribution::Words, Dtype::U32),
+                ("uniform", Distribution::symmetric(0.1), Dtype::F32),
+                ("normal", Distribution::normal(0.02), Dtype::F32),
+                ("truncated", Distribution::truncated_normal(0.02, 2.0), Dtype::F32),
+                ("bf16", Distribution::normal(0.02), Dtype::Bf16),
+                ("f16", Distribution::normal(0.02), Dtype::F16),
+            ] {
+                let sampler = Sampler::new(&distribution).unwrap();
+                let work = Work { stream: Stream::new(7, 1), sampler, dtype };
+                let mut out = vec![0; TASK * dtype.size()];
+                let start = std::time::Instant::now();
+                for _ in 0..200 {
+                    body(&work, 0, std::hint::black_box(&mut out));
+                }
+                let rate = 200.0 * TASK as f64 / start.elapsed().as_secs_f64();
+                println!("{name} {what}: {:.0} M/s", rate / 1e6);
+            }
+        }
+    }
 }

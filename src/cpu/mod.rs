@@ -5,6 +5,7 @@ mod columns;
 mod engine;
 mod executor;
 mod fill;
+mod lanes;
 mod loss;
 mod math;
 mod matmul;
