@@ -25,6 +25,8 @@ override kind: u32 = 0u;
 override dtype: u32 = 0u;
 
 const WIDTH = 256u;
+// Groups an invocation of fill_groups.
+const GROUPS = 8u;
 
 @group(0) @binding(0) var<storage, read_write> groups: array<vec4<u32>>;
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
@@ -39,21 +41,21 @@ fn quantile_row(segment: u32) -> vec2<u32> {
     return vec2<u32>(table[segment >> 1u][column], table[segment >> 1u][column + 1u]);
 }
 
-fn block(offset: u32) -> vec4<u32> {
+fn block(p: Params, offset: u32) -> vec4<u32> {
     if kind == KIND_CONSTANT {
         return vec4<u32>(0u);
     }
-    let low = params.base.x + offset;
-    let high = params.base.y + select(0u, 1u, low < offset);
-    return philox4x32_10(vec4<u32>(low, high, params.id), params.key);
+    let low = p.base.x + offset;
+    let high = p.base.y + select(0u, 1u, low < offset);
+    return philox4x32_10(vec4<u32>(low, high, p.id), p.key);
 }
 
-fn sample_block(word: vec4<u32>) -> vec4<u32> {
+fn sample_block(sampler: Sampler, word: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(
-        sample_bits(kind, params.sampler, word.x),
-        sample_bits(kind, params.sampler, word.y),
-        sample_bits(kind, params.sampler, word.z),
-        sample_bits(kind, params.sampler, word.w),
+        sample_bits(kind, sampler, word.x),
+        sample_bits(kind, sampler, word.y),
+        sample_bits(kind, sampler, word.z),
+        sample_bits(kind, sampler, word.w),
     );
 }
 
@@ -71,15 +73,22 @@ fn fill_groups(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
-    let index = grid_index(id, workgroups, WIDTH);
-    if index >= params.groups {
-        return;
-    }
-    let group = params.first_group + index;
-    if dtype == DTYPE_F32 {
-        groups[group] = sample_block(block(group));
-    } else {
-        groups[group] = pack(sample_block(block(2u * group)), sample_block(block(2u * group + 1u)));
+    // Read once: to a device that is a CPU each read of a uniform is one a lane.
+    let p = params;
+    // Groups that stand side by side are written side by side.
+    let first = grid_index(id, workgroups, WIDTH) * GROUPS - (GROUPS - 1u) * (id.x % WIDTH);
+    for (var step = 0u; step < GROUPS; step += 1u) {
+        let index = first + step * WIDTH;
+        if index >= p.groups {
+            return;
+        }
+        let group = p.first_group + index;
+        if dtype == DTYPE_F32 {
+            groups[group] = sample_block(p.sampler, block(p, group));
+        } else {
+            let first = sample_block(p.sampler, block(p, 2u * group));
+            groups[group] = pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
+        }
     }
 }
 
@@ -121,15 +130,16 @@ fn fill_edges(
     if index >= params.groups {
         return;
     }
-    let group = params.first_group + index;
+    let p = params;
+    let group = p.first_group + index;
     var value: vec4<u32>;
     if dtype == DTYPE_F32 {
-        value = sample_block(straddle(block(group), block(group + 1u)));
+        value = sample_block(p.sampler, straddle(block(p, group), block(p, group + 1u)));
     } else {
-        let middle = block(2u * group + 1u);
-        let first = straddle(block(2u * group), middle);
-        let second = straddle(middle, block(2u * group + 2u));
-        value = pack(sample_block(first), sample_block(second));
+        let middle = block(p, 2u * group + 1u);
+        let first = straddle(block(p, 2u * group), middle);
+        let second = straddle(middle, block(p, 2u * group + 2u));
+        value = pack(sample_block(p.sampler, first), sample_block(p.sampler, second));
     }
     store(4u * group, value.x, covered(group, 0u));
     store(4u * group + 1u, value.y, covered(group, 1u));

@@ -21,10 +21,10 @@ pub struct Module {
     pub name: &'static str,
     /// Its own source. It comes first in the joined one, so that line numbers in errors stay true.
     pub entry_source: &'static str,
-    /// The libraries that it needs, besides the product of 32-bit words.
+    /// The libraries that it needs, besides those that come in two forms.
     pub libraries: &'static [&'static str],
-    /// Whether it needs `multiply_wide`, which comes in two forms with the same bits.
-    pub multiplies: bool,
+    /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in two forms with the same bits.
+    pub draws: bool,
     /// Whether it needs `share`, which comes in two forms with the same bits.
     pub shares: bool,
     /// Its entry points.
@@ -83,9 +83,9 @@ impl Module {
     /// ([`Custom::wgsl`](crate::Custom)) where the module holds the nonlinearities; without effect
     /// elsewhere.
     pub fn source_with(&self, features: Features, custom: Option<&'static str>) -> String {
-        let multiply = match features.int64 {
-            true => include_str!("../shaders/lib/mulhi_u64.wgsl"),
-            false => include_str!("../shaders/lib/mulhi_u32.wgsl"),
+        let philox = match features.int64 {
+            true => include_str!("../shaders/lib/philox_u64.wgsl"),
+            false => include_str!("../shaders/lib/philox_u32.wgsl"),
         };
         let share = match features.subgroups {
             true => include_str!("../shaders/lib/share_subgroup.wgsl"),
@@ -96,12 +96,11 @@ impl Module {
             _ => *library,
         });
         let parts = [self.entry_source].into_iter().chain(libraries);
-        let chosen = self.multiplies.then_some(multiply).into_iter();
+        let chosen = self.draws.then_some(philox).into_iter();
         parts.chain(chosen).chain(self.shares.then_some(share)).collect::<Vec<_>>().join("\n")
     }
 }
 
-const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
 const NUMERIC: &str = include_str!("../shaders/lib/numeric.wgsl");
@@ -116,8 +115,8 @@ const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 pub static FILL: Module = Module {
     name: "fill",
     entry_source: include_str!("../shaders/fill.wgsl"),
-    libraries: &[PHILOX, QUANTILE, SAMPLE, NUMERIC, GRID],
-    multiplies: true,
+    libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
+    draws: true,
     shares: false,
     entries: &["fill_groups", "fill_edges"],
     bindings: &[
@@ -135,7 +134,7 @@ pub static MOMENTS: Module = Module {
     name: "moments",
     entry_source: include_str!("../shaders/moments.wgsl"),
     libraries: &[NUMERIC, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["moments_leaves", "moments_merge"],
     bindings: &[
@@ -152,8 +151,8 @@ pub static MOMENTS: Module = Module {
 pub static MATMUL: Module = Module {
     name: "matmul",
     entry_source: include_str!("../shaders/matmul.wgsl"),
-    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, PHILOX, NUMERIC, GRID],
-    multiplies: true,
+    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, NUMERIC, GRID],
+    draws: true,
     shares: true,
     entries: &["matmul_tiled", "matmul_direct"],
     bindings: &[
@@ -177,7 +176,7 @@ pub static GATHER: Module = Module {
     name: "gather",
     entry_source: include_str!("../shaders/gather.wgsl"),
     libraries: &[STEP, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["gather_rows"],
     bindings: &[
@@ -198,7 +197,7 @@ pub static COLUMNS: Module = Module {
     name: "columns",
     entry_source: include_str!("../shaders/columns.wgsl"),
     libraries: &[GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["columns_fold"],
     bindings: &[
@@ -216,7 +215,7 @@ pub static LOSS: Module = Module {
     name: "loss",
     entry_source: include_str!("../shaders/loss.wgsl"),
     libraries: &[STEP, MATH, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["loss_rows"],
     bindings: &[
@@ -236,7 +235,7 @@ pub static ACTIVATION: Module = Module {
     name: "activation",
     entry_source: include_str!("../shaders/activation.wgsl"),
     libraries: &[ACTIVATIONS, CUSTOM, MATH, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &[
         "activate_groups",
@@ -262,7 +261,7 @@ pub static REDUCE: Module = Module {
     name: "reduce",
     entry_source: include_str!("../shaders/reduce.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["reduce_leaves"],
     bindings: &[
@@ -279,7 +278,7 @@ pub static HISTOGRAM: Module = Module {
     name: "histogram",
     entry_source: include_str!("../shaders/histogram.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["histogram_count"],
     bindings: &[
@@ -296,8 +295,8 @@ pub static HISTOGRAM: Module = Module {
 pub static NORM: Module = Module {
     name: "norm",
     entry_source: include_str!("../shaders/norm.wgsl"),
-    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, PHILOX, GRID],
-    multiplies: true,
+    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID],
+    draws: true,
     shares: false,
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
@@ -319,8 +318,8 @@ pub static NORM: Module = Module {
 pub static DROPOUT: Module = Module {
     name: "dropout",
     entry_source: include_str!("../shaders/dropout.wgsl"),
-    libraries: &[DROPOUT_WORDS, PHILOX, GRID],
-    multiplies: true,
+    libraries: &[DROPOUT_WORDS, GRID],
+    draws: true,
     shares: false,
     entries: &["dropout_groups"],
     bindings: &[
@@ -337,7 +336,7 @@ pub static CLIP: Module = Module {
     name: "clip",
     entry_source: include_str!("../shaders/clip.wgsl"),
     libraries: &[GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["clip_squares", "clip_merge"],
     bindings: &[
@@ -355,7 +354,7 @@ pub static UPDATE: Module = Module {
     name: "update",
     entry_source: include_str!("../shaders/update.wgsl"),
     libraries: &[STEP, GRID],
-    multiplies: false,
+    draws: false,
     shares: false,
     entries: &["update_parameters"],
     bindings: &[

@@ -5,6 +5,9 @@ use super::{Context, Pass, Tensor, planner};
 use crate::random::{Distribution, Dtype, Kind, Sampler, Stream};
 use crate::{Error, Result, shaders};
 
+/// Groups an invocation of `fill_groups`.
+const GROUPS: u32 = 8;
+
 /// `Params` of `shaders/fill.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -109,7 +112,9 @@ fn fill(
     let ready = dispatches.iter().enumerate().map(|(index, (window, part))| {
         let destination = tensor.window(window);
         let table = context.table().as_entire_buffer_binding();
-        let grid = planner::grid(context.limits(), part.groups, shaders::FILL.width);
+        let each = if part.edges { 1 } else { GROUPS };
+        let invocations = part.groups.div_ceil(each);
+        let grid = planner::grid(context.limits(), invocations, shaders::FILL.width);
         let kernel = if part.edges { &edges } else { &groups };
         context.prepare(kernel, &[destination, uniforms.block(index), table], grid)
     });

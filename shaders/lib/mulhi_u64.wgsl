@@ -1,5 +1,0 @@
-// (low, high) words of a * b, where the adapter has 64-bit integers (SHADER_INT64).
-fn multiply_wide(a: u32, b: u32) -> vec2<u32> {
-    let product = u64(a) * u64(b);
-    return vec2<u32>(u32(product), u32(product >> 32u));
-}
