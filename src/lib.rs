@@ -45,6 +45,7 @@
 #![deny(unsafe_code)]
 
 mod activation;
+pub mod bench;
 pub mod cpu;
 mod engine;
 mod error;

@@ -370,8 +370,24 @@ pub static UPDATE: Module = Module {
     width: 256,
 };
 
+/// The ceiling that products are held against.
+pub static PEAK: Module = Module {
+    name: "peak",
+    entry_source: include_str!("../shaders/peak.wgsl"),
+    libraries: &[GRID],
+    draws: false,
+    shares: false,
+    entries: &["multiply_add"],
+    bindings: &[
+        Binding { index: 0, name: "out", access: Access::ReadWrite },
+        Binding { index: 1, name: "params", access: Access::Uniform },
+    ],
+    overrides: &[],
+    width: 64,
+};
+
 /// Every module.
-pub static MODULES: [&Module; 13] = [
+pub static MODULES: [&Module; 14] = [
     &FILL,
     &MOMENTS,
     &REDUCE,
@@ -385,6 +401,7 @@ pub static MODULES: [&Module; 13] = [
     &CLIP,
     &UPDATE,
     &GATHER,
+    &PEAK,
 ];
 
 /// The code of a dtype in the shaders' `dtype` constant; none where no kernel handles it. Words are

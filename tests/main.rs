@@ -2,7 +2,9 @@
 
 mod activation;
 mod activation_kernels;
+mod bench;
 mod cli;
+mod cli_bench;
 mod cli_probe;
 mod cli_train;
 mod columns;

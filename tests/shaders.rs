@@ -182,7 +182,7 @@ fn the_nonlinearities_have_rusts_codes() {
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
     type Members = &'static [(&'static str, u32)];
-    let expected: [(&str, Members, u32); 13] = [
+    let expected: [(&str, Members, u32); 14] = [
         (
             "fill",
             &[
@@ -288,6 +288,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
         ("reduce", &[("begin", 0), ("end", 4), ("rows", 8), ("unused", 12)], 16),
         ("histogram", &[("begin", 0), ("end", 4), ("bins", 8), ("scale", 12)], 16),
         ("activation", &[("begin", 0), ("end", 4), ("parameter", 8), ("unused", 12)], 16),
+        ("peak", &[("factor", 0), ("addend", 4), ("unused", 8)], 16),
     ];
     let named: BTreeSet<&str> = expected.iter().map(|(name, ..)| *name).collect();
     assert_eq!(named, MODULES.iter().map(|module| module.name).collect());

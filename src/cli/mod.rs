@@ -1,3 +1,4 @@
+mod bench;
 mod devices;
 mod gain;
 mod init;
@@ -42,6 +43,8 @@ enum Command {
     Probe(Box<probe::ProbeArgs>),
     /// The gains of nonlinearities, and what becomes of variances through depth
     Gain(gain::GainArgs),
+    /// Time every kernel on the CPU and on adapters, beside the most that each can do
+    Bench(bench::BenchArgs),
     /// List the adapters of this machine, and which one `auto` takes
     Devices(devices::DevicesArgs),
     /// Check that devices draw the contract's bits
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(*args),
         Command::Probe(args) => probe::run(*args),
         Command::Gain(args) => gain::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Sample(args) => sample::run(args),

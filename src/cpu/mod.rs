@@ -11,6 +11,7 @@ mod math;
 mod matmul;
 mod moments;
 mod norm;
+mod peak;
 mod reduce;
 mod update;
 
@@ -21,6 +22,7 @@ pub(crate) use executor::CpuExecutor;
 pub use fill::{fill, instruction_set};
 pub use matmul::{Epilogue, epilogue, matmul};
 pub use moments::moments;
+pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};
 
 /// The CPU in words: `2 threads, AVX-512`.

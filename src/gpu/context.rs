@@ -33,6 +33,15 @@ struct Inner {
     kernels: Mutex<HashMap<KernelKey, Kernel>>,
     modules: Mutex<HashMap<ModuleKey, wgpu::ShaderModule>>,
     lost: Arc<OnceLock<String>>,
+    clock: Option<Clock>,
+}
+
+/// What a pass leaves of its start and its end.
+struct Clock {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    /// Nanoseconds a tick.
+    period: f32,
 }
 
 /// What of a device to leave unused.
@@ -42,11 +51,13 @@ pub struct Options {
     pub int64: bool,
     /// Whether to use subgroups where they help. The bits are the same without.
     pub subgroups: bool,
+    /// Whether passes are timed by the device where it has a clock ([`Context::pass_seconds`]).
+    pub timestamps: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { int64: true, subgroups: true }
+        Options { int64: true, subgroups: true, timestamps: false }
     }
 }
 
@@ -67,6 +78,25 @@ pub(super) struct Kernel {
     layout: wgpu::BindGroupLayout,
     /// Whether a binding's offset is given with each dispatch.
     pub(super) stepped: bool,
+}
+
+impl Clock {
+    fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Clock {
+        Clock {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("times"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            }),
+            resolved: device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("times"),
+                size: 16,
+                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            }),
+            period: queue.get_timestamp_period(),
+        }
+    }
 }
 
 impl Context {
@@ -100,6 +130,7 @@ impl Context {
         let mut wanted = wgpu::Features::empty();
         wanted.set(wgpu::Features::SHADER_INT64, options.int64);
         wanted.set(wgpu::Features::SUBGROUP, options.subgroups);
+        wanted.set(wgpu::Features::TIMESTAMP_QUERY, options.timestamps);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("fanin"),
             required_features: adapter.features() & wanted,
@@ -161,6 +192,10 @@ impl Context {
             kernels: Mutex::default(),
             modules: Mutex::default(),
             lost: Arc::default(),
+            clock: device
+                .features()
+                .contains(wgpu::Features::TIMESTAMP_QUERY)
+                .then(|| Clock::new(&device, &queue)),
             device,
             queue,
             info,
@@ -210,10 +245,60 @@ impl Context {
     /// # Errors
     /// What `record` returns, or [`Error::Device`] where the device refuses; then nothing ran.
     pub fn run<T>(&self, record: impl FnOnce(&mut Pass<'_, '_>) -> Result<T>) -> Result<T> {
-        let (result, _) = self.submit(|encoder| {
-            record(&mut Pass::new(self, &mut encoder.begin_compute_pass(&Default::default())))
-        })?;
+        let (result, _) =
+            self.submit(|encoder| record(&mut Pass::new(self, &mut self.begin(encoder))))?;
         Ok(result)
+    }
+
+    /// A compute pass, by the device's clock where it has one.
+    pub(super) fn begin<'encoder>(
+        &self,
+        encoder: &'encoder mut wgpu::CommandEncoder,
+    ) -> wgpu::ComputePass<'encoder> {
+        let clock = self.inner.clock.as_ref();
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: clock.map(|clock| wgpu::ComputePassTimestampWrites {
+                query_set: &clock.queries,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        })
+    }
+
+    /// The seconds that the last pass took on the device, waited for; none where the context was not
+    /// opened with [`Options::timestamps`], or the device has no clock.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails or does not answer.
+    pub fn pass_seconds(&self) -> Result<Option<f64>> {
+        let Some(clock) = &self.inner.clock else { return Ok(None) };
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let download = self.buffer("times", 16, usage)?;
+        let ((), submission) = self.submit(|encoder| {
+            encoder.resolve_query_set(&clock.queries, 0..2, &clock.resolved, 0);
+            encoder.copy_buffer_to_buffer(&clock.resolved, 0, &download, 0, 16);
+            Ok(())
+        })?;
+        self.map(&download, submission).wait()?;
+        let view = download.slice(..).get_mapped_range().map_err(|error| self.failed(error))?;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view[..]);
+        // A clock that stood still, or ran backwards, tells nothing.
+        let passed = ticks[1].checked_sub(ticks[0]).filter(|ticks| *ticks > 0);
+        Ok(passed.map(|ticks| ticks as f64 * f64::from(clock.period) * 1e-9))
+    }
+
+    /// Copies the bytes of a tensor to another's, so many times over; does not wait.
+    pub(crate) fn copy(&self, from: &Tensor, to: &Tensor, times: u32) -> Result<()> {
+        let copied = self.submit(|encoder| {
+            for _ in 0..times {
+                let (source, target) = (from.buffer(), to.buffer());
+                let (at, bytes) = (from.offset(), from.bytes());
+                encoder.copy_buffer_to_buffer(source, at, target, to.offset(), bytes);
+            }
+            Ok(())
+        });
+        copied.map(|_| ())
     }
 
     /// Submits what `record` asks of an encoder.

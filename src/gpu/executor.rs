@@ -248,7 +248,7 @@ impl Executor for GpuExecutor {
                 encoder.copy_buffer_to_buffer(&self.slots[*slot], 0, kept, 0, kept.size());
             }
             {
-                let mut compute = encoder.begin_compute_pass(&Default::default());
+                let mut compute = self.context.begin(encoder);
                 let mut pass = Pass::new(&self.context, &mut compute);
                 for (index, (phase, _)) in (0..).zip(steps) {
                     pass.record(self.phase(*phase), index);

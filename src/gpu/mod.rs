@@ -39,6 +39,7 @@ mod moments;
 mod norm;
 mod operand;
 mod pass;
+mod peak;
 pub mod planner;
 mod reduce;
 mod tensor;
@@ -53,5 +54,6 @@ pub use matmul::Epilogue;
 #[doc(hidden)]
 pub use matmul::Route;
 pub use pass::Pass;
+pub(crate) use peak::{PEAK_FLOPS, PEAK_INVOCATIONS};
 pub use tensor::Tensor;
 pub use update::UpdateTensors;

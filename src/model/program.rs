@@ -218,14 +218,15 @@ impl Program {
         })
     }
 
-    /// Buffers of these sizes, for whoever carries operations out one by one.
-    pub fn bare(slots: Vec<usize>, batch: usize) -> Program {
+    /// Buffers of these sizes, for whoever carries operations out one by one, and those of
+    /// [`Phase::Train`].
+    pub fn bare(slots: Vec<usize>, batch: usize, train: Vec<Op>) -> Program {
         Program {
             slots,
             parameters: Vec::new(),
             layers: Vec::new(),
             batch,
-            train: Vec::new(),
+            train,
             backward: 0,
             evaluate: Vec::new(),
         }

@@ -212,7 +212,7 @@ impl<'a> Network<'a> {
         let (least, greatest) = (add(1, widest), add(1, widest));
         let paired = batch.min(PAIRED);
         let gram = add(paired, paired);
-        let program = Program::bare(wiring.slots.clone(), batch);
+        let program = Program::bare(wiring.slots.clone(), batch, Vec::new());
         let resident = Resident { features: &[], columns: 1, targets: &[], target_columns: 1 };
         let executor: Box<dyn Executor> = match context {
             Some(context) => {

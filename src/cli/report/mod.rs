@@ -3,6 +3,7 @@
 mod figures;
 mod heatmap;
 mod page;
+pub mod roofline;
 mod summary;
 mod svg;
 mod terminal;

@@ -1,0 +1,54 @@
+//! The cases of `fanin bench --quick` under criterion, which keeps what it measured and says what has
+//! changed since: on the CPU engine and on every adapter.
+//!
+//! ```text
+//! cargo bench -- normal
+//! ```
+//!
+//! Adapters that have a clock are timed by it, so an element a second is the kernel's and not the
+//! submission's.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanin::bench::{Unit, cases};
+use fanin::cpu::instruction_set;
+use fanin::gpu::{Choice, Context, Options, adapters};
+
+fn contexts() -> Vec<Option<Context>> {
+    let options = Options { timestamps: true, ..Options::default() };
+    let open = |adapter: fanin::gpu::AdapterSummary| {
+        let choice: Choice =
+            format!("{}:{}", adapter.backend, adapter.name).parse().expect("a device name");
+        Some(Context::open(&choice, options).expect("the adapter opens"))
+    };
+    std::iter::once(None).chain(adapters().into_iter().map(open)).collect()
+}
+
+fn kernels(criterion: &mut Criterion) {
+    for context in contexts() {
+        let cpu = || format!("{} threads, {}", rayon::current_num_threads(), instruction_set());
+        let name = context.as_ref().map_or_else(cpu, Context::name);
+        let mut group = criterion.benchmark_group(name);
+        group.sample_size(20).measurement_time(Duration::from_secs(2));
+        for case in cases(true) {
+            // What an engine has not is no failure.
+            let Ok(mut timed) = case.prepare(context.as_ref()) else { continue };
+            let amount = case.work.amount as u64;
+            group.throughput(match case.work.unit {
+                Unit::Bytes => Throughput::Bytes(amount),
+                _ => Throughput::Elements(amount),
+            });
+            let id = BenchmarkId::new(&case.op, format!("{} {}", case.dtype, case.size));
+            group.bench_function(id, |bench| {
+                bench.iter_custom(|times| {
+                    let once = |_| timed.once().expect("the device answers");
+                    Duration::from_secs_f64((0..times).map(once).sum())
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);

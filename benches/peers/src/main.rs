@@ -1,0 +1,183 @@
+//! fanin beside its peers, in one run: Burn (wgpu on the same adapter, and its CPU backend), rand_distr,
+//! and through `peers.py` PyTorch, NumPy and JAX.
+//!
+//! ```text
+//! pip install torch numpy jax safetensors
+//! cargo run --release --manifest-path benches/peers/Cargo.toml
+//! ```
+//!
+//! Each round does one of ours, then one of each peer's; a ratio is theirs over ours within a round,
+//! and the median over rounds is printed. First runs are not counted.
+
+mod burned;
+mod python;
+
+use std::process::Command;
+use std::time::Instant;
+
+use fanin::bench::{Case, cases};
+use fanin::gpu::{Choice, Context, Options};
+use rand::Rng;
+use rand_distr::{Distribution as _, Normal, Uniform};
+
+/// Rounds of a row.
+const ROUNDS: usize = 11;
+
+/// Elements of a fill, rows of a square product: those of `peers.py`.
+pub const COUNT: usize = 1 << 24;
+pub const SIZE: usize = 1024;
+
+/// A peer's work: seconds it took, or none where the peer has no such thing.
+pub type Work<'a> = (String, Box<dyn FnMut() -> Option<f64> + 'a>);
+
+fn main() {
+    let python = python::Python::start();
+    // A software driver where there is no GPU; Burn is given the same one.
+    let context = Context::open(&Choice::Gpu, Options::default()).ok();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("CPU engine: {threads} threads, {}", fanin::cpu::instruction_set());
+    if let Some(context) = &context {
+        println!("adapter: {}", context.name());
+    }
+    println!("\n{:<18} {:<11} {:>12} {:<18} {:>12} {:>8}", "work", "ours on", "ours", "peer", "theirs", "ratio");
+    for op in ["normal", "uniform", "truncated_normal", "matmul", "training_step"] {
+        let mut peers: Vec<Work> = ["torch", "numpy", "jax"]
+            .into_iter()
+            .map(|library| -> Work {
+                let python = &python;
+                (library.into(), Box::new(move || python.as_ref()?.once(library, op)))
+            })
+            .collect();
+        peers.extend(rand_distr(op));
+        peers.extend(burned::on_cpu(op));
+        rows(op, "CPU", None, peers);
+        if let Some(context) = &context {
+            rows(op, "adapter", Some(context), burned::on_adapter(op, context));
+        }
+    }
+    init();
+}
+
+/// The case of `fanin bench` that does this work.
+fn case(op: &str) -> Case {
+    let wanted = |case: &Case| match op {
+        "matmul" => case.op == "matmul_nn" && case.size == "1024 x 1024 x 1024",
+        "training_step" => case.op == op,
+        _ => case.op == op && case.size == COUNT.to_string() && case.dtype.name() == "f32",
+    };
+    cases(false).into_iter().find(wanted).expect("fanin bench has it")
+}
+
+fn rows(op: &str, engine: &str, context: Option<&Context>, mut peers: Vec<Work>) {
+    let case = case(op);
+    // By the wall's clock, as the peers.
+    let mut timed = match case.prepare(context) {
+        Ok(timed) => timed,
+        Err(error) => return println!("{op:<18} {engine:<11} {error}"),
+    };
+    let mut ours = || {
+        let start = Instant::now();
+        let own = timed.once().expect("the device answers");
+        // A step is one of many in a submission.
+        if op == "training_step" { own } else { start.elapsed().as_secs_f64() }
+    };
+    let _ = ours();
+    peers.retain_mut(|(_, work)| work().is_some());
+    let mut times: Vec<Vec<[f64; 2]>> = vec![Vec::new(); peers.len()];
+    for _ in 0..ROUNDS {
+        let own = ours();
+        for ((_, work), times) in peers.iter_mut().zip(&mut times) {
+            if let Some(mut theirs) = work() {
+                if op == "training_step" {
+                    theirs /= f64::from(burned::STEPS);
+                }
+                times.push([own, theirs]);
+            }
+        }
+    }
+    for ((name, _), times) in peers.iter().zip(times) {
+        print_row(op, engine, name, &times, case.work.amount, case.work.unit.name());
+    }
+}
+
+fn print_row(op: &str, engine: &str, peer: &str, times: &[[f64; 2]], amount: f64, unit: &str) {
+    let median = |of: &dyn Fn(&[f64; 2]) -> f64| {
+        let mut values: Vec<f64> = times.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let rate = |seconds: f64| match amount / seconds {
+        rate if rate >= 1e9 => format!("{:.2} G", rate / 1e9),
+        rate if rate >= 1e6 => format!("{:.0} M", rate / 1e6),
+        rate => format!("{rate:.1} "),
+    };
+    println!(
+        "{op:<18} {engine:<11} {:>12} {peer:<18} {:>12} {:>8.2}   {unit}",
+        rate(median(&|pair| pair[0])),
+        rate(median(&|pair| pair[1])),
+        median(&|pair| pair[1] / pair[0])
+    );
+}
+
+/// One thread, as the crate is used.
+fn rand_distr(op: &str) -> Option<Work<'static>> {
+    let mut rng = rand::rng();
+    let mut out = vec![0f32; COUNT];
+    let normal = Normal::new(0f32, 0.02).ok()?;
+    let uniform = Uniform::new(-0.05f32, 0.05).ok()?;
+    let mut fill: Box<dyn FnMut(&mut dyn Rng) -> f32> = match op {
+        "normal" => Box::new(move |mut rng| normal.sample(&mut rng)),
+        "uniform" => Box::new(move |mut rng| uniform.sample(&mut rng)),
+        _ => return None,
+    };
+    let work = move || {
+        let start = Instant::now();
+        out.iter_mut().for_each(|slot| *slot = fill(&mut rng));
+        std::hint::black_box(&out);
+        Some(start.elapsed().as_secs_f64())
+    };
+    Some(("rand_distr, 1 thread".into(), Box::new(work)))
+}
+
+/// Whole processes: `fanin init gpt2` and a script in PyTorch that makes and saves the same tensors.
+fn init() {
+    let recipe = fanin::recipe::Recipe::builtin("gpt2").expect("a built-in recipe");
+    let shapes: Vec<_> = recipe
+        .tensors
+        .iter()
+        .map(|tensor| {
+            let source = &tensor.source;
+            let drawn = source.std() > 0.0;
+            let value = if drawn { source.std() } else { source.mean() };
+            serde_json::json!([tensor.name, tensor.shape.dims(), if drawn { "normal" } else { "fill" }, value])
+        })
+        .collect();
+    let folder = std::env::temp_dir().join("fanin-peers");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let list = folder.join("gpt2.json");
+    std::fs::write(&list, serde_json::Value::from(shapes).to_string()).expect("a file");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let built = Command::new("cargo").args(["build", "--release", "--quiet"]).current_dir(root).status();
+    assert!(built.is_ok_and(|status| status.success()), "fanin does not build");
+    let binary = format!("{root}/target/release/fanin");
+    let out = folder.join("gpt2.safetensors");
+    let run = |command: &mut Command| {
+        let start = Instant::now();
+        let output = command.output().ok()?;
+        output.status.success().then(|| start.elapsed().as_secs_f64())
+    };
+    let mut times = Vec::new();
+    for round in 0..6 {
+        let mut ours = Command::new(&binary);
+        ours.args(["init", "gpt2", "--device", "cpu", "--force", "--out"]).arg(&out);
+        let own = run(&mut ours);
+        let theirs = run(Command::new(python::interpreter()).arg(python::SCRIPT).arg(&list));
+        if let (true, Some(own), Some(theirs)) = (round > 0, own, theirs) {
+            times.push([own, theirs]);
+        }
+    }
+    let _ = std::fs::remove_dir_all(folder);
+    if !times.is_empty() {
+        print_row("init gpt2", "CPU", "torch script", &times, recipe.elements() as f64, "elements/s");
+    }
+}

@@ -1,0 +1,377 @@
+use std::cell::RefCell;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::cases::{BATCH, Case, Task, WIDTHS};
+use crate::cpu::{self, CpuEngine, CpuExecutor};
+use crate::gpu::{Context, GpuEngine, GpuExecutor, Pass, Tensor};
+use crate::model::data::{Dataset, Targets};
+use crate::model::{
+    BATCH as BATCH_SLOT, Executor, FIRST, GRADIENTS, Loss, Mlp, Norm, Op, Options, PARAMETERS,
+    Phase, Program, Resident, Room, SCALE, SECOND, Step, TARGETS, Trainer, View,
+};
+use crate::product::{Epilogue, Form};
+use crate::random::{Distribution, Dtype, Stream};
+use crate::recipe::{Recipe, WriteOptions, write};
+use crate::{Activation, Engine, Error, Result, Shape};
+
+const STREAM: Stream = Stream::new(7, 1);
+
+/// A case made ready on a device.
+pub struct Timed {
+    /// The operations of one repetition, where the preparation settles them.
+    pub flops: Option<u64>,
+    once: Box<dyn FnMut() -> Result<f64>>,
+}
+
+impl Timed {
+    /// Does it once and says how many seconds it took: by the device's own clock where it has one
+    /// ([`Context::pass_seconds`]), else by the wall's, the submission included. The first time makes
+    /// pipelines and touches new memory, and is not one to go by.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn once(&mut self) -> Result<f64> {
+        (self.once)()
+    }
+
+    fn new(once: impl FnMut() -> Result<f64> + 'static) -> Timed {
+        Timed { flops: None, once: Box::new(once) }
+    }
+}
+
+impl Case {
+    /// Makes it ready on the GPU of `context`, or for none on the CPU engine.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the engine cannot do it (products of f16 on the CPU, buffers larger than
+    /// the device allows), [`Error::Device`] where the device fails.
+    pub fn prepare(&self, context: Option<&Context>) -> Result<Timed> {
+        match (&self.task, context) {
+            (Task::Step, _) => step(context),
+            (Task::Init(name), _) => init(name, context),
+            (task, _) if ops(task).is_some() && self.dtype == Dtype::F32 => carried(task, context),
+            (_, Some(context)) => self.on_gpu(context),
+            (_, None) => self.on_cpu(),
+        }
+    }
+
+    fn on_cpu(&self) -> Result<Timed> {
+        match self.task {
+            Task::Fill(distribution, elements) => {
+                let (dtype, mut out) = (self.dtype, room(elements as usize * self.dtype.size())?);
+                Ok(wall(move || cpu::fill(&STREAM, &distribution, dtype, 0, &mut out)))
+            }
+            Task::Activate(activation, elements) => {
+                let (x, mut out) = (normals(elements)?, vec![0.0; elements as usize]);
+                Ok(wall(move || cpu::activate(activation, &x, &mut out)))
+            }
+            Task::Differentiate(activation, elements) => {
+                let (x, dy) = (normals(elements)?, normals(elements)?);
+                let mut dx = vec![0.0; elements as usize];
+                Ok(wall(move || cpu::activate_backward(activation, &x, &dy, &mut dx)))
+            }
+            Task::Summary(elements) => {
+                let x = normals(elements)?;
+                Ok(wall(move || {
+                    std::hint::black_box(cpu::summary(&x));
+                    Ok(())
+                }))
+            }
+            Task::Write(bytes) => {
+                let mut out = room(bytes as usize)?;
+                Ok(wall(move || {
+                    out.par_chunks_mut(1 << 17).for_each(|out| out.fill(7));
+                    std::hint::black_box(&out);
+                    Ok(())
+                }))
+            }
+            Task::Copy(bytes) => {
+                let (from, mut to) = (vec![7u8; bytes as usize], room(bytes as usize)?);
+                Ok(wall(move || {
+                    let parts = to.par_chunks_mut(1 << 17).zip(from.par_chunks(1 << 17));
+                    parts.for_each(|(to, from)| to.copy_from_slice(from));
+                    std::hint::black_box(&to);
+                    Ok(())
+                }))
+            }
+            Task::MultiplyAdd => {
+                let threads = rayon::current_num_threads() as u64;
+                let mut timed = wall(|| {
+                    rayon::broadcast(|_| cpu::multiply_add());
+                    Ok(())
+                });
+                timed.flops = Some(threads * cpu::MULTIPLY_ADDS * 2);
+                Ok(timed)
+            }
+            _ => {
+                Err(Error::invalid("dtype", self.dtype, "f32: the CPU engine multiplies no other"))
+            }
+        }
+    }
+
+    fn on_gpu(&self, context: &Context) -> Result<Timed> {
+        let (context, dtype) = (context.clone(), self.dtype);
+        let tensor = |dims: &[u64], dtype| Tensor::new(&context, Shape::new(dims)?, dtype);
+        let normal = |dims: &[u64], dtype| -> Result<Tensor> {
+            let tensor = tensor(dims, dtype)?;
+            context.run(|pass| pass.fill(&tensor, &STREAM, &Distribution::normal(1.0)))?;
+            Ok(tensor)
+        };
+        match self.task {
+            Task::Fill(distribution, elements) => {
+                let out = tensor(&[elements], dtype)?;
+                Ok(recorded(&context, move |pass| pass.fill(&out, &STREAM, &distribution)))
+            }
+            Task::Product(form, [m, n, k]) => {
+                let (a, b) = form_shapes(form, [m, n, k]);
+                let (a, b, out) =
+                    (normal(&a, dtype)?, normal(&b, dtype)?, tensor(&[m, n], Dtype::F32)?);
+                Ok(recorded(&context, move |pass| {
+                    pass.matmul(form, &a, &b, &out, &Epilogue::default(), 0)
+                }))
+            }
+            Task::Activate(activation, elements) => {
+                let (x, out) = (normal(&[elements], dtype)?, tensor(&[elements], dtype)?);
+                Ok(recorded(&context, move |pass| pass.activate(activation, &x, &out)))
+            }
+            Task::Differentiate(activation, elements) => {
+                let (x, dy) = (normal(&[elements], dtype)?, normal(&[elements], dtype)?);
+                let dx = tensor(&[elements], dtype)?;
+                Ok(recorded(&context, move |pass| pass.activate_backward(activation, &x, &dy, &dx)))
+            }
+            Task::Summary(elements) => {
+                let x = normal(&[elements], dtype)?;
+                Ok(Timed::new(move || {
+                    let start = Instant::now();
+                    context.summary(&x)?;
+                    Ok(context.pass_seconds()?.unwrap_or(start.elapsed().as_secs_f64()))
+                }))
+            }
+            Task::Write(bytes) => {
+                let out = tensor(&[bytes / 4], Dtype::F32)?;
+                let seven = Distribution::Constant { value: 7.0 };
+                Ok(recorded(&context, move |pass| pass.fill(&out, &STREAM, &seven)))
+            }
+            Task::Copy(bytes) => {
+                let (from, to) =
+                    (tensor(&[bytes / 4], Dtype::F32)?, tensor(&[bytes / 4], Dtype::F32)?);
+                Ok(Timed::new(move || {
+                    // Several, so that the submission does not count.
+                    let start = Instant::now();
+                    context.copy(&from, &to, COPIES)?;
+                    context.wait()?;
+                    Ok(start.elapsed().as_secs_f64() / f64::from(COPIES))
+                }))
+            }
+            Task::MultiplyAdd => {
+                let out = tensor(&[crate::gpu::PEAK_INVOCATIONS], Dtype::F32)?;
+                let mut timed = recorded(&context, move |pass| pass.multiply_add(&out));
+                timed.flops = Some(crate::gpu::PEAK_FLOPS);
+                Ok(timed)
+            }
+            // Carried out by either engine.
+            _ => Err(Error::invalid("dtype", dtype, "f32")),
+        }
+    }
+}
+
+/// Copies a submission.
+const COPIES: u32 = 4;
+
+/// By the clock on the wall.
+fn wall(mut work: impl FnMut() -> Result<()> + 'static) -> Timed {
+    Timed::new(move || {
+        let start = Instant::now();
+        work()?;
+        Ok(start.elapsed().as_secs_f64())
+    })
+}
+
+/// By the device's clock where it has one.
+fn recorded(
+    context: &Context,
+    record: impl Fn(&mut Pass<'_, '_>) -> Result<()> + 'static,
+) -> Timed {
+    let context = context.clone();
+    Timed::new(move || {
+        let start = Instant::now();
+        context.run(&record)?;
+        context.wait()?;
+        let passed = start.elapsed().as_secs_f64();
+        Ok(context.pass_seconds()?.unwrap_or(passed))
+    })
+}
+
+/// Zeros, if there is memory for them.
+fn room(bytes: usize) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(bytes)
+        .map_err(|_| Error::invalid("size", format!("{bytes} bytes"), "what memory holds"))?;
+    out.resize(bytes, 0);
+    Ok(out)
+}
+
+fn normals(elements: u64) -> Result<Vec<f32>> {
+    let mut values = vec![0.0f32; elements as usize];
+    let bytes = bytemuck::cast_slice_mut(&mut values);
+    cpu::fill(&STREAM, &Distribution::normal(1.0), Dtype::F32, 0, bytes)?;
+    Ok(values)
+}
+
+fn form_shapes(form: Form, [m, n, k]: [u64; 3]) -> ([u64; 2], [u64; 2]) {
+    let a = if form == Form::Tn { [k, m] } else { [m, k] };
+    let b = if form == Form::Nt { [n, k] } else { [k, n] };
+    (a, b)
+}
+
+/// The operation of a task, and the buffers that it works on: for those that both engines carry out.
+fn ops(task: &Task) -> Option<(Vec<usize>, usize, Op)> {
+    // The numbered buffers, and one more.
+    const OUT: usize = TARGETS + 1;
+    let mut slots = vec![0; OUT + 3];
+    let mut view = |slot: usize, rows: u64, columns: u64| {
+        slots[slot] = (rows * columns) as usize;
+        View { slot, first: 0, rows: rows as usize, columns: columns as usize }
+    };
+    let mut batch = 1;
+    let op = match *task {
+        Task::Product(form, sizes) => {
+            let ([am, an], [bm, bn]) = form_shapes(form, sizes);
+            let (a, b) = (view(BATCH_SLOT, am, an), view(PARAMETERS, bm, bn));
+            Op::Product {
+                form,
+                a,
+                b,
+                out: view(OUT, sizes[0], sizes[1]),
+                epilogue: Epilogue::default(),
+            }
+        }
+        Task::Columns([m, n]) => {
+            Op::Columns { values: view(BATCH_SLOT, m, n), weights: None, out: view(OUT, 1, n) }
+        }
+        Task::Norm([m, n]) => Op::NormForward {
+            norm: Norm {
+                scale: view(PARAMETERS, 1, n),
+                shift: view(GRADIENTS, 1, n),
+                normalized: view(OUT, m, n),
+                inverse: view(OUT + 1, m, 1),
+                activation: Activation::Identity,
+                dropout: None,
+            },
+            values: view(BATCH_SLOT, m, n),
+            after: None,
+            out: view(OUT + 2, m, n),
+        },
+        Task::CrossEntropy([m, n]) => {
+            batch = m as usize;
+            Op::Loss {
+                loss: Loss::CrossEntropy { smoothing: 0.0 },
+                outputs: view(BATCH_SLOT, m, n),
+                targets: view(TARGETS, m, 1),
+                gradient: view(OUT, m, n),
+                wanted: true,
+            }
+        }
+        Task::Clip(elements) => {
+            view(GRADIENTS, 1, elements);
+            view(SCALE, 1, 2);
+            Op::Clip { bound: 1.0 }
+        }
+        Task::Update(optimizer, elements) => {
+            let used = [PARAMETERS, GRADIENTS, FIRST, SECOND];
+            for slot in &used[..2 + optimizer.moments()] {
+                view(*slot, 1, elements);
+            }
+            let view = view(PARAMETERS, 1, elements);
+            Op::Update { optimizer, clipped: false, view, rate: 1.0 }
+        }
+        _ => return None,
+    };
+    Some((slots, batch, op))
+}
+
+/// Through the interface of training, on either engine.
+fn carried(task: &Task, context: Option<&Context>) -> Result<Timed> {
+    let Some((slots, batch, op)) = ops(task) else {
+        return Err(Error::invalid("bench", "this case", "one that both engines carry out"));
+    };
+    let sizes = slots.clone();
+    let program = Program::bare(slots, batch, vec![op]);
+    let resident = Resident { features: &[], columns: 0, targets: &[], target_columns: 0 };
+    let room = Room { steps: 1, rows: batch };
+    let mut executor: Box<dyn Executor> = match context {
+        Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
+        None => Box::new(CpuExecutor::new(program, &resident)),
+    };
+    for (slot, &floats) in
+        sizes.iter().enumerate().filter(|(slot, _)| ![SECOND, TARGETS].contains(slot))
+    {
+        if floats > 0 {
+            let view = View { slot, first: 0, rows: 1, columns: floats };
+            executor.fill(view, &STREAM, &Distribution::normal(1.0))?;
+        }
+    }
+    let step = Step {
+        rows: batch as u32,
+        lr: 1e-3,
+        correction1: 1.0,
+        correction2: 1.0,
+        inverse: 1.0 / batch as f32,
+        ..Step::default()
+    };
+    let context = context.cloned();
+    Ok(Timed::new(move || {
+        let start = Instant::now();
+        executor.run(&[], &[(Phase::Train, step)], false)?;
+        let passed = start.elapsed().as_secs_f64();
+        let own = context.as_ref().map_or(Ok(None), Context::pass_seconds)?;
+        Ok(own.unwrap_or(passed))
+    }))
+}
+
+/// Steps of training by the trainer itself, 64 at a time.
+fn step(context: Option<&Context>) -> Result<Timed> {
+    let (rows, columns) = (4 * BATCH, WIDTHS[0] as usize);
+    let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
+    let labels = (0..rows as u32).map(|row| row % 10).collect();
+    let set = Dataset {
+        name: "noise".into(),
+        features: normals((rows * columns) as u64)?,
+        feature_names: names(columns),
+        targets: Targets::Classes { labels, names: names(10) },
+    };
+    let options = Options { batch: Some(BATCH), epochs: 1 << 40, ..Options::default() };
+    let mut trainer = Trainer::new(context, &Mlp::new(WIDTHS)?, &options, &set, None)?;
+    let context = context.cloned();
+    Ok(Timed::new(move || {
+        let (before, start) = (trainer.step(), Instant::now());
+        trainer.advance()?;
+        let passed = start.elapsed().as_secs_f64();
+        let own = context.as_ref().map_or(Ok(None), Context::pass_seconds)?;
+        Ok(own.unwrap_or(passed) / (trainer.step() - before) as f64)
+    }))
+}
+
+/// A whole model into a file, written anew each time.
+fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
+    let recipe = Recipe::builtin(name)?;
+    let failed = |source| Error::File { action: "create", path: std::env::temp_dir(), source };
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let engine: Box<dyn Engine> = match context {
+        Some(context) => Box::new(GpuEngine::new(context.clone(), 16 << 20)),
+        None => Box::new(CpuEngine::new(16 << 20)),
+    };
+    let out = folder.path().join("model.safetensors");
+    let state = RefCell::new(folder);
+    Ok(Timed::new(move || {
+        let _kept = state.borrow();
+        let (stop, start) = (AtomicBool::new(false), Instant::now());
+        let options =
+            WriteOptions { seed: 0, out: &out, max_shard_bytes: None, force: true, stop: &stop };
+        write(&recipe, engine.as_ref(), &options, &mut |_| {})?;
+        Ok(start.elapsed().as_secs_f64())
+    }))
+}
