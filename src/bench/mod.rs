@@ -15,6 +15,8 @@
 //! assert!(timed.once()? > 0.0);
 //! # Ok::<(), fanin::Error>(())
 //! ```
+#![doc = ""]
+#![doc = include_str!("performance.md")]
 
 mod cases;
 mod prepare;
