@@ -56,42 +56,55 @@ const WIDTH = 64u;
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(9) var<uniform> steps: Step;
 
+// Read once: to a device that is a CPU each read of a uniform is one a lane.
+var<private> p: Params;
+
 // Rows and columns beyond the last are read as the last, and never stored.
-fn left(row: u32, depth: u32) -> f32 {
-    let index = min(row, params.rows - 1u) * params.a_row + depth * params.a_depth;
+fn left_base(row: u32) -> u32 {
+    return min(row, p.rows - 1u) * p.a_row;
+}
+
+fn right_base(column: u32) -> u32 {
+    return min(column, p.columns - 1u) * p.b_column;
+}
+
+fn left(index: u32) -> f32 {
     return element_of(dtype, a[word_of(dtype, index)], index);
 }
 
-fn right(column: u32, depth: u32) -> f32 {
-    let index = min(column, params.columns - 1u) * params.b_column + depth * params.b_depth;
+fn right(index: u32) -> f32 {
     return element_of(dtype, b[word_of(dtype, index)], index);
 }
 
-// Both factors are 0 beyond the end: 0 times an infinity would be NaN.
-fn left_quad(row: u32, depth: u32) -> vec4<f32> {
-    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
+// Four depths from one on. Both factors are 0 beyond the end: 0 times an infinity would be NaN.
+fn left_quad(base: u32, depth: u32) -> vec4<f32> {
+    let step = p.a_depth;
     if ragged == 0u {
-        return vec4<f32>(left(row, d.x), left(row, d.y), left(row, d.z), left(row, d.w));
+        let at = base + depth * step;
+        return vec4<f32>(left(at), left(at + step), left(at + 2u * step), left(at + 3u * step));
     }
-    let last = vec4<u32>(params.end_depth - 1u);
-    let e = min(d, last);
-    let quad = vec4<f32>(left(row, e.x), left(row, e.y), left(row, e.z), left(row, e.w));
+    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
+    let last = vec4<u32>(p.end_depth - 1u);
+    let at = base + min(d, last) * step;
+    let quad = vec4<f32>(left(at.x), left(at.y), left(at.z), left(at.w));
     return select(vec4<f32>(), quad, d <= last);
 }
 
-fn right_quad(column: u32, depth: u32) -> vec4<f32> {
-    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
+fn right_quad(base: u32, depth: u32) -> vec4<f32> {
+    let step = p.b_depth;
     if ragged == 0u {
-        return vec4<f32>(right(column, d.x), right(column, d.y), right(column, d.z), right(column, d.w));
+        let at = base + depth * step;
+        return vec4<f32>(right(at), right(at + step), right(at + 2u * step), right(at + 3u * step));
     }
-    let last = vec4<u32>(params.end_depth - 1u);
-    let e = min(d, last);
-    let quad = vec4<f32>(right(column, e.x), right(column, e.y), right(column, e.z), right(column, e.w));
+    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
+    let last = vec4<u32>(p.end_depth - 1u);
+    let at = base + min(d, last) * step;
+    let quad = vec4<f32>(right(at.x), right(at.y), right(at.z), right(at.w));
     return select(vec4<f32>(), quad, d <= last);
 }
 
 fn has(part: u32) -> bool {
-    return (params.flags & part) != 0u;
+    return (p.flags & part) != 0u;
 }
 
 // The epilogue of four elements of a row, from a column that is a multiple of 4. Its loop, and those
@@ -100,12 +113,12 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
     var words = vec4<u32>();
     if has(DROPOUT) {
         let group = column / 4u;
-        words = dropout_words(row, group, params.columns, steps.step, params.id, params.key);
+        words = dropout_words(row, group, p.columns, steps.step, p.id, p.key);
     }
     var values = sums;
-    let count = min(4u, max(params.columns, column) - column);
+    let count = min(4u, max(p.columns, column) - column);
     for (var i = 0u; i < count; i++) {
-        let at = row * params.columns + column + i;
+        let at = row * p.columns + column + i;
         var t = values[i];
         if has(ADD) {
             t += out[at];
@@ -120,13 +133,13 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
             raw[at] = t;
         }
         if has(VALUE) {
-            t = activation_value(activation, params.parameter, t);
+            t = activation_value(activation, p.parameter, t);
         }
         if has(DERIVATIVE) {
-            t *= activation_derivative(activation, params.parameter, z[at]);
+            t *= activation_derivative(activation, p.parameter, z[at]);
         }
         if has(DROPOUT) {
-            t = select(0.0, t * params.scale, words[i] >= params.threshold);
+            t = select(0.0, t * p.scale, words[i] >= p.threshold);
         }
         if has(AFTER) {
             t += after[at];
@@ -150,9 +163,10 @@ fn matmul_tiled(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    p = params;
     let tile = grid_index(group, groups, 1u);
-    let across = (params.columns + TILE - 1u) / TILE;
-    let row = params.first_row + tile / across * TILE;
+    let across = (p.columns + TILE - 1u) / TILE;
+    let row = p.first_row + tile / across * TILE;
     let column = tile % across * TILE;
     let y = local / 8u;
     let x = local % 8u;
@@ -160,19 +174,31 @@ fn matmul_tiled(
     var low_high: array<vec4<f32>, 4>;
     var high_low: array<vec4<f32>, 4>;
     var high_high: array<vec4<f32>, 4>;
-    for (var depth = params.first_depth; depth < params.end_depth; depth += DEPTH) {
+    for (var depth = p.first_depth; depth < p.end_depth; depth += DEPTH) {
         for (var slot = local; slot < DEPTH * TILE / 4u; slot += WIDTH) {
             // Neighbours load neighbours, whichever way the matrix lies.
-            let a_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), params.a_depth == 1u);
-            let b_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), params.b_depth == 1u);
-            let a_inside = depth + a_place.x < params.end_depth;
-            let b_inside = depth + b_place.x < params.end_depth;
+            let a_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), p.a_depth == 1u);
+            let b_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), p.b_depth == 1u);
+            let a_inside = depth + a_place.x < p.end_depth;
+            let b_inside = depth + b_place.x < p.end_depth;
             let a_depth = select(0u, depth + a_place.x, a_inside);
             let b_depth = select(0u, depth + b_place.x, b_inside);
             let r = row + 4u * a_place.y;
             let c = column + 4u * b_place.y;
-            let a_quad = vec4<f32>(left(r, a_depth), left(r + 1u, a_depth), left(r + 2u, a_depth), left(r + 3u, a_depth));
-            let b_quad = vec4<f32>(right(c, b_depth), right(c + 1u, b_depth), right(c + 2u, b_depth), right(c + 3u, b_depth));
+            let down = a_depth * p.a_depth;
+            let across = b_depth * p.b_depth;
+            let a_quad = vec4<f32>(
+                left(left_base(r) + down),
+                left(left_base(r + 1u) + down),
+                left(left_base(r + 2u) + down),
+                left(left_base(r + 3u) + down),
+            );
+            let b_quad = vec4<f32>(
+                right(right_base(c) + across),
+                right(right_base(c + 1u) + across),
+                right(right_base(c + 2u) + across),
+                right(right_base(c + 3u) + across),
+            );
             a_tile[a_place.x * PITCH + a_place.y] = select(vec4<f32>(), a_quad, a_inside);
             b_tile[b_place.x * PITCH + b_place.y] = select(vec4<f32>(), b_quad, b_inside);
         }
@@ -192,7 +218,7 @@ fn matmul_tiled(
     var sums = array<array<vec4<f32>, 4>, 4>(low_low, low_high, high_low, high_high);
     for (var quarter = 0u; quarter < 4u; quarter++) {
         let first = row + 4u * y + 32u * (quarter / 2u);
-        let count = min(4u, max(params.rows, first) - first);
+        let count = min(4u, max(p.rows, first) - first);
         for (var i = 0u; i < count; i++) {
             finish(first + i, column + 4u * x + 32u * (quarter % 2u), sums[quarter][i]);
         }
@@ -216,15 +242,16 @@ fn matmul_direct(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    p = params;
     let block = grid_index(group, groups, 1u) * (WIDTH / LANES) + local / LANES;
     let lane = local % LANES;
-    let across = (params.columns + BLOCK - 1u) / BLOCK;
-    let down = (params.rows - params.first_row + BLOCK - 1u) / BLOCK;
+    let across = (p.columns + BLOCK - 1u) / BLOCK;
+    let down = (p.rows - p.first_row + BLOCK - 1u) / BLOCK;
     // Down strips of 8 blocks' width: what a strip needs of B stays in the cache on its way.
     let width = min(across, WIDTH / LANES);
     let strip = block / (down * width);
     let place = block % (down * width);
-    let row = params.first_row + place / width * BLOCK;
+    let row = p.first_row + place / width * BLOCK;
     let column_block = strip * width + place % width;
     let column = column_block * BLOCK + 4u * lane;
     // All lanes of a block or none: those beyond the last column load for the others.
@@ -235,21 +262,30 @@ fn matmul_direct(
     var rows_8: array<vec4<f32>, 8>;
     var rows_16: array<vec4<f32>, 8>;
     var rows_24: array<vec4<f32>, 8>;
-    for (var depth = params.first_depth; depth < params.end_depth; depth += 4u) {
+    // Made here, since no compiler of a software driver takes them out of the loop.
+    let b0 = right_base(column);
+    let b1 = right_base(column + 1u);
+    let b2 = right_base(column + 2u);
+    let b3 = right_base(column + 3u);
+    let a0 = left_base(row + lane);
+    let a8 = left_base(row + 8u + lane);
+    let a16 = left_base(row + 16u + lane);
+    let a24 = left_base(row + 24u + lane);
+    for (var depth = p.first_depth; depth < p.end_depth; depth += 4u) {
         let of_b = transpose(mat4x4<f32>(
-            right_quad(column, depth),
-            right_quad(column + 1u, depth),
-            right_quad(column + 2u, depth),
-            right_quad(column + 3u, depth),
+            right_quad(b0, depth),
+            right_quad(b1, depth),
+            right_quad(b2, depth),
+            right_quad(b3, depth),
         ));
-        add_rows(&rows_0, left_quad(row + lane, depth), of_b, row, depth);
-        add_rows(&rows_8, left_quad(row + 8u + lane, depth), of_b, row + 8u, depth);
-        add_rows(&rows_16, left_quad(row + 16u + lane, depth), of_b, row + 16u, depth);
-        add_rows(&rows_24, left_quad(row + 24u + lane, depth), of_b, row + 24u, depth);
+        add_rows(&rows_0, left_quad(a0, depth), of_b, row, depth);
+        add_rows(&rows_8, left_quad(a8, depth), of_b, row + 8u, depth);
+        add_rows(&rows_16, left_quad(a16, depth), of_b, row + 16u, depth);
+        add_rows(&rows_24, left_quad(a24, depth), of_b, row + 24u, depth);
     }
     // Copied, so that the sums above stay in registers, whose numbers are constants.
     var sums = array<array<vec4<f32>, 8>, 4>(rows_0, rows_8, rows_16, rows_24);
-    let count = min(BLOCK, params.rows - row);
+    let count = min(BLOCK, p.rows - row);
     for (var i = 0u; i < count; i++) {
         finish(row + i, column, sums[i / 8u][i % 8u]);
     }

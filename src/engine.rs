@@ -48,14 +48,19 @@ pub trait Engine {
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()>;
 }
 
-/// The engine of a choice, which draws `chunk` bytes at a time: the GPU's where an adapter fits, the
-/// CPU's for [`Choice::Cpu`], and for [`Choice::Auto`] where there is no GPU.
+/// The engine of a choice, which draws `chunk` bytes at a time, or as many as suit it
+/// ([`GpuEngine::CHUNK`], [`CpuEngine::CHUNK`]): the GPU's where an adapter fits, the CPU's for
+/// [`Choice::Cpu`], and for [`Choice::Auto`] where there is no GPU.
 ///
 /// # Errors
 /// As [`Context::open`].
-pub fn open_engine(choice: &Choice, options: Options, chunk: u64) -> Result<Box<dyn Engine>> {
+pub fn open_engine(
+    choice: &Choice,
+    options: Options,
+    chunk: Option<u64>,
+) -> Result<Box<dyn Engine>> {
     Ok(match Context::find(choice, options)? {
-        Some(context) => Box::new(GpuEngine::new(context, chunk)),
-        None => Box::new(CpuEngine::new(chunk)),
+        Some(context) => Box::new(GpuEngine::new(context, chunk.unwrap_or(GpuEngine::CHUNK))),
+        None => Box::new(CpuEngine::new(chunk.unwrap_or(CpuEngine::CHUNK))),
     })
 }

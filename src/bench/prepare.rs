@@ -361,8 +361,8 @@ fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
     let failed = |source| Error::File { action: "create", path: std::env::temp_dir(), source };
     let folder = tempfile::tempdir().map_err(failed)?;
     let engine: Box<dyn Engine> = match context {
-        Some(context) => Box::new(GpuEngine::new(context.clone(), 16 << 20)),
-        None => Box::new(CpuEngine::new(16 << 20)),
+        Some(context) => Box::new(GpuEngine::new(context.clone(), GpuEngine::CHUNK)),
+        None => Box::new(CpuEngine::new(CpuEngine::CHUNK)),
     };
     let out = folder.path().join("model.safetensors");
     let state = RefCell::new(folder);

@@ -51,9 +51,9 @@ pub struct InitArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_shard_size: Option<u64>,
 
-    /// Bytes drawn at a time
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "16MiB")]
-    chunk_size: u64,
+    /// Bytes drawn at a time [default: 16MiB on an adapter, 2MiB on the CPU]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    chunk_size: Option<u64>,
 
     /// Replace files that exist
     #[arg(long, short)]

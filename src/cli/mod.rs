@@ -73,7 +73,7 @@ impl DeviceArgs {
     }
 
     /// The engine of the choice; where `auto` comes to the CPU, a line on stderr says so.
-    fn engine(&self, chunk: u64) -> Result<Box<dyn fanin::Engine>> {
+    fn engine(&self, chunk: Option<u64>) -> Result<Box<dyn fanin::Engine>> {
         let engine = fanin::open_engine(&self.device, self.options(), chunk)?;
         if self.device == Choice::Auto && engine.name() == "cpu" {
             note(&format!("no GPU here, so the CPU draws ({})", engine.device()));

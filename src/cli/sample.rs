@@ -102,7 +102,7 @@ pub fn run(args: SampleArgs) -> Result<ExitCode> {
         Some(name) => Stream::named(args.seed, name),
         None => Stream::new(args.seed, args.stream.unwrap_or(0)),
     };
-    let engine = args.device.engine(1 << 22)?;
+    let engine = args.device.engine(Some(1 << 22))?;
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let failed = |source| Error::File { action: "write to", path: "stdout".into(), source };
     let longest = engine.piece_bytes() / dtype.size() as u64;

@@ -535,7 +535,7 @@ impl Outputs {
 
     fn save_initial(&self, args: &TrainArgs, runs: &[Run]) -> Result<()> {
         for (path, run) in self.initial.iter().zip(runs) {
-            let engine = fanin::open_engine(&args.device.device, args.device.options(), 16 << 20)?;
+            let engine = fanin::open_engine(&args.device.device, args.device.options(), None)?;
             let stop = AtomicBool::new(false);
             let options = WriteOptions {
                 seed: args.seed,

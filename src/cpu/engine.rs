@@ -10,6 +10,9 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
+    /// A chunk that still lies in the cache when it is digested and written.
+    pub const CHUNK: u64 = 2 << 20;
+
     /// An engine that draws `chunk` bytes at a time, at least 4 KiB.
     pub fn new(chunk: u64) -> Self {
         CpuEngine { chunk: chunk.clamp(1 << 12, 1 << 30) / 256 * 256 }

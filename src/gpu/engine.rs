@@ -51,6 +51,9 @@ struct Flight {
 }
 
 impl GpuEngine {
+    /// A chunk that makes the submission cost little beside the drawing.
+    pub const CHUNK: u64 = 16 << 20;
+
     /// An engine that draws `chunk` bytes a submission; memory is six times that, half of it the
     /// host's. At least 4 KiB, and at most what the device binds; a multiple of 256 is used.
     pub fn new(context: Context, chunk: u64) -> Self {
