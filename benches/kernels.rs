@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanin::bench::{Unit, cases};
-use fanin::cpu::instruction_set;
+use fanin::cpu;
 use fanin::gpu::{Choice, Context, Options, adapters};
 
 fn contexts() -> Vec<Option<Context>> {
@@ -27,8 +27,7 @@ fn contexts() -> Vec<Option<Context>> {
 
 fn kernels(criterion: &mut Criterion) {
     for context in contexts() {
-        let cpu = || format!("{} threads, {}", rayon::current_num_threads(), instruction_set());
-        let name = context.as_ref().map_or_else(cpu, Context::name);
+        let name = context.as_ref().map_or_else(cpu::device, Context::name);
         let mut group = criterion.benchmark_group(name);
         group.sample_size(20).measurement_time(Duration::from_secs(2));
         for case in cases(true) {

@@ -76,31 +76,32 @@ fn right(index: u32) -> f32 {
     return element_of(dtype, b[word_of(dtype, index)], index);
 }
 
-// Four depths from one on. Both factors are 0 beyond the end: 0 times an infinity would be NaN.
-fn left_quad(base: u32, depth: u32) -> vec4<f32> {
-    let step = p.a_depth;
+const QUAD = vec4<u32>(0u, 1u, 2u, 3u);
+
+// Where four depths from one on lie; those beyond the end are read as the last.
+fn places(base: u32, depth: u32, step: u32) -> vec4<u32> {
     if ragged == 0u {
-        let at = base + depth * step;
-        return vec4<f32>(left(at), left(at + step), left(at + 2u * step), left(at + 3u * step));
+        return base + depth * step + QUAD * step;
     }
-    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
-    let last = vec4<u32>(p.end_depth - 1u);
-    let at = base + min(d, last) * step;
-    let quad = vec4<f32>(left(at.x), left(at.y), left(at.z), left(at.w));
-    return select(vec4<f32>(), quad, d <= last);
+    return base + min(depth + QUAD, vec4<u32>(p.end_depth - 1u)) * step;
+}
+
+// Both factors are 0 beyond the end: 0 times an infinity would be NaN.
+fn inside(quad: vec4<f32>, depth: u32) -> vec4<f32> {
+    if ragged == 0u {
+        return quad;
+    }
+    return select(vec4<f32>(), quad, depth + QUAD < vec4<u32>(p.end_depth));
+}
+
+fn left_quad(base: u32, depth: u32) -> vec4<f32> {
+    let at = places(base, depth, p.a_depth);
+    return inside(vec4<f32>(left(at.x), left(at.y), left(at.z), left(at.w)), depth);
 }
 
 fn right_quad(base: u32, depth: u32) -> vec4<f32> {
-    let step = p.b_depth;
-    if ragged == 0u {
-        let at = base + depth * step;
-        return vec4<f32>(right(at), right(at + step), right(at + 2u * step), right(at + 3u * step));
-    }
-    let d = depth + vec4<u32>(0u, 1u, 2u, 3u);
-    let last = vec4<u32>(p.end_depth - 1u);
-    let at = base + min(d, last) * step;
-    let quad = vec4<f32>(right(at.x), right(at.y), right(at.z), right(at.w));
-    return select(vec4<f32>(), quad, d <= last);
+    let at = places(base, depth, p.b_depth);
+    return inside(vec4<f32>(right(at.x), right(at.y), right(at.z), right(at.w)), depth);
 }
 
 fn has(part: u32) -> bool {

@@ -44,6 +44,13 @@ impl Form {
         (k == depth).then_some([m, n, k])
     }
 
+    /// The shapes of A and B in a product of sizes `[m, n, k]`.
+    pub fn shapes(self, [m, n, k]: [u64; 3]) -> [[u64; 2]; 2] {
+        let a = if self == Form::Tn { [k, m] } else { [m, k] };
+        let b = if self == Form::Nt { [n, k] } else { [k, n] };
+        [a, b]
+    }
+
     pub(crate) fn strides(self, [m, n, k]: [usize; 3]) -> Strides {
         let [a_row, a_depth] = if self == Form::Tn { [1, m] } else { [k, 1] };
         let [b_column, b_depth] = if self == Form::Nt { [k, 1] } else { [1, n] };

@@ -83,9 +83,9 @@ impl Module {
     /// ([`Custom::wgsl`](crate::Custom)) where the module holds the nonlinearities; without effect
     /// elsewhere.
     pub fn source_with(&self, features: Features, custom: Option<&'static str>) -> String {
-        let philox = match features.int64 {
-            true => include_str!("../shaders/lib/philox_u64.wgsl"),
-            false => include_str!("../shaders/lib/philox_u32.wgsl"),
+        let round = match features.int64 {
+            true => include_str!("../shaders/lib/round_u64.wgsl"),
+            false => include_str!("../shaders/lib/round_u32.wgsl"),
         };
         let share = match features.subgroups {
             true => include_str!("../shaders/lib/share_subgroup.wgsl"),
@@ -96,11 +96,12 @@ impl Module {
             _ => *library,
         });
         let parts = [self.entry_source].into_iter().chain(libraries);
-        let chosen = self.draws.then_some(philox).into_iter();
+        let chosen = self.draws.then_some([PHILOX, round]).into_iter().flatten();
         parts.chain(chosen).chain(self.shares.then_some(share)).collect::<Vec<_>>().join("\n")
     }
 }
 
+const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
 const NUMERIC: &str = include_str!("../shaders/lib/numeric.wgsl");

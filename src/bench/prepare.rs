@@ -1,4 +1,3 @@
-use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use crate::model::{
     BATCH as BATCH_SLOT, Executor, FIRST, GRADIENTS, Loss, Mlp, Norm, Op, Options, PARAMETERS,
     Phase, Program, Resident, Room, SCALE, SECOND, Step, TARGETS, Trainer, View,
 };
-use crate::product::{Epilogue, Form};
+use crate::product::Epilogue;
 use crate::random::{Distribution, Dtype, Stream};
 use crate::recipe::{Recipe, WriteOptions, write};
 use crate::{Activation, Engine, Error, Result, Shape};
@@ -52,9 +51,11 @@ impl Case {
         match (&self.task, context) {
             (Task::Step, _) => step(context),
             (Task::Init(name), _) => init(name, context),
-            (task, _) if ops(task).is_some() && self.dtype == Dtype::F32 => carried(task, context),
-            (_, Some(context)) => self.on_gpu(context),
-            (_, None) => self.on_cpu(),
+            (task, _) => match (ops(task).filter(|_| self.dtype == Dtype::F32), context) {
+                (Some(ops), _) => carried(ops, context),
+                (None, Some(context)) => self.on_gpu(context),
+                (None, None) => self.on_cpu(),
+            },
         }
     }
 
@@ -62,27 +63,27 @@ impl Case {
         match self.task {
             Task::Fill(distribution, elements) => {
                 let (dtype, mut out) = (self.dtype, room(elements as usize * self.dtype.size())?);
-                Ok(wall(move || cpu::fill(&STREAM, &distribution, dtype, 0, &mut out)))
+                Ok(timed(None, move || cpu::fill(&STREAM, &distribution, dtype, 0, &mut out)))
             }
             Task::Activate(activation, elements) => {
                 let (x, mut out) = (normals(elements)?, vec![0.0; elements as usize]);
-                Ok(wall(move || cpu::activate(activation, &x, &mut out)))
+                Ok(timed(None, move || cpu::activate(activation, &x, &mut out)))
             }
             Task::Differentiate(activation, elements) => {
                 let (x, dy) = (normals(elements)?, normals(elements)?);
                 let mut dx = vec![0.0; elements as usize];
-                Ok(wall(move || cpu::activate_backward(activation, &x, &dy, &mut dx)))
+                Ok(timed(None, move || cpu::activate_backward(activation, &x, &dy, &mut dx)))
             }
             Task::Summary(elements) => {
                 let x = normals(elements)?;
-                Ok(wall(move || {
+                Ok(timed(None, move || {
                     std::hint::black_box(cpu::summary(&x));
                     Ok(())
                 }))
             }
             Task::Write(bytes) => {
                 let mut out = room(bytes as usize)?;
-                Ok(wall(move || {
+                Ok(timed(None, move || {
                     out.par_chunks_mut(1 << 17).for_each(|out| out.fill(7));
                     std::hint::black_box(&out);
                     Ok(())
@@ -90,7 +91,7 @@ impl Case {
             }
             Task::Copy(bytes) => {
                 let (from, mut to) = (vec![7u8; bytes as usize], room(bytes as usize)?);
-                Ok(wall(move || {
+                Ok(timed(None, move || {
                     let parts = to.par_chunks_mut(1 << 17).zip(from.par_chunks(1 << 17));
                     parts.for_each(|(to, from)| to.copy_from_slice(from));
                     std::hint::black_box(&to);
@@ -99,7 +100,7 @@ impl Case {
             }
             Task::MultiplyAdd => {
                 let threads = rayon::current_num_threads() as u64;
-                let mut timed = wall(|| {
+                let mut timed = timed(None, || {
                     rayon::broadcast(|_| cpu::multiply_add());
                     Ok(())
                 });
@@ -126,7 +127,7 @@ impl Case {
                 Ok(recorded(&context, move |pass| pass.fill(&out, &STREAM, &distribution)))
             }
             Task::Product(form, [m, n, k]) => {
-                let (a, b) = form_shapes(form, [m, n, k]);
+                let [a, b] = form.shapes([m, n, k]);
                 let (a, b, out) =
                     (normal(&a, dtype)?, normal(&b, dtype)?, tensor(&[m, n], Dtype::F32)?);
                 Ok(recorded(&context, move |pass| {
@@ -144,11 +145,7 @@ impl Case {
             }
             Task::Summary(elements) => {
                 let x = normal(&[elements], dtype)?;
-                Ok(Timed::new(move || {
-                    let start = Instant::now();
-                    context.summary(&x)?;
-                    Ok(context.pass_seconds()?.unwrap_or(start.elapsed().as_secs_f64()))
-                }))
+                Ok(timed(Some(&context.clone()), move || context.summary(&x).map(drop)))
             }
             Task::Write(bytes) => {
                 let out = tensor(&[bytes / 4], Dtype::F32)?;
@@ -181,27 +178,29 @@ impl Case {
 /// Copies a submission.
 const COPIES: u32 = 4;
 
-/// By the clock on the wall.
-fn wall(mut work: impl FnMut() -> Result<()> + 'static) -> Timed {
-    Timed::new(move || {
-        let start = Instant::now();
-        work()?;
-        Ok(start.elapsed().as_secs_f64())
-    })
+/// How long some work takes: by the clock of the device whose last pass it is, where there is one,
+/// else by the wall's.
+fn seconds(context: Option<&Context>, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    let passed = start.elapsed().as_secs_f64();
+    Ok(context.map_or(Ok(None), Context::pass_seconds)?.unwrap_or(passed))
 }
 
-/// By the device's clock where it has one.
+fn timed(context: Option<&Context>, mut work: impl FnMut() -> Result<()> + 'static) -> Timed {
+    let context = context.cloned();
+    Timed::new(move || seconds(context.as_ref(), &mut work))
+}
+
+/// What is recorded into a pass, waited for.
 fn recorded(
     context: &Context,
     record: impl Fn(&mut Pass<'_, '_>) -> Result<()> + 'static,
 ) -> Timed {
-    let context = context.clone();
-    Timed::new(move || {
-        let start = Instant::now();
-        context.run(&record)?;
-        context.wait()?;
-        let passed = start.elapsed().as_secs_f64();
-        Ok(context.pass_seconds()?.unwrap_or(passed))
+    let own = context.clone();
+    timed(Some(context), move || {
+        own.run(&record)?;
+        own.wait()
     })
 }
 
@@ -221,14 +220,11 @@ fn normals(elements: u64) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-fn form_shapes(form: Form, [m, n, k]: [u64; 3]) -> ([u64; 2], [u64; 2]) {
-    let a = if form == Form::Tn { [k, m] } else { [m, k] };
-    let b = if form == Form::Nt { [n, k] } else { [k, n] };
-    (a, b)
-}
+/// The floats of each buffer, the rows of a batch, and what is done with them.
+type Ops = (Vec<usize>, usize, Op);
 
 /// The operation of a task, and the buffers that it works on: for those that both engines carry out.
-fn ops(task: &Task) -> Option<(Vec<usize>, usize, Op)> {
+fn ops(task: &Task) -> Option<Ops> {
     // The numbered buffers, and one more.
     const OUT: usize = TARGETS + 1;
     let mut slots = vec![0; OUT + 3];
@@ -239,7 +235,7 @@ fn ops(task: &Task) -> Option<(Vec<usize>, usize, Op)> {
     let mut batch = 1;
     let op = match *task {
         Task::Product(form, sizes) => {
-            let ([am, an], [bm, bn]) = form_shapes(form, sizes);
+            let [[am, an], [bm, bn]] = form.shapes(sizes);
             let (a, b) = (view(BATCH_SLOT, am, an), view(PARAMETERS, bm, bn));
             Op::Product {
                 form,
@@ -294,10 +290,7 @@ fn ops(task: &Task) -> Option<(Vec<usize>, usize, Op)> {
 }
 
 /// Through the interface of training, on either engine.
-fn carried(task: &Task, context: Option<&Context>) -> Result<Timed> {
-    let Some((slots, batch, op)) = ops(task) else {
-        return Err(Error::invalid("bench", "this case", "one that both engines carry out"));
-    };
+fn carried((slots, batch, op): Ops, context: Option<&Context>) -> Result<Timed> {
     let sizes = slots.clone();
     let program = Program::bare(slots, batch, vec![op]);
     let resident = Resident { features: &[], columns: 0, targets: &[], target_columns: 0 };
@@ -322,14 +315,7 @@ fn carried(task: &Task, context: Option<&Context>) -> Result<Timed> {
         inverse: 1.0 / batch as f32,
         ..Step::default()
     };
-    let context = context.cloned();
-    Ok(Timed::new(move || {
-        let start = Instant::now();
-        executor.run(&[], &[(Phase::Train, step)], false)?;
-        let passed = start.elapsed().as_secs_f64();
-        let own = context.as_ref().map_or(Ok(None), Context::pass_seconds)?;
-        Ok(own.unwrap_or(passed))
-    }))
+    Ok(timed(context, move || executor.run(&[], &[(Phase::Train, step)], false).map(drop)))
 }
 
 /// Steps of training by the trainer itself, 64 at a time.
@@ -347,11 +333,9 @@ fn step(context: Option<&Context>) -> Result<Timed> {
     let mut trainer = Trainer::new(context, &Mlp::new(WIDTHS)?, &options, &set, None)?;
     let context = context.cloned();
     Ok(Timed::new(move || {
-        let (before, start) = (trainer.step(), Instant::now());
-        trainer.advance()?;
-        let passed = start.elapsed().as_secs_f64();
-        let own = context.as_ref().map_or(Ok(None), Context::pass_seconds)?;
-        Ok(own.unwrap_or(passed) / (trainer.step() - before) as f64)
+        let before = trainer.step();
+        let passed = seconds(context.as_ref(), || trainer.advance())?;
+        Ok(passed / (trainer.step() - before) as f64)
     }))
 }
 
@@ -364,14 +348,12 @@ fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
         Some(context) => Box::new(GpuEngine::new(context.clone(), GpuEngine::CHUNK)),
         None => Box::new(CpuEngine::new(CpuEngine::CHUNK)),
     };
-    let out = folder.path().join("model.safetensors");
-    let state = RefCell::new(folder);
-    Ok(Timed::new(move || {
-        let _kept = state.borrow();
-        let (stop, start) = (AtomicBool::new(false), Instant::now());
+    Ok(timed(None, move || {
+        // Moved in here, so that it stays as long as the work.
+        let out = folder.path().join("model.safetensors");
+        let stop = AtomicBool::new(false);
         let options =
             WriteOptions { seed: 0, out: &out, max_shard_bytes: None, force: true, stop: &stop };
-        write(&recipe, engine.as_ref(), &options, &mut |_| {})?;
-        Ok(start.elapsed().as_secs_f64())
+        write(&recipe, engine.as_ref(), &options, &mut |_| {}).map(drop)
     }))
 }

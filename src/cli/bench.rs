@@ -1,19 +1,16 @@
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use fanin::bench::{self, Case, Ceilings, Timed, Unit};
-use fanin::cpu::instruction_set;
 use fanin::gpu::{Choice, Context, Options};
-use fanin::{Error, Result, file};
-use indicatif::{ProgressBar, ProgressStyle};
+use fanin::{Error, Result, cpu, file};
 use serde_json::{Value, json};
 
 use super::report::roofline;
 use super::table::table;
-use super::{note, print, print_json};
+use super::{note, print, print_json, progress};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -59,9 +56,7 @@ impl Device {
     fn open(choice: &Choice) -> Result<Device> {
         let options = Options { timestamps: true, ..Options::default() };
         let context = Context::find(choice, options)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let cpu = || format!("{threads} threads, {}", instruction_set());
-        let name = context.as_ref().map_or_else(cpu, Context::name);
+        let name = context.as_ref().map_or_else(cpu::device, Context::name);
         Ok(Device { context, name, ceilings: Ceilings::default() })
     }
 
@@ -113,7 +108,8 @@ pub fn run(args: BenchArgs) -> Result<ExitCode> {
     }
     let cases = chosen(&args)?;
     let limits = bench::ceilings(args.quick);
-    let bar = progress((cases.len() + limits.len()) as u64);
+    let length = (cases.len() + limits.len()) as u64;
+    let bar = progress("{bar:30} {pos}/{len} {eta:>4} {msg}", length);
     let budget = Duration::from_millis(if args.quick { 150 } else { 1000 });
     for case in &limits {
         bar.set_message(case.op.clone());
@@ -228,17 +224,6 @@ fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result
         Ok(Some(Seen { median, best, samples: samples.len(), flops: timed.flops }))
     });
     Ok(seen.collect())
-}
-
-fn progress(cases: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta:>4} {msg}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(cases).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 /// `1.38 G`: a rate for people.

@@ -1,4 +1,3 @@
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,11 +8,10 @@ use clap::Args;
 use fanin::random::Dtype;
 use fanin::recipe::{Recipe, Report, Rules, WriteOptions, write};
 use fanin::{Engine, Error, Result, init};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::table::{self, short, table};
-use super::{DeviceArgs, note, parse_bytes, print, print_json};
+use super::{DeviceArgs, note, parse_bytes, print, print_json, progress};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -95,7 +93,8 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
 
     let started = Instant::now();
-    let bar = progress(recipe.bytes());
+    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let bar = progress(template, recipe.bytes());
     let options = WriteOptions {
         seed: args.seed,
         out,
@@ -151,15 +150,6 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
         recipe.set_dtype(dtype)?;
     }
     Ok(recipe)
-}
-
-fn progress(bytes: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn tables(recipe: &Recipe, report: &Report) -> String {

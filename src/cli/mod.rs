@@ -11,12 +11,14 @@ mod table;
 mod train;
 mod verify;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fanin::gpu::{Choice, Options};
 use fanin::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// One seed, the same weights on every GPU.
 ///
@@ -116,6 +118,18 @@ fn quiet_drivers() {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
+}
+
+/// A bar on stderr, hidden where that is no terminal.
+fn progress(template: &str, length: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(length).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// A line on stderr, which may be closed.

@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use textplots::{Chart, Plot, Shape};
 
-use super::table::short;
+use super::table::{short, wrap};
 
 /// One line of a plot.
 pub struct Series {
@@ -238,26 +238,18 @@ fn paint(curves: &Curves, columns: usize, color: bool) -> String {
     let (first, last) = (short(frame.x.0), short(frame.x.1));
     let between = width.saturating_sub(first.chars().count() + last.chars().count());
     out += &format!("{:margin$}{first}{:^between$}{last}\n", "", cut(&curves.x_label, between));
-    // Each line with its letters, of which colours are none.
-    let mut legend: Vec<(usize, String)> = Vec::new();
-    for (index, series) in curves.series.iter().enumerate() {
+    let legend = curves.series.iter().enumerate().map(|(index, series)| {
         let words = match color {
             true => format!("── {}", series.name),
             false if curves.series.len() > 1 => format!("{} {}", mark(index), series.name),
             false => series.name.clone(),
         };
-        let letters = words.chars().count();
-        let words = if color { paint(index, &words) } else { words };
-        match legend.last_mut() {
-            Some((used, line)) if *used + 3 + letters <= width => {
-                *line += &format!("   {words}");
-                *used += 3 + letters;
-            }
-            _ => legend.push((letters, words)),
-        }
-    }
+        // Colours are no letters.
+        (words.chars().count(), if color { paint(index, &words) } else { words })
+    });
     let mut lines: Vec<String> = out.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.extend(legend.iter().map(|(_, line)| format!("{:margin$}{line}", "")));
+    let legend = wrap(legend, "   ", width);
+    lines.extend(legend.iter().map(|line| format!("{:margin$}{line}", "")));
     lines.join("\n") + "\n"
 }
 

@@ -1,7 +1,5 @@
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use fanin::gpu::{Choice, Context};
@@ -10,11 +8,10 @@ use fanin::model::Mlp;
 use fanin::model::data::{self, LoadOptions, Standardizer};
 use fanin::probe::{self, Layer, Limit, Options, Report, Run, Spread};
 use fanin::{Activation, Error, Result, file};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::inits::parse_inits;
-use super::{DeviceArgs, note, print, print_json, report};
+use super::{DeviceArgs, note, print, print_json, progress, report};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -134,7 +131,8 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     };
     let maps = !args.no_heatmap && (args.report.is_some() || args.svg.is_some());
 
-    let bar = progress((networks.len() * inits.len()) as u64);
+    let length = (networks.len() * inits.len()) as u64;
+    let bar = progress("{bar:30} {pos}/{len} {elapsed} {msg}", length);
     let mut report = Report {
         engine: if context.is_some() { "gpu" } else { "cpu" }.into(),
         device: device(context.as_ref()),
@@ -255,7 +253,7 @@ fn scale(mlp: &Mlp) -> Result<Option<f64>> {
 fn device(context: Option<&Context>) -> String {
     match context {
         Some(context) => context.name(),
-        None => probe::cpu_device(),
+        None => fanin::cpu::device(),
     }
 }
 
@@ -297,17 +295,6 @@ fn save_figures(folder: &Path, report: &Report, force: bool) -> Result<()> {
 fn columns() -> usize {
     let known = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     known.unwrap_or(100).clamp(40, 200)
-}
-
-fn progress(runs: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(runs).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 /// What is not finite is null in JSON: infinite variances, and the mean of nothing.

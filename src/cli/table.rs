@@ -19,6 +19,27 @@ pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> String 
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+/// Pieces, each with the letters that it shows, in lines of at most `width` letters; a piece that is
+/// longer has a line of its own.
+pub fn wrap(
+    pieces: impl IntoIterator<Item = (usize, String)>,
+    separator: &str,
+    width: usize,
+) -> Vec<String> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (letters, piece) in pieces {
+        match lines.last_mut() {
+            Some((used, line)) if *used + separator.len() + letters <= width => {
+                *line += separator;
+                *line += &piece;
+                *used += separator.len() + letters;
+            }
+            _ => lines.push((letters, piece)),
+        }
+    }
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
 /// A number in six characters or so, for people: 0, 0.01998, 1.2e-7.
 pub fn short(value: f64) -> String {
     match value.abs() {

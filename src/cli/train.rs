@@ -1,11 +1,10 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use fanin::gpu::{Choice, Context};
@@ -16,13 +15,13 @@ use fanin::model::{
 };
 use fanin::recipe::{self, WriteOptions};
 use fanin::{Activation, Error, Result, file};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use serde_json::{Value, json};
 
 use super::inits::parse_inits;
 use super::plot::{self, Curves, Series};
 use super::table::{short, table};
-use super::{DeviceArgs, note, print, print_json};
+use super::{DeviceArgs, note, print, print_json, progress};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -268,7 +267,8 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
                 note(&multipliers(&trainer));
             }
         }
-        let bar = bars.add(progress(trainer.steps(), &init));
+        let template = "{prefix:20!} {bar:30} {pos}/{len} {eta:>4} {msg}";
+        let bar = bars.add(progress(template, trainer.steps()).with_prefix(init.clone()));
         bar.set_position(trainer.step());
         runs.push(Run { init, trainer, bar, started: Instant::now(), seconds: 0.0 });
     }
@@ -438,18 +438,6 @@ fn targets(set: &Dataset) -> String {
         Targets::Values { names, .. } if names.len() == 1 => "1 value".into(),
         Targets::Values { names, .. } => format!("{} values", names.len()),
     }
-}
-
-fn progress(steps: u64, init: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = "{prefix:20!} {bar:30} {pos}/{len} {eta:>4} {msg}";
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(steps).with_style(style).with_prefix(init.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn summary(epoch: &Epoch) -> String {

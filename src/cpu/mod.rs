@@ -26,6 +26,6 @@ pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};
 
 /// The CPU in words: `2 threads, AVX-512`.
-pub(crate) fn device() -> String {
+pub fn device() -> String {
     format!("{} threads, {}", rayon::current_num_threads(), instruction_set())
 }

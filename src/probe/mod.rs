@@ -23,8 +23,3 @@ pub use measure::{Options, measure};
 pub use predict::{Boundary, predict};
 pub use run::{Heatmap, Layer, Prediction, Report, Run, Spread};
 pub use verdict::{Kind, Limit, Verdict};
-
-/// The CPU as the probe's device, in words.
-pub fn cpu_device() -> String {
-    crate::cpu::device()
-}

@@ -137,6 +137,17 @@ impl fmt::Display for Dtype {
     }
 }
 
+impl Dtype {
+    /// Rounds the bits of an f32 into one element's bytes; a word's bits stay as they are.
+    pub(crate) fn store(self, bits: u32, element: &mut [u8]) {
+        match self {
+            Dtype::Bf16 => element.copy_from_slice(&bf16_from_f32(bits).to_le_bytes()),
+            Dtype::F16 => element.copy_from_slice(&f16_from_f32(bits).to_le_bytes()),
+            _ => element.copy_from_slice(&bits.to_le_bytes()),
+        }
+    }
+}
+
 /// Reads a name in either case, PyTorch's longer names included.
 impl FromStr for Dtype {
     type Err = Error;

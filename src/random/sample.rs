@@ -1,4 +1,4 @@
-use super::{Dtype, Stream, bf16_from_f32, f16_from_f32, quantile};
+use super::{Dtype, Stream, quantile};
 use crate::{Error, Result};
 
 /// What a tensor's elements are drawn from.
@@ -108,11 +108,9 @@ impl Distribution {
         let (mut at, mut block) = (first, stream.block(first / 4));
         for slot in out.chunks_exact_mut(dtype.size()) {
             let bits = sampler.bits(block[(at % 4) as usize]);
-            match (&constant, dtype) {
-                (Some(element), _) => slot.copy_from_slice(element),
-                (None, Dtype::Bf16) => slot.copy_from_slice(&bf16_from_f32(bits).to_le_bytes()),
-                (None, Dtype::F16) => slot.copy_from_slice(&f16_from_f32(bits).to_le_bytes()),
-                (None, _) => slot.copy_from_slice(&bits.to_le_bytes()),
+            match &constant {
+                Some(element) => slot.copy_from_slice(element),
+                None => dtype.store(bits, slot),
             }
             at += 1;
             if at % 4 == 0 {

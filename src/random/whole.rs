@@ -122,8 +122,12 @@ impl Whole {
     }
 
     /// The factor: the gain, or the standard deviation.
-    fn scale(&self) -> f64 {
-        match *self {
+    fn scale(mut self) -> f64 {
+        *self.scale_mut()
+    }
+
+    fn scale_mut(&mut self) -> &mut f64 {
+        match self {
             Whole::Identity { gain, .. }
             | Whole::Dirac { gain, .. }
             | Whole::Orthogonal { gain, .. }
@@ -133,24 +137,9 @@ impl Whole {
     }
 
     /// The same with its gain, or standard deviation, divided by `by`.
-    pub fn scaled_down(self, by: f64) -> Whole {
-        match self {
-            Whole::Identity { rows, columns, gain } => {
-                Whole::Identity { rows, columns, gain: gain / by }
-            }
-            Whole::Dirac { kernel, groups, gain } => {
-                Whole::Dirac { kernel, groups, gain: gain / by }
-            }
-            Whole::Orthogonal { rows, columns, gain } => {
-                Whole::Orthogonal { rows, columns, gain: gain / by }
-            }
-            Whole::DeltaOrthogonal { kernel, gain } => {
-                Whole::DeltaOrthogonal { kernel, gain: gain / by }
-            }
-            Whole::Sparse { rows, columns, sparsity, std } => {
-                Whole::Sparse { rows, columns, sparsity, std: std / by }
-            }
-        }
+    pub fn scaled_down(mut self, by: f64) -> Whole {
+        *self.scale_mut() /= by;
+        self
     }
 
     /// The number of elements that are `gain`, of those that are one value or 0.
@@ -368,14 +357,7 @@ impl Source {
             }
             Source::Whole(whole) => {
                 for (out, value) in bytes.chunks_exact_mut(dtype.size()).zip(whole.draw(stream)?) {
-                    let bits = value.to_bits();
-                    match dtype {
-                        Dtype::Bf16 => {
-                            out.copy_from_slice(&super::bf16_from_f32(bits).to_le_bytes())
-                        }
-                        Dtype::F16 => out.copy_from_slice(&super::f16_from_f32(bits).to_le_bytes()),
-                        _ => out.copy_from_slice(&bits.to_le_bytes()),
-                    }
+                    dtype.store(value.to_bits(), out);
                 }
             }
         }

@@ -34,8 +34,7 @@ fn main() {
     let python = python::Python::start();
     // A software driver where there is no GPU; Burn is given the same one.
     let context = Context::open(&Choice::Gpu, Options::default()).ok();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("CPU engine: {threads} threads, {}", fanin::cpu::instruction_set());
+    println!("CPU engine: {}", fanin::cpu::device());
     if let Some(context) = &context {
         println!("adapter: {}", context.name());
     }

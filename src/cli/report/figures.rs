@@ -89,7 +89,7 @@ static QUANTITIES: [Quantity; 6] = [
 ];
 
 /// The variances at the ends of float32, beyond which no curve goes.
-const BOUNDS: (f64, f64) = (1e-78, 1e78);
+pub const BOUNDS: (f64, f64) = (1e-78, 1e78);
 
 /// Every figure of a network, with the start of its file's name.
 pub fn all(network: &Network<'_>) -> Vec<(&'static str, Figure)> {

@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 use fanin::probe::{Layer, Report};
 
 use super::super::plot::{self, Curves, Series};
+use super::super::table::wrap;
+use super::figures::BOUNDS;
 use super::{Network, networks, summary};
 
 /// Networks whose charts are drawn: more are for the page.
@@ -45,23 +47,12 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
         if let Some(instead) = &verdict.instead {
             words += &format!(". Instead: {instead}");
         }
-        let mut line = head;
-        let mut filled = margin;
-        for word in words.split(' ') {
-            let length = word.chars().count();
-            if filled > margin && filled + 1 + length > columns {
-                let _ = writeln!(text, "{}", line.trim_end());
-                line = " ".repeat(margin);
-                filled = margin;
-            }
-            if filled > margin {
-                line.push(' ');
-                filled += 1;
-            }
-            line += word;
-            filled += length;
+        let words = words.split(' ').map(|word| (word.chars().count(), word.to_owned()));
+        let mut start = head;
+        for line in wrap(words, " ", columns.saturating_sub(margin)) {
+            let _ = writeln!(text, "{start}{line}");
+            start = " ".repeat(margin);
         }
-        let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 
@@ -69,7 +60,7 @@ fn chart(network: &Network<'_>, columns: usize, title: &str, value: fn(&Layer) -
     let series = network.runs.iter().map(|run| {
         let points = run.layers.iter().map(|layer| (layer.layer as f64, value(layer)));
         // What float32 cannot hold has no place on the axis.
-        let shown = |&(_, y): &(f64, f64)| (1e-78..1e78).contains(&y);
+        let shown = |&(_, y): &(f64, f64)| (BOUNDS.0..BOUNDS.1).contains(&y);
         Series { name: run.init.clone(), points: points.filter(shown).collect() }
     });
     let curves = Curves {

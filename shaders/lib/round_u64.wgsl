@@ -1,0 +1,19 @@
+// A round of Philox, and wide products, where the adapter has 64-bit integers (SHADER_INT64): words
+// stay in 64 bits from round to round, so that a CPU's vectors need no shuffles around the products.
+
+alias Word = u64;
+
+// (low, high) words of a * b.
+fn multiply_wide(a: u32, b: u32) -> vec2<u32> {
+    let product = u64(a) * u64(b);
+    return vec2<u32>(u32(product), u32(product >> 32u));
+}
+
+const LOW = 0xFFFFFFFFlu;
+
+// Of a word only the lower half counts.
+fn philox_round(c: array<Word, 4>, key: vec2<u32>) -> array<Word, 4> {
+    let p0 = (c[0] & LOW) * 0xD2511F53lu;
+    let p1 = (c[2] & LOW) * 0xCD9E8D57lu;
+    return array<Word, 4>((p1 >> 32u) ^ c[1] ^ u64(key.x), p1, (p0 >> 32u) ^ c[3] ^ u64(key.y), p0);
+}
