@@ -1,20 +1,22 @@
-// out = epilogue(sum over depth of A[row, depth] B[depth, column]). The strides say how A and B lie
-// in memory, so that X W^T, dY W and dY^T X are one kernel. `matmul_tiled` goes through workgroup
-// memory; `matmul_direct`, for software adapters, has no barrier and few loads.
+// out = epilogue(sum over depth of A[row, depth] B[depth, column]), whichever way A and B lie in memory,
+// so that X W^T, dY W and dY^T X are one kernel. `matmul_tiled` goes through workgroup memory,
+// `matmul_thin` is for few rows, and `matmul_direct`, for software adapters, has no barrier and few
+// loads. A long depth may be split over workgroups, whose sums `matmul_join` adds in their order.
 
 struct Params {
     // Of the result.
     rows: u32,
     columns: u32,
-    // The stretch of the depth that this dispatch adds up.
+    // The stretch of the depth that this dispatch adds up, and how much of it a workgroup does.
     first_depth: u32,
     end_depth: u32,
-    // Elements from one row, column or depth to the next.
-    a_row: u32,
-    a_depth: u32,
-    b_column: u32,
-    b_depth: u32,
-    // The row that this dispatch begins with; a multiple of 64.
+    split_depth: u32,
+    // Splits, where each leaves its own sums and no more.
+    splits: u32,
+    // Elements from one line of A and of B to the next.
+    a_stride: u32,
+    b_stride: u32,
+    // The row that this dispatch begins with; a multiple of every tile's.
     first_row: u32,
     // The parts of the epilogue, as below.
     flags: u32,
@@ -33,6 +35,16 @@ override dtype: u32 = 0u;
 override activation: u32 = 0u;
 // 1 where the depth is no multiple of 4, else 0.
 override ragged: u32 = 0u;
+// 1 where a line of A is a depth, its rows side by side; 0 where it is a row.
+override a_rows: u32 = 0u;
+// 1 where a line of B is a depth, its columns side by side; 0 where it is a column.
+override b_columns: u32 = 0u;
+// matmul_tiled: the rows and columns of a tile, how many quads of each an invocation takes (1 or 2),
+// and the invocations of a workgroup.
+override tile_rows: u32 = 64u;
+override tile_columns: u32 = 64u;
+override quads: u32 = 2u;
+override width: u32 = 64u;
 
 const ADD = 1u;
 const BIAS = 2u;
@@ -43,10 +55,8 @@ const DERIVATIVE = 32u;
 const DROPOUT = 64u;
 const AFTER = 128u;
 
-const WIDTH = 64u;
-
-@group(0) @binding(0) var<storage, read> a: array<u32>;
-@group(0) @binding(1) var<storage, read> b: array<u32>;
+@group(0) @binding(0) var<storage, read> a: array<Load>;
+@group(0) @binding(1) var<storage, read> b: array<Load>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @group(0) @binding(3) var<storage, read_write> raw: array<f32>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
@@ -59,49 +69,81 @@ const WIDTH = 64u;
 // Read once: to a device that is a CPU each read of a uniform is one a lane.
 var<private> p: Params;
 
-// Rows and columns beyond the last are read as the last, and never stored.
-fn left_base(row: u32) -> u32 {
-    return min(row, p.rows - 1u) * p.a_row;
-}
-
-fn right_base(column: u32) -> u32 {
-    return min(column, p.columns - 1u) * p.b_column;
-}
-
-fn left(index: u32) -> f32 {
-    return element_of(dtype, a[word_of(dtype, index)], index);
-}
-
-fn right(index: u32) -> f32 {
-    return element_of(dtype, b[word_of(dtype, index)], index);
-}
-
 const QUAD = vec4<u32>(0u, 1u, 2u, 3u);
 
-// Where four depths from one on lie; those beyond the end are read as the last.
-fn places(base: u32, depth: u32, step: u32) -> vec4<u32> {
+// Where the first elements of four rows lie, and of four columns. Those beyond the last are read as
+// the last, and never stored.
+fn left_bases(row: u32) -> vec4<u32> {
+    let rows = min(row + QUAD, vec4<u32>(p.rows - 1u));
+    return select(rows * p.a_stride, rows, a_rows == 1u);
+}
+
+fn right_bases(column: u32) -> vec4<u32> {
+    let columns = min(column + QUAD, vec4<u32>(p.columns - 1u));
+    return select(columns * p.b_stride, columns, b_columns == 1u);
+}
+
+// Four depths from one on; those beyond the end are read as the last.
+fn depths(depth: u32) -> vec4<u32> {
     if ragged == 0u {
-        return base + depth * step + QUAD * step;
+        return depth + QUAD;
     }
-    return base + min(depth + QUAD, vec4<u32>(p.end_depth - 1u)) * step;
+    return min(depth + QUAD, vec4<u32>(p.end_depth - 1u));
 }
 
 // Both factors are 0 beyond the end: 0 times an infinity would be NaN.
-fn inside(quad: vec4<f32>, depth: u32) -> vec4<f32> {
+fn inside(block: mat4x4<f32>, depth: u32) -> mat4x4<f32> {
     if ragged == 0u {
-        return quad;
+        return block;
     }
-    return select(vec4<f32>(), quad, depth + QUAD < vec4<u32>(p.end_depth));
+    let kept = depth + QUAD < vec4<u32>(p.end_depth);
+    let none = vec4<f32>();
+    return mat4x4<f32>(
+        select(none, block[0], kept),
+        select(none, block[1], kept),
+        select(none, block[2], kept),
+        select(none, block[3], kept),
+    );
 }
 
-fn left_quad(base: u32, depth: u32) -> vec4<f32> {
-    let at = places(base, depth, p.a_depth);
-    return inside(vec4<f32>(left(at.x), left(at.y), left(at.z), left(at.w)), depth);
+// Four depths of four rows: a row each.
+fn left_rows(bases: vec4<u32>, depth: u32) -> mat4x4<f32> {
+    let at = depths(depth);
+    if a_rows == 1u {
+        let lines = at * p.a_stride;
+        return inside(transpose(mat4x4<f32>(
+            left_four(bases + lines.x),
+            left_four(bases + lines.y),
+            left_four(bases + lines.z),
+            left_four(bases + lines.w),
+        )), depth);
+    }
+    return inside(mat4x4<f32>(
+        left_four(bases.x + at),
+        left_four(bases.y + at),
+        left_four(bases.z + at),
+        left_four(bases.w + at),
+    ), depth);
 }
 
-fn right_quad(base: u32, depth: u32) -> vec4<f32> {
-    let at = places(base, depth, p.b_depth);
-    return inside(vec4<f32>(right(at.x), right(at.y), right(at.z), right(at.w)), depth);
+// Four depths of four columns: a column each.
+fn right_columns(bases: vec4<u32>, depth: u32) -> mat4x4<f32> {
+    let at = depths(depth);
+    if b_columns == 1u {
+        let lines = at * p.b_stride;
+        return inside(transpose(mat4x4<f32>(
+            right_four(bases + lines.x),
+            right_four(bases + lines.y),
+            right_four(bases + lines.z),
+            right_four(bases + lines.w),
+        )), depth);
+    }
+    return inside(mat4x4<f32>(
+        right_four(bases.x + at),
+        right_four(bases.y + at),
+        right_four(bases.z + at),
+        right_four(bases.w + at),
+    ), depth);
 }
 
 fn has(part: u32) -> bool {
@@ -149,79 +191,152 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
     }
 }
 
-// A tile of 64 x 64 a workgroup, 8 x 8 an invocation: rows and columns 4y, 4x and those 32 on.
-const TILE = 64u;
+// A workgroup's part of the depth: from, to, and which split it is.
+fn stretch(split: u32) -> vec2<u32> {
+    let first = p.first_depth + split * p.split_depth;
+    return vec2<u32>(first, min(first + p.split_depth, p.end_depth));
+}
+
+// Four sums of a row, with the epilogue or into the split's own place.
+fn leave(row: u32, column: u32, sums: vec4<f32>, split: u32) {
+    if p.splits == 1u {
+        finish(row, column, sums);
+        return;
+    }
+    let first = (split * p.rows + row) * p.columns;
+    let count = min(4u, max(p.columns, column) - column);
+    for (var i = 0u; i < count; i++) {
+        out[first + column + i] = sums[i];
+    }
+}
+
+// A tile a workgroup, of 16 depths at a time. An invocation has the quads of rows and columns that
+// stand at its place in the tile's halves, or in the whole where it takes one of each.
 const DEPTH = 16u;
-// Quads from one depth to the next; odd, so that stores down the depth meet different banks.
-const PITCH = 17u;
 
-var<workgroup> a_tile: array<vec4<f32>, 272>;
-var<workgroup> b_tile: array<vec4<f32>, 272>;
+// A quad of rows, or of columns, at a depth. Quads from one depth to the next are odd in number, so
+// that stores down the depth meet different banks.
+var<workgroup> a_tile: array<vec4<f32>, DEPTH * (tile_rows / 4u + 1u)>;
+var<workgroup> b_tile: array<vec4<f32>, DEPTH * (tile_columns / 4u + 1u)>;
 
-@compute @workgroup_size(WIDTH)
+fn pitch(lines: u32) -> u32 {
+    return lines / 4u + 1u;
+}
+
+// Which quad of lines and of depths a slot of a tile's load is: neighbours load neighbours, whichever
+// way the matrix lies.
+fn place_of(slot: u32, lines: u32, across: u32) -> vec2<u32> {
+    if across == 1u {
+        return vec2<u32>(slot % lines, slot / lines);
+    }
+    return vec2<u32>(slot / (DEPTH / 4u), slot % (DEPTH / 4u));
+}
+
+// A slot's block of 4 x 4, as [depth] of four lines, of the 16 depths from one on.
+fn tile_load(slot: u32, row: u32, column: u32, depth: u32, end: u32) -> mat4x4<f32> {
+    // Beyond the end nothing is read: after the last line there may be no memory.
+    if slot < tile_rows {
+        let place = place_of(slot, tile_rows / 4u, a_rows);
+        if depth + 4u * place.y < end {
+            return transpose(left_rows(left_bases(row + 4u * place.x), depth + 4u * place.y));
+        }
+    } else {
+        let place = place_of(slot - tile_rows, tile_columns / 4u, b_columns);
+        if depth + 4u * place.y < end {
+            return transpose(right_columns(right_bases(column + 4u * place.x), depth + 4u * place.y));
+        }
+    }
+    return mat4x4<f32>();
+}
+
+fn tile_store(slot: u32, block: mat4x4<f32>) {
+    if slot < tile_rows {
+        let place = place_of(slot, tile_rows / 4u, a_rows);
+        let step = pitch(tile_rows);
+        let at = 4u * place.y * step + place.x;
+        a_tile[at] = block[0];
+        a_tile[at + step] = block[1];
+        a_tile[at + 2u * step] = block[2];
+        a_tile[at + 3u * step] = block[3];
+    } else {
+        let place = place_of(slot - tile_rows, tile_columns / 4u, b_columns);
+        let step = pitch(tile_columns);
+        let at = 4u * place.y * step + place.x;
+        b_tile[at] = block[0];
+        b_tile[at + step] = block[1];
+        b_tile[at + 2u * step] = block[2];
+        b_tile[at + 3u * step] = block[3];
+    }
+}
+
+@compute @workgroup_size(width)
 fn matmul_tiled(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
     p = params;
-    let tile = grid_index(group, groups, 1u);
-    let across = (p.columns + TILE - 1u) / TILE;
-    let row = p.first_row + tile / across * TILE;
-    let column = tile % across * TILE;
-    let y = local / 8u;
-    let x = local % 8u;
+    let across = (p.columns + tile_columns - 1u) / tile_columns;
+    let down = (p.rows - p.first_row + tile_rows - 1u) / tile_rows;
+    let index = grid_index(group, groups, 1u);
+    let split = index / (across * down);
+    // All of a workgroup, which is beyond the grid's last.
+    if split >= p.splits {
+        return;
+    }
+    let tile = index % (across * down);
+    let row = p.first_row + tile / across * tile_rows;
+    let column = tile % across * tile_columns;
+    let span = stretch(split);
+    let y = local / (tile_columns / (4u * quads));
+    let x = local % (tile_columns / (4u * quads));
+    // Of the second quads, where there are some.
+    let high_y = y + tile_rows / 8u;
+    let high_x = x + tile_columns / 8u;
     var low_low: array<vec4<f32>, 4>;
     var low_high: array<vec4<f32>, 4>;
     var high_low: array<vec4<f32>, 4>;
     var high_high: array<vec4<f32>, 4>;
-    for (var depth = p.first_depth; depth < p.end_depth; depth += DEPTH) {
-        for (var slot = local; slot < DEPTH * TILE / 4u; slot += WIDTH) {
-            // Neighbours load neighbours, whichever way the matrix lies.
-            let a_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), p.a_depth == 1u);
-            let b_place = select(vec2<u32>(slot / 16u, slot % 16u), vec2<u32>(slot % DEPTH, slot / DEPTH), p.b_depth == 1u);
-            let a_inside = depth + a_place.x < p.end_depth;
-            let b_inside = depth + b_place.x < p.end_depth;
-            let a_depth = select(0u, depth + a_place.x, a_inside);
-            let b_depth = select(0u, depth + b_place.x, b_inside);
-            let r = row + 4u * a_place.y;
-            let c = column + 4u * b_place.y;
-            let down = a_depth * p.a_depth;
-            let across = b_depth * p.b_depth;
-            let a_quad = vec4<f32>(
-                left(left_base(r) + down),
-                left(left_base(r + 1u) + down),
-                left(left_base(r + 2u) + down),
-                left(left_base(r + 3u) + down),
-            );
-            let b_quad = vec4<f32>(
-                right(right_base(c) + across),
-                right(right_base(c + 1u) + across),
-                right(right_base(c + 2u) + across),
-                right(right_base(c + 3u) + across),
-            );
-            a_tile[a_place.x * PITCH + a_place.y] = select(vec4<f32>(), a_quad, a_inside);
-            b_tile[b_place.x * PITCH + b_place.y] = select(vec4<f32>(), b_quad, b_inside);
+    // What comes next is on its way while what is here is multiplied.
+    let second = local + width;
+    let two = second < tile_rows + tile_columns;
+    var first_block = tile_load(local, row, column, span.x, span.y);
+    var second_block: mat4x4<f32>;
+    if two {
+        second_block = tile_load(second, row, column, span.x, span.y);
+    }
+    for (var depth = span.x; depth < span.y; depth += DEPTH) {
+        tile_store(local, first_block);
+        if two {
+            tile_store(second, second_block);
         }
         workgroupBarrier();
+        first_block = tile_load(local, row, column, depth + DEPTH, span.y);
+        if two {
+            second_block = tile_load(second, row, column, depth + DEPTH, span.y);
+        }
         for (var d = 0u; d < DEPTH; d++) {
-            let a_low = a_tile[d * PITCH + y];
-            let a_high = a_tile[d * PITCH + 8u + y];
-            let b_low = b_tile[d * PITCH + x];
-            let b_high = b_tile[d * PITCH + 8u + x];
+            let of_a = d * pitch(tile_rows);
+            let of_b = d * pitch(tile_columns);
+            let a_low = a_tile[of_a + y];
+            let b_low = b_tile[of_b + x];
             add_outer(&low_low, a_low, b_low);
-            add_outer(&low_high, a_low, b_high);
-            add_outer(&high_low, a_high, b_low);
-            add_outer(&high_high, a_high, b_high);
+            if quads == 2u {
+                let a_high = a_tile[of_a + high_y];
+                let b_high = b_tile[of_b + high_x];
+                add_outer(&low_high, a_low, b_high);
+                add_outer(&high_low, a_high, b_low);
+                add_outer(&high_high, a_high, b_high);
+            }
         }
         workgroupBarrier();
     }
     var sums = array<array<vec4<f32>, 4>, 4>(low_low, low_high, high_low, high_high);
-    for (var quarter = 0u; quarter < 4u; quarter++) {
-        let first = row + 4u * y + 32u * (quarter / 2u);
+    for (var quarter = 0u; quarter < quads * quads; quarter++) {
+        let first = row + 4u * select(y, high_y, quarter >= 2u);
         let count = min(4u, max(p.rows, first) - first);
         for (var i = 0u; i < count; i++) {
-            finish(first + i, column + 4u * x + 32u * (quarter % 2u), sums[quarter][i]);
+            leave(first + i, column + 4u * select(x, high_x, quarter % 2u == 1u), sums[quarter][i], split);
         }
     }
 }
@@ -233,79 +348,139 @@ fn add_outer(sums: ptr<function, array<vec4<f32>, 4>>, of_a: vec4<f32>, of_b: ve
     (*sums)[3] += of_a.w * of_b;
 }
 
-// Eight lanes share a block of 32 x 32: each has 4 columns, and loads every eighth row of A for all.
+// Four rows a workgroup, quads of columns side by side and quads of depths in turn: as many of each
+// as read neighbours, and where depths are shared out, their sums come together at the end.
+var<workgroup> thin_sums: array<mat4x4<f32>, 64>;
+
+@compute @workgroup_size(64)
+fn matmul_thin(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    p = params;
+    // Quads of columns, and the lanes of each.
+    let columns = select(4u, 16u, b_columns == 1u);
+    let lanes = 64u / columns;
+    let across = (p.columns + 4u * columns - 1u) / (4u * columns);
+    let down = (p.rows - p.first_row + 3u) / 4u;
+    let index = grid_index(group, groups, 1u);
+    let split = index / (across * down);
+    if split >= p.splits {
+        return;
+    }
+    let place = index % (across * down);
+    let x = select(local / lanes, local % columns, b_columns == 1u);
+    let lane = select(local % lanes, local / columns, b_columns == 1u);
+    let row = p.first_row + 4u * (place / across);
+    let column = 4u * (place % across * columns + x);
+    let span = stretch(split);
+    let of_rows = left_bases(row);
+    let of_columns = right_bases(column);
+    var sums: mat4x4<f32>;
+    for (var depth = span.x + 4u * lane; depth < span.y; depth += 4u * lanes) {
+        let of_a = left_rows(of_rows, depth);
+        let of_b = transpose(right_columns(of_columns, depth));
+        sums += of_b * of_a;
+    }
+    thin_sums[x * lanes + lane] = sums;
+    for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if lane < reach {
+            thin_sums[x * lanes + lane] += thin_sums[x * lanes + lane + reach];
+        }
+    }
+    if lane > 0u {
+        return;
+    }
+    let count = min(4u, p.rows - row);
+    for (var i = 0u; i < count; i++) {
+        leave(row + i, column, thin_sums[x * lanes][i], split);
+    }
+}
+
+// The sums of the splits, which stand where A does, and the epilogue.
+@compute @workgroup_size(64)
+fn matmul_join(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    p = params;
+    let index = grid_index(group, groups, 1u) * 64u + local;
+    let across = (p.columns + 3u) / 4u;
+    let row = index / across;
+    if row >= p.rows {
+        return;
+    }
+    let column = 4u * (index % across);
+    let at = min(column + QUAD, vec4<u32>(p.columns - 1u)) + row * p.columns;
+    var sums = vec4<f32>();
+    for (var split = 0u; split < p.splits; split++) {
+        sums += left_four(at + split * p.rows * p.columns);
+    }
+    finish(row, column, sums);
+}
+
+// Eight lanes share a block of 32 x 32: each has 4 columns, and loads 4 rows of A for all.
 const LANES = 8u;
 const BLOCK = 32u;
 
-@compute @workgroup_size(WIDTH)
+@compute @workgroup_size(64)
 fn matmul_direct(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
     p = params;
-    let block = grid_index(group, groups, 1u) * (WIDTH / LANES) + local / LANES;
+    let block = grid_index(group, groups, 1u) * LANES + local / LANES;
     let lane = local % LANES;
     let across = (p.columns + BLOCK - 1u) / BLOCK;
     let down = (p.rows - p.first_row + BLOCK - 1u) / BLOCK;
     // Down strips of 8 blocks' width: what a strip needs of B stays in the cache on its way.
-    let width = min(across, WIDTH / LANES);
-    let strip = block / (down * width);
-    let place = block % (down * width);
-    let row = p.first_row + place / width * BLOCK;
-    let column_block = strip * width + place % width;
+    let strip_width = min(across, LANES);
+    let strip = block / (down * strip_width);
+    let place = block % (down * strip_width);
+    let row = p.first_row + place / strip_width * BLOCK;
+    let column_block = strip * strip_width + place % strip_width;
     let column = column_block * BLOCK + 4u * lane;
     // All lanes of a block or none: those beyond the last column load for the others.
     if column_block >= across {
         return;
     }
-    var rows_0: array<vec4<f32>, 8>;
-    var rows_8: array<vec4<f32>, 8>;
-    var rows_16: array<vec4<f32>, 8>;
-    var rows_24: array<vec4<f32>, 8>;
+    var registers: array<vec4<f32>, 32>;
     // Made here, since no compiler of a software driver takes them out of the loop.
-    let b0 = right_base(column);
-    let b1 = right_base(column + 1u);
-    let b2 = right_base(column + 2u);
-    let b3 = right_base(column + 3u);
-    let a0 = left_base(row + lane);
-    let a8 = left_base(row + 8u + lane);
-    let a16 = left_base(row + 16u + lane);
-    let a24 = left_base(row + 24u + lane);
+    let of_rows = left_bases(row + 4u * lane);
+    let of_columns = right_bases(column);
     for (var depth = p.first_depth; depth < p.end_depth; depth += 4u) {
-        let of_b = transpose(mat4x4<f32>(
-            right_quad(b0, depth),
-            right_quad(b1, depth),
-            right_quad(b2, depth),
-            right_quad(b3, depth),
-        ));
-        add_rows(&rows_0, left_quad(a0, depth), of_b, row, depth);
-        add_rows(&rows_8, left_quad(a8, depth), of_b, row + 8u, depth);
-        add_rows(&rows_16, left_quad(a16, depth), of_b, row + 16u, depth);
-        add_rows(&rows_24, left_quad(a24, depth), of_b, row + 24u, depth);
+        let own = left_rows(of_rows, depth);
+        let of_b = transpose(right_columns(of_columns, depth));
+        // Written out: the number of a register is a constant.
+        add_rows(&registers, 0u, share(own, 0u, row, depth), of_b);
+        add_rows(&registers, 4u, share(own, 1u, row, depth), of_b);
+        add_rows(&registers, 8u, share(own, 2u, row, depth), of_b);
+        add_rows(&registers, 12u, share(own, 3u, row, depth), of_b);
+        add_rows(&registers, 16u, share(own, 4u, row, depth), of_b);
+        add_rows(&registers, 20u, share(own, 5u, row, depth), of_b);
+        add_rows(&registers, 24u, share(own, 6u, row, depth), of_b);
+        add_rows(&registers, 28u, share(own, 7u, row, depth), of_b);
     }
-    // Copied, so that the sums above stay in registers, whose numbers are constants.
-    var sums = array<array<vec4<f32>, 8>, 4>(rows_0, rows_8, rows_16, rows_24);
+    // Copied, so that the sums above stay in registers.
+    var sums = registers;
     let count = min(BLOCK, p.rows - row);
     for (var i = 0u; i < count; i++) {
-        finish(row + i, column, sums[i / 8u][i % 8u]);
+        finish(row + i, column, sums[i]);
     }
 }
 
-// Written out: the index of a register is a constant.
 fn add_rows(
-    sums: ptr<function, array<vec4<f32>, 8>>,
-    own: vec4<f32>,
+    sums: ptr<function, array<vec4<f32>, 32>>,
+    first: u32,
+    of_a: mat4x4<f32>,
     of_b: mat4x4<f32>,
-    row: u32,
-    depth: u32,
 ) {
-    (*sums)[0] += of_b * share(own, 0u, row, depth);
-    (*sums)[1] += of_b * share(own, 1u, row, depth);
-    (*sums)[2] += of_b * share(own, 2u, row, depth);
-    (*sums)[3] += of_b * share(own, 3u, row, depth);
-    (*sums)[4] += of_b * share(own, 4u, row, depth);
-    (*sums)[5] += of_b * share(own, 5u, row, depth);
-    (*sums)[6] += of_b * share(own, 6u, row, depth);
-    (*sums)[7] += of_b * share(own, 7u, row, depth);
+    (*sums)[first] += of_b * of_a[0];
+    (*sums)[first + 1u] += of_b * of_a[1];
+    (*sums)[first + 2u] += of_b * of_a[2];
+    (*sums)[first + 3u] += of_b * of_a[3];
 }

@@ -25,8 +25,9 @@ pub struct Module {
     pub libraries: &'static [&'static str],
     /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in two forms with the same bits.
     pub draws: bool,
-    /// Whether it needs `share`, which comes in two forms with the same bits.
-    pub shares: bool,
+    /// Whether it needs `share`, which comes in two forms with the same bits, and `left_four` and
+    /// `right_four`, which come in a form for each of [`Loads`].
+    pub multiplies: bool,
     /// Its entry points.
     pub entries: &'static [&'static str],
     /// Its bindings, all in group 0; those of one index are alternatives, one an entry point.
@@ -63,7 +64,7 @@ pub enum Access {
 }
 
 /// What a device has beyond WGSL's core, and the sources make use of. The bits are the same without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Features {
     /// 64-bit integers (`SHADER_INT64`): 32-bit words are multiplied through them, without through
     /// 16-bit halves.
@@ -73,16 +74,55 @@ pub struct Features {
     pub subgroups: bool,
 }
 
+/// How a product reads its factors: what `Load` is, the element of their bindings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Loads {
+    /// `u32`, a word at a time: any dtype, any shape.
+    #[default]
+    Words,
+    /// `vec4<u32>`: factors of f32 whose rows, in memory, are whole quads.
+    Quads,
+    /// `vec2<u64>`, of the same factors; needs [`Features::int64`].
+    Longs,
+    /// `vec2<u32>`: factors of bf16 or f16 whose rows are whole quads.
+    Halves,
+}
+
+impl Loads {
+    /// Every way.
+    pub const ALL: [Loads; 4] = [Loads::Words, Loads::Quads, Loads::Longs, Loads::Halves];
+
+    fn library(self) -> &'static str {
+        match self {
+            Loads::Words => include_str!("../shaders/lib/load_words.wgsl"),
+            Loads::Quads => include_str!("../shaders/lib/load_quads.wgsl"),
+            Loads::Longs => include_str!("../shaders/lib/load_longs.wgsl"),
+            Loads::Halves => include_str!("../shaders/lib/load_halves.wgsl"),
+        }
+    }
+}
+
+/// What of a module's source is chosen when it is joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// What the device has.
+    pub features: Features,
+    /// How factors are read, where the module multiplies.
+    pub loads: Loads,
+    /// The WGSL of a nonlinearity of the caller's ([`Custom::wgsl`](crate::Custom)), where the module
+    /// holds the nonlinearities.
+    pub custom: Option<&'static str>,
+}
+
 impl Module {
     /// The joined WGSL for a device that has these features.
     pub fn source(&self, features: Features) -> String {
-        self.source_with(features, None)
+        self.source_of(&Variant { features, ..Variant::default() })
     }
 
-    /// As [`Module::source`], with the WGSL of a nonlinearity of the caller's
-    /// ([`Custom::wgsl`](crate::Custom)) where the module holds the nonlinearities; without effect
-    /// elsewhere.
-    pub fn source_with(&self, features: Features, custom: Option<&'static str>) -> String {
+    /// The joined WGSL of a variant; what it says of things that the module has not is without effect.
+    pub fn source_of(&self, variant: &Variant) -> String {
+        let Variant { features, loads, custom } = *variant;
         let round = match features.int64 {
             true => include_str!("../shaders/lib/round_u64.wgsl"),
             false => include_str!("../shaders/lib/round_u32.wgsl"),
@@ -95,9 +135,15 @@ impl Module {
             Some(custom) if *library == CUSTOM => custom,
             _ => *library,
         });
-        let parts = [self.entry_source].into_iter().chain(libraries);
-        let chosen = self.draws.then_some([PHILOX, round]).into_iter().flatten();
-        parts.chain(chosen).chain(self.shares.then_some(share)).collect::<Vec<_>>().join("\n")
+        let mut parts = vec![self.entry_source];
+        parts.extend(libraries);
+        if self.draws {
+            parts.extend([PHILOX, round]);
+        }
+        if self.multiplies {
+            parts.extend([loads.library(), share]);
+        }
+        parts.join("\n")
     }
 }
 
@@ -118,7 +164,7 @@ pub static FILL: Module = Module {
     entry_source: include_str!("../shaders/fill.wgsl"),
     libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
     draws: true,
-    shares: false,
+    multiplies: false,
     entries: &["fill_groups", "fill_edges"],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
@@ -136,7 +182,7 @@ pub static MOMENTS: Module = Module {
     entry_source: include_str!("../shaders/moments.wgsl"),
     libraries: &[NUMERIC, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["moments_leaves", "moments_merge"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -154,8 +200,8 @@ pub static MATMUL: Module = Module {
     entry_source: include_str!("../shaders/matmul.wgsl"),
     libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, NUMERIC, GRID],
     draws: true,
-    shares: true,
-    entries: &["matmul_tiled", "matmul_direct"],
+    multiplies: true,
+    entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct"],
     bindings: &[
         Binding { index: 0, name: "a", access: Access::Read },
         Binding { index: 1, name: "b", access: Access::Read },
@@ -168,7 +214,17 @@ pub static MATMUL: Module = Module {
         Binding { index: 8, name: "params", access: Access::Uniform },
         Binding { index: 9, name: "steps", access: Access::Step },
     ],
-    overrides: &["dtype", "activation", "ragged"],
+    overrides: &[
+        "dtype",
+        "activation",
+        "ragged",
+        "a_rows",
+        "b_columns",
+        "tile_rows",
+        "tile_columns",
+        "quads",
+        "width",
+    ],
     width: 64,
 };
 
@@ -178,7 +234,7 @@ pub static GATHER: Module = Module {
     entry_source: include_str!("../shaders/gather.wgsl"),
     libraries: &[STEP, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["gather_rows"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -199,7 +255,7 @@ pub static COLUMNS: Module = Module {
     entry_source: include_str!("../shaders/columns.wgsl"),
     libraries: &[GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["columns_fold"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -217,7 +273,7 @@ pub static LOSS: Module = Module {
     entry_source: include_str!("../shaders/loss.wgsl"),
     libraries: &[STEP, MATH, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["loss_rows"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -237,7 +293,7 @@ pub static ACTIVATION: Module = Module {
     entry_source: include_str!("../shaders/activation.wgsl"),
     libraries: &[ACTIVATIONS, CUSTOM, MATH, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &[
         "activate_groups",
         "activate_rest",
@@ -263,7 +319,7 @@ pub static REDUCE: Module = Module {
     entry_source: include_str!("../shaders/reduce.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["reduce_leaves"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -280,7 +336,7 @@ pub static HISTOGRAM: Module = Module {
     entry_source: include_str!("../shaders/histogram.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["histogram_count"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -298,7 +354,7 @@ pub static NORM: Module = Module {
     entry_source: include_str!("../shaders/norm.wgsl"),
     libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID],
     draws: true,
-    shares: false,
+    multiplies: false,
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -321,7 +377,7 @@ pub static DROPOUT: Module = Module {
     entry_source: include_str!("../shaders/dropout.wgsl"),
     libraries: &[DROPOUT_WORDS, GRID],
     draws: true,
-    shares: false,
+    multiplies: false,
     entries: &["dropout_groups"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -338,7 +394,7 @@ pub static CLIP: Module = Module {
     entry_source: include_str!("../shaders/clip.wgsl"),
     libraries: &[GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["clip_squares", "clip_merge"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -356,7 +412,7 @@ pub static UPDATE: Module = Module {
     entry_source: include_str!("../shaders/update.wgsl"),
     libraries: &[STEP, GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["update_parameters"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -377,7 +433,7 @@ pub static PEAK: Module = Module {
     entry_source: include_str!("../shaders/peak.wgsl"),
     libraries: &[GRID],
     draws: false,
-    shares: false,
+    multiplies: false,
     entries: &["multiply_add"],
     bindings: &[
         Binding { index: 0, name: "out", access: Access::ReadWrite },

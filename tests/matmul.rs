@@ -1,6 +1,6 @@
-//! Products and their epilogues: the CPU and every adapter by both routes, against f64.
+//! Products and their epilogues: the CPU and every adapter by every route, against f64.
 
-use fanin::gpu::{self, Context, Pass, Route, Tensor};
+use fanin::gpu::{self, Context, Pass, Route, Tensor, Way};
 use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
 use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
 
@@ -93,12 +93,19 @@ fn read(context: &Context, tensor: &Tensor) -> Vec<f32> {
     bytemuck::pod_collect_to_vec(values)
 }
 
-fn place(context: &Context, route: Route, form: Form, sizes: Sizes) -> String {
-    format!("{form:?} {sizes:?}, {route:?} on {}", context.name())
+fn place(context: &Context, way: Way, form: Form, sizes: Sizes) -> String {
+    format!("{form:?} {sizes:?}, {way:?} on {}", context.name())
+}
+
+/// Every route, with the depth whole and, where it can be, in parts.
+fn ways() -> impl Iterator<Item = Way> {
+    let whole = Route::ALL.map(|route| Way { route, splits: 1 });
+    let parts = Route::ALL.into_iter().filter(|route| *route != Route::Direct);
+    whole.into_iter().chain(parts.map(|route| Way { route, splits: 3 }))
 }
 
 /// Sizes around the edges of tiles, tall and wide.
-const SIZES: [Sizes; 10] = [
+const SIZES: [Sizes; 13] = [
     [1, 1, 1],
     [3, 5, 1],
     [5, 3, 63],
@@ -109,6 +116,11 @@ const SIZES: [Sizes; 10] = [
     [257, 3, 64],
     [1, 257, 127],
     [33, 31, 65],
+    // Whole quads, at sizes that are no multiple of a tile.
+    [132, 68, 36],
+    [36, 12, 1044],
+    // As many depths as give each of three parts some.
+    [8, 20, 803],
 ];
 
 #[test]
@@ -123,14 +135,14 @@ fn every_form_is_within_the_bound_of_a_sum() {
             for context in contexts() {
                 let [a_dims, b_dims] = shapes(form, sizes);
                 let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
-                for route in Route::ALL {
+                for way in ways() {
                     let out = poisoned(context, &[m, n]);
                     let none = gpu::Epilogue::default();
                     context
-                        .run(|pass| pass.matmul_by(route, form, &a, &b, &out, &none, 0))
+                        .run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &none, 0))
                         .unwrap();
                     let got = read(context, &out);
-                    assert_close(&got, &want, k, &place(context, route, form, sizes));
+                    assert_close(&got, &want, k, &place(context, way, form, sizes));
                 }
             }
         }
@@ -150,14 +162,14 @@ fn a_long_sum_is_split_and_its_epilogue_comes_once() {
             let [a_dims, b_dims] = shapes(form, sizes);
             let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
             let bias = floats(context, &[n], &bias);
-            for route in Route::ALL {
+            for way in ways() {
                 let out = poisoned(context, &[m, n]);
                 let epilogue = gpu::Epilogue { bias: Some(&bias), ..Default::default() };
                 context
-                    .run(|pass| pass.matmul_by(route, form, &a, &b, &out, &epilogue, 0))
+                    .run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &epilogue, 0))
                     .unwrap();
                 let got = read(context, &out);
-                assert_close(&got, &want, k + 1, &place(context, route, form, sizes));
+                assert_close(&got, &want, k + 1, &place(context, way, form, sizes));
             }
         }
     }
@@ -184,14 +196,14 @@ fn factors_of_16_bits_are_decoded() {
                 let [a_dims, b_dims] = shapes(form, sizes);
                 let a = tensor(context, &a_dims, dtype, bytemuck::cast_slice(&a_bits));
                 let b = tensor(context, &b_dims, dtype, bytemuck::cast_slice(&b_bits));
-                for route in Route::ALL {
+                for way in ways() {
                     let out = poisoned(context, &[m, n]);
                     let none = gpu::Epilogue::default();
                     context
-                        .run(|pass| pass.matmul_by(route, form, &a, &b, &out, &none, 0))
+                        .run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &none, 0))
                         .unwrap();
                     let got = read(context, &out);
-                    let place = place(context, route, form, sizes);
+                    let place = place(context, way, form, sizes);
                     assert_close(&got, &want, k, &format!("{dtype} {place}"));
                 }
             }
@@ -286,7 +298,7 @@ fn every_part_of_an_epilogue_alone_and_together() {
             let bias = floats(context, &[n], &bias);
             let [before, z, after] =
                 [&before, &z, &after].map(|values| floats(context, &[m, n], values));
-            for route in Route::ALL {
+            for way in ways() {
                 let (out, raw) = (poisoned(context, &[m, n]), poisoned(context, &[m, n]));
                 let epilogue = gpu::Epilogue {
                     bias: has("bias").then_some(&bias),
@@ -301,10 +313,10 @@ fn every_part_of_an_epilogue_alone_and_together() {
                     after: has("after").then_some(&after),
                 };
                 let run = |pass: &mut Pass<'_, '_>| {
-                    pass.matmul_by(route, form, &a, &b, &out, &epilogue, step as u32)
+                    pass.matmul_by(Some(way), form, &a, &b, &out, &epilogue, step as u32)
                 };
                 context.run(run).unwrap();
-                let place = place(context, route, form, sizes);
+                let place = place(context, way, form, sizes);
                 let first = read(context, &out);
                 close(&first, &want, &place);
                 let raw = read(context, &raw);

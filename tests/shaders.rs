@@ -2,53 +2,83 @@
 
 use std::collections::BTreeSet;
 
-use fanin::shaders::{Access, Features, MODULES, Module};
+use fanin::shaders::{Access, Features, Loads, MODULES, Module, Variant};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ArraySize, StorageAccess};
 
-fn parse(module: &Module, features: Features) -> naga::Module {
-    let source = module.source(features);
+fn parse(module: &Module, variant: Variant) -> naga::Module {
+    let source = module.source_of(&variant);
     naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{}: {}", module.name, error.emit_to_string(&source)))
 }
 
+/// Every variant of a module's source.
+fn variants(module: &Module) -> Vec<Variant> {
+    let mut variants = Vec::new();
+    for choice in 0..4 {
+        let features = Features { int64: choice & 1 != 0, subgroups: choice & 2 != 0 };
+        for loads in Loads::ALL {
+            let differs = module.multiplies && (loads != Loads::Longs || features.int64);
+            if differs || loads == Loads::default() {
+                variants.push(Variant { features, loads, custom: None });
+            }
+        }
+    }
+    variants
+}
+
+fn validator(features: Features) -> Validator {
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_INT64, features.int64);
+    capabilities.set(Capabilities::SUBGROUP, features.subgroups);
+    Validator::new(ValidationFlags::all(), capabilities)
+}
+
 #[test]
-fn every_module_validates_with_and_without_each_feature() {
+fn every_variant_of_every_source_validates() {
     for module in MODULES {
-        for choice in 0..4 {
-            let features = Features { int64: choice & 1 != 0, subgroups: choice & 2 != 0 };
-            let parsed = parse(module, features);
-            let mut capabilities = Capabilities::empty();
-            capabilities.set(Capabilities::SHADER_INT64, features.int64);
-            capabilities.set(Capabilities::SUBGROUP, features.subgroups);
-            let info = Validator::new(ValidationFlags::all(), capabilities).validate(&parsed);
-            info.unwrap_or_else(|error| panic!("{}: {error:?}", module.name));
+        for variant in variants(module) {
+            let info = validator(variant.features).validate(&parse(module, variant));
+            info.unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", module.name));
         }
     }
 }
 
+/// What a constant may be. Those of sizes are as the routes have them.
+fn values(name: &str) -> &'static [u32] {
+    match name {
+        "tile_rows" | "tile_columns" => &[32, 64, 128],
+        "quads" => &[1, 2],
+        "width" => &[64, 256],
+        _ => &[0, 1, 2, 3, 4, 5, 6, 7],
+    }
+}
+
 #[test]
-fn every_variant_validates() {
+fn every_choice_of_constants_validates() {
     for module in MODULES {
-        let parsed = parse(module, Features::default());
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let parsed = parse(module, Variant::default());
+        let mut validator = validator(Features::default());
         let info = validator.validate(&parsed).unwrap();
         let names = module.overrides;
         // Every value of each constant with every value of each other one.
-        let mut variants = BTreeSet::from([vec![0; names.len()]]);
+        let least: Vec<u32> = names.iter().map(|name| values(name)[0]).collect();
+        let mut choices = BTreeSet::from([least.clone()]);
         for first in 0..names.len() {
             for second in 0..=first {
-                for values in 0..64 {
-                    let mut variant = vec![0; names.len()];
-                    (variant[first], variant[second]) = (values % 8, values / 8);
-                    variants.insert(variant);
+                for one in values(names[first]) {
+                    for other in values(names[second]) {
+                        let mut choice = least.clone();
+                        (choice[first], choice[second]) = (*one, *other);
+                        choices.insert(choice);
+                    }
                 }
             }
         }
-        for variant in variants {
+        for choice in choices {
             let constants = names
                 .iter()
-                .zip(variant)
+                .zip(choice)
                 .map(|(name, value)| (name.to_string(), f64::from(value)))
                 .collect();
             let (resolved, _) =
@@ -63,12 +93,15 @@ fn every_variant_validates() {
 #[test]
 fn the_table_says_what_the_modules_say() {
     for module in MODULES {
-        let parsed = parse(module, Features::default());
+        let parsed = parse(module, Variant::default());
         let entries: BTreeSet<&str> =
             parsed.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(entries, module.entries.iter().copied().collect(), "{}", module.name);
         for entry in &parsed.entry_points {
-            assert_eq!(entry.workgroup_size, [module.width, 1, 1], "{}", entry.name);
+            // One of a size that is chosen has it as a constant.
+            let chosen = entry.workgroup_size_overrides.is_some();
+            let fixed = entry.workgroup_size == [module.width, 1, 1];
+            assert!(fixed != chosen, "{}: {:?}", entry.name, entry.workgroup_size);
         }
         let overrides: Vec<_> = parsed
             .overrides
@@ -141,7 +174,7 @@ fn every_shader_file_is_in_the_table() {
 
 #[test]
 fn the_uniform_table_holds_every_segment() {
-    let parsed = parse(&fanin::shaders::FILL, Features::default());
+    let parsed = parse(&fanin::shaders::FILL, Variant::default());
     let (_, table) = parsed
         .global_variables
         .iter()
@@ -158,7 +191,7 @@ fn the_uniform_table_holds_every_segment() {
 /// Each nonlinearity's code is `ACTIVATION_` and its name, in capitals.
 #[test]
 fn the_nonlinearities_have_rusts_codes() {
-    let parsed = parse(&fanin::shaders::ACTIVATION, Features::default());
+    let parsed = parse(&fanin::shaders::ACTIVATION, Variant::default());
     let found: BTreeSet<(String, u32)> = parsed
         .constants
         .iter()
@@ -221,10 +254,10 @@ fn params_are_laid_out_as_rust_lays_them_out() {
                 ("columns", 4),
                 ("first_depth", 8),
                 ("end_depth", 12),
-                ("a_row", 16),
-                ("a_depth", 20),
-                ("b_column", 24),
-                ("b_depth", 28),
+                ("split_depth", 16),
+                ("splits", 20),
+                ("a_stride", 24),
+                ("b_stride", 28),
                 ("first_row", 32),
                 ("flags", 36),
                 ("parameter", 40),
@@ -294,7 +327,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
     assert_eq!(named, MODULES.iter().map(|module| module.name).collect());
     for (name, offsets, size) in expected {
         let module = MODULES.iter().find(|module| module.name == name).unwrap();
-        let parsed = parse(module, Features::default());
+        let parsed = parse(module, Variant::default());
         let (_, ty) =
             parsed.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Params")).unwrap();
         let naga::TypeInner::Struct { members, span } = &ty.inner else { panic!("a struct") };

@@ -3,9 +3,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Choice, Pass, Tensor, adapter, planner};
+use super::{Choice, Pass, Tensor, Way, adapter, planner};
 use crate::random::quantile;
-use crate::shaders::{Access, Features, Module};
+use crate::shaders::{Access, Features, Loads, Module, Variant};
 use crate::{Custom, Error, Result};
 
 /// How long a submission may take before the device counts as hung.
@@ -65,11 +65,11 @@ impl Default for Options {
 struct KernelKey {
     entry: &'static str,
     constants: Vec<u32>,
-    custom: Option<&'static str>,
+    variant: Variant,
 }
 
-/// A module's name, and the WGSL of a nonlinearity of the caller's.
-type ModuleKey = (&'static str, Option<&'static str>);
+/// A module's name and what was chosen of its source.
+type ModuleKey = (&'static str, Variant);
 
 /// A pipeline and the layout of its one bind group.
 #[derive(Clone)]
@@ -233,6 +233,11 @@ impl Context {
     /// Whether the kernels use subgroups.
     pub fn uses_subgroups(&self) -> bool {
         self.inner.features.subgroups
+    }
+
+    /// How a product of sizes `[m, n, k]` goes through the device.
+    pub(super) fn way(&self, sizes: [u64; 3]) -> Way {
+        Way::usual(self.inner.info.device_type == wgpu::DeviceType::Cpu, sizes)
     }
 
     /// The limits that plans keep to.
@@ -443,12 +448,25 @@ impl Context {
         constants: &[u32],
         custom: Option<Custom>,
     ) -> Result<Kernel> {
-        let wgsl = custom.map(|custom| custom.wgsl);
-        let key = KernelKey { entry, constants: constants.to_vec(), custom: wgsl };
+        self.kernel_of(module, entry, constants, Loads::default(), custom)
+    }
+
+    /// As [`Context::kernel_with`], for a module that multiplies: how it reads its factors.
+    pub(super) fn kernel_of(
+        &self,
+        module: &'static Module,
+        entry: &'static str,
+        constants: &[u32],
+        loads: Loads,
+        custom: Option<Custom>,
+    ) -> Result<Kernel> {
+        let (features, wgsl) = (self.inner.features, custom.map(|custom| custom.wgsl));
+        let variant = Variant { features, loads, custom: wgsl };
+        let key = KernelKey { entry, constants: constants.to_vec(), variant };
         if let Some(kernel) = lock(&self.inner.kernels).get(&key) {
             return Ok(kernel.clone());
         }
-        let built = self.guarded(|_| Ok(self.build(module, entry, constants, wgsl)));
+        let built = self.guarded(|_| Ok(self.build(module, entry, constants, variant)));
         match built {
             Ok(kernel) => {
                 lock(&self.inner.kernels).insert(key, kernel.clone());
@@ -456,7 +474,7 @@ impl Context {
             }
             Err(error) => {
                 // The next attempt is to meet the same message, not a broken module.
-                lock(&self.inner.modules).remove(&(module.name, wgsl));
+                lock(&self.inner.modules).remove(&(module.name, variant));
                 Err(match custom {
                     Some(custom) => self.failed(format!("`{}`: {error}", custom.name)),
                     None => error,
@@ -473,18 +491,18 @@ impl Context {
         module: &'static Module,
         entry: &'static str,
         constants: &[u32],
-        custom: Option<&'static str>,
+        variant: Variant,
     ) -> Kernel {
         let device = &self.inner.device;
         let shader = lock(&self.inner.modules)
-            .entry((module.name, custom))
+            .entry((module.name, variant))
             .or_insert_with(|| {
-                let source = module.source_with(self.inner.features, custom);
+                let source = module.source_of(&variant);
                 let descriptor = wgpu::ShaderModuleDescriptor {
                     label: Some(module.name),
                     source: wgpu::ShaderSource::Wgsl(source.into()),
                 };
-                if custom.is_some() {
+                if variant.custom.is_some() {
                     // Not ours to vouch for.
                     return device.create_shader_module(descriptor);
                 }

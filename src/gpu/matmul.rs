@@ -1,11 +1,14 @@
 use bytemuck::{Pod, Zeroable};
 
+use super::context::Kernel;
 use super::pass::Dispatch;
+use super::route::{self, Route, Way};
 use super::{Context, Pass, Tensor, planner};
 use crate::model::Step;
 use crate::product::{self, Form, Nonlinearity};
 use crate::random::Dtype;
-use crate::{Error, Result, shaders};
+use crate::shaders::{self, Loads};
+use crate::{Error, Result};
 
 /// `Params` of `shaders/matmul.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -15,10 +18,10 @@ struct Params {
     columns: u32,
     first_depth: u32,
     end_depth: u32,
-    a_row: u32,
-    a_depth: u32,
-    b_column: u32,
-    b_depth: u32,
+    split_depth: u32,
+    splits: u32,
+    a_stride: u32,
+    b_stride: u32,
     first_row: u32,
     flags: u32,
     parameter: f32,
@@ -46,33 +49,11 @@ const DEPTH: u64 = 1 << 14;
 /// Products that one dispatch adds up: a slow GPU does them in about 100 ms.
 const WORK: u64 = 1 << 34;
 
-/// The rows of a tile; dispatches begin at a multiple of it.
-const TILE: u64 = 64;
+/// Dispatches begin at a multiple of every tile's rows.
+const ROWS: u64 = 128;
 
 /// What happens to each element of a product; tensors are f32.
 pub type Epilogue<'a> = product::Epilogue<&'a Tensor>;
-
-/// How a product goes through the device.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// In tiles through workgroup memory: GPUs.
-    Tiled,
-    /// In large blocks of registers, without barriers: software adapters.
-    Direct,
-}
-
-impl Route {
-    /// Both.
-    pub const ALL: [Route; 2] = [Route::Tiled, Route::Direct];
-
-    fn of(context: &Context) -> Self {
-        match context.adapter_info().device_type {
-            wgpu::DeviceType::Cpu => Route::Direct,
-            _ => Route::Tiled,
-        }
-    }
-}
 
 impl Pass<'_, '_> {
     /// `out = epilogue(A B)`, with the factors as `form` reads them. `step` is dropout's counter.
@@ -93,15 +74,15 @@ impl Pass<'_, '_> {
         epilogue: &Epilogue<'_>,
         step: u32,
     ) -> Result<()> {
-        self.matmul_by(Route::of(self.context), form, a, b, out, epilogue, step)
+        self.matmul_by(None, form, a, b, out, epilogue, step)
     }
 
-    /// As [`Pass::matmul`], by a route of the caller's choice: for tests of both.
+    /// As [`Pass::matmul`], in a way of the caller's choice: for tests of each, and for tuning.
     #[doc(hidden)]
     #[allow(clippy::too_many_arguments)]
     pub fn matmul_by(
         &mut self,
-        route: Route,
+        way: Option<Way>,
         form: Form,
         a: &Tensor,
         b: &Tensor,
@@ -110,7 +91,7 @@ impl Pass<'_, '_> {
         step: u32,
     ) -> Result<()> {
         let steps = self.context.uniforms(&[Step { step, ..Step::default() }]);
-        self.once(prepare(self.context, route, form, a, b, out, epilogue, steps.block(0)))
+        self.once(prepare(self.context, way, form, a, b, out, epilogue, steps.block(0)))
     }
 }
 
@@ -125,13 +106,13 @@ pub(super) fn matmul(
     epilogue: &Epilogue<'_>,
     steps: wgpu::BufferBinding<'_>,
 ) -> Result<Vec<Dispatch>> {
-    prepare(context, Route::of(context), form, a, b, out, epilogue, steps)
+    prepare(context, None, form, a, b, out, epilogue, steps)
 }
 
 #[allow(clippy::too_many_arguments)]
 fn prepare(
     context: &Context,
-    route: Route,
+    way: Option<Way>,
     form: Form,
     a: &Tensor,
     b: &Tensor,
@@ -187,16 +168,28 @@ fn prepare(
         flags |= DROPOUT;
     }
 
-    let strides = form.strides([m as usize, n as usize, k as usize]);
+    let sizes = [m, n, k];
+    let way = way.unwrap_or_else(|| context.way(sizes)).within(sizes);
+    // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
+    // often, takes SwiftShader's compiler minutes.
+    let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
+        true => Way { route: Route::Tiled64, splits: 1 },
+        false => way,
+    };
+    let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
+    let lines = form.shapes(sizes).map(|[_, line]| line);
+    let loads = route::loads(way.route, a.dtype().size(), lines, context.uses_int64());
+    let tile = way.route.tile(b_columns);
+
     let whole = Params {
         rows: 0,
         columns: n as u32,
         first_depth: 0,
         end_depth: 0,
-        a_row: strides.a_row as u32,
-        a_depth: strides.a_depth as u32,
-        b_column: strides.b_column as u32,
-        b_depth: strides.b_depth as u32,
+        split_depth: 0,
+        splits: way.splits as u32,
+        a_stride: lines[0] as u32,
+        b_stride: lines[1] as u32,
         first_row: 0,
         flags,
         parameter: activation.parameter(),
@@ -206,61 +199,82 @@ fn prepare(
         scale: dropout.map_or(1.0, |dropout| dropout.scale()),
         unused: 0,
     };
-    let band = (WORK / (n * k.min(DEPTH)) / TILE * TILE).clamp(TILE, 1 << 20);
-    let mut params = Vec::new();
+    let constants = |activation: u32| {
+        [
+            code,
+            activation,
+            u32::from(!k.is_multiple_of(4)),
+            u32::from(a_rows),
+            u32::from(b_columns),
+            tile.rows as u32,
+            tile.columns as u32,
+            tile.quads,
+            tile.width,
+        ]
+    };
+    // What is not there is not read: anything readable stands in for it.
+    let [bias, before, z, after] =
+        [bias, before, z, after].map(|part| part.unwrap_or(a).binding());
+    let [unused, _] = context.unused();
+    let raw = raw.map_or(unused, Tensor::binding);
+    let dispatch = |kernel: &Kernel, params: &Params, [a, b, out]: [wgpu::BufferBinding<'_>; 3], workgroups: u64| {
+        let rest = [raw.clone(), bias.clone(), before.clone(), z.clone(), after.clone()];
+        let uniforms = context.uniforms(&[*params]);
+        let mut buffers = vec![a, b, out];
+        buffers.extend(rest);
+        buffers.extend([uniforms.block(0), steps.clone()]);
+        let grid = planner::grid(context.limits(), workgroups as u32, 1);
+        context.prepare(kernel, &buffers, grid)
+    };
+    // Workgroups of all rows from one to another.
+    let workgroups = |rows: u64| {
+        let across = n.div_ceil(tile.columns);
+        let tiles = rows.div_ceil(tile.rows) * across.next_multiple_of(across.min(tile.tiles));
+        tiles.div_ceil(tile.tiles) * way.splits
+    };
+
+    if way.splits > 1 {
+        // Each part's sums to a place of their own, then all of them together.
+        let sums = context.buffer("sums", 4 * way.splits * m * n, wgpu::BufferUsages::STORAGE)?;
+        let (depth, split_depth) = (k as u32, way.split_depth(k) as u32);
+        let part =
+            Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
+        let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants(0), loads, None)?;
+        let operands = [a.binding(), b.binding(), sums.as_entire_buffer_binding()];
+        let parts = dispatch(&kernel, &part, operands, workgroups(m));
+        // The sums are f32 words, whatever the factors are.
+        let constants = [0, activation.code()];
+        let (entry, custom) = ("matmul_join", activation.custom());
+        let join = context.kernel_of(&shaders::MATMUL, entry, &constants, Loads::Words, custom)?;
+        let operands = [sums.as_entire_buffer_binding(), b.binding(), out.binding()];
+        let joined = Params { flags, ..part };
+        let joined = dispatch(&join, &joined, operands, (m * n.div_ceil(4)).div_ceil(64));
+        return Ok(vec![parts, joined]);
+    }
+    let (constants, custom) = (constants(activation.code()), activation.custom());
+    let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants, loads, custom)?;
+    let band = (WORK / (n * k.min(DEPTH)) / ROWS * ROWS).clamp(ROWS, 1 << 20);
+    let mut dispatches = Vec::new();
     for first_row in (0..m).step_by(band as usize) {
         for first_depth in (0..k).step_by(DEPTH as usize) {
             let end_depth = k.min(first_depth + DEPTH);
-            // The parts come in with the last of the sum.
+            // The parts of the epilogue come in with the last of the sum.
             let parts = if end_depth == k { flags } else { 0 };
-            params.push(Params {
-                rows: m.min(first_row + band) as u32,
+            let rows = m.min(first_row + band);
+            let params = Params {
+                rows: rows as u32,
                 first_depth: first_depth as u32,
                 end_depth: end_depth as u32,
+                split_depth: DEPTH as u32,
                 first_row: first_row as u32,
                 flags: parts | if first_depth > 0 { ADD } else { 0 },
                 ..whole
-            });
+            };
+            let operands = [a.binding(), b.binding(), out.binding()];
+            dispatches.push(dispatch(&kernel, &params, operands, workgroups(rows - first_row)));
         }
     }
-
-    // Without subgroups each lane loads every row for itself: decoding, copied that often, takes
-    // SwiftShader's compiler minutes.
-    let route = if code != 0 && !context.uses_subgroups() { Route::Tiled } else { route };
-    let (entry, tile, tiles) = match route {
-        Route::Tiled => ("matmul_tiled", TILE, 1),
-        Route::Direct => ("matmul_direct", 32, 8),
-    };
-    let ragged = u32::from(!k.is_multiple_of(4));
-    let constants = [code, activation.code(), ragged];
-    let kernel = context.kernel_with(&shaders::MATMUL, entry, &constants, activation.custom())?;
-    let uniforms = context.uniforms(&params);
-    let ready = params.iter().enumerate().map(|(index, part)| {
-        // What is not there is not read: anything readable stands in for it.
-        let [bias, before, z, after] =
-            [bias, before, z, after].map(|part| part.unwrap_or(a).binding());
-        let [unused, _] = context.unused();
-        let raw = raw.map_or(unused, Tensor::binding);
-        let buffers = [
-            a.binding(),
-            b.binding(),
-            out.binding(),
-            raw,
-            bias,
-            before,
-            z,
-            after,
-            uniforms.block(index),
-            steps.clone(),
-        ];
-        let rows = u64::from(part.rows - part.first_row);
-        let across = n.div_ceil(tile);
-        let blocks = rows.div_ceil(tile) * across.next_multiple_of(across.min(tiles));
-        let workgroups = blocks.div_ceil(tiles);
-        let grid = planner::grid(context.limits(), workgroups as u32, 1);
-        context.prepare(&kernel, &buffers, grid)
-    });
-    Ok(ready.collect())
+    Ok(dispatches)
 }
 
 fn sizes(form: Form, a: &Tensor, b: &Tensor) -> Result<[u64; 3]> {

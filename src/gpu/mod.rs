@@ -42,6 +42,7 @@ mod pass;
 mod peak;
 pub mod planner;
 mod reduce;
+mod route;
 mod tensor;
 mod update;
 
@@ -51,9 +52,9 @@ pub use engine::GpuEngine;
 pub(crate) use executor::GpuExecutor;
 pub use loss::LossTensors;
 pub use matmul::Epilogue;
-#[doc(hidden)]
-pub use matmul::Route;
 pub use pass::Pass;
 pub(crate) use peak::{PEAK_FLOPS, PEAK_INVOCATIONS};
+#[doc(hidden)]
+pub use route::{Route, Way};
 pub use tensor::Tensor;
 pub use update::UpdateTensors;

@@ -1,0 +1,120 @@
+//! How a product of given sizes goes through a device. Knows no device.
+
+use crate::shaders::Loads;
+
+/// The kernel of a product, and its tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// Tiles of 128 x 128 through workgroup memory.
+    Tiled128,
+    /// Tiles of 64 x 64.
+    Tiled64,
+    /// Tiles of 32 x 32.
+    Tiled32,
+    /// Four rows at a time.
+    Thin,
+    /// Blocks of 32 x 32 in registers, without barriers: software adapters.
+    Direct,
+}
+
+/// A route's kernel, as constants.
+pub(super) struct Tile {
+    pub(super) entry: &'static str,
+    pub(super) rows: u64,
+    pub(super) columns: u64,
+    /// Quads of rows and of columns that an invocation takes.
+    pub(super) quads: u32,
+    /// Invocations a workgroup.
+    pub(super) width: u32,
+    /// Tiles a workgroup.
+    pub(super) tiles: u64,
+}
+
+impl Route {
+    /// Every route.
+    pub const ALL: [Route; 5] =
+        [Route::Tiled128, Route::Tiled64, Route::Tiled32, Route::Thin, Route::Direct];
+
+    /// `columns_together` where B's columns lie side by side.
+    pub(super) fn tile(self, columns_together: bool) -> Tile {
+        let tile = |entry, rows, columns, quads, width, tiles| Tile {
+            entry,
+            rows,
+            columns,
+            quads,
+            width,
+            tiles,
+        };
+        match self {
+            Route::Tiled128 => tile("matmul_tiled", 128, 128, 2, 256, 1),
+            Route::Tiled64 => tile("matmul_tiled", 64, 64, 2, 64, 1),
+            Route::Tiled32 => tile("matmul_tiled", 32, 32, 1, 64, 1),
+            Route::Thin => tile("matmul_thin", 4, if columns_together { 64 } else { 16 }, 1, 64, 1),
+            Route::Direct => tile("matmul_direct", 32, 32, 1, 64, 8),
+        }
+    }
+}
+
+/// A route, and how many workgroups share the depth of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Way {
+    /// The kernel.
+    pub route: Route,
+    /// The parts of the depth that are summed apart and then added in their order; of a direct route 1.
+    pub splits: u64,
+}
+
+/// Workgroups that fill a large GPU: about one a multiprocessor.
+const FILL: u64 = 128;
+
+/// The depth of a part is a multiple of the tiles'.
+pub(super) const STEP: u64 = 16;
+
+/// The shortest depth that is worth a part of its own.
+const SHORTEST: u64 = 256;
+
+/// What the sums of all parts may take, in bytes.
+const SCRATCH: u64 = 1 << 26;
+
+impl Way {
+    /// What is taken where nothing was measured: the largest tile that leaves no part of a large GPU
+    /// idle, and the depth shared out where none does.
+    pub fn usual(software: bool, [m, n, k]: [u64; 3]) -> Way {
+        if software {
+            return Way { route: Route::Direct, splits: 1 };
+        }
+        let tiles = |route: Route| {
+            let tile = route.tile(false);
+            m.div_ceil(tile.rows) * n.div_ceil(tile.columns)
+        };
+        let route = match [Route::Tiled128, Route::Tiled64].into_iter().find(|&r| tiles(r) >= FILL) {
+            _ if m <= 4 => Route::Thin,
+            Some(route) => route,
+            None => Route::Tiled32,
+        };
+        Way { route, splits: (FILL / tiles(route)).max(1) }.within([m, n, k])
+    }
+
+    /// The same with no more splits than the depth and the scratch memory allow.
+    pub fn within(self, [m, n, k]: [u64; 3]) -> Way {
+        let most = (k / SHORTEST).min(SCRATCH / (4 * m * n)).max(1);
+        Way { splits: if self.route == Route::Direct { 1 } else { self.splits.min(most) }, ..self }
+    }
+
+    /// The depth of each part but the last.
+    pub(super) fn split_depth(self, depth: u64) -> u64 {
+        depth.div_ceil(self.splits).next_multiple_of(STEP)
+    }
+}
+
+/// How factors are read, whose lines in memory are so many elements long.
+pub(super) fn loads(route: Route, bytes: usize, lines: [u64; 2], int64: bool) -> Loads {
+    let whole = lines.iter().all(|line| line.is_multiple_of(4));
+    match (whole, bytes) {
+        (false, _) => Loads::Words,
+        (true, 2) => Loads::Halves,
+        _ if int64 && route == Route::Direct => Loads::Longs,
+        _ => Loads::Quads,
+    }
+}
