@@ -23,10 +23,14 @@ struct Params {
 
 override kind: u32 = 0u;
 override dtype: u32 = 0u;
+// Groups an invocation of fill_groups.
+override taken: u32 = 8u;
+// 1 where fill_groups takes the table into workgroup memory first: a GPU's uniforms come one address
+// at a time, and lanes want as many rows as they are.
+override staged: u32 = 0u;
 
 const WIDTH = 256u;
-// Groups an invocation of fill_groups.
-const GROUPS = 8u;
+const SEGMENTS = 833u;
 
 @group(0) @binding(0) var<storage, read_write> groups: array<vec4<u32>>;
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
@@ -34,11 +38,20 @@ const GROUPS = 8u;
 // Two segments a row.
 @group(0) @binding(2) var<uniform> table: array<vec4<u32>, 417>;
 
-fn quantile_row(segment: u32) -> vec2<u32> {
+var<workgroup> stage: array<vec2<u32>, SEGMENTS>;
+
+fn table_row(segment: u32) -> vec2<u32> {
     // Two words by index: a whole row and a selection would fetch four, a lane at a time where the
     // device is a CPU.
     let column = (segment & 1u) * 2u;
     return vec2<u32>(table[segment >> 1u][column], table[segment >> 1u][column + 1u]);
+}
+
+fn quantile_row(segment: u32) -> vec2<u32> {
+    if staged == 1u {
+        return stage[segment];
+    }
+    return table_row(segment);
 }
 
 fn block(p: Params, offset: u32) -> vec4<u32> {
@@ -72,12 +85,19 @@ fn pack(first: vec4<u32>, second: vec4<u32>) -> vec4<u32> {
 fn fill_groups(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
 ) {
+    if staged == 1u {
+        for (var segment = local; segment < SEGMENTS; segment += WIDTH) {
+            stage[segment] = table_row(segment);
+        }
+        workgroupBarrier();
+    }
     // Read once: to a device that is a CPU each read of a uniform is one a lane.
     let p = params;
     // Groups that stand side by side are written side by side.
-    let first = grid_index(id, workgroups, WIDTH) * GROUPS - (GROUPS - 1u) * (id.x % WIDTH);
-    for (var step = 0u; step < GROUPS; step += 1u) {
+    let first = grid_index(id, workgroups, WIDTH) * taken - (taken - 1u) * local;
+    for (var step = 0u; step < taken; step += 1u) {
         let index = first + step * WIDTH;
         if index >= p.groups {
             return;

@@ -320,10 +320,13 @@ fn matmul_tiled(
             let of_b = d * pitch(tile_columns);
             let a_low = a_tile[of_a + y];
             let b_low = b_tile[of_b + x];
-            add_outer(&low_low, a_low, b_low);
-            if quads == 2u {
+            if quads == 1u {
+                add_outer(&low_low, a_low, b_low);
+            } else {
+                // All on their way before the first is waited for.
                 let a_high = a_tile[of_a + high_y];
                 let b_high = b_tile[of_b + high_x];
+                add_outer(&low_low, a_low, b_low);
                 add_outer(&low_high, a_low, b_high);
                 add_outer(&high_low, a_high, b_low);
                 add_outer(&high_high, a_high, b_high);

@@ -172,7 +172,7 @@ pub static FILL: Module = Module {
         Binding { index: 1, name: "params", access: Access::Uniform },
         Binding { index: 2, name: "table", access: Access::Uniform },
     ],
-    overrides: &["kind", "dtype"],
+    overrides: &["kind", "dtype", "taken", "staged"],
     width: 256,
 };
 

@@ -27,7 +27,9 @@ pub fn contexts() -> &'static [Context] {
         for name in names {
             let choice: Choice = name.parse().expect("a device name");
             let open = |all| {
-                Context::open(&choice, Options { int64: all, subgroups: all, ..Options::default() }).unwrap_or_else(|error| {
+                let options =
+                    Options { int64: all, subgroups: all, tuned: false, ..Options::default() };
+                Context::open(&choice, options).unwrap_or_else(|error| {
                     panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
                 })
             };

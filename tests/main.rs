@@ -33,6 +33,7 @@ mod shaders;
 mod statistics;
 mod theory;
 mod train;
+mod tuning;
 mod update;
 mod whole;
 mod write;

@@ -50,6 +50,7 @@ fn values(name: &str) -> &'static [u32] {
         "tile_rows" | "tile_columns" => &[32, 64, 128],
         "quads" => &[1, 2],
         "width" => &[64, 256],
+        "taken" => &[1, 8, 32],
         _ => &[0, 1, 2, 3, 4, 5, 6, 7],
     }
 }
@@ -186,6 +187,8 @@ fn the_uniform_table_holds_every_segment() {
         panic!("the table is an array");
     };
     assert_eq!(rows.get() as usize, fanin::random::quantile::SEGMENTS.div_ceil(2));
+    let source = fanin::shaders::FILL.entry_source;
+    assert!(source.contains(&format!("SEGMENTS = {}u", fanin::random::quantile::SEGMENTS)));
 }
 
 /// Each nonlinearity's code is `ACTIVATION_` and its name, in capitals.

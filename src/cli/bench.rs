@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fanin::bench::{self, Case, Ceilings, Timed, Unit};
-use fanin::gpu::{Choice, Context, Options};
+use fanin::gpu::{Choice, Context, Options, Trial, Tuning};
 use fanin::{Error, Result, cpu, file};
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use super::{note, print, print_json, progress};
 #[command(after_help = "Examples:\n  \
     fanin bench --quick\n  \
     fanin bench --device cpu,vulkan:llvmpipe --only matmul,normal --svg roofline.svg\n  \
+    fanin bench --device gpu --tune\n  \
     fanin bench --json > bench.json")]
 pub struct BenchArgs {
     /// Smaller sizes, fewer cases, shorter times: under a minute
@@ -30,6 +31,11 @@ pub struct BenchArgs {
     /// Only cases whose name holds one of these
     #[arg(long, value_delimiter = ',', value_name = "TEXT,...")]
     only: Vec<String>,
+
+    /// Find the fastest shapes of the kernels on each adapter instead, and keep them in the cache
+    /// folder: every command takes them from then on. Drawn numbers stay the same
+    #[arg(long, conflicts_with_all = ["quick", "only", "svg"])]
+    tune: bool,
 
     /// Draw the rooflines and the shares of the ceilings
     #[arg(long, value_name = "FILE")]
@@ -96,6 +102,14 @@ pub fn run(args: BenchArgs) -> Result<ExitCode> {
     if let Some(path) = args.svg.as_ref().filter(|path| path.exists() && !args.force) {
         return Err(Error::Exists { path: path.clone() });
     }
+    let devices = open(&args)?;
+    if args.tune {
+        return tune(&devices, args.json);
+    }
+    measure(&args, devices)
+}
+
+fn open(args: &BenchArgs) -> Result<Vec<Device>> {
     let mut devices = Vec::new();
     for choice in &args.device {
         match Device::open(choice) {
@@ -106,7 +120,77 @@ pub fn run(args: BenchArgs) -> Result<ExitCode> {
             opened => devices.push(opened?),
         }
     }
-    let cases = chosen(&args)?;
+    Ok(devices)
+}
+
+/// Tries the shapes of every adapter's kernels, and keeps the fastest.
+fn tune(devices: &[Device], as_json: bool) -> Result<ExitCode> {
+    let mut documents = Vec::new();
+    for context in devices.iter().filter_map(|device| device.context.as_ref()) {
+        let bar = progress("{spinner} {pos} {msg}", 0);
+        let mut trials: Vec<Trial> = Vec::new();
+        let tuning = context.tune(&mut |trial| {
+            bar.set_message(format!("{}: {}", trial.what, trial.shape));
+            bar.inc(1);
+            trials.push(trial.clone());
+        });
+        bar.finish_and_clear();
+        let tuning = tuning?;
+        let path = Tuning::path(&tuning.device).ok_or_else(|| {
+            let needed = "a home, or XDG_CACHE_HOME".into();
+            Error::Invalid { what: "cache folder".into(), given: "none".into(), needed }
+        })?;
+        tuning.save(&path)?;
+        if as_json {
+            let trials = trials.iter().map(|trial| {
+                json!({
+                    "what": trial.what,
+                    "shape": trial.shape,
+                    "median_s": trial.seconds,
+                    "usual": trial.usual,
+                })
+            });
+            documents.push(json!({
+                "device": tuning.device,
+                "path": path,
+                "fill": tuning.fill,
+                "products": tuning.products,
+                "trials": trials.collect::<Vec<_>>(),
+            }));
+            continue;
+        }
+        print(&format!("{}\n\n{}\n", tuning.device, trial_table(&trials)))?;
+        note(&format!("kept in {}", path.display()));
+    }
+    if devices.iter().all(|device| device.context.is_none()) {
+        note("no adapter among the devices: the CPU engine has nothing to tune");
+    }
+    if as_json {
+        print_json(&json!({ "tunings": documents }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Each trial beside the usual one of its kind.
+fn trial_table(trials: &[Trial]) -> String {
+    let cells = trials.iter().map(|trial| {
+        let usual = trials.iter().find(|other| other.usual && other.what == trial.what);
+        let ratio = usual.map(|usual| format!("{:.2}", usual.seconds / trial.seconds));
+        let mark = if trial.usual { "usual" } else { "" };
+        vec![
+            trial.what.clone(),
+            trial.shape.clone(),
+            milliseconds(trial.seconds),
+            ratio.unwrap_or_default(),
+            mark.into(),
+        ]
+    });
+    let header = ["what", "shape", "median", "times usual", ""];
+    table(&header, &["median", "times usual"], cells.collect())
+}
+
+fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
+    let cases = chosen(args)?;
     let limits = bench::ceilings(args.quick);
     let length = (cases.len() + limits.len()) as u64;
     let bar = progress("{bar:30} {pos}/{len} {eta:>4} {msg}", length);

@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Choice, Pass, Tensor, Way, adapter, planner};
+use super::{Choice, Pass, Tensor, Tuning, Way, adapter, planner};
 use crate::random::quantile;
 use crate::shaders::{Access, Features, Loads, Module, Variant};
 use crate::{Custom, Error, Result};
@@ -34,6 +34,7 @@ struct Inner {
     modules: Mutex<HashMap<ModuleKey, wgpu::ShaderModule>>,
     lost: Arc<OnceLock<String>>,
     clock: Option<Clock>,
+    tuning: Mutex<Tuning>,
 }
 
 /// What a pass leaves of its start and its end.
@@ -53,11 +54,14 @@ pub struct Options {
     pub subgroups: bool,
     /// Whether passes are timed by the device where it has a clock ([`Context::pass_seconds`]).
     pub timestamps: bool,
+    /// Whether to take the shapes of kernels that `fanin bench --tune` has found and kept for this
+    /// adapter and driver ([`Tuning`]). Drawn bits are the same without.
+    pub tuned: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { int64: true, subgroups: true, timestamps: false }
+        Options { int64: true, subgroups: true, timestamps: false, tuned: true }
     }
 }
 
@@ -153,6 +157,11 @@ impl Context {
         context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let _ = failed.set(format!("the device failed: {error}"));
         }));
+        if options.tuned {
+            let device = context.driver();
+            let kept = Tuning::path(&device).and_then(|path| Tuning::load(&path, &device));
+            kept.into_iter().for_each(|tuning| context.set_tuning(tuning));
+        }
         Ok(Some(context))
     }
 
@@ -196,6 +205,10 @@ impl Context {
                 .features()
                 .contains(wgpu::Features::TIMESTAMP_QUERY)
                 .then(|| Clock::new(&device, &queue)),
+            tuning: Mutex::new(Tuning::usual(
+                String::new(),
+                info.device_type == wgpu::DeviceType::Cpu,
+            )),
             device,
             queue,
             info,
@@ -235,9 +248,31 @@ impl Context {
         self.inner.features.subgroups
     }
 
+    /// Whether the adapter is a CPU.
+    pub(super) fn is_software(&self) -> bool {
+        self.inner.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// The adapter and its driver: what a tuning holds for.
+    pub(super) fn driver(&self) -> String {
+        let info = &self.inner.info;
+        format!("{}, {} {}", self.name(), info.driver, info.driver_info).trim().to_owned()
+    }
+
+    /// The shapes that the kernels take.
+    pub fn tuning(&self) -> Tuning {
+        lock(&self.inner.tuning).clone()
+    }
+
+    /// Takes these shapes for what is recorded from now on, for all clones.
+    pub fn set_tuning(&self, tuning: Tuning) {
+        *lock(&self.inner.tuning) = tuning;
+    }
+
     /// How a product of sizes `[m, n, k]` goes through the device.
     pub(super) fn way(&self, sizes: [u64; 3]) -> Way {
-        Way::usual(self.inner.info.device_type == wgpu::DeviceType::Cpu, sizes)
+        let measured = lock(&self.inner.tuning).way(sizes);
+        measured.unwrap_or_else(|| Way::usual(self.is_software(), sizes))
     }
 
     /// The limits that plans keep to.

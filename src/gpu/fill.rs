@@ -1,12 +1,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::pass::Dispatch;
+use super::tuning::FillShape;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::{Distribution, Dtype, Kind, Sampler, Stream};
 use crate::{Error, Result, shaders};
-
-/// Groups an invocation of `fill_groups`.
-const GROUPS: u32 = 8;
 
 /// `Params` of `shaders/fill.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -76,8 +74,14 @@ fn fill(
         let given = format!("{elements} elements from {first}");
         return Err(Error::invalid("run", given, "an end within 2^64"));
     }
-    let [groups, edges] = ["fill_groups", "fill_edges"]
-        .map(|entry| context.kernel(&shaders::FILL, entry, &[sampler.kind as u32, code]));
+    let FillShape { staged, taken } = context.tuning().fill;
+    // Only quantiles read the table.
+    let staged = staged && matches!(sampler.kind, Kind::Normal | Kind::Truncated);
+    let [groups, edges] =
+        [("fill_groups", staged), ("fill_edges", false)].map(|(entry, staged)| {
+            let constants = [sampler.kind as u32, code, taken, u32::from(staged)];
+            context.kernel(&shaders::FILL, entry, &constants)
+        });
     let (groups, edges) = (groups?, edges?);
 
     let size = dtype.size() as u64;
@@ -112,7 +116,7 @@ fn fill(
     let ready = dispatches.iter().enumerate().map(|(index, (window, part))| {
         let destination = tensor.window(window);
         let table = context.table().as_entire_buffer_binding();
-        let each = if part.edges { 1 } else { GROUPS };
+        let each = if part.edges { 1 } else { taken };
         let invocations = part.groups.div_ceil(each);
         let grid = planner::grid(context.limits(), invocations, shaders::FILL.width);
         let kernel = if part.edges { &edges } else { &groups };

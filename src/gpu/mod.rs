@@ -44,6 +44,8 @@ pub mod planner;
 mod reduce;
 mod route;
 mod tensor;
+mod tune;
+mod tuning;
 mod update;
 
 pub use adapter::{AdapterSummary, Choice, adapters};
@@ -54,7 +56,8 @@ pub use loss::LossTensors;
 pub use matmul::Epilogue;
 pub use pass::Pass;
 pub(crate) use peak::{PEAK_FLOPS, PEAK_INVOCATIONS};
-#[doc(hidden)]
 pub use route::{Route, Way};
 pub use tensor::Tensor;
+pub use tune::Trial;
+pub use tuning::{FillShape, Tuning};
 pub use update::UpdateTensors;

@@ -1,5 +1,7 @@
 //! How a product of given sizes goes through a device. Knows no device.
 
+use std::fmt;
+
 use crate::shaders::Loads;
 
 /// The kernel of a product, and its tile.
@@ -76,6 +78,22 @@ const SHORTEST: u64 = 256;
 
 /// What the sums of all parts may take, in bytes.
 const SCRATCH: u64 = 1 << 26;
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let route = match self.route {
+            Route::Tiled128 => "tiles of 128 x 128",
+            Route::Tiled64 => "tiles of 64 x 64",
+            Route::Tiled32 => "tiles of 32 x 32",
+            Route::Thin => "four rows",
+            Route::Direct => "blocks in registers",
+        };
+        match self.splits {
+            1 => f.write_str(route),
+            splits => write!(f, "{route}, depth in {splits}"),
+        }
+    }
+}
 
 impl Way {
     /// What is taken where nothing was measured: the largest tile that leaves no part of a large GPU

@@ -1,0 +1,176 @@
+//! Finds the fastest shapes of kernels by trying them.
+
+use std::time::Instant;
+
+use super::route::{Route, Way};
+use super::tuning::{FillShape, Tuning};
+use super::{Context, Epilogue, Pass, Tensor};
+use crate::product::Form;
+use crate::random::{Distribution, Dtype, Stream};
+use crate::{Result, Shape};
+
+/// A shape that was tried.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// `fill`, or the sizes of a product.
+    pub what: String,
+    /// The shape, in words.
+    pub shape: String,
+    /// The median over some runs.
+    pub seconds: f64,
+    /// Whether it is what would be taken if nothing were measured.
+    pub usual: bool,
+}
+
+/// Runs of a trial; the first is not counted.
+const RUNS: usize = 6;
+
+/// How much faster than the usual shape another has to be, so that noise alone changes nothing.
+const GAIN: f64 = 1.05;
+
+/// Products that networks have: large, in the middle, a batch through a layer and its gradients, few
+/// rows, few columns, a long depth.
+const PRODUCTS: [[u64; 3]; 8] = [
+    [4096, 4096, 4096],
+    [1024, 1024, 1024],
+    [256, 512, 784],
+    [512, 784, 256],
+    [256, 10, 512],
+    [1, 4096, 4096],
+    [64, 4096, 4096],
+    [64, 64, 65_536],
+];
+
+/// A software adapter takes minutes over more multiply-adds than this.
+const SOFTWARE: u64 = 1 << 30;
+
+impl Context {
+    /// Tries every shape of the kernels that have several, by the device's clock where it has one
+    /// ([`Options::timestamps`](super::Options::timestamps)), and says what was fastest; `report` hears
+    /// of each trial. Takes seconds on a GPU. Nothing is changed or kept: see [`Context::set_tuning`]
+    /// and [`Tuning::save`].
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) where the device fails.
+    pub fn tune(&self, report: &mut dyn FnMut(&Trial)) -> Result<Tuning> {
+        let software = self.is_software();
+        let mut found = Tuning::usual(self.driver(), software);
+        let before = self.tuning();
+        let filled = self.tune_fill(found.fill, report);
+        // Trials of fills are made by setting them.
+        self.set_tuning(before);
+        found.fill = filled?;
+        for sizes in PRODUCTS {
+            if !software || sizes.iter().product::<u64>() <= SOFTWARE {
+                found.products.push((sizes, self.tune_product(sizes, software, report)?));
+            }
+        }
+        Ok(found)
+    }
+
+    fn tune_fill(&self, usual: FillShape, report: &mut dyn FnMut(&Trial)) -> Result<FillShape> {
+        let out = Tensor::new(self, Shape::new([1 << 24])?, Dtype::F32)?;
+        let (stream, normal) = (Stream::new(7, 1), Distribution::normal(1.0));
+        let mut trials = Vec::new();
+        for staged in [false, true] {
+            for taken in [4, 8, 16, 32] {
+                let fill = FillShape { staged, taken };
+                self.set_tuning(Tuning { fill, ..self.tuning() });
+                let seconds = self.trial(|pass| pass.fill(&out, &stream, &normal))?;
+                let place = if staged { "staged table" } else { "table where it lies" };
+                report(&Trial {
+                    what: "fill".into(),
+                    shape: format!("{place}, {taken} groups an invocation"),
+                    seconds,
+                    usual: fill == usual,
+                });
+                trials.push((fill, seconds));
+            }
+        }
+        Ok(fastest(usual, &trials))
+    }
+
+    fn tune_product(
+        &self,
+        sizes: [u64; 3],
+        software: bool,
+        report: &mut dyn FnMut(&Trial),
+    ) -> Result<Way> {
+        let [m, n, k] = sizes;
+        let usual = Way::usual(software, sizes);
+        let tensor = |dims: [u64; 2]| -> Result<Tensor> {
+            let tensor = Tensor::new(self, Shape::new(dims)?, Dtype::F32)?;
+            let (stream, normal) = (Stream::new(7, 1), Distribution::normal(1.0));
+            self.run(|pass| pass.fill(&tensor, &stream, &normal))?;
+            Ok(tensor)
+        };
+        let (a, b, out) = (tensor([m, k])?, tensor([n, k])?, tensor([m, n])?);
+        let mut trials: Vec<(Way, f64)> = Vec::new();
+        for route in Route::ALL {
+            // Blocks in registers are the software adapters', tiles the others'; for few rows both
+            // have a kernel of its own.
+            let fits = match route {
+                Route::Thin => m <= 16,
+                Route::Direct => software,
+                _ => !software,
+            };
+            for splits in [1, 4, 16, 64] {
+                let way = Way { route, splits }.within(sizes);
+                if !fits || trials.iter().any(|(tried, _)| *tried == way) {
+                    continue;
+                }
+                let none = Epilogue::default();
+                let seconds = self.trial(|pass| {
+                    pass.matmul_by(Some(way), Form::Nt, &a, &b, &out, &none, 0)
+                })?;
+                report(&Trial {
+                    what: format!("{m} x {n} x {k}"),
+                    shape: way.to_string(),
+                    seconds,
+                    usual: way == usual,
+                });
+                trials.push((way, seconds));
+            }
+        }
+        Ok(fastest(usual, &trials))
+    }
+
+    /// The median seconds of what is recorded.
+    fn trial(&self, record: impl Fn(&mut Pass<'_, '_>) -> Result<()>) -> Result<f64> {
+        let mut times = Vec::new();
+        for _ in 0..RUNS {
+            let start = Instant::now();
+            self.run(&record)?;
+            self.wait()?;
+            let passed = start.elapsed().as_secs_f64();
+            times.push(self.pass_seconds()?.unwrap_or(passed));
+        }
+        times.remove(0);
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() / 2])
+    }
+}
+
+/// The fastest of some trials; the usual one unless another is faster by more than noise.
+fn fastest<T: Copy + PartialEq>(usual: T, trials: &[(T, f64)]) -> T {
+    let own = trials.iter().find(|(tried, _)| *tried == usual).map(|(_, seconds)| *seconds);
+    let best = trials.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    match (best, own) {
+        (Some((_, best)), Some(own)) if own < best * GAIN => usual,
+        (Some((best, _)), _) => *best,
+        (None, _) => usual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fastest;
+
+    #[test]
+    fn noise_alone_changes_nothing() {
+        assert_eq!(fastest(1, &[(1, 1.0), (2, 0.97)]), 1);
+        assert_eq!(fastest(1, &[(1, 1.0), (2, 0.9), (3, 0.8)]), 3);
+        assert_eq!(fastest(9, &[(1, 1.0), (2, 0.9)]), 2);
+        assert_eq!(fastest(9, &[]), 9);
+    }
+}

@@ -1,0 +1,89 @@
+//! What was found to be fastest on an adapter, and where it is kept.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::route::Way;
+use crate::{Error, Result, file};
+
+/// The shapes of kernels that an adapter runs fastest. They never change a drawn bit; which sums of a
+/// product are added in parts is among them, and so the last bits of products.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tuning {
+    /// The adapter and its driver.
+    pub device: String,
+    /// How buffers are filled.
+    pub fill: FillShape,
+    /// How products go, by their sizes `[m, n, k]`; one of other sizes goes as the nearest.
+    pub products: Vec<([u64; 3], Way)>,
+}
+
+/// How an invocation fills its part of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillShape {
+    /// Whether a workgroup takes the quantile's table into its own memory first.
+    pub staged: bool,
+    /// Groups of 16 bytes an invocation.
+    pub taken: u32,
+}
+
+impl Tuning {
+    /// What is taken where nothing was measured. `software` adapters read the table where it lies, and
+    /// have no workgroup memory that would be faster.
+    pub fn usual(device: String, software: bool) -> Tuning {
+        let fill = match software {
+            true => FillShape { staged: false, taken: 8 },
+            false => FillShape { staged: true, taken: 16 },
+        };
+        Tuning { device, fill, products: Vec::new() }
+    }
+
+    /// How a product of these sizes goes, if any was measured.
+    pub(super) fn way(&self, sizes: [u64; 3]) -> Option<Way> {
+        // In factors: 64 is as far from 128 as 1024 is from 2048.
+        let distance = |other: &[u64; 3]| -> f64 {
+            let pairs = sizes.iter().zip(other);
+            pairs.map(|(a, b)| (*a as f64 / *b as f64).ln().abs()).sum()
+        };
+        let nearest = |a: &&([u64; 3], Way), b: &&([u64; 3], Way)| {
+            distance(&a.0).total_cmp(&distance(&b.0))
+        };
+        self.products.iter().min_by(nearest).map(|(_, way)| *way)
+    }
+
+    /// Where what was measured on a device is kept: `fanin/tuning/` in the user's cache folder
+    /// (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`); none where there is no
+    /// such folder.
+    pub fn path(device: &str) -> Option<PathBuf> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let name: String = device.chars().map(plain).collect();
+        Some(dirs::cache_dir()?.join("fanin").join("tuning").join(name + ".json"))
+    }
+
+    /// What is kept at a path for a device; none where nothing is, or it does not fit: what cannot be
+    /// read is as good as not measured.
+    pub fn load(path: &Path, device: &str) -> Option<Tuning> {
+        let tuning: Tuning = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        let sound = tuning.device == device
+            && (1..=64).contains(&tuning.fill.taken)
+            && tuning.products.iter().all(|(sizes, way)| {
+                sizes.iter().all(|size| *size > 0) && (1..=1024).contains(&way.splits)
+            });
+        sound.then_some(tuning)
+    }
+
+    /// Keeps it at a path, in place of what was there.
+    ///
+    /// # Errors
+    /// [`Error::File`] where that cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        if let Some(folder) = path.parent() {
+            let made = std::fs::create_dir_all(folder);
+            made.map_err(|error| Error::file("create", folder, error))?;
+        }
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::file("write", path, std::io::Error::other(error)))?;
+        file::save(path, text.as_bytes(), true)
+    }
+}
