@@ -17,12 +17,12 @@ const WIDTH = 256u;
 // vec4s that one invocation takes, WIDTH apart so that neighbours read neighbours.
 const TAKEN = 4u;
 
-@group(0) @binding(0) var<storage, read> x_groups: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x_groups: array<Four>;
 @group(0) @binding(0) var<storage, read> x_words: array<f32>;
 @group(0) @binding(1) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> out_groups: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out_groups: array<Four>;
 @group(0) @binding(2) var<storage, read_write> out_words: array<f32>;
-@group(0) @binding(3) var<storage, read> dy_groups: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> dy_groups: array<Four>;
 @group(0) @binding(3) var<storage, read> dy_words: array<f32>;
 
 fn value(x: f32) -> f32 {
@@ -48,8 +48,8 @@ fn activate_groups(
         if group >= params.end {
             return;
         }
-        let x = x_groups[group];
-        out_groups[group] = vec4<f32>(value(x.x), value(x.y), value(x.z), value(x.w));
+        let x = four_of(x_groups[group]);
+        out_groups[group] = of_four(vec4<f32>(value(x.x), value(x.y), value(x.z), value(x.w)));
     }
 }
 
@@ -72,9 +72,9 @@ fn activate_backward_groups(
         if group >= params.end {
             return;
         }
-        let x = x_groups[group];
+        let x = four_of(x_groups[group]);
         let slope = vec4<f32>(derivative(x.x), derivative(x.y), derivative(x.z), derivative(x.w));
-        out_groups[group] = dy_groups[group] * slope;
+        out_groups[group] = of_four(four_of(dy_groups[group]) * slope);
     }
 }
 

@@ -1,7 +1,10 @@
 // A step of the optimizer over a run of parameters at once. The arithmetic is PyTorch's.
+// `update_groups` takes whole vec4s, `update_rest` the one to three elements after the last.
 
 struct Params {
-    count: u32,
+    // The vec4s to update, or the elements of `update_rest`.
+    begin: u32,
+    end: u32,
     weight_decay: f32,
     // Adam's betas; beta1 is SGD's momentum.
     beta1: f32,
@@ -11,6 +14,7 @@ struct Params {
     epsilon: f32,
     // What multiplies the step's learning rate.
     rate: f32,
+    unused: u32,
 }
 
 // 0: SGD; 1: Adam; 2: AdamW. The codes are those of `Optimizer::code`.
@@ -24,45 +28,109 @@ const WIDTH = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> gradient_groups: array<Four>;
 @group(0) @binding(2) var<storage, read> gradients: array<f32>;
 @group(0) @binding(3) var<storage, read> scale: array<f32>;
+@group(0) @binding(4) var<storage, read_write> parameter_groups: array<Four>;
 @group(0) @binding(4) var<storage, read_write> parameters: array<f32>;
+@group(0) @binding(5) var<storage, read_write> first_groups: array<Four>;
 @group(0) @binding(5) var<storage, read_write> first: array<f32>;
+@group(0) @binding(6) var<storage, read_write> second_groups: array<Four>;
 @group(0) @binding(6) var<storage, read_write> second: array<f32>;
 
-@compute @workgroup_size(WIDTH)
-fn update_parameters(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-) {
-    let index = grid_index(id, workgroups, WIDTH);
-    if index >= params.count {
-        return;
+// A parameter, and the optimizer's state of it.
+struct Parameter {
+    value: vec4<f32>,
+    first: vec4<f32>,
+    second: vec4<f32>,
+}
+
+const HAS_FIRST = 1u;
+const HAS_SECOND = 2u;
+
+// What of a state there is.
+fn moments() -> u32 {
+    if kind == 0u {
+        return select(HAS_FIRST, 0u, momentum == 0u);
     }
-    var gradient = gradients[index];
+    return HAS_FIRST | HAS_SECOND;
+}
+
+fn updated(before: Parameter, raw_gradient: vec4<f32>) -> Parameter {
+    var after = before;
+    var gradient = raw_gradient;
     if clipped == 1u {
         gradient *= scale[0];
     }
     let lr = step.lr * params.rate;
-    var parameter = parameters[index];
     if kind == 2u {
-        parameter *= 1.0 - lr * params.weight_decay;
+        after.value *= 1.0 - lr * params.weight_decay;
     } else {
-        gradient += params.weight_decay * parameter;
+        gradient += params.weight_decay * before.value;
     }
     if kind == 0u {
         if momentum != 0u {
-            let velocity = params.beta1 * first[index] + gradient;
-            first[index] = velocity;
-            gradient = select(velocity, gradient + params.beta1 * velocity, momentum == 2u);
+            after.first = params.beta1 * before.first + gradient;
+            let ahead = gradient + params.beta1 * after.first;
+            gradient = select(after.first, ahead, momentum == 2u);
         }
-        parameters[index] = parameter - lr * gradient;
+        after.value -= lr * gradient;
+        return after;
+    }
+    after.first = params.beta1 * before.first + params.rest1 * gradient;
+    after.second = params.beta2 * before.second + params.rest2 * gradient * gradient;
+    let deviation = sqrt(after.second) * step.correction2 + params.epsilon;
+    after.value -= (lr * step.correction1) * (after.first / deviation);
+    return after;
+}
+
+@compute @workgroup_size(WIDTH)
+fn update_groups(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let index = params.begin + grid_index(id, workgroups, WIDTH);
+    if index >= params.end {
         return;
     }
-    let mean = params.beta1 * first[index] + params.rest1 * gradient;
-    let square = params.beta2 * second[index] + params.rest2 * gradient * gradient;
-    first[index] = mean;
-    second[index] = square;
-    let deviation = sqrt(square) * step.correction2 + params.epsilon;
-    parameters[index] = parameter - (lr * step.correction1) * (mean / deviation);
+    var before: Parameter;
+    before.value = four_of(parameter_groups[index]);
+    if (moments() & HAS_FIRST) != 0u {
+        before.first = four_of(first_groups[index]);
+    }
+    if (moments() & HAS_SECOND) != 0u {
+        before.second = four_of(second_groups[index]);
+    }
+    let after = updated(before, four_of(gradient_groups[index]));
+    parameter_groups[index] = of_four(after.value);
+    if (moments() & HAS_FIRST) != 0u {
+        first_groups[index] = of_four(after.first);
+    }
+    if (moments() & HAS_SECOND) != 0u {
+        second_groups[index] = of_four(after.second);
+    }
+}
+
+@compute @workgroup_size(WIDTH)
+fn update_rest(@builtin(global_invocation_id) id: vec3<u32>) {
+    let index = params.begin + id.x;
+    if index >= params.end {
+        return;
+    }
+    var before: Parameter;
+    before.value.x = parameters[index];
+    if (moments() & HAS_FIRST) != 0u {
+        before.first.x = first[index];
+    }
+    if (moments() & HAS_SECOND) != 0u {
+        before.second.x = second[index];
+    }
+    let after = updated(before, vec4<f32>(gradients[index], 0.0, 0.0, 0.0));
+    parameters[index] = after.value.x;
+    if (moments() & HAS_FIRST) != 0u {
+        first[index] = after.first.x;
+    }
+    if (moments() & HAS_SECOND) != 0u {
+        second[index] = after.second.x;
+    }
 }

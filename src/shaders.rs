@@ -25,6 +25,8 @@ pub struct Module {
     pub libraries: &'static [&'static str],
     /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in two forms with the same bits.
     pub draws: bool,
+    /// Whether it needs `four_of` and `of_four`, which come in two forms with the same bits.
+    pub fours: bool,
     /// Whether it needs `share`, which comes in two forms with the same bits, and `left_four` and
     /// `right_four`, which come in a form for each of [`Loads`].
     pub multiplies: bool,
@@ -69,37 +71,30 @@ pub struct Features {
     /// 64-bit integers (`SHADER_INT64`): 32-bit words are multiplied through them, without through
     /// 16-bit halves.
     pub int64: bool,
+    /// Whether four floats are better moved as two 64-bit words: where the device is a CPU that has
+    /// 64-bit integers.
+    pub longs: bool,
     /// Subgroups (`SUBGROUP`) of 8 consecutive invocations, never more nor fewer: what one has
     /// loaded the others get from it, without they load it again.
     pub subgroups: bool,
 }
 
-/// How a product reads its factors: what `Load` is, the element of their bindings.
+/// How a product reads its factors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Loads {
-    /// `u32`, a word at a time: any dtype, any shape.
+    /// A word at a time: any dtype, any shape. Their bindings are arrays of `u32`.
     #[default]
     Words,
-    /// `vec4<u32>`: factors of f32 whose rows, in memory, are whole quads.
+    /// Four elements at a time: factors of f32 whose rows, in memory, are whole quads. `vec4<f32>`, or
+    /// `vec2<u64>` with [`Features::longs`].
     Quads,
-    /// `vec2<u64>`, of the same factors; needs [`Features::int64`].
-    Longs,
-    /// `vec2<u32>`: factors of bf16 or f16 whose rows are whole quads.
+    /// Four elements of bf16 or f16 at a time, `vec2<u32>`.
     Halves,
 }
 
 impl Loads {
     /// Every way.
-    pub const ALL: [Loads; 4] = [Loads::Words, Loads::Quads, Loads::Longs, Loads::Halves];
-
-    fn library(self) -> &'static str {
-        match self {
-            Loads::Words => include_str!("../shaders/lib/load_words.wgsl"),
-            Loads::Quads => include_str!("../shaders/lib/load_quads.wgsl"),
-            Loads::Longs => include_str!("../shaders/lib/load_longs.wgsl"),
-            Loads::Halves => include_str!("../shaders/lib/load_halves.wgsl"),
-        }
-    }
+    pub const ALL: [Loads; 3] = [Loads::Words, Loads::Quads, Loads::Halves];
 }
 
 /// What of a module's source is chosen when it is joined.
@@ -135,18 +130,33 @@ impl Module {
             Some(custom) if *library == CUSTOM => custom,
             _ => *library,
         });
+        let fours = match features.longs {
+            true => include_str!("../shaders/lib/four_longs.wgsl"),
+            false => include_str!("../shaders/lib/four_quads.wgsl"),
+        };
         let mut parts = vec![self.entry_source];
         parts.extend(libraries);
         if self.draws {
             parts.extend([PHILOX, round]);
         }
+        if self.fours {
+            parts.push(fours);
+        }
         if self.multiplies {
-            parts.extend([loads.library(), share]);
+            parts.push(share);
+            match loads {
+                Loads::Words => parts.push(LOAD_WORDS),
+                Loads::Quads => parts.extend([LOAD_FOURS, fours]),
+                Loads::Halves => parts.extend([LOAD_FOURS, FOUR_HALVES]),
+            }
         }
         parts.join("\n")
     }
 }
 
+const LOAD_WORDS: &str = include_str!("../shaders/lib/load_words.wgsl");
+const LOAD_FOURS: &str = include_str!("../shaders/lib/load_fours.wgsl");
+const FOUR_HALVES: &str = include_str!("../shaders/lib/four_halves.wgsl");
 const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
@@ -164,6 +174,7 @@ pub static FILL: Module = Module {
     entry_source: include_str!("../shaders/fill.wgsl"),
     libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
     draws: true,
+    fours: false,
     multiplies: false,
     entries: &["fill_groups", "fill_edges"],
     bindings: &[
@@ -182,6 +193,7 @@ pub static MOMENTS: Module = Module {
     entry_source: include_str!("../shaders/moments.wgsl"),
     libraries: &[NUMERIC, GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["moments_leaves", "moments_merge"],
     bindings: &[
@@ -200,6 +212,7 @@ pub static MATMUL: Module = Module {
     entry_source: include_str!("../shaders/matmul.wgsl"),
     libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, NUMERIC, GRID],
     draws: true,
+    fours: false,
     multiplies: true,
     entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct"],
     bindings: &[
@@ -234,6 +247,7 @@ pub static GATHER: Module = Module {
     entry_source: include_str!("../shaders/gather.wgsl"),
     libraries: &[STEP, GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["gather_rows"],
     bindings: &[
@@ -255,6 +269,7 @@ pub static COLUMNS: Module = Module {
     entry_source: include_str!("../shaders/columns.wgsl"),
     libraries: &[GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["columns_fold"],
     bindings: &[
@@ -273,6 +288,7 @@ pub static LOSS: Module = Module {
     entry_source: include_str!("../shaders/loss.wgsl"),
     libraries: &[STEP, MATH, GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["loss_rows"],
     bindings: &[
@@ -293,6 +309,7 @@ pub static ACTIVATION: Module = Module {
     entry_source: include_str!("../shaders/activation.wgsl"),
     libraries: &[ACTIVATIONS, CUSTOM, MATH, GRID],
     draws: false,
+    fours: true,
     multiplies: false,
     entries: &[
         "activate_groups",
@@ -319,6 +336,7 @@ pub static REDUCE: Module = Module {
     entry_source: include_str!("../shaders/reduce.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["reduce_leaves"],
     bindings: &[
@@ -336,6 +354,7 @@ pub static HISTOGRAM: Module = Module {
     entry_source: include_str!("../shaders/histogram.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["histogram_count"],
     bindings: &[
@@ -354,6 +373,7 @@ pub static NORM: Module = Module {
     entry_source: include_str!("../shaders/norm.wgsl"),
     libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID],
     draws: true,
+    fours: false,
     multiplies: false,
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
@@ -377,6 +397,7 @@ pub static DROPOUT: Module = Module {
     entry_source: include_str!("../shaders/dropout.wgsl"),
     libraries: &[DROPOUT_WORDS, GRID],
     draws: true,
+    fours: false,
     multiplies: false,
     entries: &["dropout_groups"],
     bindings: &[
@@ -394,6 +415,7 @@ pub static CLIP: Module = Module {
     entry_source: include_str!("../shaders/clip.wgsl"),
     libraries: &[GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["clip_squares", "clip_merge"],
     bindings: &[
@@ -412,15 +434,20 @@ pub static UPDATE: Module = Module {
     entry_source: include_str!("../shaders/update.wgsl"),
     libraries: &[STEP, GRID],
     draws: false,
+    fours: true,
     multiplies: false,
-    entries: &["update_parameters"],
+    entries: &["update_groups", "update_rest"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
         Binding { index: 1, name: "step", access: Access::Step },
+        Binding { index: 2, name: "gradient_groups", access: Access::Read },
         Binding { index: 2, name: "gradients", access: Access::Read },
         Binding { index: 3, name: "scale", access: Access::Read },
+        Binding { index: 4, name: "parameter_groups", access: Access::ReadWrite },
         Binding { index: 4, name: "parameters", access: Access::ReadWrite },
+        Binding { index: 5, name: "first_groups", access: Access::ReadWrite },
         Binding { index: 5, name: "first", access: Access::ReadWrite },
+        Binding { index: 6, name: "second_groups", access: Access::ReadWrite },
         Binding { index: 6, name: "second", access: Access::ReadWrite },
     ],
     overrides: &["kind", "momentum", "clipped"],
@@ -433,6 +460,7 @@ pub static PEAK: Module = Module {
     entry_source: include_str!("../shaders/peak.wgsl"),
     libraries: &[GRID],
     draws: false,
+    fours: false,
     multiplies: false,
     entries: &["multiply_add"],
     bindings: &[

@@ -66,7 +66,10 @@ fn every_shape_of_a_fill_draws_the_definition() {
                     let mut want = vec![0; out.bytes() as usize];
                     cpu::fill(&stream, &distribution, dtype, 0, &mut want).unwrap();
                     let place = format!("{staged}, {taken} on {}", context.name());
-                    assert!(context.read(&out).unwrap() == want, "{distribution:?} {dtype} {place}");
+                    assert!(
+                        context.read(&out).unwrap() == want,
+                        "{distribution:?} {dtype} {place}"
+                    );
                 }
             }
         }

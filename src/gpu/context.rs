@@ -177,6 +177,7 @@ impl Context {
         // Two segments a row of 16 bytes: the last row is half empty.
         let mut rows = table.to_vec();
         rows.resize(table.len().next_multiple_of(16), 0);
+        let int64 = device.features().contains(wgpu::Features::SHADER_INT64);
         let inner = Inner {
             limits: planner::Limits {
                 // Beyond 2^31 - 4 bytes drivers disagree on what they can address.
@@ -185,7 +186,8 @@ impl Context {
                 workgroups: limits.max_compute_workgroups_per_dimension,
             },
             features: Features {
-                int64: device.features().contains(wgpu::Features::SHADER_INT64),
+                int64,
+                longs: int64 && info.device_type == wgpu::DeviceType::Cpu,
                 // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide.
                 subgroups: device.features().contains(wgpu::Features::SUBGROUP)
                     && info.device_type == wgpu::DeviceType::Cpu

@@ -178,7 +178,7 @@ fn prepare(
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
     let lines = form.shapes(sizes).map(|[_, line]| line);
-    let loads = route::loads(way.route, a.dtype().size(), lines, context.uses_int64());
+    let loads = route::loads(a.dtype().size(), lines);
     let tile = way.route.tile(b_columns);
 
     let whole = Params {
@@ -213,11 +213,13 @@ fn prepare(
         ]
     };
     // What is not there is not read: anything readable stands in for it.
-    let [bias, before, z, after] =
-        [bias, before, z, after].map(|part| part.unwrap_or(a).binding());
+    let [bias, before, z, after] = [bias, before, z, after].map(|part| part.unwrap_or(a).binding());
     let [unused, _] = context.unused();
     let raw = raw.map_or(unused, Tensor::binding);
-    let dispatch = |kernel: &Kernel, params: &Params, [a, b, out]: [wgpu::BufferBinding<'_>; 3], workgroups: u64| {
+    let dispatch = |kernel: &Kernel,
+                    params: &Params,
+                    [a, b, out]: [wgpu::BufferBinding<'_>; 3],
+                    workgroups: u64| {
         let rest = [raw.clone(), bias.clone(), before.clone(), z.clone(), after.clone()];
         let uniforms = context.uniforms(&[*params]);
         let mut buffers = vec![a, b, out];
@@ -237,8 +239,7 @@ fn prepare(
         // Each part's sums to a place of their own, then all of them together.
         let sums = context.buffer("sums", 4 * way.splits * m * n, wgpu::BufferUsages::STORAGE)?;
         let (depth, split_depth) = (k as u32, way.split_depth(k) as u32);
-        let part =
-            Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
+        let part = Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
         let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants(0), loads, None)?;
         let operands = [a.binding(), b.binding(), sums.as_entire_buffer_binding()];
         let parts = dispatch(&kernel, &part, operands, workgroups(m));

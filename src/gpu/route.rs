@@ -106,7 +106,8 @@ impl Way {
             let tile = route.tile(false);
             m.div_ceil(tile.rows) * n.div_ceil(tile.columns)
         };
-        let route = match [Route::Tiled128, Route::Tiled64].into_iter().find(|&r| tiles(r) >= FILL) {
+        let route = match [Route::Tiled128, Route::Tiled64].into_iter().find(|&r| tiles(r) >= FILL)
+        {
             _ if m <= 4 => Route::Thin,
             Some(route) => route,
             None => Route::Tiled32,
@@ -127,12 +128,10 @@ impl Way {
 }
 
 /// How factors are read, whose lines in memory are so many elements long.
-pub(super) fn loads(route: Route, bytes: usize, lines: [u64; 2], int64: bool) -> Loads {
-    let whole = lines.iter().all(|line| line.is_multiple_of(4));
-    match (whole, bytes) {
-        (false, _) => Loads::Words,
-        (true, 2) => Loads::Halves,
-        _ if int64 && route == Route::Direct => Loads::Longs,
-        _ => Loads::Quads,
+pub(super) fn loads(bytes: usize, lines: [u64; 2]) -> Loads {
+    match lines.iter().all(|line| line.is_multiple_of(4)) {
+        false => Loads::Words,
+        true if bytes == 2 => Loads::Halves,
+        true => Loads::Quads,
     }
 }

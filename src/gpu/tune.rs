@@ -120,9 +120,8 @@ impl Context {
                     continue;
                 }
                 let none = Epilogue::default();
-                let seconds = self.trial(|pass| {
-                    pass.matmul_by(Some(way), Form::Nt, &a, &b, &out, &none, 0)
-                })?;
+                let seconds =
+                    self.trial(|pass| pass.matmul_by(Some(way), Form::Nt, &a, &b, &out, &none, 0))?;
                 report(&Trial {
                     what: format!("{m} x {n} x {k}"),
                     shape: way.to_string(),

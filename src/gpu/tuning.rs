@@ -46,9 +46,8 @@ impl Tuning {
             let pairs = sizes.iter().zip(other);
             pairs.map(|(a, b)| (*a as f64 / *b as f64).ln().abs()).sum()
         };
-        let nearest = |a: &&([u64; 3], Way), b: &&([u64; 3], Way)| {
-            distance(&a.0).total_cmp(&distance(&b.0))
-        };
+        let nearest =
+            |a: &&([u64; 3], Way), b: &&([u64; 3], Way)| distance(&a.0).total_cmp(&distance(&b.0));
         self.products.iter().min_by(nearest).map(|(_, way)| *way)
     }
 

@@ -11,7 +11,8 @@ use crate::{Error, Result, shaders};
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Params {
-    count: u32,
+    begin: u32,
+    end: u32,
     weight_decay: f32,
     beta1: f32,
     beta2: f32,
@@ -19,6 +20,7 @@ struct Params {
     rest2: f32,
     epsilon: f32,
     rate: f32,
+    unused: u32,
 }
 
 /// What an optimizer reads and writes: f32 tensors of one size.
@@ -104,10 +106,10 @@ pub(super) fn update(
     let state = [named("first moments", first), named("second moments", second)].concat();
     apart(&reads, &[vec![("parameters", parameters)], state].concat())?;
     let constants = [optimizer.code(), optimizer.momentum_code(), u32::from(scale.is_some())];
-    let kernel = context.kernel(&shaders::UPDATE, "update_parameters", &constants)?;
     let (beta1, beta2) = optimizer.betas();
-    let params = Params {
-        count: count as u32,
+    let whole = Params {
+        begin: 0,
+        end: 0,
         weight_decay: optimizer.weight_decay() as f32,
         beta1: beta1 as f32,
         beta2: beta2 as f32,
@@ -115,7 +117,17 @@ pub(super) fn update(
         rest2: (1.0 - beta2) as f32,
         epsilon: optimizer.epsilon() as f32,
         rate: rate as f32,
+        unused: 0,
     };
-    let grid = planner::grid(context.limits(), params.count, shaders::UPDATE.width);
-    Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
+    let (groups, count) = (count as u32 / 4, count as u32);
+    let mut dispatches = Vec::new();
+    for (entry, begin, end) in [("update_groups", 0, groups), ("update_rest", 4 * groups, count)] {
+        if begin < end {
+            let kernel = context.kernel(&shaders::UPDATE, entry, &constants)?;
+            let grid = planner::grid(context.limits(), end - begin, shaders::UPDATE.width);
+            let params = Params { begin, end, ..whole };
+            dispatches.push(context.dispatch(&kernel, &params, &buffers, grid));
+        }
+    }
+    Ok(dispatches)
 }
