@@ -1,8 +1,6 @@
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::lanes::{Lanes, Portable};
+use super::lanes::{self, Lanes};
 use crate::Result;
 use crate::random::quantile::{CURVE_SHIFT, TABLE};
 use crate::random::{
@@ -215,19 +213,22 @@ fn run(work: &Work, block: u64, out: &mut [u8]) {
             return unsafe { run_avx2(work, block, out) };
         }
     }
-    work.run::<Portable>(block, out);
+    #[cfg(target_arch = "aarch64")]
+    work.run::<lanes::Neon>(block, out);
+    #[cfg(not(target_arch = "aarch64"))]
+    work.run::<lanes::Portable>(block, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
 fn run_avx512(work: &Work, block: u64, out: &mut [u8]) {
-    work.run::<Avx512>(block, out);
+    work.run::<lanes::Avx512>(block, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn run_avx2(work: &Work, block: u64, out: &mut [u8]) {
-    work.run::<Avx2>(block, out);
+    work.run::<lanes::Avx2>(block, out);
 }
 
 #[cfg(test)]
@@ -241,7 +242,7 @@ mod tests {
     #[allow(unsafe_code)]
     fn bodies() -> Vec<Body> {
         let mut bodies: Vec<Body> = vec![("portable", |work, block, out| {
-            work.run::<Portable>(block, out);
+            work.run::<lanes::Portable>(block, out);
         })];
         #[cfg(target_arch = "x86_64")]
         {
@@ -255,6 +256,8 @@ mod tests {
                     .push(("AVX-512", |work, block, out| unsafe { run_avx512(work, block, out) }));
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        bodies.push(("NEON", |work, block, out| work.run::<lanes::Neon>(block, out)));
         bodies
     }
 
@@ -299,14 +302,16 @@ mod tests {
                 }
             }
         }
-        check::<Portable>("portable");
+        check::<lanes::Portable>("portable");
+        #[cfg(target_arch = "aarch64")]
+        check::<lanes::Neon>("NEON");
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {
-                check::<Avx2>("AVX2");
+                check::<lanes::Avx2>("AVX2");
             }
             if avx512() {
-                check::<Avx512>("AVX-512");
+                check::<lanes::Avx512>("AVX-512");
             }
         }
     }
