@@ -33,6 +33,7 @@ fn kernels(criterion: &mut Criterion) {
         for case in cases(true) {
             // What an engine has not is no failure.
             let Ok(mut timed) = case.prepare(context.as_ref()) else { continue };
+            timed.once().and_then(|_| timed.check()).expect("the result is right");
             let amount = case.work.amount as u64;
             group.throughput(match case.work.unit {
                 Unit::Bytes => Throughput::Bytes(amount),

@@ -14,6 +14,7 @@ fn every_quick_case_runs_on_both_engines() {
                 Ok(mut timed) => {
                     let seconds = timed.once().unwrap_or_else(|error| panic!("{name}: {error}"));
                     assert!(seconds > 0.0 && seconds < 120.0, "{name}: {seconds} s");
+                    timed.check().unwrap_or_else(|error| panic!("{name}: {error}"));
                 }
                 Err(error) => {
                     // The CPU engine multiplies f32 alone, and says so.

@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -11,8 +13,8 @@ use crate::model::{
     BATCH as BATCH_SLOT, Executor, FIRST, GRADIENTS, Loss, Mlp, Norm, Op, Options, PARAMETERS,
     Phase, Program, Resident, Room, SCALE, SECOND, Step, TARGETS, Trainer, View,
 };
-use crate::product::Epilogue;
-use crate::random::{Distribution, Dtype, Stream};
+use crate::product::{Epilogue, Form};
+use crate::random::{Distribution, Dtype, Stream, f32_from_f16};
 use crate::recipe::{Recipe, WriteOptions, write};
 use crate::{Activation, Engine, Error, Result, Shape};
 
@@ -23,6 +25,7 @@ pub struct Timed {
     /// The operations of one repetition, where the preparation settles them.
     pub flops: Option<u64>,
     once: Box<dyn FnMut() -> Result<f64>>,
+    check: Option<Box<dyn FnMut() -> Result<()>>>,
 }
 
 impl Timed {
@@ -36,8 +39,21 @@ impl Timed {
         (self.once)()
     }
 
+    /// Whether what it left, once done, is right: samples against their definition, elements of a
+    /// product against f64. Other results have no check here; the tests hold them.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where something is wrong, and which.
+    pub fn check(&mut self) -> Result<()> {
+        self.check.as_mut().map_or(Ok(()), |check| check())
+    }
+
     fn new(once: impl FnMut() -> Result<f64> + 'static) -> Timed {
-        Timed { flops: None, once: Box::new(once) }
+        Timed { flops: None, once: Box::new(once), check: None }
+    }
+
+    fn checked(self, check: impl FnMut() -> Result<()> + 'static) -> Timed {
+        Timed { check: Some(Box::new(check)), ..self }
     }
 }
 
@@ -62,8 +78,13 @@ impl Case {
     fn on_cpu(&self) -> Result<Timed> {
         match self.task {
             Task::Fill(distribution, elements) => {
-                let (dtype, mut out) = (self.dtype, room(elements as usize * self.dtype.size())?);
-                Ok(timed(None, move || cpu::fill(&STREAM, &distribution, dtype, 0, &mut out)))
+                let dtype = self.dtype;
+                let out = Rc::new(RefCell::new(room(elements as usize * dtype.size())?));
+                let own = out.clone();
+                let timed = timed(None, move || {
+                    cpu::fill(&STREAM, &distribution, dtype, 0, &mut own.borrow_mut())
+                });
+                Ok(timed.checked(move || check_fill(&distribution, dtype, &out.borrow())))
             }
             Task::Activate(activation, elements) => {
                 let (x, mut out) = (normals(elements)?, vec![0.0; elements as usize]);
@@ -124,14 +145,27 @@ impl Case {
         match self.task {
             Task::Fill(distribution, elements) => {
                 let out = tensor(&[elements], dtype)?;
-                Ok(recorded(&context, move |pass| pass.fill(&out, &STREAM, &distribution)))
+                let (own, device) = (out.clone(), context.clone());
+                let timed =
+                    recorded(&context, move |pass| pass.fill(&own, &STREAM, &distribution));
+                Ok(timed.checked(move || {
+                    // What the host holds is bounded, whatever the device does.
+                    let part = Shape::new([elements.min(1 << 20)])?;
+                    let part = Tensor::from_buffer(out.buffer(), out.offset(), part, dtype)?;
+                    check_fill(&distribution, dtype, &device.read(&part)?)
+                }))
             }
             Task::Product(form, [m, n, k]) => {
                 let [a, b] = form.shapes([m, n, k]);
                 let (a, b, out) =
                     (normal(&a, dtype)?, normal(&b, dtype)?, tensor(&[m, n], Dtype::F32)?);
-                Ok(recorded(&context, move |pass| {
-                    pass.matmul(form, &a, &b, &out, &Epilogue::default(), 0)
+                let (own, device) = (out.clone(), context.clone());
+                let timed = recorded(&context, move |pass| {
+                    pass.matmul(form, &a, &b, &own, &Epilogue::default(), 0)
+                });
+                Ok(timed.checked(move || {
+                    let out = bytemuck::pod_collect_to_vec(&device.read(&out)?);
+                    check_product(form, [m, n, k], dtype, &out)
                 }))
             }
             Task::Activate(activation, elements) => {
@@ -315,7 +349,68 @@ fn carried((slots, batch, op): Ops, context: Option<&Context>) -> Result<Timed> 
         inverse: 1.0 / batch as f32,
         ..Step::default()
     };
-    Ok(timed(context, move || executor.run(&[], &[(Phase::Train, step)], false).map(drop)))
+    let executor = Rc::new(RefCell::new(executor));
+    let own = executor.clone();
+    let timed = timed(context, move || {
+        own.borrow_mut().run(&[], &[(Phase::Train, step)], false).map(drop)
+    });
+    let Op::Product { form, a, out, .. } = op else { return Ok(timed) };
+    let depth = if form == Form::Tn { a.rows } else { a.columns };
+    let sizes = [out.rows, out.columns, depth].map(|size| size as u64);
+    Ok(timed.checked(move || {
+        check_product(form, sizes, Dtype::F32, &executor.borrow_mut().read(out)?)
+    }))
+}
+
+/// Samples against their definition: of a long fill its first.
+fn check_fill(distribution: &Distribution, dtype: Dtype, out: &[u8]) -> Result<()> {
+    let out = &out[..out.len().min(dtype.size() << 20)];
+    let mut defined = vec![0; out.len()];
+    distribution.draw(&STREAM, dtype, 0, &mut defined)?;
+    let wrong = out.iter().zip(&defined).position(|(got, want)| got != want);
+    wrong.map_or(Ok(()), |at| {
+        Err(unlike(format!("element {} of a fill is not what is defined", at / dtype.size())))
+    })
+}
+
+/// Elements of a product of normals against f64, within Higham's bound of a sum: `gamma_k |A| |B|`.
+fn check_product(form: Form, [m, n, k]: [u64; 3], dtype: Dtype, out: &[f32]) -> Result<()> {
+    let factors = form.shapes([m, n, k]).map(|[rows, columns]| -> Result<Vec<f32>> {
+        let mut bytes = room((rows * columns) as usize * dtype.size())?;
+        cpu::fill(&STREAM, &Distribution::normal(1.0), dtype, 0, &mut bytes)?;
+        Ok(match dtype {
+            Dtype::F16 => bytes
+                .chunks_exact(2)
+                .map(|half| f32_from_f16(u16::from_le_bytes([half[0], half[1]])))
+                .collect(),
+            _ => bytemuck::pod_collect_to_vec(&bytes),
+        })
+    });
+    let [a, b] = factors;
+    let (a, b) = (a?, b?);
+    // Corners, and places that no tile's edge has in common.
+    let places = (0..64).map(|at| (at * 7919 % m, at * 104_729 % n)).chain([(m - 1, n - 1)]);
+    for (row, column) in places {
+        let (mut sum, mut size) = (0.0, 0.0);
+        for depth in 0..k {
+            let a_at = if form == Form::Tn { depth * m + row } else { row * k + depth };
+            let b_at = if form == Form::Nt { column * k + depth } else { depth * n + column };
+            let product = f64::from(a[a_at as usize]) * f64::from(b[b_at as usize]);
+            (sum, size) = (sum + product, size + product.abs());
+        }
+        let got = out[(row * n + column) as usize];
+        let bound = size * k as f64 * f64::from(f32::EPSILON) / 2.0 * 1.001;
+        // Not the contrary comparison, which NaN would pass.
+        if !((f64::from(got) - sum).abs() <= bound) {
+            let place = format!("element [{row}, {column}] of {form:?} {m} x {n} x {k}");
+            return Err(unlike(format!("{place} is {got}, not {sum}")));
+        }
+    }
+    Ok(())
+}
+
+fn unlike(message: String) -> Error {
+    Error::Device { device: "what is timed".into(), message }
 }
 
 /// Steps of training by the trainer itself, 64 at a time.

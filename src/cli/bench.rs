@@ -282,8 +282,8 @@ fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result
     let mut ready: Vec<Result<Option<Timed>>> = Vec::new();
     for device in devices {
         ready.push(match case.prepare(device.context.as_ref()) {
-            // The first time touches new memory and makes pipelines.
-            Ok(mut timed) => timed.once().map(|_| Some(timed)),
+            // The first time touches new memory and makes pipelines; what it made is looked at.
+            Ok(mut timed) => timed.once().and_then(|_| timed.check()).map(|()| Some(timed)),
             Err(error) if error.is_usage() => Ok(None),
             Err(error) => Err(error),
         });
