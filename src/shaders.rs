@@ -118,9 +118,10 @@ impl Module {
     /// The joined WGSL of a variant; what it says of things that the module has not is without effect.
     pub fn source_of(&self, variant: &Variant) -> String {
         let Variant { features, loads, custom } = *variant;
-        let round = match features.int64 {
-            true => include_str!("../shaders/lib/round_u64.wgsl"),
-            false => include_str!("../shaders/lib/round_u32.wgsl"),
+        let round = match (features.longs, features.int64) {
+            (true, _) => include_str!("../shaders/lib/round_u64.wgsl"),
+            (_, true) => include_str!("../shaders/lib/round_wide.wgsl"),
+            (_, false) => include_str!("../shaders/lib/round_u32.wgsl"),
         };
         let share = match features.subgroups {
             true => include_str!("../shaders/lib/share_subgroup.wgsl"),

@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 
 use fanin::gpu::{Choice, Context, Options, adapters};
 
-/// A context of every adapter, and a second without 64-bit integers and subgroups where there are
-/// any: the adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
+/// A context of every adapter, and where it has 64-bit integers or subgroups a second that takes GPUs'
+/// sources: 64-bit products of 32-bit words, no subgroups of 8 lanes. Adapters without 64-bit integers
+/// run the third kind. The adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
 ///
 /// A test without an adapter fails: it would prove nothing by passing.
 pub fn contexts() -> &'static [Context] {
@@ -28,7 +29,7 @@ pub fn contexts() -> &'static [Context] {
             let choice: Choice = name.parse().expect("a device name");
             let open = |all| {
                 let options =
-                    Options { int64: all, subgroups: all, tuned: false, ..Options::default() };
+                    Options { longs: all, subgroups: all, tuned: false, ..Options::default() };
                 Context::open(&choice, options).unwrap_or_else(|error| {
                     panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
                 })

@@ -1,5 +1,5 @@
-// A round of Philox, and wide products, where the adapter has 64-bit integers (SHADER_INT64): words
-// stay in 64 bits from round to round, so that a CPU's vectors need no shuffles around the products.
+// A round of Philox, and wide products, where a device is a CPU with 64-bit integers: words stay in
+// 64 bits from round to round, so that its vectors need no shuffles around the products.
 
 alias Word = u64;
 

@@ -50,6 +50,9 @@ struct Clock {
 pub struct Options {
     /// Whether to use 64-bit integers where the adapter has them. The bits are the same without.
     pub int64: bool,
+    /// Whether to move floats, and draw words, by 64-bit integers where the adapter is a CPU that has
+    /// them. The bits are the same without.
+    pub longs: bool,
     /// Whether to use subgroups where they help. The bits are the same without.
     pub subgroups: bool,
     /// Whether passes are timed by the device where it has a clock ([`Context::pass_seconds`]).
@@ -61,7 +64,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { int64: true, subgroups: true, timestamps: false, tuned: true }
+        Options { int64: true, longs: true, subgroups: true, timestamps: false, tuned: true }
     }
 }
 
@@ -145,7 +148,7 @@ impl Context {
             device: info.name.clone(),
             message: format!("the device does not open: {error}"),
         })?;
-        let context = Context::from_device(device, queue)?;
+        let context = Context::made(device, queue, options.longs)?;
         // A device of ours reports to us; one of the caller's keeps the caller's handlers.
         let lost = context.inner.lost.clone();
         context.inner.device.set_device_lost_callback(move |reason, message| {
@@ -171,6 +174,10 @@ impl Context {
     /// # Errors
     /// [`Error::Device`] where the tables cannot be allocated.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        Context::made(device, queue, true)
+    }
+
+    fn made(device: wgpu::Device, queue: wgpu::Queue, longs: bool) -> Result<Self> {
         let limits = device.limits();
         let info = device.adapter_info();
         let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
@@ -187,7 +194,7 @@ impl Context {
             },
             features: Features {
                 int64,
-                longs: int64 && info.device_type == wgpu::DeviceType::Cpu,
+                longs: longs && int64 && info.device_type == wgpu::DeviceType::Cpu,
                 // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide.
                 subgroups: device.features().contains(wgpu::Features::SUBGROUP)
                     && info.device_type == wgpu::DeviceType::Cpu
