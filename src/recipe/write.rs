@@ -100,6 +100,7 @@ pub fn write(
     let mut tensors: Vec<Option<TensorReport>> = vec![None; recipe.tensors.len()];
     for shard in &shards {
         let mut file = temporary(&shard.path)?;
+        reserve(file.as_file(), shard)?;
         let digests = write_shard(recipe, engine, options, shard, file.as_file_mut(), progress)?;
         let name = file_name(&shard.path);
         for (&tensor, (moments, sha256)) in shard.tensors.iter().zip(digests.tensors) {
@@ -321,6 +322,25 @@ fn write_shard(
     })?;
     let digests = digests.into_iter().map(|digest| hex(&digest.finalize()));
     Ok(Digests { tensors: moments.into_iter().zip(digests).collect(), file: file_digest })
+}
+
+/// Asks for a file's room at once: where there is none that shows before anything is drawn, and ext4
+/// need not find blocks for all of it within the rename over an older file.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, shard: &Shard) -> Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::empty(), 0, shard.bytes) {
+        Err(error @ rustix::io::Errno::NOSPC) => {
+            Err(Error::file("write", &shard.path, error.into()))
+        }
+        // Not every file system can.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: &Shard) -> Result<()> {
+    Ok(())
 }
 
 /// What a thread came to; its panic, which no input causes, goes on here.
