@@ -4,6 +4,7 @@ use super::math::{
     cos, exp_negative, expm1_negative, log1p_unit, normal_below, normal_density, sigmoid,
     sigmoid_slope, sin, tanh,
 };
+use super::widest::widest;
 use crate::{Activation, Error, Result};
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
@@ -24,7 +25,7 @@ const SELU_LEFT: f32 = 1.758_099_3;
 pub fn activate(activation: Activation, x: &[f32], out: &mut [f32]) -> Result<()> {
     same_length("out", x, out)?;
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| {
-        run(Task::Forward { activation, x, out });
+        stretch(activation, x, out);
     });
     Ok(())
 }
@@ -44,19 +45,32 @@ pub fn activate_backward(
     same_length("dx", x, dx)?;
     let operands = x.par_chunks(TASK).zip(dy.par_chunks(TASK));
     dx.par_chunks_mut(TASK).zip(operands).for_each(|(dx, (x, dy))| {
-        run(Task::Backward { activation, x, dy, dx });
+        stretch_backward(activation, x, dy, dx);
     });
     Ok(())
 }
 
-/// A stretch on one thread: `out = f(x)`.
-pub(super) fn stretch(activation: Activation, x: &[f32], out: &mut [f32]) {
-    run(Task::Forward { activation, x, out });
+/// `x = f(x)`, on one thread.
+pub(super) fn in_place(activation: Activation, x: &mut [f32]) {
+    if activation == Activation::Identity {
+        return;
+    }
+    let mut before = [0.0; 512];
+    for x in x.chunks_mut(before.len()) {
+        let before = &mut before[..x.len()];
+        before.copy_from_slice(x);
+        stretch(activation, before, x);
+    }
 }
 
-/// A stretch on one thread: `dx = dy f'(x)`.
-pub(super) fn stretch_backward(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    run(Task::Backward { activation, x, dy, dx });
+/// `dx = dx * f'(x)`, on one thread.
+pub(super) fn in_place_backward(activation: Activation, x: &[f32], dx: &mut [f32]) {
+    let mut before = [0.0; 512];
+    for (x, dx) in x.chunks(before.len()).zip(dx.chunks_mut(before.len())) {
+        let before = &mut before[..x.len()];
+        before.copy_from_slice(dx);
+        stretch_backward(activation, x, before, dx);
+    }
 }
 
 fn same_length(name: &str, x: &[f32], other: &[f32]) -> Result<()> {
@@ -67,41 +81,22 @@ fn same_length(name: &str, x: &[f32], other: &[f32]) -> Result<()> {
     Err(Error::invalid(name, format!("{} elements", other.len()), needed))
 }
 
-enum Task<'a> {
-    Forward { activation: Activation, x: &'a [f32], out: &'a mut [f32] },
-    Backward { activation: Activation, x: &'a [f32], dy: &'a [f32], dx: &'a mut [f32] },
-}
-
-/// One body, compiled once an instruction set; the compiler makes the loops vectors.
-#[allow(unsafe_code)]
-fn run(task: Task<'_>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-        fn run_avx512(task: Task<'_>) {
-            run_with(task);
-        }
-        #[target_feature(enable = "avx2")]
-        fn run_avx2(task: Task<'_>) {
-            run_with(task);
-        }
-        if super::fill::avx512() {
-            // SAFETY: the features were detected.
-            return unsafe { run_avx512(task) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the feature was detected.
-            return unsafe { run_avx2(task) };
-        }
+widest! {
+    /// A stretch on one thread: `out = f(x)`.
+    fn stretch(activation: Activation, x: &[f32], out: &mut [f32]) {
+        values(activation, x, out);
     }
-    run_with(task);
 }
 
-#[inline(always)]
-fn run_with(task: Task<'_>) {
-    match task {
-        Task::Forward { activation, x, out } => values(activation, x, out),
-        Task::Backward { activation, x, dy, dx } => slopes(activation, x, dy, dx),
+widest! {
+    /// A stretch on one thread: `dx = dy f'(x)`.
+    pub(super) fn stretch_backward(
+        activation: Activation,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+    ) {
+        slopes(activation, x, dy, dx);
     }
 }
 

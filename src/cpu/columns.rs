@@ -1,35 +1,57 @@
 use rayon::prelude::*;
 
+use super::widest::widest;
 use crate::product::Extreme;
 
-/// Rows a task: fixed, so that the order of the sums does not depend on the threads.
-const TASK: usize = 256;
+/// Elements a task, in whole rows: fixed, so that the order of the sums does not depend on the threads,
+/// and many, since they are read in less time than a thread needs to wake.
+const TASK: usize = 1 << 18;
 
 /// `sums[n] = sum_m values[m, n]`, or of `values[m, n] weights[m, n]`: the gradient of a bias, of a
 /// scale. `sums.len()` is the number of columns.
 pub(crate) fn column_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) {
     let columns = sums.len();
-    let partials: Vec<Vec<f32>> = values
-        .par_chunks(TASK * columns)
-        .enumerate()
-        .map(|(task, chunk)| {
-            let mut sums = vec![0.0f32; columns];
-            for (index, row) in chunk.chunks_exact(columns).enumerate() {
-                match weights {
-                    None => sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value),
-                    Some(weights) => {
-                        let weights = &weights[(task * TASK + index) * columns..][..columns];
-                        let terms = row.iter().zip(weights);
-                        sums.iter_mut().zip(terms).for_each(|(sum, (a, b))| *sum += a * b);
-                    }
-                }
+    let task = (TASK / columns).max(1) * columns;
+    let partial = |(index, values): (usize, &[f32])| {
+        let mut partial = vec![0.0; columns];
+        match weights {
+            None => add_rows(values, &mut partial),
+            Some(weights) => {
+                add_products(values, &weights[index * task..][..values.len()], &mut partial);
             }
-            sums
-        })
-        .collect();
+        }
+        partial
+    };
+    let partials: Vec<Vec<f32>> = values.par_chunks(task).enumerate().map(partial).collect();
     sums.fill(0.0);
-    for partial in partials {
-        sums.iter_mut().zip(partial).for_each(|(sum, value)| *sum += value);
+    partials.iter().for_each(|partial| add_rows(partial, sums));
+}
+
+widest! {
+    fn add_rows(values: &[f32], sums: &mut [f32]) {
+        let columns = sums.len();
+        // Four rows at a time: the sums come and go once.
+        let mut fours = values.chunks_exact(4 * columns);
+        for four in &mut fours {
+            let (ab, cd) = four.split_at(2 * columns);
+            let ((a, b), (c, d)) = (ab.split_at(columns), cd.split_at(columns));
+            for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *sum += (a + b) + (c + d);
+            }
+        }
+        for row in fours.remainder().chunks_exact(columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
+widest! {
+    fn add_products(values: &[f32], weights: &[f32], sums: &mut [f32]) {
+        let columns = sums.len();
+        for (row, weights) in values.chunks_exact(columns).zip(weights.chunks_exact(columns)) {
+            let terms = row.iter().zip(weights);
+            sums.iter_mut().zip(terms).for_each(|(sum, (value, weight))| *sum += value * weight);
+        }
     }
 }
 

@@ -1,13 +1,23 @@
+use std::sync::mpsc;
+use std::thread;
+
 use crate::engine::{Engine, Piece, Sink};
 use crate::random::Distribution;
 use crate::{Moments, Result};
 
-use super::{fill, moments};
+use super::fill::fill_here;
+use super::moments::task_moments;
 
-/// Draws pieces on all cores.
+/// Draws pieces on all cores, each piece on one.
 pub struct CpuEngine {
     chunk: u64,
 }
+
+/// Threads that draw at most: more would wait for the sink.
+const THREADS: usize = 8;
+
+/// Pieces a thread that are drawn or wait for the sink.
+const BUFFERS: usize = 2;
 
 impl CpuEngine {
     /// A chunk that still lies in the cache when it is digested and written.
@@ -33,17 +43,51 @@ impl Engine for CpuEngine {
     }
 
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
-        let mut data = Vec::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            data.resize(piece.bytes() as usize, 0);
-            fill(&piece.stream, &piece.distribution, piece.dtype, piece.first, &mut data)?;
-            let drawn = match piece.distribution {
-                Distribution::Words => Moments::default(),
-                Distribution::Constant { value } => Moments::of_constant(piece.count, value),
-                _ => moments(piece.dtype, &data)?,
+        let threads = rayon::current_num_threads().min(THREADS).min(pieces.len());
+        // Moved in, so that an error of the sink's ends the drawing too.
+        thread::scope(move |scope| {
+            let draw_every = |thread| {
+                let (to_sink, drawn) = mpsc::channel();
+                let (give_back, spare) = mpsc::channel();
+                (0..BUFFERS).for_each(|_| drop(give_back.send(Vec::new())));
+                scope.spawn(move || {
+                    let own = pieces.iter().skip(thread).step_by(threads);
+                    for (piece, mut data) in own.zip(spare) {
+                        let bytes = piece.bytes() as usize;
+                        data.resize(bytes.max(data.len()), 0);
+                        let moments = draw(piece, &mut data[..bytes]);
+                        if to_sink.send((data, moments)).is_err() {
+                            break;
+                        }
+                    }
+                });
+                (drawn, give_back)
             };
-            sink(index, &data, drawn)?;
-        }
-        Ok(())
+            let drawing: Vec<_> = (0..threads).map(draw_every).collect();
+            let of = pieces.iter().zip(drawing.iter().cycle());
+            for (index, (piece, (drawn, give_back))) in of.enumerate() {
+                // None comes of a thread that panicked; the scope hands that on.
+                let Ok((data, moments)) = drawn.recv() else { break };
+                sink(index, &data[..piece.bytes() as usize], moments?)?;
+                let _ = give_back.send(data);
+            }
+            Ok(())
+        })
     }
+}
+
+fn draw(piece: &Piece, data: &mut [u8]) -> Result<Moments> {
+    let Piece { stream, distribution, dtype, first, count } = piece;
+    let known = match distribution {
+        Distribution::Words => Some(Moments::default()),
+        Distribution::Constant { value } => Some(Moments::of_constant(*count, *value)),
+        _ => None,
+    };
+    let mut moments = Moments::default();
+    fill_here(stream, distribution, *dtype, *first, data, |task| {
+        if known.is_none() {
+            moments = moments.merge(task_moments(*dtype, task));
+        }
+    })?;
+    Ok(known.unwrap_or(moments))
 }

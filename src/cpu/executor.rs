@@ -1,3 +1,5 @@
+use rayon::prelude::*;
+
 use super::norm::Norm;
 use super::{
     Epilogue, column_extremes, column_sums, epilogue, fill, histogram, loss, matmul, summary,
@@ -48,9 +50,11 @@ impl CpuExecutor {
         let columns = view.columns;
         let (real, rest) = self.slots[view.slot].split_at_mut(step.rows as usize * columns);
         let order = &order[step.first as usize..];
-        for (row, &example) in real.chunks_exact_mut(columns).zip(order) {
+        // Labels alone are not worth a thread.
+        let rows = real.par_chunks_exact_mut(columns).with_min_len((1 << 13) / columns);
+        rows.zip(order).for_each(|(row, &example)| {
             row.copy_from_slice(&source[example as usize * columns..][..columns]);
-        }
+        });
         rest.fill(0.0);
     }
 

@@ -8,7 +8,7 @@ use crate::random::{
 };
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
-const TASK: usize = 1 << 15;
+const TASK: usize = 1 << 14;
 
 /// Fills `out` with elements `first..` of `stream`, drawn from `distribution` in `dtype`,
 /// little-endian, on all threads of the current rayon pool.
@@ -23,31 +23,77 @@ pub fn fill(
     first: u64,
     out: &mut [u8],
 ) -> Result<()> {
-    distribution.check_dtype(dtype)?;
-    let (sampler, size) = (Sampler::new(distribution)?, dtype.size());
-    check_run(dtype, first, out)?;
-    if let Distribution::Constant { value } = distribution {
-        let element = dtype.constant(*value)?;
-        out.par_chunks_mut(TASK * size).for_each(|task| {
-            task.chunks_exact_mut(size).for_each(|slot| slot.copy_from_slice(&element));
-        });
-        return Ok(());
-    }
-    let work = Work { stream: *stream, sampler, dtype };
-    // Tasks begin at multiples of 4 in the stream, save the first: no block is drawn twice.
-    let head = ((4 - first % 4) % 4) as usize * size;
-    let (head, rest) = out.split_at_mut(head.min(out.len()));
-    if !head.is_empty() {
-        let mut block = [0; 16];
-        run(&work, first / 4, &mut block[..4 * size]);
-        let skip = (first % 4) as usize * size;
-        head.copy_from_slice(&block[skip..skip + head.len()]);
-    }
-    let block = first.div_ceil(4);
-    rest.par_chunks_mut(TASK * size).enumerate().for_each(|(task, out)| {
-        run(&work, block + (task * TASK / 4) as u64, out);
-    });
+    let (tasks, _, rest) = Tasks::begin(stream, distribution, dtype, first, out)?;
+    rest.par_chunks_mut(TASK * dtype.size())
+        .enumerate()
+        .for_each(|(task, out)| tasks.draw(task, out));
     Ok(())
+}
+
+/// [`fill`] on this thread, which shows `then` the bytes while the cache holds them.
+pub(super) fn fill_here(
+    stream: &Stream,
+    distribution: &Distribution,
+    dtype: Dtype,
+    first: u64,
+    out: &mut [u8],
+    mut then: impl FnMut(&[u8]),
+) -> Result<()> {
+    let (tasks, head, rest) = Tasks::begin(stream, distribution, dtype, first, out)?;
+    then(head);
+    for (task, out) in rest.chunks_mut(TASK * dtype.size()).enumerate() {
+        tasks.draw(task, out);
+        then(out);
+    }
+    Ok(())
+}
+
+/// A run of elements, of which each [`TASK`] of them can be drawn alone.
+struct Tasks {
+    work: Work,
+    /// The stream's block that the first begins with.
+    block: u64,
+    /// The element that they all are.
+    constant: Option<Vec<u8>>,
+}
+
+impl Tasks {
+    /// Checks everything and parts `out` into elements up to a block's end, which it draws, and those
+    /// that the tasks are of: no block is drawn twice.
+    fn begin<'a>(
+        stream: &Stream,
+        distribution: &Distribution,
+        dtype: Dtype,
+        first: u64,
+        out: &'a mut [u8],
+    ) -> Result<(Tasks, &'a [u8], &'a mut [u8])> {
+        distribution.check_dtype(dtype)?;
+        let (sampler, size) = (Sampler::new(distribution)?, dtype.size());
+        check_run(dtype, first, out)?;
+        let work = Work { stream: *stream, sampler, dtype };
+        if let Distribution::Constant { value } = distribution {
+            let constant = Some(dtype.constant(*value)?);
+            return Ok((Tasks { work, block: 0, constant }, &[], out));
+        }
+        let head = ((4 - first % 4) % 4) as usize * size;
+        let (head, rest) = out.split_at_mut(head.min(out.len()));
+        if !head.is_empty() {
+            let mut block = [0; 16];
+            run(&work, first / 4, &mut block[..4 * size]);
+            let skip = (first % 4) as usize * size;
+            head.copy_from_slice(&block[skip..skip + head.len()]);
+        }
+        Ok((Tasks { work, block: first.div_ceil(4), constant: None }, head, rest))
+    }
+
+    fn draw(&self, task: usize, out: &mut [u8]) {
+        match &self.constant {
+            Some(element) => {
+                out.chunks_exact_mut(element.len()).for_each(|slot| slot.copy_from_slice(element));
+            }
+            None => run(&self.work, self.block + (task * TASK / 4) as u64, out),
+        }
+    }
 }
 
 /// The widest vector instructions that [`fill`] uses on this machine.

@@ -1,6 +1,11 @@
 use rayon::prelude::*;
 
+use super::math::{exp_negative, log1p_unit};
+use super::widest::{LANES, sum, widest};
 use crate::model::Loss;
+
+/// Elements a task, in whole rows.
+const TASK: usize = 1 << 13;
 
 /// The loss of each row and how much of it was predicted right; with `gradient`, also the gradient
 /// with respect to `outputs` of the mean over `real` rows. Rows from `real` on have neither.
@@ -16,42 +21,62 @@ pub(crate) fn loss(
 ) {
     let rows = results.len();
     let (columns, target_columns) = (outputs.len() / rows, targets.len() / rows);
-    let row = |index: usize, result: &mut [f32; 2], gradient: &mut [f32]| {
-        if index >= real {
-            *result = [0.0; 2];
-            gradient.fill(0.0);
-            return;
-        }
-        let outputs = &outputs[index * columns..][..columns];
-        let targets = &targets[index * target_columns..][..target_columns];
-        let inverse = 1.0 / real as f32;
-        *result = match loss {
-            Loss::CrossEntropy { smoothing } => {
-                let label = targets[0].to_bits() as usize;
-                cross_entropy(outputs, label, *smoothing as f32, inverse, gradient)
-            }
-            Loss::MeanSquaredError => squared_error(outputs, targets, inverse, gradient),
-            Loss::BinaryCrossEntropy => binary_cross_entropy(outputs, targets, inverse, gradient),
-        };
-        if !outputs.iter().all(|output| output.is_finite()) {
-            result[0] = f32::NAN;
-        }
+    let inverse = 1.0 / real as f32;
+    let task = (TASK / columns).max(1);
+    let work = |index: usize, results: &mut [[f32; 2]], gradient: &mut [f32]| {
+        let (outputs, targets) =
+            (&outputs[index * task * columns..], &targets[index * task * target_columns..]);
+        let real = real.saturating_sub(index * task).min(results.len());
+        let (results, beyond) = results.split_at_mut(real);
+        let (gradient, none) = gradient.split_at_mut(gradient.len().min(real * columns));
+        some_rows(loss, &outputs[..real * columns], targets, inverse, results, gradient);
+        beyond.fill([0.0; 2]);
+        none.fill(0.0);
     };
+    let results = results.par_chunks_mut(task);
     match gradient {
         Some(gradient) => results
-            .par_iter_mut()
-            .zip(gradient.par_chunks_exact_mut(columns))
-            .with_min_len(32)
+            .zip(gradient.par_chunks_mut(task * columns))
             .enumerate()
-            .for_each(|(index, (result, gradient))| row(index, result, gradient)),
-        None => results
-            .par_iter_mut()
-            .with_min_len(32)
-            .enumerate()
-            .for_each(|(index, result)| row(index, result, &mut [])),
+            .for_each(|(index, (results, gradient))| work(index, results, gradient)),
+        None => results.enumerate().for_each(|(index, results)| work(index, results, &mut [])),
     }
 }
 
+widest! {
+    /// [`loss`] of rows that are all real, on one thread; no gradient goes into an empty one.
+    fn some_rows(
+        loss: &Loss,
+        outputs: &[f32],
+        targets: &[f32],
+        inverse: f32,
+        results: &mut [[f32; 2]],
+        gradient: &mut [f32],
+    ) {
+        let columns = outputs.len() / results.len().max(1);
+        let wanted = !gradient.is_empty();
+        for (index, result) in results.iter_mut().enumerate() {
+            let own = index * columns..(index + 1) * columns;
+            let gradient = if wanted { &mut gradient[own.clone()] } else { &mut [][..] };
+            let outputs = &outputs[own.clone()];
+            *result = match loss {
+                Loss::CrossEntropy { smoothing } => {
+                    let label = targets[index].to_bits() as usize;
+                    cross_entropy(outputs, label, *smoothing as f32, inverse, gradient)
+                }
+                Loss::MeanSquaredError => squared_error(outputs, &targets[own], inverse, gradient),
+                Loss::BinaryCrossEntropy => {
+                    binary_cross_entropy(outputs, &targets[own], inverse, gradient)
+                }
+            };
+            if !outputs.iter().fold(true, |finite, output| finite & output.is_finite()) {
+                result[0] = f32::NAN;
+            }
+        }
+    }
+}
+
+#[inline(always)]
 fn cross_entropy(
     outputs: &[f32],
     label: usize,
@@ -59,40 +84,68 @@ fn cross_entropy(
     inverse: f32,
     gradient: &mut [f32],
 ) -> [f32; 2] {
-    let mut best = 0;
-    for (index, output) in outputs.iter().enumerate() {
-        if *output > outputs[best] {
-            best = index;
-        }
-    }
+    let best = greatest(outputs);
     let high = outputs[best];
     // The largest term is 1: what the others add to it goes through a logarithm of its own.
-    let term = |index: usize| if index == best { 1.0 } else { (outputs[index] - high).exp() };
-    let others: f32 = (0..outputs.len()).filter(|&index| index != best).map(term).sum();
+    let term = |output: f32| exp_negative(output - high);
+    let others = if gradient.is_empty() {
+        let term = |[output]: [f32; 1]| term(output);
+        sum([&outputs[..best]], term) + sum([&outputs[best + 1..]], term)
+    } else {
+        gradient.iter_mut().zip(outputs).for_each(|(slot, output)| *slot = term(*output));
+        sum([&gradient[..best]], |[term]| term) + sum([&gradient[best + 1..]], |[term]| term)
+    };
     let share = 1.0 / outputs.len() as f32;
-    for (index, slot) in gradient.iter_mut().enumerate() {
-        let wanted = smoothing * share + if index == label { 1.0 - smoothing } else { 0.0 };
-        *slot = (term(index) / (1.0 + others) - wanted) * inverse;
+    let (scale, even) = (1.0 / (1.0 + others), smoothing * share);
+    gradient.iter_mut().for_each(|slot| *slot = (*slot * scale - even) * inverse);
+    if let Some(slot) = gradient.get_mut(label) {
+        *slot = (term(outputs[label]) * scale - (even + (1.0 - smoothing))) * inverse;
     }
     let normalizer = others.ln_1p();
     let wanted = outputs.get(label).map_or(f32::NAN, |output| output - high);
     let mut loss = normalizer - wanted;
     if smoothing > 0.0 {
-        let mean = outputs.iter().sum::<f32>() * share - high;
+        let mean = sum([outputs], |[output]| output) * share - high;
         loss = normalizer - (1.0 - smoothing) * wanted - smoothing * mean;
     }
     [loss, f32::from(u8::from(best == label))]
 }
 
-fn squared_error(outputs: &[f32], targets: &[f32], inverse: f32, gradient: &mut [f32]) -> [f32; 2] {
-    let share = 1.0 / outputs.len() as f32;
-    let errors = outputs.iter().zip(targets).map(|(output, target)| output - target);
-    for (slot, error) in gradient.iter_mut().zip(errors.clone()) {
-        *slot = 2.0 * error * (share * inverse);
+/// The first place of the greatest.
+#[inline(always)]
+fn greatest(values: &[f32]) -> usize {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let (mut high, mut at) = ([f32::NEG_INFINITY; LANES], [0u32; LANES]);
+    for (index, chunk) in (0..).zip(chunks) {
+        for lane in 0..LANES {
+            let higher = chunk[lane] > high[lane];
+            high[lane] = if higher { chunk[lane] } else { high[lane] };
+            at[lane] = if higher { index } else { at[lane] };
+        }
     }
-    [errors.map(|error| error * error).sum::<f32>() * share, 0.0]
+    let mut best = 0;
+    let lanes = if chunks.is_empty() { 0..0 } else { 0..LANES };
+    let tops = lanes.map(|lane| at[lane] as usize * LANES + lane);
+    for place in tops.chain(values.len() - rest.len()..values.len()) {
+        let (own, other) = (values[place], values[best]);
+        if own > other || own == other && place < best {
+            best = place;
+        }
+    }
+    best
 }
 
+#[inline(always)]
+fn squared_error(outputs: &[f32], targets: &[f32], inverse: f32, gradient: &mut [f32]) -> [f32; 2] {
+    let share = 1.0 / outputs.len() as f32;
+    for ((slot, output), target) in gradient.iter_mut().zip(outputs).zip(targets) {
+        *slot = 2.0 * (output - target) * (share * inverse);
+    }
+    let square = |[output, target]: [f32; 2]| (output - target) * (output - target);
+    [sum([outputs, targets], square) * share, 0.0]
+}
+
+#[inline(always)]
 fn binary_cross_entropy(
     outputs: &[f32],
     targets: &[f32],
@@ -100,17 +153,18 @@ fn binary_cross_entropy(
     gradient: &mut [f32],
 ) -> [f32; 2] {
     let share = 1.0 / outputs.len() as f32;
-    let (mut sum, mut right) = (0.0, 0.0);
-    for (index, (&output, &target)) in outputs.iter().zip(targets).enumerate() {
-        let small = (-output.abs()).exp();
-        // Of a positive output 1 - t is what is lost of it, of a negative one t.
-        sum += if output > 0.0 { output * (1.0 - target) } else { -output * target };
-        sum += small.ln_1p();
-        right += f32::from(u8::from((output > 0.0) == (target > 0.5)));
-        if let Some(slot) = gradient.get_mut(index) {
-            let probability = if output > 0.0 { 1.0 } else { small } / (1.0 + small);
-            *slot = (probability - target) * (share * inverse);
-        }
+    for ((slot, &output), target) in gradient.iter_mut().zip(outputs).zip(targets) {
+        let small = exp_negative(-output.abs());
+        let probability = if output > 0.0 { 1.0 } else { small } / (1.0 + small);
+        *slot = (probability - target) * (share * inverse);
     }
-    [sum * share, right * share]
+    let term = |[output, target]: [f32; 2]| {
+        // Of a positive output 1 - t is what is lost of it, of a negative one t.
+        let lost = if output > 0.0 { output * (1.0 - target) } else { -output * target };
+        lost + log1p_unit(exp_negative(-output.abs()))
+    };
+    let right = |[output, target]: [f32; 2]| {
+        if (output > 0.0) == (target > 0.5) { 1.0 } else { 0.0 }
+    };
+    [sum([outputs, targets], term) * share, sum([outputs, targets], right) * share]
 }

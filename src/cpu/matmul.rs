@@ -101,36 +101,31 @@ pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u
     }
 
     let task = (TASK / columns).max(1);
-    let work = |first: usize, out: &mut [f32], mut raw: Option<&mut [f32]>| {
-        let mut before_f = vec![0.0; columns];
-        for (index, out) in out.chunks_exact_mut(columns).enumerate() {
-            let here = (first + index) * columns..(first + index + 1) * columns;
-            if let Some(bias) = bias {
-                add(out, bias);
+    let work = |first: usize, out: &mut [f32], raw: Option<&mut [f32]>| {
+        let here = first * columns..first * columns + out.len();
+        if let Some(bias) = bias {
+            out.chunks_exact_mut(columns).for_each(|row| add(row, bias));
+        }
+        if let Some(before) = before {
+            add(out, &before[here.clone()]);
+        }
+        if let Some(raw) = raw {
+            raw.copy_from_slice(out);
+        }
+        match nonlinearity {
+            Nonlinearity::None => {}
+            Nonlinearity::Value(f) => activation::in_place(f, out),
+            Nonlinearity::Derivative(f, z) => {
+                activation::in_place_backward(f, &z[here.clone()], out);
             }
-            if let Some(before) = before {
-                add(out, &before[here.clone()]);
+        }
+        if let Some(dropout) = &dropout {
+            for (row, out) in (first as u32..).zip(out.chunks_exact_mut(columns)) {
+                drop_out(out, dropout, row, step);
             }
-            if let Some(raw) = &mut raw {
-                raw[index * columns..][..columns].copy_from_slice(out);
-            }
-            match nonlinearity {
-                Nonlinearity::None => {}
-                Nonlinearity::Value(f) => {
-                    before_f.copy_from_slice(out);
-                    activation::stretch(f, &before_f, out);
-                }
-                Nonlinearity::Derivative(f, z) => {
-                    before_f.copy_from_slice(out);
-                    activation::stretch_backward(f, &z[here.clone()], &before_f, out);
-                }
-            }
-            if let Some(dropout) = &dropout {
-                drop_out(out, dropout, (first + index) as u32, step);
-            }
-            if let Some(after) = after {
-                add(out, &after[here]);
-            }
+        }
+        if let Some(after) = after {
+            add(out, &after[here]);
         }
     };
     let outs = out.par_chunks_mut(task * columns).enumerate();
@@ -147,7 +142,8 @@ fn add(out: &mut [f32], other: &[f32]) {
     out.iter_mut().zip(other).for_each(|(t, other)| *t += other);
 }
 
-fn drop_out(out: &mut [f32], dropout: &Dropout, row: u32, step: u32) {
+/// Dropout of a row.
+pub(super) fn drop_out(out: &mut [f32], dropout: &Dropout, row: u32, step: u32) {
     let (threshold, scale, columns) = (dropout.threshold(), dropout.scale(), out.len() as u32);
     for (block, four) in (0..).zip(out.chunks_mut(4)) {
         for (t, word) in four.iter_mut().zip(dropout.words(columns, row, block, step)) {

@@ -14,6 +14,7 @@ mod norm;
 mod peak;
 mod reduce;
 mod update;
+mod widest;
 
 pub use activation::{activate, activate_backward};
 pub(crate) use columns::{column_extremes, column_sums};

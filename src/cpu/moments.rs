@@ -1,5 +1,6 @@
 use rayon::prelude::*;
 
+use super::widest::widest;
 use crate::random::{Dtype, f32_from_f16};
 use crate::{Error, Moments, Result};
 
@@ -11,36 +12,47 @@ const TASK: usize = 1 << 14;
 /// # Errors
 /// [`Error::Invalid`] for other dtypes.
 pub fn moments(dtype: Dtype, data: &[u8]) -> Result<Moments> {
-    let tasks: Vec<Moments> = match dtype {
-        Dtype::F32 => tasks(data, |bytes: [u8; 4]| f64::from(f32::from_le_bytes(bytes))),
-        Dtype::Bf16 => tasks(data, |[low, high]| f64::from(f32::from_le_bytes([0, 0, low, high]))),
-        Dtype::F16 => tasks(data, |bytes| f64::from(f32_from_f16(u16::from_le_bytes(bytes)))),
-        _ => return Err(Error::invalid("dtype", dtype, "f32, bf16 or f16")),
-    };
+    if !Dtype::SAMPLED.contains(&dtype) {
+        return Err(Error::invalid("dtype", dtype, "f32, bf16 or f16"));
+    }
+    let tasks: Vec<Moments> =
+        data.par_chunks(TASK * dtype.size()).map(|task| task_moments(dtype, task)).collect();
     Ok(tasks.into_iter().fold(Moments::default(), Moments::merge))
 }
 
-fn tasks<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f64 + Sync) -> Vec<Moments> {
-    data.par_chunks(TASK * N)
-        .map(|task| {
-            let (elements, _) = task.as_chunks::<N>();
-            let pivot = value(elements[0]);
-            // Eight sums side by side, so that the additions need not wait for one another.
-            let (mut sums, mut squares) = ([0.0; 8], [0.0; 8]);
-            for row in elements.chunks(8) {
-                for (lane, element) in row.iter().enumerate() {
-                    let deviation = value(*element) - pivot;
-                    sums[lane] += deviation;
-                    squares[lane] += deviation * deviation;
-                }
-            }
-            let (sum, square): (f64, f64) = (sums.iter().sum(), squares.iter().sum());
-            let count = elements.len() as f64;
-            Moments {
-                count: elements.len() as u64,
-                mean: pivot + sum / count,
-                square: (square - sum * sum / count).max(0.0),
-            }
-        })
-        .collect()
+widest! {
+    /// [`moments`] of a task, on one thread.
+    pub(super) fn task_moments(dtype: Dtype, data: &[u8]) -> Moments {
+        match dtype {
+            Dtype::Bf16 => sums(data, |[low, high]| f32::from_le_bytes([0, 0, low, high])),
+            Dtype::F16 => sums(data, |bytes| f32_from_f16(u16::from_le_bytes(bytes))),
+            _ => sums(data, f32::from_le_bytes),
+        }
+    }
+}
+
+#[inline(always)]
+fn sums<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Moments {
+    let (elements, _) = data.as_chunks::<N>();
+    let Some(first) = elements.first() else { return Moments::default() };
+    let pivot = f64::from(value(*first));
+    // Eight sums side by side, so that the additions need not wait for one another.
+    let (mut sums, mut squares) = ([0.0; 8], [0.0; 8]);
+    let mut add = |lane: usize, element: [u8; N]| {
+        let deviation = f64::from(value(element)) - pivot;
+        sums[lane] += deviation;
+        squares[lane] += deviation * deviation;
+    };
+    let (rows, rest) = elements.as_chunks::<8>();
+    for row in rows {
+        (0..8).for_each(|lane| add(lane, row[lane]));
+    }
+    rest.iter().enumerate().for_each(|(lane, element)| add(lane, *element));
+    let (sum, square): (f64, f64) = (sums.iter().sum(), squares.iter().sum());
+    let count = elements.len() as f64;
+    Moments {
+        count: elements.len() as u64,
+        mean: pivot + sum / count,
+        square: (square - sum * sum / count).max(0.0),
+    }
 }

@@ -1,8 +1,12 @@
 use rayon::prelude::*;
 
-use super::activation;
+use super::widest::{sum, widest};
+use super::{activation, matmul};
 use crate::Activation;
 use crate::product::Dropout;
+
+/// Elements a task, in whole rows.
+const TASK: usize = 1 << 13;
 
 /// The numbers of a layer norm.
 pub(crate) struct Norm<'a> {
@@ -16,11 +20,17 @@ pub(crate) struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    fn kept(&self, row: usize, column: usize) -> f32 {
-        let Some(dropout) = &self.dropout else { return 1.0 };
-        let columns = self.scale.len() as u32;
-        let words = dropout.words(columns, row as u32, column as u32 / 4, self.step);
-        if words[column % 4] >= dropout.threshold() { dropout.scale() } else { 0.0 }
+    /// Rows a task.
+    fn task(&self) -> usize {
+        (TASK / self.scale.len()).max(1)
+    }
+
+    fn drop_out(&self, first: usize, rows: &mut [f32]) {
+        if let Some(dropout) = &self.dropout {
+            for (row, values) in (first as u32..).zip(rows.chunks_exact_mut(self.scale.len())) {
+                matmul::drop_out(values, dropout, row, self.step);
+            }
+        }
     }
 
     /// `out = dropout(f(scale x^ + shift)) + after`, `x^` the row with mean 0 and variance 1, which
@@ -33,25 +43,15 @@ impl Norm<'_> {
         inverse: &mut [f32],
         out: &mut [f32],
     ) {
-        let columns = self.scale.len();
-        let rows = values.par_chunks_exact(columns).zip(normalized.par_chunks_exact_mut(columns));
-        let outs = inverse.par_iter_mut().zip(out.par_chunks_exact_mut(columns));
-        rows.zip(outs).enumerate().for_each(|(row, ((values, normalized), (inverse, out)))| {
-            let mean = values.iter().sum::<f32>() / columns as f32;
-            let mut values = values.to_vec();
-            let squares: f32 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-            *inverse = 1.0 / (squares / columns as f32 + self.epsilon).sqrt();
-            for column in 0..columns {
-                let unit = (values[column] - mean) * *inverse;
-                normalized[column] = unit;
-                values[column] = self.scale[column] * unit + self.shift[column];
-            }
-            activation::stretch(self.activation, &values, out);
-            if self.dropout.is_some() {
-                (0..columns).for_each(|column| out[column] *= self.kept(row, column));
-            }
+        let (task, area) = (self.task(), self.task() * self.scale.len());
+        let rows = values.par_chunks(area).zip(normalized.par_chunks_mut(area));
+        let outs = inverse.par_chunks_mut(task).zip(out.par_chunks_mut(area));
+        rows.zip(outs).enumerate().for_each(|(index, ((values, normalized), (inverse, out)))| {
+            normalize(self, values, normalized, inverse, out);
+            activation::in_place(self.activation, out);
+            self.drop_out(index * task, out);
             if let Some(after) = after {
-                let after = &after[row * columns..][..columns];
+                let after = &after[index * area..];
                 out.iter_mut().zip(after).for_each(|(out, after)| *out += after);
             }
         });
@@ -67,26 +67,80 @@ impl Norm<'_> {
         inner: &mut [f32],
         out: &mut [f32],
     ) {
-        let columns = self.scale.len();
-        let rows = gradient.par_chunks_exact(columns).zip(normalized.par_chunks_exact(columns));
-        let outs = inner.par_chunks_exact_mut(columns).zip(out.par_chunks_exact_mut(columns));
-        rows.zip(outs).enumerate().for_each(|(row, ((gradient, normalized), (inner, out)))| {
-            let (mut mean, mut along) = (0.0f32, 0.0f32);
-            let y: Vec<f32> = (0..columns)
-                .map(|column| self.scale[column] * normalized[column] + self.shift[column])
-                .collect();
-            activation::stretch_backward(self.activation, &y, gradient, inner);
-            for column in 0..columns {
-                let unit = normalized[column];
-                inner[column] *= self.kept(row, column);
-                mean += inner[column] * self.scale[column];
-                along += inner[column] * self.scale[column] * unit;
-            }
-            (mean, along) = (mean / columns as f32, along / columns as f32);
-            for column in 0..columns {
-                let own = inner[column] * self.scale[column];
-                out[column] = inverse[row] * (own - mean - normalized[column] * along);
-            }
+        let (task, area) = (self.task(), self.task() * self.scale.len());
+        let rows = gradient.par_chunks(area).zip(normalized.par_chunks(area));
+        let outs = inner.par_chunks_mut(area).zip(out.par_chunks_mut(area));
+        let all = rows.zip(inverse.par_chunks(task)).zip(outs).enumerate();
+        all.for_each(|(index, (((gradient, normalized), inverse), (inner, out)))| {
+            scale_and_shift(self, normalized, out);
+            activation::stretch_backward(self.activation, out, gradient, inner);
+            self.drop_out(index * task, inner);
+            differentiate(self, normalized, inverse, inner, out);
         });
+    }
+}
+
+widest! {
+    fn normalize(
+        norm: &Norm<'_>,
+        values: &[f32],
+        normalized: &mut [f32],
+        inverse: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let columns = norm.scale.len();
+        let rows = values.chunks_exact(columns).zip(normalized.chunks_exact_mut(columns));
+        let outs = inverse.iter_mut().zip(out.chunks_exact_mut(columns));
+        for ((values, normalized), (inverse, out)) in rows.zip(outs) {
+            let mean = sum([values], |[value]| value) / columns as f32;
+            let squares = sum([values], |[value]| (value - mean) * (value - mean));
+            *inverse = 1.0 / (squares / columns as f32 + norm.epsilon).sqrt();
+            for (unit, value) in normalized.iter_mut().zip(values) {
+                *unit = (value - mean) * *inverse;
+            }
+            transform(norm, normalized, out);
+        }
+    }
+}
+
+/// `out = scale x^ + shift` of a row.
+#[inline(always)]
+fn transform(norm: &Norm<'_>, normalized: &[f32], out: &mut [f32]) {
+    let factors = norm.scale.iter().zip(norm.shift);
+    for ((out, unit), (scale, shift)) in out.iter_mut().zip(normalized).zip(factors) {
+        *out = scale * unit + shift;
+    }
+}
+
+widest! {
+    fn scale_and_shift(norm: &Norm<'_>, normalized: &[f32], out: &mut [f32]) {
+        let columns = norm.scale.len();
+        let rows = normalized.chunks_exact(columns).zip(out.chunks_exact_mut(columns));
+        rows.for_each(|(normalized, out)| transform(norm, normalized, out));
+    }
+}
+
+widest! {
+    fn differentiate(
+        norm: &Norm<'_>,
+        normalized: &[f32],
+        inverse: &[f32],
+        inner: &[f32],
+        out: &mut [f32],
+    ) {
+        let columns = norm.scale.len();
+        let rows = normalized.chunks_exact(columns).zip(inner.chunks_exact(columns));
+        for (((normalized, inner), inverse), out) in
+            rows.zip(inverse).zip(out.chunks_exact_mut(columns))
+        {
+            let mean = sum([inner, norm.scale], |[inner, scale]| inner * scale) / columns as f32;
+            let along =
+                sum([inner, norm.scale, normalized], |[inner, scale, unit]| inner * scale * unit);
+            let along = along / columns as f32;
+            let parts = inner.iter().zip(norm.scale).zip(normalized);
+            for (out, ((inner, scale), unit)) in out.iter_mut().zip(parts) {
+                *out = inverse * (inner * scale - mean - unit * along);
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 use rayon::prelude::*;
 
+use super::widest::{LANES, sum, widest};
 use crate::summary::{Histogram, Part, Summary, edges};
 use crate::{Moments, Result};
 
@@ -13,35 +14,40 @@ pub fn summary(x: &[f32]) -> Summary {
     parts.into_iter().fold(Part::EMPTY, Part::merge).finish()
 }
 
-fn part(x: &[f32]) -> Part {
-    let mut part = Part::EMPTY;
-    let (mut count, mut low, mut high) = (0u64, f32::INFINITY, f32::NEG_INFINITY);
-    for &x in x {
-        count += u64::from(x.is_finite());
-        part.nan += u64::from(x.is_nan());
-        low = if x.is_finite() && x < low { x } else { low };
-        high = if x.is_finite() && x > high { x } else { high };
+widest! {
+    fn part(x: &[f32]) -> Part {
+        let count: u32 = x.iter().map(|x| u32::from(x.is_finite())).sum();
+        let nan: u32 = x.iter().map(|x| u32::from(x.is_nan())).sum();
+        let mut part = Part {
+            min: f64::from(extreme(x, f32::INFINITY, |x, low| x < low)),
+            max: f64::from(extreme(x, f32::NEG_INFINITY, |x, high| x > high)),
+            nan: u64::from(nan),
+            infinite: x.len() as u64 - u64::from(count + nan),
+            ..Part::EMPTY
+        };
+        if count > 0 {
+            let finite = |x: f32, term: f64| if x.is_finite() { term } else { 0.0 };
+            let mean = sum([x], |[x]| finite(x, f64::from(x))) / f64::from(count);
+            let square = sum([x], |[x]| {
+                let deviation = f64::from(x) - mean;
+                finite(x, deviation * deviation)
+            });
+            part.moments = Moments { count: count.into(), mean, square };
+        }
+        part
     }
-    part.infinite = x.len() as u64 - count - part.nan;
-    (part.min, part.max) = (f64::from(low), f64::from(high));
-    if count > 0 {
-        let mean = sum(x, |x| x) / count as f64;
-        let square = sum(x, |x| (x - mean) * (x - mean));
-        part.moments = Moments { count, mean, square };
-    }
-    part
 }
 
-/// The sum over the finite elements: eight side by side, so that the additions need not wait for one
-/// another.
-fn sum(x: &[f32], term: impl Fn(f64) -> f64) -> f64 {
-    let mut sums = [0.0; 8];
-    for row in x.chunks(8) {
-        for (sum, &x) in sums.iter_mut().zip(row) {
-            *sum += if x.is_finite() { term(f64::from(x)) } else { 0.0 };
-        }
+/// The finite element that goes beyond all others, `start` where there is none.
+#[inline(always)]
+fn extreme(x: &[f32], start: f32, beyond: impl Fn(f32, f32) -> bool) -> f32 {
+    let further = |far: f32, x: f32| if x.is_finite() && beyond(x, far) { x } else { far };
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [start; LANES];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(far, x)| *far = further(*far, *x));
     }
-    sums.iter().sum()
+    lanes.iter().chain(rest).fold(start, |far, x| further(far, *x))
 }
 
 /// How many elements lie in each of `bins` bins between `low` and `high`.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -65,8 +65,8 @@ pub struct FileReport {
     pub sha256: String,
 }
 
-/// Chunks that wait for the slowest of hashing and writing.
-const QUEUE: usize = 3;
+/// Chunks that wait to be digested, and as many that wait to be written.
+const QUEUE: usize = 2;
 
 /// Draws a recipe's tensors with `engine` and writes them, the `.manifest.json` of digests beside
 /// them, and for several shards the index. `progress` hears of each stretch of bytes drawn.
@@ -100,6 +100,7 @@ pub fn write(
     let mut tensors: Vec<Option<TensorReport>> = vec![None; recipe.tensors.len()];
     for shard in &shards {
         let mut file = temporary(&shard.path)?;
+        reserve(file.as_file(), shard)?;
         let digests = write_shard(recipe, engine, options, shard, file.as_file_mut(), progress)?;
         let name = file_name(&shard.path);
         for (&tensor, (moments, sha256)) in shard.tensors.iter().zip(digests.tensors) {
@@ -261,9 +262,6 @@ struct Digests {
     file: String,
 }
 
-/// Bytes on their way to hash and file, with the shard's tensor that they belong to.
-type Chunk = (Option<usize>, Arc<Vec<u8>>);
-
 fn write_shard(
     recipe: &Recipe,
     engine: &dyn Engine,
@@ -273,53 +271,81 @@ fn write_shard(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Digests> {
     let mut moments = vec![Moments::default(); shard.tensors.len()];
-    thread::scope(|scope| {
-        let (to_file, chunks) = mpsc::sync_channel::<Chunk>(QUEUE);
-        let writing =
-            scope.spawn(move || chunks.iter().try_for_each(|(_, bytes)| file.write_all(&bytes)));
-        let (to_digest, chunks) = mpsc::sync_channel::<Chunk>(QUEUE);
+    let mut digests = vec![Sha256::new(); shard.tensors.len()];
+    let file_digest = thread::scope(|scope| {
+        // A chunk goes from here to the file's digest, to the file, and back.
+        let (to_digest, chunks) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
+        let (to_file, digested) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
+        let (give_back, spare) = mpsc::channel();
         let digesting = scope.spawn(move || {
             let mut digest = Sha256::new();
-            chunks.iter().for_each(|(_, bytes)| digest.update(&*bytes));
-            hex(&digest.finalize())
-        });
-        let (to_digests, chunks) = mpsc::sync_channel::<Chunk>(QUEUE);
-        let tensors = shard.tensors.len();
-        let digesting_tensors = scope.spawn(move || {
-            let mut digests = vec![Sha256::new(); tensors];
-            for (tensor, bytes) in &chunks {
-                if let Some(tensor) = tensor {
-                    digests[tensor].update(&*bytes);
+            for chunk in chunks {
+                digest.update(&chunk);
+                if to_file.send(chunk).is_err() {
+                    break;
                 }
             }
-            digests.into_iter().map(|digest| hex(&digest.finalize())).collect::<Vec<_>>()
+            hex(&digest.finalize())
         });
-
-        let send = |tensor: Option<usize>, bytes: Vec<u8>| -> Result<()> {
+        let writing = scope.spawn(move || {
+            digested.iter().try_for_each(|chunk| {
+                file.write_all(&chunk)?;
+                let _ = give_back.send(chunk);
+                Ok(())
+            })
+        });
+        let send = |bytes: &[u8]| -> Result<()> {
             if options.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            let bytes = Arc::new(bytes);
-            // Only the writer ends early, and then its own error is the one that counts.
-            let sent = [&to_file, &to_digest, &to_digests]
-                .map(|channel| channel.send((tensor, bytes.clone())));
-            if sent.iter().any(Result::is_err) { Err(Error::Interrupted) } else { Ok(()) }
+            let mut chunk = spare.try_recv().unwrap_or_default();
+            chunk.clear();
+            chunk.extend_from_slice(bytes);
+            // Only where the writer ends early, and then its own error is the one that counts.
+            to_digest.send(chunk).map_err(|_| Error::Interrupted)
         };
-        let drawn = send(None, shard.header.clone()).and_then(|()| {
+        let drawn = send(&shard.header).and_then(|()| {
             draw(recipe, engine, options.seed, shard, &mut |tensor, bytes, drawn| {
                 moments[tensor] = moments[tensor].merge(drawn);
                 progress(bytes.len() as u64);
-                send(Some(tensor), bytes.to_vec())
+                send(bytes)?;
+                digests[tensor].update(bytes);
+                Ok(())
             })
         });
-        drop((to_file, to_digest, to_digests));
+        drop(to_digest);
 
         let written: io::Result<()> = joined(writing);
         written.map_err(|error| Error::file("write", &shard.path, error))?;
         drawn?;
-        let tensors = moments.iter().copied().zip(joined(digesting_tensors)).collect();
-        Ok(Digests { tensors, file: joined(digesting) })
-    })
+        Ok(joined(digesting))
+    })?;
+    let digests = digests.into_iter().map(|digest| hex(&digest.finalize()));
+    Ok(Digests { tensors: moments.into_iter().zip(digests).collect(), file: file_digest })
+}
+
+/// Asks for a file's room at once: where there is none that shows before anything is drawn, and ext4
+/// need not find blocks for all of it within the rename over an older file.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, shard: &Shard) -> Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::empty(), 0, shard.bytes) {
+        Err(error @ rustix::io::Errno::NOSPC) => {
+            Err(Error::file("write", &shard.path, error.into()))
+        }
+        // Not every file system can.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: &Shard) -> Result<()> {
+    Ok(())
+}
+
+/// What a thread came to; its panic, which no input causes, goes on here.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The pieces of a shard's tensors, in order, to `sink`, with the shard's tensor that they are of.
@@ -373,11 +399,6 @@ fn draw(
         engine.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
     }
     Ok(())
-}
-
-/// What a thread came to; its panic, which no input causes, goes on here.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// `model.safetensors` to `model.<extension>`.
