@@ -21,9 +21,9 @@ pub struct Module {
     pub name: &'static str,
     /// Its own source. It comes first in the joined one, so that line numbers in errors stay true.
     pub entry_source: &'static str,
-    /// The libraries that it needs, besides those that come in two forms.
+    /// The libraries that it needs, besides those that come in several forms.
     pub libraries: &'static [&'static str],
-    /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in two forms with the same bits.
+    /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in three forms with the same bits.
     pub draws: bool,
     /// Whether it needs `four_of` and `of_four`, which come in two forms with the same bits.
     pub fours: bool,
