@@ -1,8 +1,12 @@
 //! `fanin bench`: what it prints and writes, and how it fails.
 
+use std::process::Command;
+
+use fanin::gpu::Tuning;
 use serde_json::Value;
 
 use crate::cli::{fails, fanin, text};
+use crate::devices::contexts;
 
 #[test]
 fn rates_are_held_against_ceilings() {
@@ -38,4 +42,43 @@ fn rates_are_held_against_ceilings() {
 #[test]
 fn unknown_cases_are_named() {
     fails(2, &["bench", "--quick", "--only", "matmull"], &["--only", "matmull", "matmul_nt"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")] // Where the cache folder is a variable's.
+fn what_is_tuned_is_kept_in_the_cache_folder() {
+    let cache = tempfile::tempdir().unwrap();
+    let device = contexts()[0].adapter_info().name.clone();
+    let output = Command::new(env!("CARGO_BIN_EXE_fanin"))
+        .args(["bench", "--tune", "--json", "--device", &format!("cpu,{device}")])
+        .env("XDG_CACHE_HOME", cache.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The CPU engine has nothing to tune.
+    let [tuning] = &document["tunings"].as_array().unwrap()[..] else { panic!("{document}") };
+    let path = std::path::Path::new(tuning["path"].as_str().unwrap());
+    assert!(path.starts_with(cache.path()));
+    let name = tuning["device"].as_str().unwrap();
+    assert!(name.contains(&device));
+    let kept = Tuning::load(path, name).unwrap();
+    assert!(!kept.products.is_empty());
+    // What would have been taken anyway is among what was tried, once a kind.
+    let trials = tuning["trials"].as_array().unwrap();
+    let mut kinds: Vec<&Value> = trials.iter().map(|trial| &trial["what"]).collect();
+    kinds.dedup();
+    assert_eq!(kinds.len(), 1 + kept.products.len());
+    for kind in kinds {
+        let own = trials.iter().filter(|trial| trial["what"] == *kind);
+        assert_eq!(own.filter(|trial| trial["usual"] == true).count(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn a_tuner_without_an_adapter_says_so() {
+    let output = fanin(&["bench", "--tune", "--device", "cpu"]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("nothing to tune"));
+    fails(2, &["bench", "--tune", "--quick"], &["--tune", "--quick"]);
 }

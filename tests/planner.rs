@@ -1,6 +1,7 @@
 //! Plans: every element in exactly one window, one part, one invocation, within the limits.
 
 use fanin::gpu::planner::{Limits, grid, parts, windows};
+use fanin::gpu::{Route, Way};
 use proptest::prelude::*;
 
 fn check_windows(limits: &Limits, offset: u64, elements: u64, size: u64) {
@@ -79,4 +80,33 @@ proptest! {
         let limits = Limits { binding: alignment.max(256) * rows, alignment, workgroups };
         check_windows(&limits, offset * size, elements, size);
     }
+}
+
+proptest! {
+    #[test]
+    fn a_depth_is_shared_out_where_it_is_long_and_there_is_room(
+        m in 1u64..5000, n in 1u64..5000, k in 1u64..100_000, splits in 1u64..2000,
+    ) {
+        for way in [
+            Way::usual(false, [m, n, k]),
+            Way { route: Route::Tiled64, splits }.within([m, n, k]),
+        ] {
+            prop_assert!(way.splits == 1 || 4 * way.splits * m * n <= 1 << 26);
+            prop_assert!(way.splits == 1 || way.splits * 256 <= k);
+        }
+        prop_assert_eq!(Way::usual(true, [m, n, k]), Way { route: Route::Direct, splits: 1 });
+        prop_assert_eq!(Way { route: Route::Direct, splits }.within([m, n, k]).splits, 1);
+    }
+}
+
+#[test]
+fn tiles_are_as_large_as_fill_a_device() {
+    let route = |sizes| Way::usual(false, sizes).route;
+    assert_eq!(route([4096, 4096, 4096]), Route::Tiled128);
+    assert_eq!(route([1024, 1024, 1024]), Route::Tiled64);
+    assert_eq!(route([256, 512, 784]), Route::Tiled32);
+    assert_eq!(route([1, 4096, 4096]), Route::Thin);
+    // A short depth stays whole, a long one is shared out.
+    assert_eq!(Way::usual(false, [64, 64, 256]).splits, 1);
+    assert_eq!(Way::usual(false, [64, 64, 65_536]).splits, 32);
 }

@@ -1,6 +1,6 @@
 //! What was measured on an adapter: found, kept, and without a say in any drawn bit.
 
-use fanin::gpu::{Choice, Context, FillShape, Options, Route, Tensor, Tuning, Way};
+use fanin::gpu::{FillShape, Route, Tensor, Tuning, Way};
 use fanin::random::{Distribution, Dtype, Stream};
 use fanin::{Shape, cpu};
 
@@ -75,26 +75,4 @@ fn every_shape_of_a_fill_draws_the_definition() {
         }
         context.set_tuning(usual);
     }
-}
-
-/// A device of its own: the others' tests must not see shapes change.
-#[test]
-fn tuning_tries_what_the_adapter_has_and_changes_nothing() {
-    let name = contexts()[0].adapter_info().name.clone();
-    let choice: Choice = name.parse().unwrap();
-    let context = Context::open(&choice, Options { tuned: false, ..Options::default() }).unwrap();
-    let before = context.tuning();
-    let mut trials = Vec::new();
-    let found = context.tune(&mut |trial| trials.push(trial.clone())).unwrap();
-    assert_eq!(context.tuning(), before);
-    assert!(found.device.contains(&name));
-    assert!(trials.len() >= 12 && trials.iter().all(|trial| trial.seconds > 0.0));
-    // What would have been taken anyway is among what was tried, once a kind.
-    let mut kinds: Vec<&str> = trials.iter().map(|trial| trial.what.as_str()).collect();
-    kinds.dedup();
-    for kind in kinds {
-        let usual = trials.iter().filter(|trial| trial.what == kind && trial.usual);
-        assert_eq!(usual.count(), 1, "{kind}");
-    }
-    assert!(!found.products.is_empty());
 }

@@ -146,8 +146,7 @@ impl Case {
             Task::Fill(distribution, elements) => {
                 let out = tensor(&[elements], dtype)?;
                 let (own, device) = (out.clone(), context.clone());
-                let timed =
-                    recorded(&context, move |pass| pass.fill(&own, &STREAM, &distribution));
+                let timed = recorded(&context, move |pass| pass.fill(&own, &STREAM, &distribution));
                 Ok(timed.checked(move || {
                     // What the host holds is bounded, whatever the device does.
                     let part = Shape::new([elements.min(1 << 20)])?;
@@ -351,15 +350,13 @@ fn carried((slots, batch, op): Ops, context: Option<&Context>) -> Result<Timed> 
     };
     let executor = Rc::new(RefCell::new(executor));
     let own = executor.clone();
-    let timed = timed(context, move || {
-        own.borrow_mut().run(&[], &[(Phase::Train, step)], false).map(drop)
-    });
+    let timed =
+        timed(context, move || own.borrow_mut().run(&[], &[(Phase::Train, step)], false).map(drop));
     let Op::Product { form, a, out, .. } = op else { return Ok(timed) };
     let depth = if form == Form::Tn { a.rows } else { a.columns };
     let sizes = [out.rows, out.columns, depth].map(|size| size as u64);
-    Ok(timed.checked(move || {
-        check_product(form, sizes, Dtype::F32, &executor.borrow_mut().read(out)?)
-    }))
+    Ok(timed
+        .checked(move || check_product(form, sizes, Dtype::F32, &executor.borrow_mut().read(out)?)))
 }
 
 /// Samples against their definition: of a long fill its first.
