@@ -397,8 +397,9 @@ fn check_product(form: Form, [m, n, k]: [u64; 3], dtype: Dtype, out: &[f32]) -> 
         }
         let got = out[(row * n + column) as usize];
         let bound = size * k as f64 * f64::from(f32::EPSILON) / 2.0 * 1.001;
-        // Not the contrary comparison, which NaN would pass.
-        if !((f64::from(got) - sum).abs() <= bound) {
+        // Which no NaN is.
+        let close = (f64::from(got) - sum).abs() <= bound;
+        if !close {
             let place = format!("element [{row}, {column}] of {form:?} {m} x {n} x {k}");
             return Err(unlike(format!("{place} is {got}, not {sum}")));
         }
