@@ -71,16 +71,19 @@ var<private> p: Params;
 
 const QUAD = vec4<u32>(0u, 1u, 2u, 3u);
 
-// Where the first elements of four rows lie, and of four columns. Those beyond the last are read as
-// the last, and never stored.
+// Where the first elements of four rows or columns lie. Those beyond the last are read as the last, and
+// never stored.
+fn bases(first: u32, count: u32, stride: u32, across: u32) -> vec4<u32> {
+    let all = min(first + QUAD, vec4<u32>(count - 1u));
+    return select(all * stride, all, across == 1u);
+}
+
 fn left_bases(row: u32) -> vec4<u32> {
-    let rows = min(row + QUAD, vec4<u32>(p.rows - 1u));
-    return select(rows * p.a_stride, rows, a_rows == 1u);
+    return bases(row, p.rows, p.a_stride, a_rows);
 }
 
 fn right_bases(column: u32) -> vec4<u32> {
-    let columns = min(column + QUAD, vec4<u32>(p.columns - 1u));
-    return select(columns * p.b_stride, columns, b_columns == 1u);
+    return bases(column, p.columns, p.b_stride, b_columns);
 }
 
 // Four depths from one on; those beyond the end are read as the last.
@@ -106,44 +109,38 @@ fn inside(block: mat4x4<f32>, depth: u32) -> mat4x4<f32> {
     );
 }
 
-// Four depths of four rows: a row each.
-fn left_rows(bases: vec4<u32>, depth: u32) -> mat4x4<f32> {
+// Where four depths of four rows, or columns, lie: four lines in memory, a depth each where the rows
+// stand across them, else a row each.
+fn places(first: vec4<u32>, depth: u32, stride: u32, across: u32) -> array<vec4<u32>, 4> {
     let at = depths(depth);
-    if a_rows == 1u {
-        let lines = at * p.a_stride;
-        return inside(transpose(mat4x4<f32>(
-            left_four(bases + lines.x),
-            left_four(bases + lines.y),
-            left_four(bases + lines.z),
-            left_four(bases + lines.w),
-        )), depth);
+    if across == 1u {
+        let lines = at * stride;
+        return array(first + lines.x, first + lines.y, first + lines.z, first + lines.w);
     }
-    return inside(mat4x4<f32>(
-        left_four(bases.x + at),
-        left_four(bases.y + at),
-        left_four(bases.z + at),
-        left_four(bases.w + at),
-    ), depth);
+    return array(first.x + at, first.y + at, first.z + at, first.w + at);
+}
+
+// What those lines hold, a row each.
+fn rows_of(lines: mat4x4<f32>, depth: u32, across: u32) -> mat4x4<f32> {
+    if across == 1u {
+        return inside(transpose(lines), depth);
+    }
+    return inside(lines, depth);
+}
+
+// Four depths of four rows: a row each.
+fn left_rows(first: vec4<u32>, depth: u32) -> mat4x4<f32> {
+    let at = places(first, depth, p.a_stride, a_rows);
+    let lines = mat4x4<f32>(left_four(at[0]), left_four(at[1]), left_four(at[2]), left_four(at[3]));
+    return rows_of(lines, depth, a_rows);
 }
 
 // Four depths of four columns: a column each.
-fn right_columns(bases: vec4<u32>, depth: u32) -> mat4x4<f32> {
-    let at = depths(depth);
-    if b_columns == 1u {
-        let lines = at * p.b_stride;
-        return inside(transpose(mat4x4<f32>(
-            right_four(bases + lines.x),
-            right_four(bases + lines.y),
-            right_four(bases + lines.z),
-            right_four(bases + lines.w),
-        )), depth);
-    }
-    return inside(mat4x4<f32>(
-        right_four(bases.x + at),
-        right_four(bases.y + at),
-        right_four(bases.z + at),
-        right_four(bases.w + at),
-    ), depth);
+fn right_columns(first: vec4<u32>, depth: u32) -> mat4x4<f32> {
+    let at = places(first, depth, p.b_stride, b_columns);
+    let lines =
+        mat4x4<f32>(right_four(at[0]), right_four(at[1]), right_four(at[2]), right_four(at[3]));
+    return rows_of(lines, depth, b_columns);
 }
 
 fn has(part: u32) -> bool {
@@ -195,6 +192,16 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
 fn stretch(split: u32) -> vec2<u32> {
     let first = p.first_depth + split * p.split_depth;
     return vec2<u32>(first, min(first + p.split_depth, p.end_depth));
+}
+
+// The first row and column of a workgroup's tile, and its split; a split beyond the last is all of a
+// workgroup's that is beyond the grid's last.
+fn tile_at(index: u32, rows: u32, columns: u32) -> vec3<u32> {
+    let across = (p.columns + columns - 1u) / columns;
+    let down = (p.rows - p.first_row + rows - 1u) / rows;
+    let place = index % (across * down);
+    let row = p.first_row + place / across * rows;
+    return vec3<u32>(row, place % across * columns, index / (across * down));
 }
 
 // Four sums of a row, with the epilogue or into the split's own place.
@@ -276,17 +283,13 @@ fn matmul_tiled(
     @builtin(local_invocation_index) local: u32,
 ) {
     p = params;
-    let across = (p.columns + tile_columns - 1u) / tile_columns;
-    let down = (p.rows - p.first_row + tile_rows - 1u) / tile_rows;
-    let index = grid_index(group, groups, 1u);
-    let split = index / (across * down);
-    // All of a workgroup, which is beyond the grid's last.
+    let tile = tile_at(grid_index(group, groups, 1u), tile_rows, tile_columns);
+    let row = tile.x;
+    let column = tile.y;
+    let split = tile.z;
     if split >= p.splits {
         return;
     }
-    let tile = index % (across * down);
-    let row = p.first_row + tile / across * tile_rows;
-    let column = tile % across * tile_columns;
     let span = stretch(split);
     let y = local / (tile_columns / (4u * quads));
     let x = local % (tile_columns / (4u * quads));
@@ -365,18 +368,15 @@ fn matmul_thin(
     // Quads of columns, and the lanes of each.
     let columns = select(4u, 16u, b_columns == 1u);
     let lanes = 64u / columns;
-    let across = (p.columns + 4u * columns - 1u) / (4u * columns);
-    let down = (p.rows - p.first_row + 3u) / 4u;
-    let index = grid_index(group, groups, 1u);
-    let split = index / (across * down);
+    let tile = tile_at(grid_index(group, groups, 1u), 4u, 4u * columns);
+    let row = tile.x;
+    let split = tile.z;
     if split >= p.splits {
         return;
     }
-    let place = index % (across * down);
     let x = select(local / lanes, local % columns, b_columns == 1u);
     let lane = select(local % lanes, local / columns, b_columns == 1u);
-    let row = p.first_row + 4u * (place / across);
-    let column = 4u * (place % across * columns + x);
+    let column = tile.y + 4u * x;
     let span = stretch(split);
     let of_rows = left_bases(row);
     let of_columns = right_bases(column);

@@ -45,15 +45,12 @@ struct Parameter {
     second: vec4<f32>,
 }
 
-const HAS_FIRST = 1u;
-const HAS_SECOND = 2u;
-
-// What of a state there is.
+// How much of a state there is, as `Optimizer::moments` has it.
 fn moments() -> u32 {
     if kind == 0u {
-        return select(HAS_FIRST, 0u, momentum == 0u);
+        return min(momentum, 1u);
     }
-    return HAS_FIRST | HAS_SECOND;
+    return 2u;
 }
 
 fn updated(before: Parameter, raw_gradient: vec4<f32>) -> Parameter {
@@ -95,18 +92,18 @@ fn update_groups(
     }
     var before: Parameter;
     before.value = four_of(parameter_groups[index]);
-    if (moments() & HAS_FIRST) != 0u {
+    if moments() > 0u {
         before.first = four_of(first_groups[index]);
     }
-    if (moments() & HAS_SECOND) != 0u {
+    if moments() > 1u {
         before.second = four_of(second_groups[index]);
     }
     let after = updated(before, four_of(gradient_groups[index]));
     parameter_groups[index] = of_four(after.value);
-    if (moments() & HAS_FIRST) != 0u {
+    if moments() > 0u {
         first_groups[index] = of_four(after.first);
     }
-    if (moments() & HAS_SECOND) != 0u {
+    if moments() > 1u {
         second_groups[index] = of_four(after.second);
     }
 }
@@ -119,18 +116,18 @@ fn update_rest(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var before: Parameter;
     before.value.x = parameters[index];
-    if (moments() & HAS_FIRST) != 0u {
+    if moments() > 0u {
         before.first.x = first[index];
     }
-    if (moments() & HAS_SECOND) != 0u {
+    if moments() > 1u {
         before.second.x = second[index];
     }
     let after = updated(before, vec4<f32>(gradients[index], 0.0, 0.0, 0.0));
     parameters[index] = after.value.x;
-    if (moments() & HAS_FIRST) != 0u {
+    if moments() > 0u {
         first[index] = after.first.x;
     }
-    if (moments() & HAS_SECOND) != 0u {
+    if moments() > 1u {
         second[index] = after.second.x;
     }
 }

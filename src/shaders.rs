@@ -23,7 +23,7 @@ pub struct Module {
     pub entry_source: &'static str,
     /// The libraries that it needs, besides those that come in several forms.
     pub libraries: &'static [&'static str],
-    /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in three forms with the same bits.
+    /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in forms with the same bits.
     pub draws: bool,
     /// Whether it needs `four_of` and `of_four`, which come in two forms with the same bits.
     pub fours: bool,
@@ -118,10 +118,13 @@ impl Module {
     /// The joined WGSL of a variant; what it says of things that the module has not is without effect.
     pub fn source_of(&self, variant: &Variant) -> String {
         let Variant { features, loads, custom } = *variant;
-        let round = match (features.longs, features.int64) {
-            (true, _) => include_str!("../shaders/lib/round_u64.wgsl"),
-            (_, true) => include_str!("../shaders/lib/round_wide.wgsl"),
-            (_, false) => include_str!("../shaders/lib/round_u32.wgsl"),
+        let multiply = match features.int64 {
+            true => include_str!("../shaders/lib/multiply_u64.wgsl"),
+            false => include_str!("../shaders/lib/multiply_u32.wgsl"),
+        };
+        let round = match features.longs {
+            true => include_str!("../shaders/lib/round_u64.wgsl"),
+            false => include_str!("../shaders/lib/round_u32.wgsl"),
         };
         let share = match features.subgroups {
             true => include_str!("../shaders/lib/share_subgroup.wgsl"),
@@ -138,7 +141,7 @@ impl Module {
         let mut parts = vec![self.entry_source];
         parts.extend(libraries);
         if self.draws {
-            parts.extend([PHILOX, round]);
+            parts.extend([PHILOX, round, multiply]);
         }
         if self.fours {
             parts.push(fours);

@@ -1,4 +1,4 @@
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011). Needs Word and philox_round, which come in three
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011). Needs Word and philox_round, which come in two
 // forms with the same bits.
 
 // Written out: a loop would be guarded by naga and counted by llvmpipe.

@@ -1,13 +1,7 @@
-// A round of Philox, and wide products, where a device is a CPU with 64-bit integers: words stay in
-// 64 bits from round to round, so that its vectors need no shuffles around the products.
+// A round of Philox where a device is a CPU with 64-bit integers: words stay in 64 bits from round to
+// round, so that its vectors need no shuffles around the products.
 
 alias Word = u64;
-
-// (low, high) words of a * b.
-fn multiply_wide(a: u32, b: u32) -> vec2<u32> {
-    let product = u64(a) * u64(b);
-    return vec2<u32>(u32(product), u32(product >> 32u));
-}
 
 const LOW = 0xFFFFFFFFlu;
 

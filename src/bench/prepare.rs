@@ -211,13 +211,14 @@ impl Case {
 /// Copies a submission.
 const COPIES: u32 = 4;
 
-/// How long some work takes: by the clock of the device whose last pass it is, where there is one,
-/// else by the wall's.
+/// The seconds of some work: on a device as [`Context::seconds`] has them, else by the wall's clock.
 fn seconds(context: Option<&Context>, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    if let Some(context) = context {
+        return context.seconds(work);
+    }
     let start = Instant::now();
     work()?;
-    let passed = start.elapsed().as_secs_f64();
-    Ok(context.map_or(Ok(None), Context::pass_seconds)?.unwrap_or(passed))
+    Ok(start.elapsed().as_secs_f64())
 }
 
 fn timed(context: Option<&Context>, mut work: impl FnMut() -> Result<()> + 'static) -> Timed {
@@ -385,17 +386,19 @@ fn check_product(form: Form, [m, n, k]: [u64; 3], dtype: Dtype, out: &[f32]) -> 
     });
     let [a, b] = factors;
     let (a, b) = (a?, b?);
+    let [m, n, k] = [m, n, k].map(|size| size as usize);
+    let strides = form.strides([m, n, k]);
     // Corners, and places that no tile's edge has in common.
     let places = (0..64).map(|at| (at * 7919 % m, at * 104_729 % n)).chain([(m - 1, n - 1)]);
     for (row, column) in places {
         let (mut sum, mut size) = (0.0, 0.0);
         for depth in 0..k {
-            let a_at = if form == Form::Tn { depth * m + row } else { row * k + depth };
-            let b_at = if form == Form::Nt { column * k + depth } else { depth * n + column };
-            let product = f64::from(a[a_at as usize]) * f64::from(b[b_at as usize]);
+            let of_a = a[row * strides.a_row + depth * strides.a_depth];
+            let of_b = b[column * strides.b_column + depth * strides.b_depth];
+            let product = f64::from(of_a) * f64::from(of_b);
             (sum, size) = (sum + product, size + product.abs());
         }
-        let got = out[(row * n + column) as usize];
+        let got = out[row * n + column];
         let bound = size * k as f64 * f64::from(f32::EPSILON) / 2.0 * 1.001;
         // Which no NaN is.
         let close = (f64::from(got) - sum).abs() <= bound;

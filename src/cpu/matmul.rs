@@ -120,9 +120,7 @@ pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u
             }
         }
         if let Some(dropout) = &dropout {
-            for (row, out) in (first as u32..).zip(out.chunks_exact_mut(columns)) {
-                drop_out(out, dropout, row, step);
-            }
+            drop_out(out, columns, dropout, first, step);
         }
         if let Some(after) = after {
             add(out, &after[here]);
@@ -142,12 +140,20 @@ fn add(out: &mut [f32], other: &[f32]) {
     out.iter_mut().zip(other).for_each(|(t, other)| *t += other);
 }
 
-/// Dropout of a row.
-pub(super) fn drop_out(out: &mut [f32], dropout: &Dropout, row: u32, step: u32) {
-    let (threshold, scale, columns) = (dropout.threshold(), dropout.scale(), out.len() as u32);
-    for (block, four) in (0..).zip(out.chunks_mut(4)) {
-        for (t, word) in four.iter_mut().zip(dropout.words(columns, row, block, step)) {
-            *t = if word >= threshold { *t * scale } else { 0.0 };
+/// Dropout of rows, the first of which is row `first`.
+pub(super) fn drop_out(
+    rows: &mut [f32],
+    columns: usize,
+    dropout: &Dropout,
+    first: usize,
+    step: u32,
+) {
+    let (threshold, scale) = (dropout.threshold(), dropout.scale());
+    for (row, out) in (first as u32..).zip(rows.chunks_exact_mut(columns)) {
+        for (block, four) in (0..).zip(out.chunks_mut(4)) {
+            for (t, word) in four.iter_mut().zip(dropout.words(columns as u32, row, block, step)) {
+                *t = if word >= threshold { *t * scale } else { 0.0 };
+            }
         }
     }
 }

@@ -27,9 +27,7 @@ impl Norm<'_> {
 
     fn drop_out(&self, first: usize, rows: &mut [f32]) {
         if let Some(dropout) = &self.dropout {
-            for (row, values) in (first as u32..).zip(rows.chunks_exact_mut(self.scale.len())) {
-                matmul::drop_out(values, dropout, row, self.step);
-            }
+            matmul::drop_out(rows, self.scale.len(), dropout, first, self.step);
         }
     }
 

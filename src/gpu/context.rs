@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Choice, Pass, Tensor, Tuning, Way, adapter, planner};
+use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, planner};
 use crate::random::quantile;
 use crate::shaders::{Access, Features, Loads, Module, Variant};
 use crate::{Custom, Error, Result};
@@ -184,6 +184,7 @@ impl Context {
         // Two segments a row of 16 bytes: the last row is half empty.
         let mut rows = table.to_vec();
         rows.resize(table.len().next_multiple_of(16), 0);
+        let software = info.device_type == wgpu::DeviceType::Cpu;
         let int64 = device.features().contains(wgpu::Features::SHADER_INT64);
         let inner = Inner {
             limits: planner::Limits {
@@ -194,10 +195,10 @@ impl Context {
             },
             features: Features {
                 int64,
-                longs: longs && int64 && info.device_type == wgpu::DeviceType::Cpu,
+                longs: longs && int64 && software,
                 // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide.
                 subgroups: device.features().contains(wgpu::Features::SUBGROUP)
-                    && info.device_type == wgpu::DeviceType::Cpu
+                    && software
                     && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
             },
             unused: device.create_buffer(&wgpu::BufferDescriptor {
@@ -214,10 +215,7 @@ impl Context {
                 .features()
                 .contains(wgpu::Features::TIMESTAMP_QUERY)
                 .then(|| Clock::new(&device, &queue)),
-            tuning: Mutex::new(Tuning::usual(
-                String::new(),
-                info.device_type == wgpu::DeviceType::Cpu,
-            )),
+            tuning: Mutex::new(Tuning::usual(String::new(), software)),
             device,
             queue,
             info,
@@ -271,6 +269,11 @@ impl Context {
     /// The shapes that the kernels take.
     pub fn tuning(&self) -> Tuning {
         lock(&self.inner.tuning).clone()
+    }
+
+    /// How buffers are filled: of the tuning what each fill asks for.
+    pub(super) fn fill_shape(&self) -> FillShape {
+        lock(&self.inner.tuning).fill
     }
 
     /// Takes these shapes for what is recorded from now on, for all clones.
@@ -335,6 +338,15 @@ impl Context {
         // A clock that stood still, or ran backwards, tells nothing.
         let passed = ticks[1].checked_sub(ticks[0]).filter(|ticks| *ticks > 0);
         Ok(passed.map(|ticks| ticks as f64 * f64::from(clock.period) * 1e-9))
+    }
+
+    /// The seconds of some work whose last pass it is: by the device's clock where it has one, else by
+    /// the wall's.
+    pub(crate) fn seconds(&self, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+        let start = Instant::now();
+        work()?;
+        let passed = start.elapsed().as_secs_f64();
+        Ok(self.pass_seconds()?.unwrap_or(passed))
     }
 
     /// Copies the bytes of a tensor to another's, so many times over; does not wait.

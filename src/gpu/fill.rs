@@ -74,7 +74,7 @@ fn fill(
         let given = format!("{elements} elements from {first}");
         return Err(Error::invalid("run", given, "an end within 2^64"));
     }
-    let FillShape { staged, taken } = context.tuning().fill;
+    let FillShape { staged, taken } = context.fill_shape();
     // Only quantiles read the table.
     let staged = staged && matches!(sampler.kind, Kind::Normal | Kind::Truncated);
     let [groups, edges] =

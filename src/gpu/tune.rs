@@ -1,7 +1,5 @@
 //! Finds the fastest shapes of kernels by trying them.
 
-use std::time::Instant;
-
 use super::route::{Route, Way};
 use super::tuning::{FillShape, Tuning};
 use super::{Context, Epilogue, Pass, Tensor};
@@ -138,11 +136,10 @@ impl Context {
     fn trial(&self, record: impl Fn(&mut Pass<'_, '_>) -> Result<()>) -> Result<f64> {
         let mut times = Vec::new();
         for _ in 0..RUNS {
-            let start = Instant::now();
-            self.run(&record)?;
-            self.wait()?;
-            let passed = start.elapsed().as_secs_f64();
-            times.push(self.pass_seconds()?.unwrap_or(passed));
+            times.push(self.seconds(|| {
+                self.run(&record)?;
+                self.wait()
+            })?);
         }
         times.remove(0);
         times.sort_by(f64::total_cmp);
