@@ -1,5 +1,9 @@
 //! Devices: chosen by name, refused by name, lost without a panic.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use fanin::gpu::{Choice, Context, GpuEngine, Options, Tensor, adapters};
 use fanin::random::{Distribution, Dtype, Stream};
 use fanin::{Engine, Error, Piece, Shape, wgpu};
@@ -61,6 +65,51 @@ fn a_lost_device_is_an_error_and_no_panic() {
         let piece = Piece { stream, distribution, dtype: Dtype::F32, first: 0, count: 1000 };
         let engine = GpuEngine::new(doomed, 1 << 20);
         failed(engine.draw(&[piece], &mut |_, _, _| Ok(())).unwrap_err());
+    }
+}
+
+/// wgpu panics in a thread that waits for OpenGL for 6 seconds; ours wait for each other.
+#[test]
+fn threads_take_turns() {
+    let patience = Duration::from_secs(8);
+    for context in contexts() {
+        if context.adapter_info().backend != wgpu::Backend::Gl {
+            continue;
+        }
+        let shape = Shape::new([1 << 24]).unwrap();
+        let fill = |times: u32| {
+            let tensor = Tensor::new(context, shape.clone(), Dtype::F32).unwrap();
+            let normal = Distribution::normal(1.0);
+            let filled = context.run(|pass| {
+                (0..times).try_for_each(|_| pass.fill(&tensor, &Stream::new(0, 0), &normal))
+            });
+            filled.and_then(|()| context.wait()).unwrap();
+        };
+        // Without the room's being made, and without the other tests.
+        let timed = context.guarded(|_| {
+            Ok([1, 33].map(|times| {
+                let start = Instant::now();
+                fill(times);
+                start.elapsed()
+            }))
+        });
+        let [once, more] = timed.unwrap();
+        let each = (more.saturating_sub(once) / 32).max(Duration::from_millis(4));
+        let times = patience.div_duration_f64(each).ceil() as u32;
+        let (started, starts) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                started.send(()).unwrap();
+                fill(times);
+            });
+            starts.recv().unwrap();
+            // Whatever it is that the long submission finds: a creation, a read, a drop.
+            let all = Instant::now();
+            while all.elapsed() < patience {
+                let tensor = Tensor::new(context, Shape::new([64]).unwrap(), Dtype::F32).unwrap();
+                context.read(&tensor).unwrap();
+            }
+        });
     }
 }
 

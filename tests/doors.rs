@@ -5,7 +5,7 @@ use fanin::gpu::{Context, Tensor};
 use fanin::init::Init;
 use fanin::random::{Distribution, Dtype, Stream, quantile};
 use fanin::shaders::FILL;
-use fanin::{Layout, Shape, wgpu};
+use fanin::{Layout, Result, Shape, wgpu};
 
 use crate::devices::{SEED, contexts};
 
@@ -32,28 +32,32 @@ fn nothing_of_ones_own() {
 fn ones_own_device_and_encoder() {
     // Any device will do; this one is taken apart, as if it were the caller's.
     for theirs in contexts() {
-        let (device, queue) = (theirs.device().clone(), theirs.queue().clone());
-        let context = Context::from_device(device.clone(), queue.clone()).unwrap();
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: 4096,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        let shape = Shape::new([100]).unwrap();
-        let tensor = Tensor::from_buffer(&buffer, 12, shape, Dtype::F32).unwrap();
-        let distribution = Distribution::normal(0.02);
-        let stream = Stream::named(SEED, "mine");
-        let mut encoder = device.create_command_encoder(&Default::default());
-        {
-            let mut compute = encoder.begin_compute_pass(&Default::default());
-            fanin::gpu::Pass::new(&context, &mut compute)
-                .fill(&tensor, &stream, &distribution)
-                .unwrap();
-        }
-        queue.submit([encoder.finish()]);
-        assert_eq!(context.read(&tensor).unwrap(), expected(&stream, &distribution, 100));
+        theirs.guarded(|device| own_device(device, theirs.queue())).unwrap();
     }
+}
+
+fn own_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<()> {
+    let context = Context::from_device(device.clone(), queue.clone()).unwrap();
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 4096,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    let shape = Shape::new([100]).unwrap();
+    let tensor = Tensor::from_buffer(&buffer, 12, shape, Dtype::F32).unwrap();
+    let distribution = Distribution::normal(0.02);
+    let stream = Stream::named(SEED, "mine");
+    let mut encoder = device.create_command_encoder(&Default::default());
+    {
+        let mut compute = encoder.begin_compute_pass(&Default::default());
+        fanin::gpu::Pass::new(&context, &mut compute)
+            .fill(&tensor, &stream, &distribution)
+            .unwrap();
+    }
+    queue.submit([encoder.finish()]);
+    assert_eq!(context.read(&tensor).unwrap(), expected(&stream, &distribution, 100));
+    Ok(())
 }
 
 #[test]
@@ -81,72 +85,76 @@ fn buffers_that_do_not_fit_are_refused() {
 #[test]
 fn the_wgsl_as_data() {
     for theirs in contexts() {
-        let device = theirs.device();
-        let stream = Stream::new(SEED, 99);
-        let elements: u32 = 256;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(FILL.name),
-            source: wgpu::ShaderSource::Wgsl(FILL.source(Default::default()).into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: Some(FILL.entries[0]),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Normal, f32.
-                constants: &[("kind", 4.0), ("dtype", 0.0)],
-                ..Default::default()
-            },
-            cache: None,
-        });
-        let buffer = |size, usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size,
-                usage: usage | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        };
-        let destination = buffer(1024, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
-        let params = buffer(64, wgpu::BufferUsages::UNIFORM);
-        let table = buffer(417 * 16, wgpu::BufferUsages::UNIFORM);
-        let scale = 1.0f32 / (1 << quantile::FRACTIONAL_BITS) as f32;
-        let words = [
-            [SEED as u32, 0, 99, 0],
-            [0, 0, 0, 0],
-            [elements, 0, elements / 4, 0],
-            [scale.to_bits(), 0, 0, 0],
-        ];
-        let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
-        theirs.queue().write_buffer(&params, 0, &bytes(words.as_flattened()));
-        let mut rows = quantile::TABLE.as_flattened().to_vec();
-        rows.resize(417 * 4, 0);
-        theirs.queue().write_buffer(&table, 0, &bytes(&rows));
-        let entry = |binding, buffer: &'_ wgpu::Buffer| (binding, buffer.clone());
-        let buffers = [entry(0, &destination), entry(1, &params), entry(2, &table)];
-        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &buffers
-                .iter()
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding: *binding,
-                    resource: buffer.as_entire_binding(),
-                })
-                .collect::<Vec<_>>(),
-        });
-        let mut encoder = device.create_command_encoder(&Default::default());
-        {
-            let mut compute = encoder.begin_compute_pass(&Default::default());
-            compute.set_pipeline(&pipeline);
-            compute.set_bind_group(0, &group, &[]);
-            compute.dispatch_workgroups(1, 1, 1);
-        }
-        theirs.queue().submit([encoder.finish()]);
-        let shape = Shape::new([u64::from(elements)]).unwrap();
-        let tensor = Tensor::from_buffer(&destination, 0, shape, Dtype::F32).unwrap();
-        let want = expected(&stream, &Distribution::normal(1.0), elements as usize);
-        assert_eq!(theirs.read(&tensor).unwrap(), want, "{}", theirs.name());
+        theirs.guarded(|device| wgsl_as_data(theirs, device)).unwrap();
     }
+}
+
+fn wgsl_as_data(theirs: &Context, device: &wgpu::Device) -> Result<()> {
+    let stream = Stream::new(SEED, 99);
+    let elements: u32 = 256;
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(FILL.name),
+        source: wgpu::ShaderSource::Wgsl(FILL.source(Default::default()).into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some(FILL.entries[0]),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Normal, f32.
+            constants: &[("kind", 4.0), ("dtype", 0.0)],
+            ..Default::default()
+        },
+        cache: None,
+    });
+    let buffer = |size, usage| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: usage | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    };
+    let destination = buffer(1024, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
+    let params = buffer(64, wgpu::BufferUsages::UNIFORM);
+    let table = buffer(417 * 16, wgpu::BufferUsages::UNIFORM);
+    let scale = 1.0f32 / (1 << quantile::FRACTIONAL_BITS) as f32;
+    let words = [
+        [SEED as u32, 0, 99, 0],
+        [0, 0, 0, 0],
+        [elements, 0, elements / 4, 0],
+        [scale.to_bits(), 0, 0, 0],
+    ];
+    let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    theirs.queue().write_buffer(&params, 0, &bytes(words.as_flattened()));
+    let mut rows = quantile::TABLE.as_flattened().to_vec();
+    rows.resize(417 * 4, 0);
+    theirs.queue().write_buffer(&table, 0, &bytes(&rows));
+    let entry = |binding, buffer: &'_ wgpu::Buffer| (binding, buffer.clone());
+    let buffers = [entry(0, &destination), entry(1, &params), entry(2, &table)];
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &buffers
+            .iter()
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect::<Vec<_>>(),
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    {
+        let mut compute = encoder.begin_compute_pass(&Default::default());
+        compute.set_pipeline(&pipeline);
+        compute.set_bind_group(0, &group, &[]);
+        compute.dispatch_workgroups(1, 1, 1);
+    }
+    theirs.queue().submit([encoder.finish()]);
+    let shape = Shape::new([u64::from(elements)]).unwrap();
+    let tensor = Tensor::from_buffer(&destination, 0, shape, Dtype::F32).unwrap();
+    let want = expected(&stream, &Distribution::normal(1.0), elements as usize);
+    assert_eq!(theirs.read(&tensor).unwrap(), want, "{}", theirs.name());
+    Ok(())
 }

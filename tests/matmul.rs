@@ -5,6 +5,7 @@ use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
 use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
 
 use crate::devices::{SEED, contexts};
+use crate::guarded::put;
 
 /// Unit roundoff of f32.
 const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -62,17 +63,11 @@ fn assert_close(got: &[f32], want: &(Vec<f64>, Vec<f64>), k: usize, place: &str)
 fn tensor(context: &Context, dims: &[usize], dtype: Dtype, bytes: &[u8]) -> Tensor {
     let mut all = bytes.to_vec();
     all.resize(bytes.len().next_multiple_of(4) + GUARD, 0xFF);
-    let buffer = context.device().create_buffer(&fanin::wgpu::BufferDescriptor {
-        label: None,
-        size: all.len() as u64,
-        usage: fanin::wgpu::BufferUsages::STORAGE
-            | fanin::wgpu::BufferUsages::COPY_SRC
-            | fanin::wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    context.queue().write_buffer(&buffer, 0, &all);
+    let whole = Shape::new([all.len() as u64]).unwrap();
+    let whole = Tensor::new(context, whole, Dtype::U8).unwrap();
+    put(context, whole.buffer(), 0, &all);
     let dims: Vec<u64> = dims.iter().map(|dim| *dim as u64).collect();
-    Tensor::from_buffer(&buffer, 0, Shape::new(dims).unwrap(), dtype).unwrap()
+    whole.within(0, Shape::new(dims).unwrap(), dtype).unwrap()
 }
 
 fn floats(context: &Context, dims: &[usize], values: &[f32]) -> Tensor {
@@ -86,7 +81,7 @@ fn poisoned(context: &Context, dims: &[usize]) -> Tensor {
 /// The values, once the guard has been looked at.
 fn read(context: &Context, tensor: &Tensor) -> Vec<f32> {
     let whole = Shape::new([tensor.buffer().size()]).unwrap();
-    let whole = Tensor::from_buffer(tensor.buffer(), 0, whole, Dtype::U8).unwrap();
+    let whole = tensor.within(0, whole, Dtype::U8).unwrap();
     let bytes = context.read(&whole).unwrap();
     let (values, guard) = bytes.split_at(tensor.bytes() as usize);
     assert!(guard.iter().all(|byte| *byte == 0xFF), "{}: the guard is hurt", context.name());
@@ -385,7 +380,7 @@ fn bad_products_say_what_is_wrong() {
     assert!(say(&a, &b, &out, &dropout).contains("dropout: got 1"));
     let long = new(&[1024], Dtype::F32);
     let shape = Shape::new([4, 8]).unwrap();
-    let off = Tensor::from_buffer(long.buffer(), 4, shape, Dtype::F32).unwrap();
+    let off = long.within(4, shape, Dtype::F32).unwrap();
     assert!(say(&off, &b, &out, &none).contains("A's offset: got 4, needed a multiple of"));
 
     let error = cpu::matmul(Form::Nt, &[0.0; 3], &[0.0; 4], &mut [0.0; 4], [2, 2, 2]).unwrap_err();

@@ -5,6 +5,7 @@ use fanin::random::Dtype;
 use fanin::{Histogram, Shape, Summary, cpu};
 
 use crate::devices::contexts;
+use crate::guarded::put;
 
 /// 2^-24.
 const U: f64 = 5.960_464_477_539_063e-8;
@@ -64,9 +65,9 @@ fn upload(context: &Context, x: &[f32], dtype: Dtype, offset: usize) -> Tensor {
     bytes.resize(bytes.len().next_multiple_of(4) + 8, 0xFF);
     let shape = Shape::new([bytes.len() as u64 / 4]).unwrap();
     let whole = Tensor::new(context, shape, Dtype::U32).unwrap();
-    context.queue().write_buffer(whole.buffer(), 0, &bytes);
+    put(context, whole.buffer(), 0, &bytes);
     let shape = Shape::new([x.len() as u64]).unwrap();
-    Tensor::from_buffer(whole.buffer(), (offset * dtype.size()) as u64, shape, dtype).unwrap()
+    whole.within((offset * dtype.size()) as u64, shape, dtype).unwrap()
 }
 
 fn encode(x: f32, dtype: Dtype) -> Vec<u8> {

@@ -150,7 +150,7 @@ impl Case {
                 Ok(timed.checked(move || {
                     // What the host holds is bounded, whatever the device does.
                     let part = Shape::new([elements.min(1 << 20)])?;
-                    let part = Tensor::from_buffer(out.buffer(), out.offset(), part, dtype)?;
+                    let part = out.within(out.offset(), part, dtype)?;
                     check_fill(&distribution, dtype, &device.read(&part)?)
                 }))
             }

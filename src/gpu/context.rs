@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use super::turn::{Buffer, Held, Turns};
 use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, planner};
 use crate::random::quantile;
 use crate::shaders::{Access, Features, Loads, Module, Variant};
@@ -16,10 +17,11 @@ pub(super) const UNIFORM_STRIDE: usize = 256;
 
 /// A GPU with this crate's kernels: a device and queue, the pipelines made so far, the limits.
 ///
-/// Clones share everything. Pipelines are made when first used.
+/// Clones share everything, on as many threads as there are; those that use OpenGL take turns.
+/// Pipelines are made when first used.
 #[derive(Clone)]
 pub struct Context {
-    inner: Arc<Inner>,
+    inner: Arc<Held<Inner>>,
 }
 
 struct Inner {
@@ -28,6 +30,7 @@ struct Inner {
     info: wgpu::AdapterInfo,
     limits: planner::Limits,
     features: Features,
+    turns: Turns,
     table: wgpu::Buffer,
     unused: wgpu::Buffer,
     kernels: Mutex<HashMap<KernelKey, Kernel>>,
@@ -180,6 +183,8 @@ impl Context {
     fn made(device: wgpu::Device, queue: wgpu::Queue, longs: bool) -> Result<Self> {
         let limits = device.limits();
         let info = device.adapter_info();
+        let turns = Turns::of(info.backend);
+        let _turn = turns.take();
         let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
         // Two segments a row of 16 bytes: the last row is half empty.
         let mut rows = table.to_vec();
@@ -207,6 +212,7 @@ impl Context {
                 usage: wgpu::BufferUsages::STORAGE,
                 mapped_at_creation: false,
             }),
+            turns,
             table: create_filled(&device, "quantile table", &rows),
             kernels: Mutex::default(),
             modules: Mutex::default(),
@@ -220,7 +226,7 @@ impl Context {
             queue,
             info,
         };
-        Ok(Context { inner: Arc::new(inner) })
+        Ok(Context { inner: Arc::new(Held::new(inner, turns)) })
     }
 
     /// The device.
@@ -410,7 +416,7 @@ impl Context {
         label: &'static str,
         size: u64,
         usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer> {
+    ) -> Result<Buffer> {
         let most = self.inner.device.limits().max_buffer_size;
         if size > most {
             let given = format!("{size} bytes");
@@ -418,13 +424,33 @@ impl Context {
             return Err(Error::invalid(label, given, needed));
         }
         self.guarded(|device| {
-            Ok(device.create_buffer(&wgpu::BufferDescriptor {
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size,
                 usage,
                 mapped_at_creation: false,
-            }))
+            });
+            Ok(self.held(buffer))
         })
+    }
+
+    /// What of the device's is to be dropped in turn.
+    pub(super) fn held<T>(&self, value: T) -> Held<T> {
+        Held::new(value, self.inner.turns)
+    }
+
+    /// Writes bytes into a buffer before whatever is submitted next.
+    pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.guarded(|_| {
+            self.inner.queue.write_buffer(buffer, offset, bytes);
+            Ok(())
+        })
+    }
+
+    /// Gives a buffer back to the device once what it brought is read.
+    pub(super) fn unmap(&self, buffer: &wgpu::Buffer) {
+        let _turn = self.inner.turns.take();
+        buffer.unmap();
     }
 
     /// Starts to map a buffer for reading, once a submission is done.
@@ -437,8 +463,13 @@ impl Context {
         Mapping { context: self.clone(), submission, receiver }
     }
 
-    /// Runs `work` with every error of the device caught and returned.
-    pub(super) fn guarded<T>(&self, work: impl FnOnce(&wgpu::Device) -> Result<T>) -> Result<T> {
+    /// Runs `work`, whatever it asks of the device or the queue, with every error of the device caught
+    /// and returned; on OpenGL in the thread's turn, so `work` is not to wait for other threads.
+    ///
+    /// # Errors
+    /// What `work` returns, or [`Error::Device`] where the device fails or failed before.
+    pub fn guarded<T>(&self, work: impl FnOnce(&wgpu::Device) -> Result<T>) -> Result<T> {
+        let _turn = self.inner.turns.take();
         let device = &self.inner.device;
         self.alive()?;
         let scopes = [
@@ -472,6 +503,7 @@ impl Context {
 
     fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
+        let _turn = self.inner.turns.take();
         // wgpu panics where a device is lost in the middle of a wait.
         let polled = catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(poll)));
         self.alive()?;
@@ -624,7 +656,8 @@ impl Context {
         &self,
         kernel: &Kernel,
         buffers: &[wgpu::BufferBinding<'_>],
-    ) -> wgpu::BindGroup {
+    ) -> Held<wgpu::BindGroup> {
+        let _turn = self.inner.turns.take();
         let entries: Vec<_> = (0..)
             .zip(buffers)
             .map(|(binding, buffer)| wgpu::BindGroupEntry {
@@ -632,11 +665,11 @@ impl Context {
                 resource: wgpu::BindingResource::Buffer(buffer.clone()),
             })
             .collect();
-        self.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        self.held(self.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &kernel.layout,
             entries: &entries,
-        })
+        }))
     }
 
     pub(super) fn table(&self) -> &wgpu::Buffer {
@@ -661,13 +694,17 @@ impl Context {
             slot[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(block));
         }
         let size = size_of::<T>() as u64;
-        Uniforms { buffer: create_filled(&self.inner.device, "parameters", &bytes), size }
+        let _turn = self.inner.turns.take();
+        Uniforms {
+            buffer: self.held(create_filled(&self.inner.device, "parameters", &bytes)),
+            size,
+        }
     }
 }
 
 /// Parameter blocks of consecutive dispatches.
 pub(super) struct Uniforms {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
     size: u64,
 }
 

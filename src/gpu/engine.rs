@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use super::context::Mapping;
 use super::moments::{self, ROW, Rows};
+use super::turn::Buffer;
 use super::{Context, Tensor};
 use crate::engine::{Engine, Piece, Sink};
 use crate::random::Distribution;
@@ -24,9 +25,9 @@ const BATCH: u64 = 64;
 
 /// The buffers of one submission.
 struct Slot {
-    data: wgpu::Buffer,
+    data: Buffer,
     rows: Rows,
-    download: wgpu::Buffer,
+    download: Buffer,
 }
 
 /// What of a slot's download is whose.
@@ -97,7 +98,7 @@ impl GpuEngine {
                     break;
                 }
                 let shape = Shape::new([piece.count])?;
-                let tensor = Tensor::from_buffer(&slot.data, offset, shape, piece.dtype)?;
+                let tensor = Tensor::of(&slot.data, offset, shape, piece.dtype)?;
                 pass.fill_from(&tensor, &piece.stream, &piece.distribution, piece.first)?;
                 let moments = match piece.distribution {
                     Distribution::Words => PieceMoments::Known(Moments::default()),
@@ -145,7 +146,7 @@ impl GpuEngine {
                 sink(index, data, moments)?;
             }
         }
-        slot.download.unmap();
+        self.context.unmap(&slot.download);
         Ok(slot)
     }
 }

@@ -2,6 +2,7 @@ use super::context::UNIFORM_STRIDE;
 use super::gather::Examples;
 use super::norm::NormTensors;
 use super::pass::Dispatch;
+use super::turn::Buffer;
 use super::{
     Context, LossTensors, Pass, Tensor, UpdateTensors, clip, columns, loss, matmul, update,
 };
@@ -16,16 +17,16 @@ use crate::{Error, Histogram, Result, Shape, Summary};
 /// replaying them.
 pub(crate) struct GpuExecutor {
     context: Context,
-    slots: Vec<wgpu::Buffer>,
+    slots: Vec<Buffer>,
     /// The parameters and the optimizer's state as they were kept.
-    kept: Vec<(Slot, wgpu::Buffer)>,
-    order: wgpu::Buffer,
-    steps: wgpu::Buffer,
-    results: wgpu::Buffer,
+    kept: Vec<(Slot, Buffer)>,
+    order: Buffer,
+    steps: Buffer,
+    results: Buffer,
     phases: Vec<(Phase, Vec<Dispatch>)>,
     room: Room,
     batch: usize,
-    download: wgpu::Buffer,
+    download: Buffer,
 }
 
 impl GpuExecutor {
@@ -40,7 +41,7 @@ impl GpuExecutor {
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer =
             |label, floats: usize| context.buffer(label, 4 * floats.max(64) as u64, storage);
-        let slots: Vec<wgpu::Buffer> =
+        let slots: Vec<Buffer> =
             program.slots.iter().map(|&floats| buffer("slot", floats)).collect::<Result<_>>()?;
         let kept = [PARAMETERS, FIRST, SECOND]
             .into_iter()
@@ -76,7 +77,7 @@ impl GpuExecutor {
 
     fn tensor(&self, view: View, dtype: Dtype) -> Result<Tensor> {
         let shape = Shape::new([view.rows as u64, view.columns as u64])?;
-        Tensor::from_buffer(&self.slots[view.slot], 4 * view.first as u64, shape, dtype)
+        Tensor::of(&self.slots[view.slot], 4 * view.first as u64, shape, dtype)
     }
 
     fn prepare(&self, op: &Op, examples: Option<&Examples>) -> Result<Vec<Dispatch>> {
@@ -101,7 +102,7 @@ impl GpuExecutor {
                 let mut epilogue = epilogue.try_map(|view| floats(*view))?;
                 if let Some(bias) = &mut epilogue.bias {
                     let shape = Shape::new([bias.shape().elements()])?;
-                    *bias = Tensor::from_buffer(bias.buffer(), bias.offset(), shape, Dtype::F32)?;
+                    *bias = bias.within(bias.offset(), shape, Dtype::F32)?;
                 }
                 let (a, b, out) = (floats(a)?, floats(b)?, floats(out)?);
                 matmul::matmul(context, form, &a, &b, &out, &epilogue.as_ref(), step)
@@ -128,7 +129,7 @@ impl GpuExecutor {
                     _ => floats(targets)?,
                 };
                 let shape = Shape::new([self.results.size() / 8, 2])?;
-                let results = Tensor::from_buffer(&self.results, 0, shape, Dtype::F32)?;
+                let results = Tensor::of(&self.results, 0, shape, Dtype::F32)?;
                 let gradient = floats(gradient)?;
                 let tensors = LossTensors {
                     outputs: &floats(outputs)?,
@@ -195,11 +196,7 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, slot: Slot, first: usize, values: &[f32]) -> Result<()> {
-        self.context.guarded(|_| {
-            let bytes = bytemuck::cast_slice(values);
-            self.context.queue().write_buffer(&self.slots[slot], 4 * first as u64, bytes);
-            Ok(())
-        })
+        self.context.write(&self.slots[slot], 4 * first as u64, bytemuck::cast_slice(values))
     }
 
     fn read(&mut self, view: View) -> Result<Vec<f32>> {
@@ -242,8 +239,8 @@ impl Executor for GpuExecutor {
         let used = 8 * rows as u64;
         let ((), submission) = self.context.submit(|encoder| {
             // Writes take their place in the queue before the commands that are submitted next.
-            self.context.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
-            self.context.queue().write_buffer(&self.steps, 0, &blocks);
+            self.context.write(&self.order, 0, bytemuck::cast_slice(order))?;
+            self.context.write(&self.steps, 0, &blocks)?;
             for (slot, kept) in self.kept.iter().filter(|_| keep) {
                 encoder.copy_buffer_to_buffer(&self.slots[*slot], 0, kept, 0, kept.size());
             }
@@ -263,7 +260,7 @@ impl Executor for GpuExecutor {
             let view = view.map_err(|error| self.context.failed(error))?;
             bytemuck::pod_collect_to_vec(&view[..])
         };
-        self.download.unmap();
+        self.context.unmap(&self.download);
         Ok(results)
     }
 

@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::pass::Dispatch;
+use super::turn::Buffer;
 use super::{Context, Tensor, planner};
 use crate::model::Resident;
 use crate::{Error, Result, shaders};
@@ -25,8 +26,8 @@ pub(super) struct Examples {
 }
 
 struct Run {
-    features: wgpu::Buffer,
-    targets: wgpu::Buffer,
+    features: Buffer,
+    targets: Buffer,
     first: u32,
     count: u32,
 }
@@ -41,9 +42,9 @@ impl Examples {
             return Err(Error::invalid("examples", format!("{columns} features"), needed));
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        let store = |label, bytes: &[u8]| -> Result<wgpu::Buffer> {
+        let store = |label, bytes: &[u8]| -> Result<Buffer> {
             let buffer = context.buffer(label, bytes.len() as u64, usage)?;
-            context.queue().write_buffer(&buffer, 0, bytes);
+            context.write(&buffer, 0, bytes)?;
             Ok(buffer)
         };
         let mut runs = Vec::new();

@@ -46,6 +46,7 @@ mod route;
 mod tensor;
 mod tune;
 mod tuning;
+mod turn;
 mod update;
 
 pub use adapter::{AdapterSummary, Choice, adapters};

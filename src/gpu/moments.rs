@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::planner::{self, Window, window_bytes};
+use super::turn::Buffer;
 use super::{Context, Pass, Tensor};
 use crate::{Error, Moments, Result, shaders};
 
@@ -23,8 +24,8 @@ pub(super) const ROW: u64 = 16;
 
 /// Where [`Pass::moments`] leaves its rows: room for tensors up to a size.
 pub(super) struct Rows {
-    leaves: wgpu::Buffer,
-    pub(super) merged: wgpu::Buffer,
+    leaves: Buffer,
+    pub(super) merged: Buffer,
 }
 
 impl Rows {
@@ -124,7 +125,7 @@ impl Context {
         let rows = Rows::new(self, tensor.bytes(), 1)?;
         let count = self.run(|pass| pass.moments(tensor, &rows, 0))?;
         let shape = crate::Shape::new([u64::from(count) * 4])?;
-        let result = Tensor::from_buffer(&rows.merged, 0, shape, crate::random::Dtype::F32)?;
+        let result = Tensor::of(&rows.merged, 0, shape, crate::random::Dtype::F32)?;
         Ok(sum(&self.read(&result)?))
     }
 }

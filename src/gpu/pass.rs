@@ -1,5 +1,6 @@
 use super::Context;
 use super::context::Kernel;
+use super::turn::Held;
 use crate::Result;
 
 /// Operations of this crate, recorded into a compute pass.
@@ -15,7 +16,7 @@ pub struct Pass<'a, 'encoder> {
 #[derive(Clone)]
 pub(crate) struct Dispatch {
     pipeline: wgpu::ComputePipeline,
-    group: wgpu::BindGroup,
+    group: Held<wgpu::BindGroup>,
     grid: [u32; 3],
     /// Whether the kernel reads the parameters of a step, at an offset given when it is recorded.
     stepped: bool,
@@ -46,7 +47,7 @@ impl<'a, 'encoder> Pass<'a, 'encoder> {
         for Dispatch { pipeline, group, grid: [x, y, z], stepped } in dispatches {
             self.compute.set_pipeline(pipeline);
             let offset = [step * super::context::UNIFORM_STRIDE as u32];
-            self.compute.set_bind_group(0, group, if *stepped { &offset } else { &[] });
+            self.compute.set_bind_group(0, &**group, if *stepped { &offset } else { &[] });
             self.compute.dispatch_workgroups(*x, *y, *z);
         }
     }

@@ -1,5 +1,6 @@
 use super::Context;
 use super::planner::Window;
+use super::turn::{Buffer, Held, Turns};
 use crate::random::Dtype;
 use crate::{Error, Result, Shape};
 
@@ -8,7 +9,7 @@ use crate::{Error, Result, Shape};
 /// Clones share the buffer.
 #[derive(Clone, Debug)]
 pub struct Tensor {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
     offset: u64,
     shape: Shape,
     dtype: Dtype,
@@ -40,6 +41,21 @@ impl Tensor {
         shape: Shape,
         dtype: Dtype,
     ) -> Result<Self> {
+        // Nobody says whose buffer it is, and a turn too many costs little.
+        let buffer = Held::new(buffer.clone(), Turns::of(wgpu::Backend::Gl));
+        Tensor::of(&buffer, offset, shape, dtype)
+    }
+
+    /// A tensor in the same buffer, `offset` bytes from the buffer's start.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_buffer`].
+    pub fn within(&self, offset: u64, shape: Shape, dtype: Dtype) -> Result<Self> {
+        Tensor::of(&self.buffer, offset, shape, dtype)
+    }
+
+    /// As [`Tensor::from_buffer`], of a buffer of this crate's.
+    pub(super) fn of(buffer: &Buffer, offset: u64, shape: Shape, dtype: Dtype) -> Result<Self> {
         let bytes = bytes(&shape, dtype)?;
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             let given = format!("usage {:?}", buffer.usage());
