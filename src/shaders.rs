@@ -30,6 +30,8 @@ pub struct Module {
     /// Whether it needs `share`, which comes in two forms with the same bits, and `left_four` and
     /// `right_four`, which come in a form for each of [`Loads`].
     pub multiplies: bool,
+    /// Whether it needs the matrices of the device's matrix units, which come in two sizes.
+    pub units: bool,
     /// Its entry points.
     pub entries: &'static [&'static str],
     /// Its bindings, all in group 0; those of one index are alternatives, one an entry point.
@@ -77,6 +79,9 @@ pub struct Features {
     /// Subgroups (`SUBGROUP`) of 8 consecutive invocations, never more nor fewer: what one has
     /// loaded the others get from it, without they load it again.
     pub subgroups: bool,
+    /// Rows of the matrices of f16 that the device's matrix units multiply, as many as columns, and add
+    /// up in f32: 8 or 16; 0 where there are none, or nobody has asked for them.
+    pub units: u32,
 }
 
 /// How a product reads its factors.
@@ -154,6 +159,9 @@ impl Module {
                 Loads::Halves => parts.extend([LOAD_FOURS, FOUR_HALVES]),
             }
         }
+        if self.units {
+            parts.push(if features.units == 8 { UNITS_8 } else { UNITS_16 });
+        }
         parts.join("\n")
     }
 }
@@ -161,6 +169,8 @@ impl Module {
 const LOAD_WORDS: &str = include_str!("../shaders/lib/load_words.wgsl");
 const LOAD_FOURS: &str = include_str!("../shaders/lib/load_fours.wgsl");
 const FOUR_HALVES: &str = include_str!("../shaders/lib/four_halves.wgsl");
+const UNITS_8: &str = include_str!("../shaders/lib/units_8.wgsl");
+const UNITS_16: &str = include_str!("../shaders/lib/units_16.wgsl");
 const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
@@ -180,6 +190,7 @@ pub static FILL: Module = Module {
     draws: true,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["fill_groups", "fill_edges"],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
@@ -199,6 +210,7 @@ pub static MOMENTS: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["moments_leaves", "moments_merge"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -218,6 +230,7 @@ pub static MATMUL: Module = Module {
     draws: true,
     fours: false,
     multiplies: true,
+    units: false,
     entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct"],
     bindings: &[
         Binding { index: 0, name: "a", access: Access::Read },
@@ -245,6 +258,26 @@ pub static MATMUL: Module = Module {
     width: 64,
 };
 
+/// Sums of products of f16 by matrix units.
+pub static COOPERATIVE: Module = Module {
+    name: "cooperative",
+    entry_source: include_str!("../shaders/cooperative.wgsl"),
+    libraries: &[GRID],
+    draws: false,
+    fours: false,
+    multiplies: false,
+    units: true,
+    entries: &["cooperative_sums"],
+    bindings: &[
+        Binding { index: 0, name: "a", access: Access::Read },
+        Binding { index: 1, name: "b", access: Access::Read },
+        Binding { index: 2, name: "sums", access: Access::ReadWrite },
+        Binding { index: 3, name: "params", access: Access::Uniform },
+    ],
+    overrides: &["a_rows", "b_columns"],
+    width: 128,
+};
+
 /// The rows of a batch.
 pub static GATHER: Module = Module {
     name: "gather",
@@ -253,6 +286,7 @@ pub static GATHER: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["gather_rows"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -275,6 +309,7 @@ pub static COLUMNS: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["columns_fold"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -294,6 +329,7 @@ pub static LOSS: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["loss_rows"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -315,6 +351,7 @@ pub static ACTIVATION: Module = Module {
     draws: false,
     fours: true,
     multiplies: false,
+    units: false,
     entries: &[
         "activate_groups",
         "activate_rest",
@@ -342,6 +379,7 @@ pub static REDUCE: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["reduce_leaves"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -360,6 +398,7 @@ pub static HISTOGRAM: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["histogram_count"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -379,6 +418,7 @@ pub static NORM: Module = Module {
     draws: true,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -403,6 +443,7 @@ pub static DROPOUT: Module = Module {
     draws: true,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["dropout_groups"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -421,6 +462,7 @@ pub static CLIP: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["clip_squares", "clip_merge"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -440,6 +482,7 @@ pub static UPDATE: Module = Module {
     draws: false,
     fours: true,
     multiplies: false,
+    units: false,
     entries: &["update_groups", "update_rest"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -466,6 +509,7 @@ pub static PEAK: Module = Module {
     draws: false,
     fours: false,
     multiplies: false,
+    units: false,
     entries: &["multiply_add"],
     bindings: &[
         Binding { index: 0, name: "out", access: Access::ReadWrite },
@@ -475,13 +519,15 @@ pub static PEAK: Module = Module {
     width: 64,
 };
 
-/// Every module.
-pub static MODULES: [&Module; 14] = [
+/// Every module. [`COOPERATIVE`] needs more of a device than the others: `SHADER_F16`, `SUBGROUP` and
+/// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
+pub static MODULES: [&Module; 15] = [
     &FILL,
     &MOMENTS,
     &REDUCE,
     &HISTOGRAM,
     &MATMUL,
+    &COOPERATIVE,
     &ACTIVATION,
     &DROPOUT,
     &COLUMNS,

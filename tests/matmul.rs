@@ -1,6 +1,6 @@
 //! Products and their epilogues: the CPU and every adapter by every route, against f64.
 
-use fanin::gpu::{self, Context, Pass, Route, Tensor, Way};
+use fanin::gpu::{self, Choice, Context, Options, Pass, Route, Tensor, Way};
 use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
 use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
 
@@ -180,17 +180,8 @@ fn a_long_sum_is_split_and_its_epilogue_comes_once() {
 fn factors_of_16_bits_are_decoded() {
     let sizes @ [m, n, k] = [33, 35, 37];
     for dtype in [Dtype::Bf16, Dtype::F16] {
-        let round = if dtype == Dtype::Bf16 { bf16_from_f32 } else { f16_from_f32 };
-        let halves = |values: &[f32]| -> (Vec<u16>, Vec<f32>) {
-            let bits: Vec<u16> = values.iter().map(|value| round(value.to_bits())).collect();
-            let decode = |bits: &u16| match dtype {
-                Dtype::Bf16 => half::bf16::from_bits(*bits).to_f32(),
-                _ => half::f16::from_bits(*bits).to_f32(),
-            };
-            let values = bits.iter().map(decode).collect();
-            (bits, values)
-        };
-        let ((a_bits, a), (b_bits, b)) = (halves(&drawn("a", m * k)), halves(&drawn("b", n * k)));
+        let halves = |name, elements| halves(dtype, &drawn(name, elements));
+        let ((a_bits, a), (b_bits, b)) = (halves("a", m * k), halves("b", n * k));
         for form in Form::ALL {
             let want = oracle(form, &a, &b, sizes);
             for context in contexts() {
@@ -206,6 +197,65 @@ fn factors_of_16_bits_are_decoded() {
                     let got = read(context, &out);
                     let place = place(context, way, form, sizes);
                     assert_close(&got, &want, k, &format!("{dtype} {place}"));
+                }
+            }
+        }
+    }
+}
+
+/// Values in 16 bits, and what they then are.
+fn halves(dtype: Dtype, values: &[f32]) -> (Vec<u16>, Vec<f32>) {
+    let round = if dtype == Dtype::Bf16 { bf16_from_f32 } else { f16_from_f32 };
+    let bits: Vec<u16> = values.iter().map(|value| round(value.to_bits())).collect();
+    let decode = |bits: &u16| match dtype {
+        Dtype::Bf16 => half::bf16::from_bits(*bits).to_f32(),
+        _ => half::f16::from_bits(*bits).to_f32(),
+    };
+    let values = bits.iter().map(decode).collect();
+    (bits, values)
+}
+
+/// Whoever asks for matrix units gets the same products, by units where the adapter has some, else as
+/// before: whole blocks, blocks that move back at the ends, a depth that is shared out, and what units
+/// cannot do.
+#[test]
+fn matrix_units_may_be_asked_for() {
+    let mut seen = Vec::new();
+    for context in contexts() {
+        let info = context.adapter_info();
+        let choice = Choice::Named { backend: Some(info.backend), name: info.name.clone() };
+        if seen.contains(&choice) {
+            continue;
+        }
+        seen.push(choice.clone());
+        let options = Options { cooperative: true, tuned: false, ..Options::default() };
+        let context = &Context::open(&choice, options).unwrap();
+        println!("{}: units: {}", context.name(), context.uses_cooperative());
+        let shapes_of_units = [[64, 64, 16], [128, 192, 48], [136, 88, 1040], [66, 64, 24]];
+        // Without units all sizes are as one.
+        let count = if context.uses_cooperative() { 4 } else { 1 };
+        for sizes @ [m, n, k] in shapes_of_units.into_iter().take(count) {
+            let halves = |name, elements| halves(Dtype::F16, &drawn(name, elements));
+            let ((a_bits, a), (b_bits, b)) = (halves("a", m * k), halves("b", n * k));
+            let bias = drawn("bias", n);
+            for form in Form::ALL {
+                let want = oracle(form, &a, &b, sizes);
+                let shifted = (0..m * n).map(|at| want.0[at] + f64::from(bias[at % n])).collect();
+                // The bias is one more term.
+                let sizes_of_sums =
+                    (0..m * n).map(|at| want.1[at] + f64::from(bias[at % n]).abs()).collect();
+                let shifted = (shifted, sizes_of_sums);
+                let [a_dims, b_dims] = shapes(form, sizes);
+                let a = tensor(context, &a_dims, Dtype::F16, bytemuck::cast_slice(&a_bits));
+                let b = tensor(context, &b_dims, Dtype::F16, bytemuck::cast_slice(&b_bits));
+                let bias = floats(context, &[n], &bias);
+                for (bias, want) in [(None, &want), (Some(&bias), &shifted)] {
+                    let out = poisoned(context, &[m, n]);
+                    let epilogue = gpu::Epilogue { bias, ..Default::default() };
+                    context.run(|pass| pass.matmul(form, &a, &b, &out, &epilogue, 0)).unwrap();
+                    let place = format!("{}: {form:?} {sizes:?}", context.name());
+                    // Units may cut what others round: twice the unit roundoff.
+                    assert_close(&read(context, &out), want, 2 * (k + 1), &place);
                 }
             }
         }

@@ -21,29 +21,48 @@ fn variants(module: &Module) -> Vec<Variant> {
         if longs && !int64 {
             continue;
         }
-        let features = Features { int64, longs, subgroups };
-        for loads in Loads::ALL {
-            if module.multiplies || loads == Loads::default() {
-                variants.push(Variant { features, loads, custom: None });
+        for units in [0, 8, 16] {
+            let features = Features { int64, longs, subgroups, units };
+            for loads in Loads::ALL {
+                let other = !module.multiplies && loads != Loads::default();
+                if !(other || !module.units && units > 0) {
+                    variants.push(Variant { features, loads, custom: None });
+                }
             }
         }
     }
     variants
 }
 
-fn validator(features: Features) -> Validator {
+fn validator(module: &Module, features: Features) -> Validator {
     let mut capabilities = Capabilities::empty();
+    if module.units {
+        capabilities = Capabilities::SHADER_FLOAT16
+            | Capabilities::SUBGROUP
+            | Capabilities::COOPERATIVE_MATRIX;
+    }
     capabilities.set(Capabilities::SHADER_INT64, features.int64);
-    capabilities.set(Capabilities::SUBGROUP, features.subgroups);
+    if features.subgroups {
+        capabilities |= Capabilities::SUBGROUP;
+    }
     Validator::new(ValidationFlags::all(), capabilities)
 }
 
 #[test]
-fn every_variant_of_every_source_validates() {
+fn every_variant_of_every_source_validates_and_is_written() {
     for module in MODULES {
         for variant in variants(module) {
-            let info = validator(variant.features).validate(&parse(module, variant));
-            info.unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", module.name));
+            let parsed = parse(module, variant);
+            let info = validator(module, variant.features).validate(&parsed);
+            let info =
+                info.unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", module.name));
+            // Not all that validates can be written.
+            let constants = Default::default();
+            let (resolved, info) =
+                naga::back::pipeline_constants::process_overrides(&parsed, &info, None, &constants)
+                    .unwrap();
+            naga::back::spv::write_vec(&resolved, &info, &Default::default(), None)
+                .unwrap_or_else(|error| panic!("{} {variant:?}: {error:?}", module.name));
         }
     }
 }
@@ -63,7 +82,7 @@ fn values(name: &str) -> &'static [u32] {
 fn every_choice_of_constants_validates() {
     for module in MODULES {
         let parsed = parse(module, Variant::default());
-        let mut validator = validator(Features::default());
+        let mut validator = validator(module, Features::default());
         let info = validator.validate(&parsed).unwrap();
         let names = module.overrides;
         // Every value of each constant with every value of each other one.
@@ -223,7 +242,7 @@ fn the_nonlinearities_have_rusts_codes() {
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
     type Members = &'static [(&'static str, u32)];
-    let expected: [(&str, Members, u32); 14] = [
+    let expected: [(&str, Members, u32); 15] = [
         (
             "fill",
             &[
@@ -331,6 +350,22 @@ fn params_are_laid_out_as_rust_lays_them_out() {
         ("reduce", &[("begin", 0), ("end", 4), ("rows", 8), ("unused", 12)], 16),
         ("histogram", &[("begin", 0), ("end", 4), ("bins", 8), ("scale", 12)], 16),
         ("activation", &[("begin", 0), ("end", 4), ("parameter", 8), ("unused", 12)], 16),
+        (
+            "cooperative",
+            &[
+                ("rows", 0),
+                ("columns", 4),
+                ("depth", 8),
+                ("split_depth", 12),
+                ("splits", 16),
+                ("a_stride", 20),
+                ("b_stride", 24),
+                ("first_row", 28),
+                ("all_rows", 32),
+                ("unused", 36),
+            ],
+            40,
+        ),
         ("peak", &[("factor", 0), ("addend", 4), ("unused", 8)], 16),
     ];
     let named: BTreeSet<&str> = expected.iter().map(|(name, ..)| *name).collect();

@@ -37,6 +37,10 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with_all = ["quick", "only", "svg"])]
     tune: bool,
 
+    /// Let products of f16 go through an adapter's matrix units; wgpu's support of them is experimental
+    #[arg(long)]
+    cooperative: bool,
+
     /// Draw the rooflines and the shares of the ceilings
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -59,9 +63,17 @@ pub struct Device {
 }
 
 impl Device {
-    fn open(choice: &Choice) -> Result<Device> {
-        let options = Options { timestamps: true, ..Options::default() };
+    fn open(choice: &Choice, cooperative: bool) -> Result<Device> {
+        let options = Options { timestamps: true, cooperative, ..Options::default() };
         let context = Context::find(choice, options)?;
+        if let Some(context) = context.as_ref().filter(|own| cooperative && !own.uses_cooperative())
+        {
+            return Err(Error::Invalid {
+                what: "--cooperative".into(),
+                given: context.name(),
+                needed: "an adapter with matrix units for f16 that add up in f32".into(),
+            });
+        }
         let name = context.as_ref().map_or_else(cpu::device, Context::name);
         Ok(Device { context, name, ceilings: Ceilings::default() })
     }
@@ -112,7 +124,7 @@ pub fn run(args: BenchArgs) -> Result<ExitCode> {
 fn open(args: &BenchArgs) -> Result<Vec<Device>> {
     let mut devices = Vec::new();
     for choice in &args.device {
-        match Device::open(choice) {
+        match Device::open(choice, args.cooperative) {
             // By default there may be no adapter at all.
             Err(Error::NoAdapter { .. }) if *choice == Choice::Gpu && args.device.len() > 1 => {
                 note("no adapter here: the CPU engine alone is timed");

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::turn::{Buffer, Held, Turns};
-use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, planner};
+use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, cooperative, planner};
 use crate::random::quantile;
 use crate::shaders::{Access, Features, Loads, Module, Variant};
 use crate::{Custom, Error, Result};
@@ -58,6 +58,10 @@ pub struct Options {
     pub longs: bool,
     /// Whether to use subgroups where they help. The bits are the same without.
     pub subgroups: bool,
+    /// Whether products of f16 go through matrix units where the adapter has some with sums in f32, for
+    /// 16 x 16 x 16 or 8 x 8 x 8. Off unless asked for: wgpu calls its cooperative matrices experimental, with errors
+    /// in them that may be undefined behaviour. Units round sums in ways of their own.
+    pub cooperative: bool,
     /// Whether passes are timed by the device where it has a clock ([`Context::pass_seconds`]).
     pub timestamps: bool,
     /// Whether to take the shapes of kernels that `fanin bench --tune` has found and kept for this
@@ -67,7 +71,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { int64: true, longs: true, subgroups: true, timestamps: false, tuned: true }
+        Options {
+            int64: true,
+            longs: true,
+            subgroups: true,
+            cooperative: false,
+            timestamps: false,
+            tuned: true,
+        }
     }
 }
 
@@ -137,21 +148,38 @@ impl Context {
     pub fn find(choice: &Choice, options: Options) -> Result<Option<Self>> {
         let Some(adapter) = adapter::select(choice)? else { return Ok(None) };
         let info = adapter.get_info();
+        let units = match options.cooperative && options.subgroups {
+            true => cooperative::offered(&adapter),
+            false => 0,
+        };
         let mut wanted = wgpu::Features::empty();
         wanted.set(wgpu::Features::SHADER_INT64, options.int64);
         wanted.set(wgpu::Features::SUBGROUP, options.subgroups);
         wanted.set(wgpu::Features::TIMESTAMP_QUERY, options.timestamps);
+        wanted.set(
+            wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16,
+            units > 0,
+        );
+        let mut experimental = wgpu::ExperimentalFeatures::disabled();
+        if units > 0 {
+            // SAFETY: what may be wrong in wgpu is the caller's choice; see `Options::cooperative`.
+            #[allow(unsafe_code)]
+            unsafe {
+                experimental = wgpu::ExperimentalFeatures::enabled();
+            }
+        }
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("fanin"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
+            experimental_features: experimental,
             ..Default::default()
         });
         let (device, queue) = pollster::block_on(request).map_err(|error| Error::Device {
             device: info.name.clone(),
             message: format!("the device does not open: {error}"),
         })?;
-        let context = Context::made(device, queue, options.longs)?;
+        let context = Context::made(device, queue, options.longs, units)?;
         // A device of ours reports to us; one of the caller's keeps the caller's handlers.
         let lost = context.inner.lost.clone();
         context.inner.device.set_device_lost_callback(move |reason, message| {
@@ -177,10 +205,10 @@ impl Context {
     /// # Errors
     /// [`Error::Device`] where the tables cannot be allocated.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Context::made(device, queue, true)
+        Context::made(device, queue, true, 0)
     }
 
-    fn made(device: wgpu::Device, queue: wgpu::Queue, longs: bool) -> Result<Self> {
+    fn made(device: wgpu::Device, queue: wgpu::Queue, longs: bool, units: u32) -> Result<Self> {
         let limits = device.limits();
         let info = device.adapter_info();
         let turns = Turns::of(info.backend);
@@ -205,6 +233,7 @@ impl Context {
                 subgroups: device.features().contains(wgpu::Features::SUBGROUP)
                     && software
                     && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
+                units,
             },
             unused: device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("unused"),
@@ -259,6 +288,16 @@ impl Context {
     /// Whether the kernels use subgroups.
     pub fn uses_subgroups(&self) -> bool {
         self.inner.features.subgroups
+    }
+
+    /// Whether products of f16 go through matrix units ([`Options::cooperative`]).
+    pub fn uses_cooperative(&self) -> bool {
+        self.inner.features.units > 0
+    }
+
+    /// Rows of the matrix units' matrices; 0 where none are used.
+    pub(super) fn units(&self) -> u64 {
+        self.inner.features.units.into()
     }
 
     /// Whether the adapter is a CPU.

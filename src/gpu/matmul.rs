@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::context::Kernel;
 use super::pass::Dispatch;
 use super::route::{self, Route, Way};
-use super::{Context, Pass, Tensor, planner};
+use super::{Context, Pass, Tensor, cooperative, planner};
 use crate::model::Step;
 use crate::product::{self, Form, Nonlinearity};
 use crate::random::Dtype;
@@ -169,7 +169,12 @@ fn prepare(
     }
 
     let sizes = [m, n, k];
-    let way = way.unwrap_or_else(|| context.way(sizes)).within(sizes);
+    let lines = form.shapes(sizes).map(|[_, line]| line);
+    let units = way.is_none() && cooperative::fits(context.units(), a.dtype(), sizes, lines);
+    let way = match units {
+        true => Way::filling(cooperative::route(context.units()), sizes),
+        false => way.unwrap_or_else(|| context.way(sizes)).within(sizes),
+    };
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
     let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
@@ -177,7 +182,6 @@ fn prepare(
         false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
-    let lines = form.shapes(sizes).map(|[_, line]| line);
     let loads = route::loads(a.dtype().size(), lines);
     let tile = way.route.tile(b_columns);
 
@@ -235,22 +239,31 @@ fn prepare(
         tiles.div_ceil(tile.tiles) * way.splits
     };
 
-    if way.splits > 1 {
+    if units && way.splits == 1 && flags == 0 {
+        return cooperative::sums(context, form, [a, b], &out.binding(), sizes, way);
+    }
+    if units || way.splits > 1 {
         // Each part's sums to a place of their own, then all of them together.
         let sums = context.buffer("sums", 4 * way.splits * m * n, wgpu::BufferUsages::STORAGE)?;
         let (depth, split_depth) = (k as u32, way.split_depth(k) as u32);
         let part = Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
-        let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants(0), loads, None)?;
-        let operands = [a.binding(), b.binding(), sums.as_entire_buffer_binding()];
-        let parts = dispatch(&kernel, &part, operands, workgroups(m));
+        let sums = sums.as_entire_buffer_binding();
+        let mut dispatches = if units {
+            cooperative::sums(context, form, [a, b], &sums, sizes, way)?
+        } else {
+            let (entry, constants) = (tile.entry, constants(0));
+            let kernel = context.kernel_of(&shaders::MATMUL, entry, &constants, loads, None)?;
+            let operands = [a.binding(), b.binding(), sums.clone()];
+            vec![dispatch(&kernel, &part, operands, workgroups(m))]
+        };
         // The sums are f32 words, whatever the factors are.
         let constants = [0, activation.code()];
         let (entry, custom) = ("matmul_join", activation.custom());
         let join = context.kernel_of(&shaders::MATMUL, entry, &constants, Loads::Words, custom)?;
-        let operands = [sums.as_entire_buffer_binding(), b.binding(), out.binding()];
         let joined = Params { flags, ..part };
-        let joined = dispatch(&join, &joined, operands, (m * n.div_ceil(4)).div_ceil(64));
-        return Ok(vec![parts, joined]);
+        let operands = [sums, b.binding(), out.binding()];
+        dispatches.push(dispatch(&join, &joined, operands, (m * n.div_ceil(4)).div_ceil(64)));
+        return Ok(dispatches);
     }
     let (constants, custom) = (constants(activation.code()), activation.custom());
     let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants, loads, custom)?;

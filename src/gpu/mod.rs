@@ -27,6 +27,7 @@ mod adapter;
 mod clip;
 mod columns;
 mod context;
+mod cooperative;
 mod dropout;
 mod engine;
 mod executor;

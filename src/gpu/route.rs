@@ -38,6 +38,12 @@ impl Route {
     pub const ALL: [Route; 5] =
         [Route::Tiled128, Route::Tiled64, Route::Tiled32, Route::Thin, Route::Direct];
 
+    /// Tiles of a product.
+    fn tiles(self, [m, n, _]: [u64; 3]) -> u64 {
+        let tile = self.tile(false);
+        m.div_ceil(tile.rows) * n.div_ceil(tile.columns)
+    }
+
     /// `columns_together` where B's columns lie side by side.
     pub(super) fn tile(self, columns_together: bool) -> Tile {
         let tile = |entry, rows, columns, quads, width, tiles| Tile {
@@ -102,17 +108,19 @@ impl Way {
         if software {
             return Way { route: Route::Direct, splits: 1 };
         }
-        let tiles = |route: Route| {
-            let tile = route.tile(false);
-            m.div_ceil(tile.rows) * n.div_ceil(tile.columns)
-        };
-        let route = match [Route::Tiled128, Route::Tiled64].into_iter().find(|&r| tiles(r) >= FILL)
-        {
+        let sizes = [m, n, k];
+        let large = [Route::Tiled128, Route::Tiled64];
+        let route = match large.into_iter().find(|route| route.tiles(sizes) >= FILL) {
             _ if m <= 4 => Route::Thin,
             Some(route) => route,
             None => Route::Tiled32,
         };
-        Way { route, splits: (FILL / tiles(route)).max(1) }.within([m, n, k])
+        Way::filling(route, sizes)
+    }
+
+    /// A route, with the depth shared out where its tiles alone leave a large GPU idle.
+    pub(super) fn filling(route: Route, sizes: [u64; 3]) -> Way {
+        Way { route, splits: (FILL / route.tiles(sizes)).max(1) }.within(sizes)
     }
 
     /// The same with no more splits than the depth and the scratch memory allow.
