@@ -11,7 +11,7 @@ from pathlib import Path
 
 COUNT = 1 << 24
 SIZE = 1024
-BATCH, WIDTHS = 256, (784, 512, 512, 10)
+BATCH, WIDTHS, STEPS = 256, (784, 512, 512, 10), 16
 
 
 def torch_ops():
@@ -32,7 +32,7 @@ def torch_ops():
     loss = torch.nn.CrossEntropyLoss()
 
     def step():
-        for _ in range(64):
+        for _ in range(STEPS):
             optimizer.zero_grad(set_to_none=True)
             loss(net(inputs), labels).backward()
             optimizer.step()

@@ -9,7 +9,7 @@ use burn::tensor::{Device, DeviceKind, Distribution, Int, Tensor};
 use crate::{COUNT, SIZE, Work};
 
 /// Steps of training that are timed as one.
-pub const STEPS: u32 = 64;
+pub const STEPS: u32 = 16;
 
 const BATCH: usize = 256;
 

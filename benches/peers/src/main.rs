@@ -4,10 +4,12 @@
 //! ```text
 //! pip install torch numpy jax safetensors
 //! cargo run --release --manifest-path benches/peers/Cargo.toml
+//! cargo run --release --manifest-path benches/peers/Cargo.toml -- matmul training_step
 //! ```
 //!
-//! Each round does one of ours, then one of each peer's; a ratio is theirs over ours within a round,
-//! and the median over rounds is printed. First runs are not counted.
+//! In each round each has its turn: the work once, not counted, so that threads are awake and the
+//! last one's no longer spin, then again and again for a while. A ratio is theirs over ours within a
+//! round, and the median over rounds is printed.
 
 mod burned;
 mod python;
@@ -23,6 +25,12 @@ use rand_distr::{Distribution as _, Normal, Uniform};
 /// Rounds of a row.
 const ROUNDS: usize = 11;
 
+/// Seconds of a turn, where the work is shorter.
+const TURN: f64 = 0.2;
+
+/// What is done, unless the command line names some of it.
+const WORK: [&str; 6] = ["normal", "uniform", "truncated_normal", "matmul", "training_step", "init"];
+
 /// Elements of a fill, rows of a square product: those of `peers.py`.
 pub const COUNT: usize = 1 << 24;
 pub const SIZE: usize = 1024;
@@ -31,6 +39,12 @@ pub const SIZE: usize = 1024;
 pub type Work<'a> = (String, Box<dyn FnMut() -> Option<f64> + 'a>);
 
 fn main() {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(other) = named.iter().find(|name| !WORK.contains(&name.as_str())) {
+        eprintln!("`{other}` is none of: {}", WORK.join(", "));
+        std::process::exit(2);
+    }
+    let wanted = |op: &&str| named.is_empty() || named.iter().any(|name| name == op);
     let python = python::Python::start();
     // A software driver where there is no GPU; Burn is given the same one.
     let context = Context::open(&Choice::Gpu, Options::default()).ok();
@@ -39,7 +53,11 @@ fn main() {
         println!("adapter: {}", context.name());
     }
     println!("\n{:<18} {:<11} {:>12} {:<18} {:>12} {:>8}", "work", "ours on", "ours", "peer", "theirs", "ratio");
-    for op in ["normal", "uniform", "truncated_normal", "matmul", "training_step"] {
+    for op in WORK.into_iter().filter(wanted) {
+        if op == "init" {
+            init();
+            continue;
+        }
         let mut peers: Vec<Work> = ["torch", "numpy", "jax"]
             .into_iter()
             .map(|library| -> Work {
@@ -54,7 +72,6 @@ fn main() {
             rows(op, "adapter", Some(context), burned::on_adapter(op, context));
         }
     }
-    init();
 }
 
 /// The case of `fanin bench` that does this work.
@@ -78,15 +95,14 @@ fn rows(op: &str, engine: &str, context: Option<&Context>, mut peers: Vec<Work>)
         let start = Instant::now();
         let own = timed.once().expect("the device answers");
         // A step is one of many in a submission.
-        if op == "training_step" { own } else { start.elapsed().as_secs_f64() }
+        Some(if op == "training_step" { own } else { start.elapsed().as_secs_f64() })
     };
-    let _ = ours();
     peers.retain_mut(|(_, work)| work().is_some());
     let mut times: Vec<Vec<[f64; 2]>> = vec![Vec::new(); peers.len()];
     for _ in 0..ROUNDS {
-        let own = ours();
+        let Some(own) = turn(&mut ours) else { continue };
         for ((_, work), times) in peers.iter_mut().zip(&mut times) {
-            if let Some(mut theirs) = work() {
+            if let Some(mut theirs) = turn(work) {
                 if op == "training_step" {
                     theirs /= f64::from(burned::STEPS);
                 }
@@ -97,6 +113,17 @@ fn rows(op: &str, engine: &str, context: Option<&Context>, mut peers: Vec<Work>)
     for ((name, _), times) in peers.iter().zip(times) {
         print_row(op, engine, name, &times, case.work.amount, case.work.unit.name());
     }
+}
+
+/// The mean seconds of a turn's work.
+fn turn(work: &mut dyn FnMut() -> Option<f64>) -> Option<f64> {
+    work()?;
+    let (mut total, mut count) = (0.0, 0.0);
+    while total < TURN {
+        total += work()?;
+        count += 1.0;
+    }
+    Some(total / count)
 }
 
 fn print_row(op: &str, engine: &str, peer: &str, times: &[[f64; 2]], amount: f64, unit: &str) {
