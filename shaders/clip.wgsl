@@ -39,15 +39,25 @@ fn clip_squares(
     sums[row] = sum;
 }
 
+var<workgroup> shares: array<f32, WIDTH>;
+
 @compute @workgroup_size(WIDTH)
-fn clip_merge(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x > 0u {
+fn clip_merge(@builtin(local_invocation_index) local: u32) {
+    var own = 0.0;
+    for (var row = local; row < params.rows; row += WIDTH) {
+        own += squares[row];
+    }
+    shares[local] = own;
+    for (var reach = WIDTH / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if local < reach {
+            shares[local] += shares[local + reach];
+        }
+    }
+    if local > 0u {
         return;
     }
-    var sum = 0.0;
-    for (var row = 0u; row < params.rows; row++) {
-        sum += squares[row];
-    }
+    let sum = shares[0];
     // Not min(1, ...), which would make a number of what is none.
     let factor = params.bound / (sqrt(sum) + 1e-6);
     sums[0] = select(factor, 1.0, factor > 1.0);

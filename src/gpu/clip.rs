@@ -16,7 +16,7 @@ struct Params {
     bound: f32,
 }
 
-/// Sums of squares at most: one invocation adds them.
+/// Sums of squares at most: one workgroup adds them.
 const ROWS: u64 = 1 << 14;
 
 impl Pass<'_, '_> {

@@ -17,8 +17,11 @@ struct Params {
     rows_of_slice: u32,
 }
 
-/// Rows that one invocation folds.
-const ROWS: u32 = 1 << 14;
+/// Rows that one invocation folds. A software adapter waits for no memory, so there it is as many as a
+/// loop should take; a GPU has as many rows a slice as slices, so that neither loop is long.
+fn rows_of_slice(software: bool, rows: u32) -> u32 {
+    if software { 1 << 14 } else { (rows.isqrt() + 1).max(16) }
+}
 
 impl Pass<'_, '_> {
     /// `sums[n] = sum_m values[m, n]`, or of `values[m, n] weights[m, n]`: the gradient of a bias,
@@ -96,21 +99,39 @@ fn fold(
     let reads = [vec![("values", values)], named("weights", weights)].concat();
     apart(&reads, &[(what, result)])?;
     let (rows, columns) = (rows as u32, columns as u32);
-    let slices = rows.div_ceil(ROWS);
-    let dispatch = |code: u32, rows, slices, a, b, out| -> Result<Dispatch> {
+    let rows_of_slice = rows_of_slice(context.is_software(), rows);
+    let slices = rows.div_ceil(rows_of_slice);
+    let dispatch = |code: u32, rows, slices, rows_of_slice, a, b, out| -> Result<Dispatch> {
         let kernel = context.kernel(&shaders::COLUMNS, "columns_fold", &[code])?;
-        let params = Params { rows, columns, slices, rows_of_slice: ROWS };
+        let params = Params { rows, columns, slices, rows_of_slice };
         let grid = planner::grid(context.limits(), columns * slices, shaders::COLUMNS.width);
         Ok(context.dispatch(&kernel, &params, &[a, b, out], grid))
     };
     if slices <= 1 {
-        return Ok(vec![dispatch(of_rows, rows, 1, source, factor, out)?]);
+        return Ok(vec![dispatch(of_rows, rows, 1, rows, source, factor, out)?]);
     }
     let bytes = u64::from(slices) * u64::from(columns) * 4;
     let partials = context.buffer("folded columns", bytes, wgpu::BufferUsages::STORAGE)?;
     let partial = partials.as_entire_buffer_binding();
     Ok(vec![
-        dispatch(of_rows, rows, slices, source, factor, partial.clone())?,
-        dispatch(of_slices, slices, 1, partial.clone(), partial, out)?,
+        dispatch(of_rows, rows, slices, rows_of_slice, source, factor, partial.clone())?,
+        dispatch(of_slices, slices, 1, slices, partial.clone(), partial, out)?,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows_of_slice;
+
+    /// llvmpipe ends a loop after 65,535 iterations; a binding has 2^29 floats at most.
+    #[test]
+    fn no_loop_is_too_long() {
+        for software in [false, true] {
+            for rows in [1, 16, 17, 300, 16_384, 16_385, 1 << 20, 1 << 29] {
+                let taken = rows_of_slice(software, rows);
+                assert!(taken.max(rows.div_ceil(taken)) < 65_535, "{software} {rows}");
+            }
+        }
+        assert_eq!(rows_of_slice(false, 1 << 14), 129);
+    }
 }
