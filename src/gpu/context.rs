@@ -200,7 +200,8 @@ impl Context {
     }
 
     /// A device and queue of the caller's. 64-bit integers and subgroups are used if the device was
-    /// made with `SHADER_INT64` and `SUBGROUP`; nothing is required.
+    /// made with `SHADER_INT64` and `SUBGROUP`; nothing is required. On OpenGL, what other threads do
+    /// with the device goes through [`Context::guarded`], or wgpu panics where they wait for 6 seconds.
     ///
     /// # Errors
     /// [`Error::Device`] where the tables cannot be allocated.
