@@ -55,18 +55,17 @@ fn cooperative_sums(
     @builtin(subgroup_id) own: u32,
     @builtin(num_subgroups) subgroups: u32,
 ) {
-    let across = (params.columns + 2u * BLOCK - 1u) / (2u * BLOCK);
-    let down = (params.rows - params.first_row + 2u * BLOCK - 1u) / (2u * BLOCK);
     let index = grid_index(group, groups, 1u);
-    let split = index / (across * down);
-    let tile = index % (across * down);
+    let side = 2u * BLOCK;
+    let tile = tile_at(index, params.first_row, params.rows, params.columns, side, side);
+    let split = tile.z;
     if split >= params.splits {
         return;
     }
     // However many subgroups there are.
     for (var part = own; part < 4u; part += subgroups) {
-        let row = params.first_row + (tile / across * 2u + part / 2u) * BLOCK;
-        let column = (tile % across * 2u + part % 2u) * BLOCK;
+        let row = tile.x + part / 2u * BLOCK;
+        let column = tile.y + part % 2u * BLOCK;
         if row < params.rows && column < params.columns {
             // A block that would reach beyond the end moves back: what two have, both make alike.
             block(min(row, params.all_rows - BLOCK), min(column, params.columns - BLOCK), split);

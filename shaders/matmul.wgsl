@@ -194,14 +194,9 @@ fn stretch(split: u32) -> vec2<u32> {
     return vec2<u32>(first, min(first + p.split_depth, p.end_depth));
 }
 
-// The first row and column of a workgroup's tile, and its split; a split beyond the last is all of a
-// workgroup's that is beyond the grid's last.
-fn tile_at(index: u32, rows: u32, columns: u32) -> vec3<u32> {
-    let across = (p.columns + columns - 1u) / columns;
-    let down = (p.rows - p.first_row + rows - 1u) / rows;
-    let place = index % (across * down);
-    let row = p.first_row + place / across * rows;
-    return vec3<u32>(row, place % across * columns, index / (across * down));
+// The tile of a workgroup, as tile_at has it.
+fn own_tile(group: vec3<u32>, groups: vec3<u32>, rows: u32, columns: u32) -> vec3<u32> {
+    return tile_at(grid_index(group, groups, 1u), p.first_row, p.rows, p.columns, rows, columns);
 }
 
 // Four sums of a row, with the epilogue or into the split's own place.
@@ -283,7 +278,7 @@ fn matmul_tiled(
     @builtin(local_invocation_index) local: u32,
 ) {
     p = params;
-    let tile = tile_at(grid_index(group, groups, 1u), tile_rows, tile_columns);
+    let tile = own_tile(group, groups, tile_rows, tile_columns);
     let row = tile.x;
     let column = tile.y;
     let split = tile.z;
@@ -368,7 +363,7 @@ fn matmul_thin(
     // Quads of columns, and the lanes of each.
     let columns = select(4u, 16u, b_columns == 1u);
     let lanes = 64u / columns;
-    let tile = tile_at(grid_index(group, groups, 1u), 4u, 4u * columns);
+    let tile = own_tile(group, groups, 4u, 4u * columns);
     let row = tile.x;
     let split = tile.z;
     if split >= p.splits {

@@ -21,17 +21,10 @@ pub struct Module {
     pub name: &'static str,
     /// Its own source. It comes first in the joined one, so that line numbers in errors stay true.
     pub entry_source: &'static str,
-    /// The libraries that it needs, besides those that come in several forms.
+    /// The libraries that it needs, besides [`Module::parts`].
     pub libraries: &'static [&'static str],
-    /// Whether it needs `philox4x32_10` or `multiply_wide`, which come in forms with the same bits.
-    pub draws: bool,
-    /// Whether it needs `four_of` and `of_four`, which come in two forms with the same bits.
-    pub fours: bool,
-    /// Whether it needs `share`, which comes in two forms with the same bits, and `left_four` and
-    /// `right_four`, which come in a form for each of [`Loads`].
-    pub multiplies: bool,
-    /// Whether it needs the matrices of the device's matrix units, which come in two sizes.
-    pub units: bool,
+    /// The libraries that it needs and that come in several forms.
+    pub parts: &'static [Part],
     /// Its entry points.
     pub entries: &'static [&'static str],
     /// Its bindings, all in group 0; those of one index are alternatives, one an entry point.
@@ -40,6 +33,20 @@ pub struct Module {
     pub overrides: &'static [&'static str],
     /// Invocations a workgroup, in x.
     pub width: u32,
+}
+
+/// A library that comes in several forms; which, a [`Variant`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `philox4x32_10` and `multiply_wide`, in forms with the same bits.
+    Philox,
+    /// `four_of` and `of_four`, in two forms with the same bits.
+    Fours,
+    /// `share`, in two forms with the same bits, and `left_four` and `right_four`, in a form for each
+    /// of [`Loads`].
+    Factors,
+    /// The matrices of the device's matrix units, in two sizes.
+    Units,
 }
 
 /// One binding of a module.
@@ -143,26 +150,24 @@ impl Module {
             true => include_str!("../shaders/lib/four_longs.wgsl"),
             false => include_str!("../shaders/lib/four_quads.wgsl"),
         };
-        let mut parts = vec![self.entry_source];
-        parts.extend(libraries);
-        if self.draws {
-            parts.extend([PHILOX, round, multiply]);
-        }
-        if self.fours {
-            parts.push(fours);
-        }
-        if self.multiplies {
-            parts.push(share);
-            match loads {
-                Loads::Words => parts.push(LOAD_WORDS),
-                Loads::Quads => parts.extend([LOAD_FOURS, fours]),
-                Loads::Halves => parts.extend([LOAD_FOURS, FOUR_HALVES]),
+        let mut sources = vec![self.entry_source];
+        sources.extend(libraries);
+        for part in self.parts {
+            match part {
+                Part::Philox => sources.extend([PHILOX, round, multiply]),
+                Part::Fours => sources.push(fours),
+                Part::Factors => {
+                    sources.push(share);
+                    match loads {
+                        Loads::Words => sources.push(LOAD_WORDS),
+                        Loads::Quads => sources.extend([LOAD_FOURS, fours]),
+                        Loads::Halves => sources.extend([LOAD_FOURS, FOUR_HALVES]),
+                    }
+                }
+                Part::Units => sources.push(if features.units == 8 { UNITS_8 } else { UNITS_16 }),
             }
         }
-        if self.units {
-            parts.push(if features.units == 8 { UNITS_8 } else { UNITS_16 });
-        }
-        parts.join("\n")
+        sources.join("\n")
     }
 }
 
@@ -171,6 +176,7 @@ const LOAD_FOURS: &str = include_str!("../shaders/lib/load_fours.wgsl");
 const FOUR_HALVES: &str = include_str!("../shaders/lib/four_halves.wgsl");
 const UNITS_8: &str = include_str!("../shaders/lib/units_8.wgsl");
 const UNITS_16: &str = include_str!("../shaders/lib/units_16.wgsl");
+const TILE: &str = include_str!("../shaders/lib/tile.wgsl");
 const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
@@ -187,10 +193,7 @@ pub static FILL: Module = Module {
     name: "fill",
     entry_source: include_str!("../shaders/fill.wgsl"),
     libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
-    draws: true,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[Part::Philox],
     entries: &["fill_groups", "fill_edges"],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
@@ -207,10 +210,7 @@ pub static MOMENTS: Module = Module {
     name: "moments",
     entry_source: include_str!("../shaders/moments.wgsl"),
     libraries: &[NUMERIC, GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["moments_leaves", "moments_merge"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -226,11 +226,8 @@ pub static MOMENTS: Module = Module {
 pub static MATMUL: Module = Module {
     name: "matmul",
     entry_source: include_str!("../shaders/matmul.wgsl"),
-    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, NUMERIC, GRID],
-    draws: true,
-    fours: false,
-    multiplies: true,
-    units: false,
+    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, NUMERIC, GRID, TILE],
+    parts: &[Part::Philox, Part::Factors],
     entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct"],
     bindings: &[
         Binding { index: 0, name: "a", access: Access::Read },
@@ -262,11 +259,8 @@ pub static MATMUL: Module = Module {
 pub static COOPERATIVE: Module = Module {
     name: "cooperative",
     entry_source: include_str!("../shaders/cooperative.wgsl"),
-    libraries: &[GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: true,
+    libraries: &[GRID, TILE],
+    parts: &[Part::Units],
     entries: &["cooperative_sums"],
     bindings: &[
         Binding { index: 0, name: "a", access: Access::Read },
@@ -283,10 +277,7 @@ pub static GATHER: Module = Module {
     name: "gather",
     entry_source: include_str!("../shaders/gather.wgsl"),
     libraries: &[STEP, GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["gather_rows"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -306,10 +297,7 @@ pub static COLUMNS: Module = Module {
     name: "columns",
     entry_source: include_str!("../shaders/columns.wgsl"),
     libraries: &[GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["columns_fold"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -326,10 +314,7 @@ pub static LOSS: Module = Module {
     name: "loss",
     entry_source: include_str!("../shaders/loss.wgsl"),
     libraries: &[STEP, MATH, GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["loss_rows"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -348,10 +333,7 @@ pub static ACTIVATION: Module = Module {
     name: "activation",
     entry_source: include_str!("../shaders/activation.wgsl"),
     libraries: &[ACTIVATIONS, CUSTOM, MATH, GRID],
-    draws: false,
-    fours: true,
-    multiplies: false,
-    units: false,
+    parts: &[Part::Fours],
     entries: &[
         "activate_groups",
         "activate_rest",
@@ -376,10 +358,7 @@ pub static REDUCE: Module = Module {
     name: "reduce",
     entry_source: include_str!("../shaders/reduce.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["reduce_leaves"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -395,10 +374,7 @@ pub static HISTOGRAM: Module = Module {
     name: "histogram",
     entry_source: include_str!("../shaders/histogram.wgsl"),
     libraries: &[NUMERIC, MATH, GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["histogram_count"],
     bindings: &[
         Binding { index: 0, name: "words", access: Access::Read },
@@ -415,10 +391,7 @@ pub static NORM: Module = Module {
     name: "norm",
     entry_source: include_str!("../shaders/norm.wgsl"),
     libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID],
-    draws: true,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[Part::Philox],
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -440,10 +413,7 @@ pub static DROPOUT: Module = Module {
     name: "dropout",
     entry_source: include_str!("../shaders/dropout.wgsl"),
     libraries: &[DROPOUT_WORDS, GRID],
-    draws: true,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[Part::Philox],
     entries: &["dropout_groups"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -459,10 +429,7 @@ pub static CLIP: Module = Module {
     name: "clip",
     entry_source: include_str!("../shaders/clip.wgsl"),
     libraries: &[GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["clip_squares", "clip_merge"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -479,10 +446,7 @@ pub static UPDATE: Module = Module {
     name: "update",
     entry_source: include_str!("../shaders/update.wgsl"),
     libraries: &[STEP, GRID],
-    draws: false,
-    fours: true,
-    multiplies: false,
-    units: false,
+    parts: &[Part::Fours],
     entries: &["update_groups", "update_rest"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -506,10 +470,7 @@ pub static PEAK: Module = Module {
     name: "peak",
     entry_source: include_str!("../shaders/peak.wgsl"),
     libraries: &[GRID],
-    draws: false,
-    fours: false,
-    multiplies: false,
-    units: false,
+    parts: &[],
     entries: &["multiply_add"],
     bindings: &[
         Binding { index: 0, name: "out", access: Access::ReadWrite },

@@ -1,8 +1,8 @@
 //! Tensors with guards: what a kernel writes beside its result is seen.
 
+use fanin::Shape;
 use fanin::gpu::{Context, Tensor};
 use fanin::random::Dtype;
-use fanin::{Shape, wgpu};
 
 /// A tensor in the middle of a buffer that is NaN elsewhere.
 pub struct Guarded {
@@ -29,7 +29,7 @@ impl Guarded {
         let whole = Tensor::new(context, shape(elements), Dtype::F32).unwrap();
         let mut poisoned = vec![f32::NAN.to_bits(); elements];
         poisoned[first..first + words.len()].copy_from_slice(words);
-        put(context, whole.buffer(), 0, bytemuck::cast_slice(&poisoned));
+        context.write(whole.buffer(), 0, bytemuck::cast_slice(&poisoned)).unwrap();
         let shape = Shape::new(dims).unwrap();
         let tensor = whole.within(4 * first as u64, shape, dtype).unwrap();
         Guarded { tensor, whole, first }
@@ -63,17 +63,8 @@ pub fn tensor(context: &Context, elements: usize) -> Tensor {
     Tensor::new(context, Shape::new([elements as u64]).unwrap(), Dtype::F32).unwrap()
 }
 
-/// Bytes into a buffer, in turn with the other tests.
-pub fn put(context: &Context, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
-    let written = context.guarded(|_| {
-        context.queue().write_buffer(buffer, offset, bytes);
-        Ok(())
-    });
-    written.unwrap();
-}
-
 pub fn write(context: &Context, tensor: &Tensor, values: &[f32]) {
-    put(context, tensor.buffer(), tensor.offset(), bytemuck::cast_slice(values));
+    context.write(tensor.buffer(), tensor.offset(), bytemuck::cast_slice(values)).unwrap();
 }
 
 pub fn read(context: &Context, tensor: &Tensor) -> Vec<f32> {

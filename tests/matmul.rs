@@ -5,7 +5,6 @@ use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
 use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
 
 use crate::devices::{SEED, contexts};
-use crate::guarded::put;
 
 /// Unit roundoff of f32.
 const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -65,7 +64,7 @@ fn tensor(context: &Context, dims: &[usize], dtype: Dtype, bytes: &[u8]) -> Tens
     all.resize(bytes.len().next_multiple_of(4) + GUARD, 0xFF);
     let whole = Shape::new([all.len() as u64]).unwrap();
     let whole = Tensor::new(context, whole, Dtype::U8).unwrap();
-    put(context, whole.buffer(), 0, &all);
+    context.write(whole.buffer(), 0, &all).unwrap();
     let dims: Vec<u64> = dims.iter().map(|dim| *dim as u64).collect();
     whole.within(0, Shape::new(dims).unwrap(), dtype).unwrap()
 }

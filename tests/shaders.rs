@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fanin::shaders::{Access, Features, Loads, MODULES, Module, Variant};
+use fanin::shaders::{Access, Features, Loads, MODULES, Module, Part, Variant};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ArraySize, StorageAccess};
 
@@ -24,8 +24,8 @@ fn variants(module: &Module) -> Vec<Variant> {
         for units in [0, 8, 16] {
             let features = Features { int64, longs, subgroups, units };
             for loads in Loads::ALL {
-                let other = !module.multiplies && loads != Loads::default();
-                if !(other || !module.units && units > 0) {
+                let other = !module.parts.contains(&Part::Factors) && loads != Loads::default();
+                if !(other || !module.parts.contains(&Part::Units) && units > 0) {
                     variants.push(Variant { features, loads, custom: None });
                 }
             }
@@ -36,7 +36,7 @@ fn variants(module: &Module) -> Vec<Variant> {
 
 fn validator(module: &Module, features: Features) -> Validator {
     let mut capabilities = Capabilities::empty();
-    if module.units {
+    if module.parts.contains(&Part::Units) {
         capabilities = Capabilities::SHADER_FLOAT16
             | Capabilities::SUBGROUP
             | Capabilities::COOPERATIVE_MATRIX;

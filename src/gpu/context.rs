@@ -59,8 +59,9 @@ pub struct Options {
     /// Whether to use subgroups where they help. The bits are the same without.
     pub subgroups: bool,
     /// Whether products of f16 go through matrix units where the adapter has some with sums in f32, for
-    /// 16 x 16 x 16 or 8 x 8 x 8. Off unless asked for: wgpu calls its cooperative matrices experimental, with errors
-    /// in them that may be undefined behaviour. Units round sums in ways of their own.
+    /// 16 x 16 x 16 or 8 x 8 x 8. Off unless asked for: wgpu calls its cooperative matrices
+    /// experimental, with errors in them that may be undefined behaviour. Units round sums in ways of
+    /// their own.
     pub cooperative: bool,
     /// Whether passes are timed by the device where it has a clock ([`Context::pass_seconds`]).
     pub timestamps: bool,
@@ -160,19 +161,17 @@ impl Context {
             wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16,
             units > 0,
         );
-        let mut experimental = wgpu::ExperimentalFeatures::disabled();
-        if units > 0 {
-            // SAFETY: what may be wrong in wgpu is the caller's choice; see `Options::cooperative`.
-            #[allow(unsafe_code)]
-            unsafe {
-                experimental = wgpu::ExperimentalFeatures::enabled();
-            }
-        }
+        // SAFETY: what may be wrong in wgpu is the caller's choice; see `Options::cooperative`.
+        #[allow(unsafe_code)]
+        let experimental_features = match units {
+            0 => wgpu::ExperimentalFeatures::disabled(),
+            _ => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        };
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("fanin"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
-            experimental_features: experimental,
+            experimental_features,
             ..Default::default()
         });
         let (device, queue) = pollster::block_on(request).map_err(|error| Error::Device {
@@ -293,7 +292,7 @@ impl Context {
 
     /// Whether products of f16 go through matrix units ([`Options::cooperative`]).
     pub fn uses_cooperative(&self) -> bool {
-        self.inner.features.units > 0
+        self.units() > 0
     }
 
     /// Rows of the matrix units' matrices; 0 where none are used.
@@ -479,8 +478,12 @@ impl Context {
         Held::new(value, self.inner.turns)
     }
 
-    /// Writes bytes into a buffer before whatever is submitted next.
-    pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes into a buffer before whatever is submitted next; the offset and the length are
+    /// multiples of 4.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device refuses.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         self.guarded(|_| {
             self.inner.queue.write_buffer(buffer, offset, bytes);
             Ok(())

@@ -239,8 +239,8 @@ impl Executor for GpuExecutor {
         let used = 8 * rows as u64;
         let ((), submission) = self.context.submit(|encoder| {
             // Writes take their place in the queue before the commands that are submitted next.
-            self.context.write(&self.order, 0, bytemuck::cast_slice(order))?;
-            self.context.write(&self.steps, 0, &blocks)?;
+            self.context.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
+            self.context.queue().write_buffer(&self.steps, 0, &blocks);
             for (slot, kept) in self.kept.iter().filter(|_| keep) {
                 encoder.copy_buffer_to_buffer(&self.slots[*slot], 0, kept, 0, kept.size());
             }

@@ -50,7 +50,7 @@ impl Context {
             .map(|window| Params { begin: window.begin, end: window.end, bins: bins as u32, scale })
             .collect();
         self.run(|pass| {
-            self.write(bound.buffer(), 0, bytemuck::cast_slice(&edges))?;
+            self.queue().write_buffer(bound.buffer(), 0, bytemuck::cast_slice(&edges));
             let uniforms = self.uniforms(&params);
             for (index, window) in windows.iter().enumerate() {
                 let invocations = (window.end - window.begin).div_ceil(TAKEN);
