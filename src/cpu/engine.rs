@@ -77,17 +77,12 @@ impl Engine for CpuEngine {
 }
 
 fn draw(piece: &Piece, data: &mut [u8]) -> Result<Moments> {
-    let Piece { stream, distribution, dtype, first, count } = piece;
-    let known = match distribution {
-        Distribution::Words => Some(Moments::default()),
-        Distribution::Constant { value } => Some(Moments::of_constant(*count, *value)),
-        _ => None,
-    };
+    let Piece { stream, distribution, dtype, first, .. } = piece;
     let mut moments = Moments::default();
     fill_here(stream, distribution, *dtype, *first, data, |task| {
-        if known.is_none() {
+        if *distribution != Distribution::Words {
             moments = moments.merge(task_moments(*dtype, task));
         }
     })?;
-    Ok(known.unwrap_or(moments))
+    Ok(moments)
 }
