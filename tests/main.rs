@@ -12,6 +12,7 @@ mod context;
 mod data;
 mod devices;
 mod doors;
+mod files;
 mod fill;
 mod gradients;
 mod guarded;

@@ -7,6 +7,7 @@ mod plot;
 mod probe;
 mod report;
 mod sample;
+mod stop;
 mod table;
 mod train;
 mod verify;

@@ -15,7 +15,7 @@ use crate::random::Dtype;
 use crate::{Error, Result, Shape};
 
 /// What the safetensors libraries accept at most, for a header; an index gets no more.
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 
 /// A tensor as a header has it.
 #[derive(Clone)]
