@@ -123,10 +123,18 @@ enum Body {
 
 /// A folder for files on their way, locked as long as they are: one that nobody has locked is left
 /// over.
-struct Hidden {
+pub(crate) struct Hidden {
     beside: PathBuf,
     folder: TempDir,
     _lock: Option<File>,
+}
+
+/// A hidden folder among the system's temporary files, which goes with its owner, [`abandon`] or the
+/// next scratch.
+pub(crate) fn scratch() -> Result<Hidden> {
+    let beside = std::env::temp_dir();
+    sweep(&beside);
+    Hidden::new(&beside).map_err(|error| Error::file("create a folder in", beside, error))
 }
 
 impl Drop for Hidden {
@@ -184,11 +192,15 @@ impl Drafts {
                 self.folders.len() - 1
             }
         };
-        Ok(self.folders[at].folder.path())
+        Ok(self.folders[at].path())
     }
 }
 
 impl Hidden {
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn new(beside: &Path) -> io::Result<Hidden> {
         loop {
             let folder =

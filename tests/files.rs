@@ -553,7 +553,9 @@ fn a_power_cut_leaves_the_old_model_or_the_new() {
         let file = if shards.is_empty() { "m.safetensors" } else { "m-00001-of-00012.safetensors" };
         assert_eq!(folder.seed("w0", file), 2);
         fs::remove_dir_all(folder.models()).unwrap();
-        ["disk", "crash"].map(|name| fs::remove_dir(folder.0.path().join(name)).unwrap());
+        for name in ["disk", "crash"] {
+            fs::remove_dir(folder.0.path().join(name)).unwrap();
+        }
         fs::create_dir(folder.models()).unwrap();
     }
 }
