@@ -76,7 +76,9 @@ pub enum Error {
     /// No adapter fits what was asked for.
     #[error(
         "no adapter for device `{}`; {}{}",
-        said(given), said(present), how_to_get_an_adapter(present)
+        said(given),
+        said(present),
+        how_to_get_an_adapter(present)
     )]
     NoAdapter {
         /// The device that was asked for.

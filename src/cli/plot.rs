@@ -124,7 +124,11 @@ fn draw(
             legend.draw(&PathElement::new([(20, height), (30, height)], color.stroke_width(3)))?;
         }
         let text = font(14).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
-        legend.draw(&Text::new(cut(&plain(&series.name).to_string(), MOST_LETTERS), (38, height), text))?;
+        legend.draw(&Text::new(
+            cut(&plain(&series.name).to_string(), MOST_LETTERS),
+            (38, height),
+            text,
+        ))?;
     }
     if frame.empty {
         let middle = (0.5 * (x.0 + x.1), 0.5 * (y.0 + y.1));
@@ -243,7 +247,11 @@ fn paint(curves: &Curves, columns: usize, color: bool) -> String {
     out += &format!("{:1$}└{2}\n", "", margin - 1, "─".repeat(width));
     let (first, last) = (short(frame.x.0), short(frame.x.1));
     let between = width.saturating_sub(first.chars().count() + last.chars().count());
-    out += &format!("{:margin$}{first}{:^between$}{last}\n", "", cut(&plain(&curves.x_label).to_string(), between));
+    out += &format!(
+        "{:margin$}{first}{:^between$}{last}\n",
+        "",
+        cut(&plain(&curves.x_label).to_string(), between)
+    );
     let legend = curves.series.iter().enumerate().map(|(index, series)| {
         let words = match color {
             true => format!("── {}", plain(&series.name)),
