@@ -186,11 +186,11 @@ fn shown(text: &str) -> String {
 fn plain_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        match plain(c).to_string() {
-            same if c == '\n' || same.chars().eq([c]) => out.push(c),
-            _ => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
+        // Most are of these.
+        if c == '\n' || (' '..='~').contains(&c) || plain(c).to_string().chars().eq([c]) {
+            out.push(c);
+        } else {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         }
     }
     out

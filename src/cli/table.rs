@@ -6,7 +6,7 @@ pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> String 
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
-    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| plain(cell).to_string())));
+    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| plain(cell).to_string())));
     for (index, name) in header.iter().enumerate() {
         if let Some(column) = table.column_mut(index) {
             let first = if index == 0 { 0 } else { 1 };
