@@ -270,13 +270,13 @@ fn what_cannot_be_written_is_found_before_drawing() {
     let tensor = "[[tensor]]\nname = \"w\"\nshape = [4000000, 1000000]\ninit = \"normal:0.02\"\n";
     fs::write(&large, tensor).unwrap();
     refused(&large, &folder.path("m.safetensors"), 1, &["16000000000", "bytes are needed", "free"]);
-    // A header of 100 MB: 500 names of 200,000 letters.
+    // A header of 120 MB: 100 names of 200,000 letters, each of which JSON writes with six.
     let long = folder.0.path().join("long.toml");
-    let letters = "n".repeat(200_000);
+    let letters = "\\u0001".repeat(200_000);
     let tensor =
-        format!("[[tensor]]\nname = \"{letters}{{0..500}}\"\nshape = [1]\ninit = \"normal:1\"\n");
+        format!("[[tensor]]\nname = \"{letters}{{0..100}}\"\nshape = [1]\ninit = \"normal:1\"\n");
     fs::write(&long, tensor).unwrap();
-    refused(&long, &folder.path("m.safetensors"), 2, &["a header of 1000", "at most 100000000"]);
+    refused(&long, &folder.path("m.safetensors"), 2, &["a header of 1200", "at most 100000000"]);
 
     fs::create_dir(folder.path("f.safetensors")).unwrap();
     refused(&recipe, &folder.path("f.safetensors"), 2, &["this is a folder"]);
@@ -334,6 +334,27 @@ fn permissions_and_symbolic_links_are_respected() {
     fs::write(folder.path("plain"), "").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().mode();
     assert_eq!(mode(&folder.0.path().join("list.json")), mode(&folder.path("plain")));
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_and_devices_are_written_to_as_they_are() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    fanin::file::save(&pipe, b"through", false).unwrap();
+    assert_eq!(reader.join().unwrap(), b"through");
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    fanin::file::save(Path::new("/dev/null"), b"gone", true).unwrap();
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    // Weights are no stream: their folder's other files must fit them.
+    let output = folder.init(&["--force", "--out", pipe.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

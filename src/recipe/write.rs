@@ -12,8 +12,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::header::{MAX_HEADER, safetensors_dtype};
-use super::{Recipe, TensorSpec};
+use super::header::safetensors_dtype;
+use super::{MAX_TEXT, Recipe, TensorSpec};
 use crate::file::{self, Drafts, Ready, Turn, file_name};
 use crate::random::{CONTRACT, Dtype, Source, Stream};
 use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu};
@@ -208,7 +208,7 @@ impl Plan {
             _ => Some((beside(&out, "safetensors.index.json")?, index(recipe, &shards))),
         };
         if let Some((path, text)) = &index
-            && text.len() as u64 > MAX_HEADER
+            && text.len() as u64 > MAX_TEXT
         {
             return Err(too_long("an index", path, text.len()));
         }
@@ -317,7 +317,7 @@ fn index(recipe: &Recipe, shards: &[Shard]) -> String {
 fn too_long(what: &str, path: &Path, bytes: usize) -> Error {
     let given = format!("{what} of {bytes} bytes");
     let needed = format!(
-        "at most {MAX_HEADER}, as the format's readers accept: fewer tensors a file, or shorter names"
+        "at most {MAX_TEXT}, as the format's readers accept: fewer tensors a file, or shorter names"
     );
     Error::invalid(path.display().to_string(), given, needed)
 }
@@ -379,7 +379,7 @@ fn header(recipe: &Recipe, tensors: &[usize], path: &Path) -> Result<Vec<u8>> {
     let metadata = metadata.map_err(|error| Error::safetensors(path, error))?;
     let json = serde_json::to_vec(&metadata).map_err(|error| Error::safetensors(path, error))?;
     let padded = json.len().next_multiple_of(8);
-    if padded as u64 > MAX_HEADER {
+    if padded as u64 > MAX_TEXT {
         return Err(too_long("a header", path, padded));
     }
     let mut header = (padded as u64).to_le_bytes().to_vec();
