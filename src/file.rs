@@ -325,13 +325,14 @@ pub(crate) fn check_room<'a>(files: impl IntoIterator<Item = (&'a Path, u64)>) -
 }
 
 /// The bytes that a folder's file system has for us; none where it does not say.
+#[cfg(unix)]
 fn free(folder: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    return rustix::fs::statvfs(folder)
-        .ok()
-        .filter(|found| found.f_blocks > 0)
-        .map(|found| found.f_bavail.saturating_mul(found.f_frsize));
-    #[cfg(not(unix))]
+    let found = rustix::fs::statvfs(folder).ok().filter(|found| found.f_blocks > 0)?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free(_: &Path) -> Option<u64> {
     None
 }
 
