@@ -259,7 +259,18 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             ],
             64,
         ),
-        ("moments", &[("begin", 0), ("end", 4), ("rows", 8), ("first_row", 12)], 16),
+        (
+            "moments",
+            &[
+                ("begin", 0),
+                ("end", 4),
+                ("rows", 8),
+                ("first_row", 12),
+                ("scale", 16),
+                ("unused", 20),
+            ],
+            24,
+        ),
         (
             "gather",
             &[

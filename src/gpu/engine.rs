@@ -39,8 +39,8 @@ struct Drawn {
 }
 
 enum PieceMoments {
-    /// These rows, where the first counts from the start of the rows.
-    Rows(u32, u32),
+    /// These rows, where the first counts from the start of the rows, of elements in this unit.
+    Rows(u32, u32, f32),
     Known(Moments),
 }
 
@@ -106,9 +106,9 @@ impl GpuEngine {
                         PieceMoments::Known(Moments::of_constant(piece.count, value))
                     }
                     _ => {
-                        let before = row;
-                        row = pass.moments(&tensor, &slot.rows, before)?;
-                        PieceMoments::Rows(before, row)
+                        let (before, unit) = (row, piece.distribution.unit());
+                        row = pass.moments(&tensor, unit, &slot.rows, before)?;
+                        PieceMoments::Rows(before, row, unit)
                     }
                 };
                 drawn.push(Drawn { index, offset, bytes, moments });
@@ -138,9 +138,9 @@ impl GpuEngine {
                 let data = &view[offset as usize..(offset + bytes) as usize];
                 let moments = match moments {
                     PieceMoments::Known(moments) => moments,
-                    PieceMoments::Rows(first, last) => {
+                    PieceMoments::Rows(first, last, unit) => {
                         let row = |row| (rows_at + u64::from(row) * ROW) as usize;
-                        moments::sum(&view[row(first)..row(last)])
+                        moments::sum(&view[row(first)..row(last)], unit)
                     }
                 };
                 sink(index, data, moments)?;

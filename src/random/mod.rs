@@ -33,7 +33,7 @@ mod whole;
 pub use dtype::{Dtype, bf16_from_f32, f16_from_f32, f32_from_f16};
 pub use rng::PhiloxRng;
 pub use sample::Distribution;
-pub(crate) use sample::{Kind, Sampler, check_run};
+pub(crate) use sample::{Kind, Sampler, check_end, check_run};
 pub use stream::Stream;
 pub use whole::{Kernel, Source, Whole};
 
