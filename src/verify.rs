@@ -38,7 +38,7 @@ pub fn cases() -> Vec<(&'static str, Distribution, Dtype)> {
 }
 
 /// Philox4x32-10's known answers, as Random123's `kat_vectors` has them: counter, key, block.
-const KNOWN: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
+pub const KNOWN: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
     ([0; 4], [0; 2], [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]),
     ([!0; 4], [!0; 2], [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD]),
     (

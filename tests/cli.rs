@@ -35,6 +35,13 @@ pub fn fails(code: i32, arguments: &[&str], parts: &[&str]) {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
+/// Sends a signal, such as `INT`, to a process, or to a group of them where `id` is negative. By the
+/// shell's own `kill`: the program of that name is not on every machine.
+pub fn signal(id: i64, name: &str) {
+    let script = format!("kill -s {name} -- {id}");
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+}
+
 pub fn left_in(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
@@ -290,8 +297,7 @@ fn an_interrupt_leaves_nothing() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupt.success());
+    signal(child.id().into(), "INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("interrupted"));

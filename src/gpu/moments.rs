@@ -80,14 +80,8 @@ impl Pass<'_, '_> {
             let merged = words.div_ceil(module.width * TAKEN);
             let leaf_rows = merged * MERGED;
             let Window { begin, end, .. } = *window;
-            let leaves = Params {
-                begin,
-                end,
-                rows: leaf_rows,
-                first_row: 0,
-                scale: 1.0 / unit,
-                unused: 0,
-            };
+            let leaves =
+                Params { begin, end, rows: leaf_rows, first_row: 0, scale: 1.0 / unit, unused: 0 };
             params.push(leaves);
             params.push(Params { begin: 0, end: leaf_rows, rows: merged, first_row, ..leaves });
             first_row += merged;

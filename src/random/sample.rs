@@ -288,9 +288,7 @@ impl Sampler {
                         plain.scaled(Kind::Symmetric, "(high - low) / 2", half, 23, most)?;
                     return sampler.shifted("(high + low) / 2", middle, most);
                 }
-                plain
-                    .scaled(Kind::Unit, "high - low", width, 24, most)?
-                    .shifted("low", low, most)
+                plain.scaled(Kind::Unit, "high - low", width, 24, most)?.shifted("low", low, most)
             }
             Distribution::Normal { mean, std } => plain
                 .scaled(Kind::Normal, "std", std, 21, quantile::REACH)?
