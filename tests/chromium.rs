@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use fanin::random::{Stream, quantile};
-use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module};
+use fanin::random::{Distribution, Stream, quantile};
+use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, Variant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -35,6 +35,7 @@ struct Source {
     beyond: bool,
 }
 
+#[derive(PartialEq)]
 struct Pipeline {
     source: usize,
     entry: &'static str,
@@ -50,6 +51,47 @@ struct Draw {
     /// The first bytes, that are drawn.
     drawn: usize,
     digest: String,
+}
+
+/// Each value of each constant that an entry reads, the others at their first. Of products, those that
+/// `gpu::matmul` makes: a browser's software driver takes a second for each.
+fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'static str, u32>> {
+    let product = module.name == MATMUL.name;
+    let Variant { features, loads, .. } = *variant;
+    // Subgroups make a difference to `matmul_direct` alone, which without them takes no 16 bits; sums are
+    // joined as words.
+    let made = match entry {
+        "matmul_direct" => features.subgroups || loads != Loads::Halves,
+        "matmul_join" => !features.subgroups && loads == Loads::Words,
+        _ => !(product && features.subgroups),
+    };
+    let sizes = ["tile_rows", "tile_columns", "quads", "width"];
+    let values = |name: &str| match name {
+        "dtype" if product => match (entry, loads) {
+            ("matmul_join", _) | (_, Loads::Quads) => vec![0],
+            ("matmul_direct", Loads::Words) if !features.subgroups => vec![0],
+            (_, Loads::Words) => vec![0, 1, 2],
+            (_, Loads::Halves) => vec![1, 2],
+        },
+        // Every product ends alike.
+        "activation" if product && entry != "matmul_join" => vec![0],
+        "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
+        "taken" | "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
+        name if sizes.contains(&name) => values(name)[..1].to_vec(),
+        name => values(name),
+    };
+    let least: BTreeMap<&str, u32> =
+        module.overrides.iter().map(|name| (*name, values(name)[0])).collect();
+    let mut changes = vec![vec![]];
+    for name in module.overrides {
+        changes.extend(values(name)[1..].iter().map(|value| vec![(*name, *value)]));
+    }
+    if entry == "matmul_tiled" {
+        let tiles = [[64, 64, 2, 64], [128, 128, 2, 256]];
+        changes.extend(tiles.map(|tile| sizes.into_iter().zip(tile).collect()));
+    }
+    let change = |changes: Vec<_>| least.clone().into_iter().chain(changes).collect();
+    changes.into_iter().filter(|_| made).map(change).collect()
 }
 
 /// What naga has and WGSL has not: 64-bit integers, cooperative matrices.
@@ -73,8 +115,12 @@ impl Work {
                 }
                 let beyond = beyond_wgsl(&code);
                 let what = format!("{} {:?} {:?}", module.name, variant.features, variant.loads);
-                if !beyond {
-                    work.pipelines_of(module, variant.loads, variant.features.subgroups);
+                for entry in module.entries {
+                    for constants in choices(module, entry, &variant) {
+                        if !beyond {
+                            work.pipeline(work.sources.len(), entry, constants);
+                        }
+                    }
                 }
                 work.sources.push(Source { module, what, code, beyond });
             }
@@ -83,30 +129,18 @@ impl Work {
         work
     }
 
-    /// The pipelines of the source that comes next: each value of each constant.
-    fn pipelines_of(&mut self, module: &'static Module, loads: Loads, subgroups: bool) {
-        let least = |name: &&'static str| (*name, values(name)[0]);
-        let least: BTreeMap<&str, u32> = module.overrides.iter().map(least).collect();
-        let mut choices = vec![least.clone()];
-        for name in module.overrides {
-            for value in &values(name)[1..] {
-                choices.push(least.clone());
-                choices.last_mut().unwrap().insert(name, *value);
-            }
-        }
-        for entry in module.entries {
-            // Where rows are loaded once a lane, products in registers are of f32 alone (`gpu::matmul`),
-            // and of the ways of reading the dtype is part.
-            for constants in &choices {
-                let direct = *entry == "matmul_direct" && !subgroups;
-                let sixteen = constants.get("dtype").is_some_and(|dtype| *dtype != 0);
-                if module.name == MATMUL.name && direct && (sixteen || loads == Loads::Halves) {
-                    continue;
-                }
-                let source = self.sources.len();
-                self.pipelines.push(Pipeline { source, entry, constants: constants.clone() });
-            }
-        }
+    /// A pipeline's place, which no other like it has.
+    fn pipeline(
+        &mut self,
+        source: usize,
+        entry: &'static str,
+        constants: BTreeMap<&'static str, u32>,
+    ) -> usize {
+        let made = Pipeline { source, entry, constants };
+        self.pipelines.iter().position(|pipeline| *pipeline == made).unwrap_or_else(|| {
+            self.pipelines.push(made);
+            self.pipelines.len() - 1
+        })
     }
 
     fn draw_everything(&mut self) {
@@ -125,19 +159,22 @@ impl Work {
             // Whole groups, over the carry of the block's low word; the table in workgroup memory and
             // not; then a run that begins within a block and ends within a group.
             let first = (1 << 34) - (1 << 15);
-            for (entry, staged, first, count) in [
+            let mut runs = vec![
                 ("fill_groups", 0, first, elements),
-                ("fill_groups", 1, first, elements),
                 ("fill_edges", 0, first + 1, elements - 3),
-            ] {
+            ];
+            if let Distribution::Normal { .. } | Distribution::TruncatedNormal { .. } = distribution
+            {
+                runs.push(("fill_groups", 1, first, elements));
+            }
+            for (entry, staged, first, count) in runs {
                 let constants = BTreeMap::from([
                     ("kind", sampler.kind),
                     ("dtype", code),
                     ("taken", 8),
                     ("staged", staged),
                 ]);
-                let pipeline = self.pipelines.len();
-                self.pipelines.push(Pipeline { source, entry, constants });
+                let pipeline = self.pipeline(source, entry, constants);
                 let mut drawn = vec![0; count as usize * dtype.size()];
                 distribution.draw(&stream, dtype, first, &mut drawn).unwrap();
                 let groups = elements as usize * dtype.size() / 16;
@@ -237,8 +274,13 @@ impl Drop for Browser {
     }
 }
 
+enum Posted {
+    Progress(String),
+    Result(String),
+}
+
 /// Answers one request; what is posted is handed over.
-fn answer(stream: TcpStream, work: &str, posted: &mpsc::Sender<String>) -> std::io::Result<()> {
+fn answer(stream: TcpStream, work: &str, posted: &mpsc::Sender<Posted>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut reader = BufReader::new(&stream);
     let mut request = String::new();
@@ -256,18 +298,21 @@ fn answer(stream: TcpStream, work: &str, posted: &mpsc::Sender<String>) -> std::
     let (status, kind, body) = match path {
         "/" => ("200 OK", "text/html", include_str!("chromium/page.html")),
         "/work.json" => ("200 OK", "application/json", work),
-        "/result" => ("200 OK", "text/plain", ""),
+        "/result" | "/progress" => ("200 OK", "text/plain", ""),
         _ => ("404 Not Found", "text/plain", ""),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    if path == "/result" {
-        let mut result = vec![0; length];
-        reader.read_exact(&mut result)?;
-        let _ = posted.send(String::from_utf8_lossy(&result).into_owned());
-    }
+    let mut text = vec![0; length];
+    reader.read_exact(&mut text)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let _ = match path {
+        "/result" => posted.send(Posted::Result(text)),
+        "/progress" => posted.send(Posted::Progress(text)),
+        _ => Ok(()),
+    };
     (&stream).write_all(&[head.as_bytes(), body.as_bytes()].concat())
 }
 
@@ -281,7 +326,7 @@ fn result_of(name: &str, work: &Work) -> Value {
     let work = work.json().to_string();
     let (post, posted) = mpsc::channel();
     let mut browser = Browser::open(name, &address, folder.path());
-    let start = Instant::now();
+    let (start, mut at) = (Instant::now(), String::from("no request"));
     let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
     std::thread::scope(|scope| {
         loop {
@@ -292,14 +337,18 @@ fn result_of(name: &str, work: &Work) -> Value {
                 scope.spawn(move || drop(answer(stream, work, &post)));
                 continue;
             }
-            if let Ok(result) = posted.recv_timeout(Duration::from_millis(10)) {
-                drop(browser);
-                return serde_json::from_str(&result).unwrap();
+            match posted.recv_timeout(Duration::from_millis(10)) {
+                Ok(Posted::Result(result)) => {
+                    drop(browser);
+                    return serde_json::from_str(&result).unwrap();
+                }
+                Ok(Posted::Progress(text)) => at = text,
+                Err(_) => {}
             }
             let ended = browser.0.try_wait().unwrap();
-            assert!(ended.is_none(), "{name} ended: {ended:?}\n{}", log());
+            assert!(ended.is_none(), "{name} ended: {ended:?}, at {at}\n{}", log());
             let late = start.elapsed() > Duration::from_secs(300);
-            assert!(!late, "{name} had no result after five minutes\n{}", log());
+            assert!(!late, "{name} had no result after five minutes, at {at}\n{}", log());
         }
     })
 }

@@ -330,7 +330,9 @@ impl Sampler {
         // A sum of a normal product and a shift this large is 0 or normal.
         let least = f32::MIN_POSITIVE * 2f32.powi(24);
         let fits = rounded == 0.0 && shift == 0.0 || rounded.abs() >= least;
-        if !(fits && (most as f32 * self.scale + rounded.abs()).is_finite()) {
+        // The integers of a unit uniform are on one side of 0, the others' on both.
+        let furthest = if self.kind == Kind::Unit { rounded } else { rounded.abs() };
+        if !(fits && (most as f32 * self.scale + furthest).is_finite()) {
             let needed = format!("0, or a size from {least:.3e}, with a finite f32 sum");
             return Err(Error::invalid(what, shift, needed));
         }
