@@ -66,7 +66,8 @@ const AFTER = 128u;
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(9) var<uniform> steps: Step;
 
-// Read once: to a device that is a CPU each read of a uniform is one a lane.
+// Read once: to a device that is a CPU each read of a uniform is one a lane. What barriers depend on is
+// read from the uniform itself: a compiler takes what is private for each invocation's own.
 var<private> p: Params;
 
 const QUAD = vec4<u32>(0u, 1u, 2u, 3u);
@@ -190,13 +191,14 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
 
 // A workgroup's part of the depth: from, to, and which split it is.
 fn stretch(split: u32) -> vec2<u32> {
-    let first = p.first_depth + split * p.split_depth;
-    return vec2<u32>(first, min(first + p.split_depth, p.end_depth));
+    let first = params.first_depth + split * params.split_depth;
+    return vec2<u32>(first, min(first + params.split_depth, params.end_depth));
 }
 
 // The tile of a workgroup, as tile_at has it.
 fn own_tile(group: vec3<u32>, groups: vec3<u32>, rows: u32, columns: u32) -> vec3<u32> {
-    return tile_at(grid_index(group, groups, 1u), p.first_row, p.rows, p.columns, rows, columns);
+    let index = grid_index(group, groups, 1u);
+    return tile_at(index, params.first_row, params.rows, params.columns, rows, columns);
 }
 
 // Four sums of a row, with the epilogue or into the split's own place.
@@ -282,7 +284,7 @@ fn matmul_tiled(
     let row = tile.x;
     let column = tile.y;
     let split = tile.z;
-    if split >= p.splits {
+    if split >= params.splits {
         return;
     }
     let span = stretch(split);
@@ -366,7 +368,7 @@ fn matmul_thin(
     let tile = own_tile(group, groups, 4u, 4u * columns);
     let row = tile.x;
     let split = tile.z;
-    if split >= p.splits {
+    if split >= params.splits {
         return;
     }
     let x = select(local / lanes, local % columns, b_columns == 1u);

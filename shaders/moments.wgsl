@@ -9,6 +9,9 @@ struct Params {
     // The rows of this dispatch's result, and where the first goes.
     rows: u32,
     first_row: u32,
+    // What elements are multiplied by first: a power of 2 that brings their squares into f32's range.
+    scale: f32,
+    unused: u32,
 }
 
 override dtype: u32 = 0u;
@@ -56,9 +59,9 @@ fn moments_leaves(
             break;
         }
         if dtype == DTYPE_F32 {
-            sums = include(sums, bitcast<f32>(words[word]));
+            sums = include(sums, bitcast<f32>(words[word]) * params.scale);
         } else {
-            let pair = unpack_pair(dtype, words[word]);
+            let pair = unpack_pair(dtype, words[word]) * params.scale;
             if element >= params.begin {
                 sums = include(sums, pair.x);
             }

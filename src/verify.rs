@@ -38,7 +38,7 @@ pub fn cases() -> Vec<(&'static str, Distribution, Dtype)> {
 }
 
 /// Philox4x32-10's known answers, as Random123's `kat_vectors` has them: counter, key, block.
-const KNOWN: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
+pub const KNOWN: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
     ([0; 4], [0; 2], [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]),
     ([!0; 4], [!0; 2], [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD]),
     (
@@ -162,11 +162,13 @@ fn corners(engine: &dyn Engine) -> Result<Check> {
         (Distribution::normal(0.5), Dtype::Bf16),
         (Distribution::normal(0.5), Dtype::F16),
     ] {
-        // Element 2^34 is the first whose block needs the counter's second word.
-        for middle in [600, 1 << 34, 1 << 63, u64::MAX - 600] {
-            for count in [1, 2, 3, 4, 5, 7, 8, 9, 63, 255, 256, 257, 1023] {
-                for early in 0..4 {
-                    let first = middle - count / 2 - early;
+        for count in [1, 2, 3, 4, 5, 7, 8, 9, 63, 255, 256, 257, 1023] {
+            for early in 0..4 {
+                // Element 2^34 is the first whose block needs the counter's second word.
+                let around = [600, 1 << 34, 1 << 63].map(|middle: u64| middle - count / 2 - early);
+                // The last element is 2^64 - 1.
+                let at_the_end = 0u64.wrapping_sub(count + early);
+                for first in around.into_iter().chain([at_the_end]) {
                     pieces.push(Piece { stream, distribution, dtype, first, count });
                 }
             }

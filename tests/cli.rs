@@ -290,3 +290,14 @@ fn help_names_every_command() {
         assert!(succeeds(&[command, "--help"]).contains("Usage"));
     }
 }
+
+#[test]
+fn sample_reaches_a_streams_last_element() {
+    let last = u64::MAX.to_string();
+    let want = Stream::new(0, 0).word(u64::MAX).to_string();
+    let drawn = succeeds(&["sample", "--offset", &last, "--count", "1", "--device", "cpu"]);
+    assert_eq!(drawn.trim(), want);
+    fails(2, &["sample", "--offset", &last, "--count", "2"], &["at most 2^64"]);
+    let wide = ["sample", "--dist", "uniform", "--low=-3.1e38", "--high=3e38", "--device", "cpu"];
+    assert_eq!(succeeds(&wide).lines().count(), 16);
+}

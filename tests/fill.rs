@@ -76,6 +76,40 @@ fn a_check_that_should_fail_does() {
     assert_eq!(failed.len(), 2 + verify::cases().len(), "{failed:?}");
 }
 
+/// The largest and the smallest values that there are: the bits, and the moments measured on the way,
+/// whose squares f32 does not hold.
+#[test]
+fn extremes_are_drawn_and_measured() {
+    for distribution in [
+        Distribution::Uniform { low: -3.1e38, high: 3e38 },
+        Distribution::symmetric(3e38),
+        Distribution::normal(3e37),
+        Distribution::normal(1e-30),
+    ] {
+        let stream = Stream::named(SEED, "extremes");
+        let (first, count, dtype) = (u64::MAX - 99_999, 100_000, Dtype::F32);
+        let mut want = vec![0; 400_000];
+        distribution.draw(&stream, dtype, first, &mut want).unwrap();
+        let truth = cpu::moments(dtype, &want).unwrap();
+        let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new(1 << 20))];
+        for context in contexts() {
+            engines.push(Box::new(GpuEngine::new(context.clone(), 1 << 20)));
+        }
+        for engine in engines {
+            let piece = Piece { stream, distribution, dtype, first, count };
+            engine
+                .draw(&[piece], &mut |_, bytes, moments| {
+                    assert!(bytes == want, "{distribution:?} on {}", engine.device());
+                    // As in `verify`: some tens of roundings.
+                    let off = (moments.std() / truth.std() - 1.0).abs();
+                    assert!(off < 1e-5, "{distribution:?} on {}: {off:e}", engine.device());
+                    Ok(())
+                })
+                .unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_shard_is_a_stretch_of_the_whole() {
     let distribution = Distribution::truncated_normal(0.02, 2.0);
@@ -139,7 +173,8 @@ fn bad_fills_say_what_is_wrong() {
     assert!(fill(Dtype::I64, normal, 0).contains("dtype: got i64"));
     assert!(fill(Dtype::F32, Distribution::Words, 0).contains("needed u32"));
     assert!(fill(Dtype::F16, Distribution::normal(20_000.0), 0).contains("values below 6.55"));
-    assert!(fill(Dtype::F32, normal, u64::MAX - 3).contains("an end within 2^64"));
+    // Of 8 elements the last would be element 2^64.
+    assert!(fill(Dtype::F32, normal, u64::MAX - 6).contains("an end within 2^64"));
     let shape = Shape::new([1 << 50]).unwrap();
     let error = Tensor::new(context, shape, Dtype::F32).unwrap_err().to_string();
     assert!(error.contains("allows in a buffer"), "{error}");

@@ -3,12 +3,15 @@
 mod activation;
 mod activation_kernels;
 mod bench;
+#[cfg(unix)]
+mod chromium;
 mod cli;
 mod cli_bench;
 mod cli_probe;
 mod cli_train;
 mod columns;
 mod context;
+mod contract;
 mod data;
 mod devices;
 mod doors;
@@ -25,6 +28,7 @@ mod memory;
 mod moments;
 mod msrv;
 mod mup;
+mod plain;
 mod planner;
 mod probe;
 mod quantile;

@@ -130,6 +130,46 @@ fn values_are_the_contracts_formulas() {
     }
 }
 
+/// Uniforms whose width alone is beyond f32, about their middle.
+#[test]
+fn uniforms_wider_than_f32_are_drawn_about_their_middle() {
+    let stream = Stream::named(7, "wide");
+    for (low, high) in [(-3.1e38, 3e38), (-1e38, 3.3e38), (-3.4e38, 1e38)] {
+        let wide = Distribution::Uniform { low, high };
+        let scale = f64::from(((high / 2.0 - low / 2.0) * 2f64.powi(-23)) as f32);
+        let middle = (high / 2.0 + low / 2.0) as f32;
+        let (mut least, mut greatest) = (f32::MAX, f32::MIN);
+        for index in indices() {
+            let odd = f64::from(stream.word(index) >> 9) * 2.0 + 1.0 - 8_388_608.0;
+            let value = wide.value(&stream, index).unwrap();
+            assert_eq!(value, (odd * scale) as f32 + middle, "{low}..{high}: {index}");
+            (least, greatest) = (least.min(value), greatest.max(value));
+        }
+        // 20,200 draws come within a thousandth of either end; missing it has odds of e^-20.
+        assert!(
+            f64::from(least) >= low * (1.0 + 1e-7) && f64::from(greatest) <= high * (1.0 + 1e-7)
+        );
+        assert!(f64::from(least) < low + 1e-3 * (high / 2.0 - low / 2.0) * 2.0);
+        assert!(f64::from(greatest) > high - 1e-3 * (high / 2.0 - low / 2.0) * 2.0);
+    }
+    // Where the width fits, as ever.
+    let fits = Distribution::Uniform { low: -1e38, high: 2.4e38 };
+    let scale = (3.4e38 * 2f64.powi(-24)) as f32;
+    let want = (stream.word(5) >> 8) as f32 * scale + -1e38;
+    assert_eq!(fits.value(&stream, 5).unwrap(), want);
+}
+
+#[test]
+fn the_last_element_of_a_stream_is_2_to_the_64_less_1() {
+    let (stream, last) = (Stream::named(7, "last"), u64::MAX);
+    let mut bytes = [0; 20];
+    Distribution::Words.draw(&stream, Dtype::U32, last - 4, &mut bytes).unwrap();
+    assert_eq!(bytes[16..], stream.word(last).to_le_bytes());
+    let mut beyond = [0; 24];
+    let error = Distribution::Words.draw(&stream, Dtype::U32, last - 4, &mut beyond).unwrap_err();
+    assert!(error.to_string().contains("an end within 2^64"), "{error}");
+}
+
 #[test]
 fn a_symmetric_uniform_stays_inside_and_off_zero() {
     let stream = Stream::named(7, "inside");
@@ -297,7 +337,9 @@ fn parameters_outside_the_contract_are_refused_by_name() {
         (Distribution::symmetric(0.0), "low < high"),
         (Distribution::Uniform { low: 1.0, high: 1.0 }, "low 1, high 1"),
         (Distribution::Uniform { low: 0.0, high: f64::INFINITY }, "high inf"),
-        (Distribution::Uniform { low: -3e38, high: 3.1e38 }, "high - low: got"),
+        (Distribution::Uniform { low: -1e308, high: 1.7e308 }, "(high - low) / 2: got"),
+        (Distribution::Uniform { low: 3e38, high: 3.5e38 }, "low: got"),
+        (Distribution::Uniform { low: -3.5e38, high: 0.0 }, "(high + low) / 2: got"),
         (Distribution::Normal { mean: 1e-40, std: 1.0 }, "mean: got"),
         (Distribution::Normal { mean: f64::NAN, std: 1.0 }, "mean: got NaN"),
         (Distribution::truncated_normal(1.0, 0.0), "cut: got 0"),

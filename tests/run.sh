@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the tests, and first installs what they need on Debian or Ubuntu: Mesa's software Vulkan and
-# GL drivers, and SwiftShader, a second software Vulkan, out of Debian's chromium.
-# Arguments go to `cargo test`.
+# GL drivers, and Debian's chromium, in which shaders are compiled as browsers do, and whose SwiftShader
+# is a second software Vulkan. Arguments go to `cargo test`.
 set -eu
 cd "$(dirname "$0")/.."
 # Debian keeps ldconfig where a plain user's path does not look.
@@ -21,21 +21,24 @@ if ! ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 ||
 fi
 devices="vulkan:llvmpipe,gl:llvmpipe"
 
-# One library of chromium's is all that is wanted, so the package is unpacked, not installed.
-swiftshader=target/swiftshader
-icd=$(ls /usr/lib/chromium/vk_swiftshader_icd.json \
-    "$swiftshader/usr/lib/chromium/vk_swiftshader_icd.json" 2>/dev/null | head -n 1)
-if [ -z "$icd" ]; then
-    echo "fetching SwiftShader"
-    mkdir -p "$swiftshader"
+if ! command -v chromium >/dev/null 2>&1; then
     as_root apt-get update -qq
-    if (cd "$swiftshader" && apt-get download -qq chromium-common && dpkg-deb -x chromium-common_*.deb . && rm -f chromium-common_*.deb); then
-        icd=$(ls "$swiftshader/usr/lib/chromium/vk_swiftshader_icd.json" 2>/dev/null || true)
+    # Ubuntu's is no package but a snap.
+    if apt-cache show chromium-common >/dev/null 2>&1; then
+        echo "installing chromium"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            chromium
     fi
 fi
-if [ -n "$icd" ]; then
-    VK_ADD_DRIVER_FILES=$(realpath "$icd")
-    export VK_ADD_DRIVER_FILES
+if command -v chromium >/dev/null 2>&1; then
+    browser=chromium
+else
+    browser=none
+    echo "this distribution has no package of chromium: the tests go without a browser"
+fi
+icd=/usr/lib/chromium/vk_swiftshader_icd.json
+if [ -e "$icd" ]; then
+    export VK_ADD_DRIVER_FILES="$icd"
     devices="$devices,vulkan:swiftshader"
 else
     echo "this distribution's chromium has no SwiftShader: the tests go without it"
@@ -43,6 +46,7 @@ fi
 
 # What the tests must find; without this they take whatever adapters are there, at least one.
 export FANIN_TEST_DEVICES="${FANIN_TEST_DEVICES:-$devices}"
+export FANIN_TEST_CHROMIUM="${FANIN_TEST_CHROMIUM:-$browser}"
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
-echo "testing on the CPU and on $FANIN_TEST_DEVICES"
+echo "testing on the CPU and on $FANIN_TEST_DEVICES, in the browser $FANIN_TEST_CHROMIUM"
 exec cargo test --release "$@"

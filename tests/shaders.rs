@@ -13,7 +13,7 @@ fn parse(module: &Module, variant: Variant) -> naga::Module {
 }
 
 /// Every variant of a module's source.
-fn variants(module: &Module) -> Vec<Variant> {
+pub fn variants(module: &Module) -> Vec<Variant> {
     let mut variants = Vec::new();
     for choice in 0..8 {
         let [int64, longs, subgroups] = [1, 2, 4].map(|bit| choice & bit != 0);
@@ -68,13 +68,19 @@ fn every_variant_of_every_source_validates_and_is_written() {
 }
 
 /// What a constant may be. Those of sizes are as the routes have them.
-fn values(name: &str) -> &'static [u32] {
+pub fn values(name: &str) -> Vec<u32> {
     match name {
-        "tile_rows" | "tile_columns" => &[32, 64, 128],
-        "quads" => &[1, 2],
-        "width" => &[64, 256],
-        "taken" => &[1, 8, 32],
-        _ => &[0, 1, 2, 3, 4, 5, 6, 7],
+        "tile_rows" | "tile_columns" => vec![32, 64, 128],
+        "quads" => vec![1, 2],
+        "width" => vec![64, 256],
+        "taken" => vec![1, 8, 32],
+        "activation" => {
+            fanin::Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
+        }
+        "dtype" | "momentum" => vec![0, 1, 2],
+        "fold" => vec![0, 1, 2, 3],
+        "kind" => vec![0, 1, 2, 3, 4, 5],
+        _ => vec![0, 1],
     }
 }
 
@@ -93,7 +99,7 @@ fn every_choice_of_constants_validates() {
                 for one in values(names[first]) {
                     for other in values(names[second]) {
                         let mut choice = least.clone();
-                        (choice[first], choice[second]) = (*one, *other);
+                        (choice[first], choice[second]) = (one, other);
                         choices.insert(choice);
                     }
                 }
@@ -259,7 +265,18 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             ],
             64,
         ),
-        ("moments", &[("begin", 0), ("end", 4), ("rows", 8), ("first_row", 12)], 16),
+        (
+            "moments",
+            &[
+                ("begin", 0),
+                ("end", 4),
+                ("rows", 8),
+                ("first_row", 12),
+                ("scale", 16),
+                ("unused", 20),
+            ],
+            24,
+        ),
         (
             "gather",
             &[

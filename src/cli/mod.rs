@@ -1,4 +1,5 @@
 mod bench;
+mod contract;
 mod devices;
 mod gain;
 mod init;
@@ -53,6 +54,8 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Check that devices draw the contract's bits
     Verify(verify::VerifyArgs),
+    /// Print the contract of the drawn numbers, from which they can be drawn anew in any language
+    Contract(contract::ContractArgs),
     /// Write drawn words or values to stdout
     Sample(sample::SampleArgs),
 }
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Contract(args) => contract::run(args),
         Command::Sample(args) => sample::run(args),
     };
     match done {

@@ -25,7 +25,9 @@ pub struct SampleArgs {
     #[arg(long, allow_negative_numbers = true)]
     cut: Option<f64>,
 
-    /// A uniform on (-bound, bound); without it [0, 1), or [low, high)
+    /// A uniform on (-bound, bound), neither end nor 0 among its values; without it [0, 1), or
+    /// [low, high). In bf16 and f16, or with a low end other than 0, the values nearest to an end
+    /// round to it: of [0, 1), one in 512 is 1 in bf16, one in 4096 in f16
     #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["low", "high"])]
     bound: Option<f64>,
 
@@ -91,13 +93,13 @@ pub fn run(args: SampleArgs) -> Result<ExitCode> {
     let natural = if args.dist == Dist::Words { Dtype::U32 } else { Dtype::F32 };
     let dtype = args.dtype.unwrap_or(natural);
     distribution.check_dtype(dtype)?;
-    let Some(end) = args.offset.checked_add(args.count) else {
+    if args.offset.checked_add(args.count.saturating_sub(1)).is_none() {
         return Err(Error::Invalid {
             what: "--offset and --count".into(),
             given: format!("{} and {}", args.offset, args.count),
-            needed: "a sum below 2^64, where a stream ends".into(),
+            needed: "a sum of at most 2^64, where a stream ends".into(),
         });
-    };
+    }
     let stream = match &args.name {
         Some(name) => Stream::named(args.seed, name),
         None => Stream::new(args.seed, args.stream.unwrap_or(0)),
@@ -106,14 +108,16 @@ pub fn run(args: SampleArgs) -> Result<ExitCode> {
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let failed = |source| Error::File { action: "write to", path: "stdout".into(), source };
     let longest = engine.piece_bytes() / dtype.size() as u64;
-    let mut first = args.offset;
-    while first < end {
+    let (mut first, mut left) = (args.offset, args.count);
+    while left > 0 {
         // A few pieces at a time, so that an engine can work ahead of a slow reader, but not far.
         let mut pieces = Vec::new();
-        while first < end && pieces.len() < 8 {
-            let count = longest.min(end - first);
+        while left > 0 && pieces.len() < 8 {
+            let count = longest.min(left);
             pieces.push(Piece { stream, distribution, dtype, first, count });
-            first += count;
+            // After the last element of all, 0, and nothing is left.
+            first = first.wrapping_add(count);
+            left -= count;
         }
         engine.draw(&pieces, &mut |_, bytes, _| {
             match args.format {

@@ -229,8 +229,10 @@ impl Context {
             features: Features {
                 int64,
                 longs: longs && int64 && software,
-                // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide.
-                subgroups: device.features().contains(wgpu::Features::SUBGROUP)
+                // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide. A browser
+                // wants a directive for them, which naga rejects.
+                subgroups: info.backend != wgpu::Backend::BrowserWebGpu
+                    && device.features().contains(wgpu::Features::SUBGROUP)
                     && software
                     && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
                 units,

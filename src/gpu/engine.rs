@@ -39,8 +39,8 @@ struct Drawn {
 }
 
 enum PieceMoments {
-    /// These rows, where the first counts from the start of the rows.
-    Rows(u32, u32),
+    /// These rows, where the first counts from the start of the rows, of elements in this unit.
+    Rows(u32, u32, f32),
     /// Those of words, which are no values.
     None,
     /// Constants go by the bytes, down to what a device may take for 0.
@@ -107,9 +107,9 @@ impl GpuEngine {
                     Distribution::Words => PieceMoments::None,
                     Distribution::Constant { .. } => PieceMoments::Constant(piece.dtype),
                     _ => {
-                        let before = row;
-                        row = pass.moments(&tensor, &slot.rows, before)?;
-                        PieceMoments::Rows(before, row)
+                        let (before, unit) = (row, piece.distribution.unit());
+                        row = pass.moments(&tensor, unit, &slot.rows, before)?;
+                        PieceMoments::Rows(before, row, unit)
                     }
                 };
                 drawn.push(Drawn { index, offset, bytes, moments });
@@ -140,9 +140,9 @@ impl GpuEngine {
                 let moments = match moments {
                     PieceMoments::None => Moments::default(),
                     PieceMoments::Constant(dtype) => cpu::moments(dtype, data),
-                    PieceMoments::Rows(first, last) => {
+                    PieceMoments::Rows(first, last, unit) => {
                         let row = |row| (rows_at + u64::from(row) * ROW) as usize;
-                        moments::sum(&view[row(first)..row(last)])
+                        moments::sum(&view[row(first)..row(last)], unit)
                     }
                 };
                 sink(index, data, moments)?;

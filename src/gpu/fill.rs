@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::pass::Dispatch;
 use super::tuning::FillShape;
 use super::{Context, Pass, Tensor, planner};
-use crate::random::{Distribution, Dtype, Kind, Sampler, Stream};
+use crate::random::{Distribution, Dtype, Kind, Sampler, Stream, check_end};
 use crate::{Error, Result, shaders};
 
 /// `Params` of `shaders/fill.wgsl`.
@@ -70,10 +70,7 @@ fn fill(
         .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
         .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16; u32 for words"))?;
     let elements = tensor.shape().elements();
-    if first.checked_add(elements).is_none() {
-        let given = format!("{elements} elements from {first}");
-        return Err(Error::invalid("run", given, "an end within 2^64"));
-    }
+    check_end(first, elements)?;
     let FillShape { staged, taken } = context.fill_shape();
     // Only quantiles read the table.
     let staged = staged && matches!(sampler.kind, Kind::Normal | Kind::Truncated);

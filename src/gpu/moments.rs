@@ -13,6 +13,8 @@ struct Params {
     end: u32,
     rows: u32,
     first_row: u32,
+    scale: f32,
+    unused: u32,
 }
 
 /// Words that an invocation of `moments_leaves` takes, and rows that one of `moments_merge` does.
@@ -55,10 +57,11 @@ impl Rows {
 
 impl Pass<'_, '_> {
     /// Reduces a tensor to rows of `rows.merged`, from row `first_row` on, and returns the row after
-    /// the last.
+    /// the last. Elements are counted in `unit`s, a power of 2 near their size.
     pub(super) fn moments(
         &mut self,
         tensor: &Tensor,
+        unit: f32,
         rows: &Rows,
         mut first_row: u32,
     ) -> Result<u32> {
@@ -77,8 +80,10 @@ impl Pass<'_, '_> {
             let merged = words.div_ceil(module.width * TAKEN);
             let leaf_rows = merged * MERGED;
             let Window { begin, end, .. } = *window;
-            params.push(Params { begin, end, rows: leaf_rows, first_row: 0 });
-            params.push(Params { begin: 0, end: leaf_rows, rows: merged, first_row });
+            let leaves =
+                Params { begin, end, rows: leaf_rows, first_row: 0, scale: 1.0 / unit, unused: 0 };
+            params.push(leaves);
+            params.push(Params { begin: 0, end: leaf_rows, rows: merged, first_row, ..leaves });
             first_row += merged;
         }
         let uniforms = context.uniforms(&params);
@@ -106,26 +111,28 @@ impl Pass<'_, '_> {
     }
 }
 
-/// What rows come to, added in order.
-pub(super) fn sum(rows: &[u8]) -> Moments {
+/// What rows come to, added in order; their elements were counted in `unit`s.
+pub(super) fn sum(rows: &[u8], unit: f32) -> Moments {
+    let unit = f64::from(unit);
     let rows = rows.chunks_exact(ROW as usize).map(|row| {
-        let [count, mean, square, _]: [f32; 4] = bytemuck::pod_read_unaligned(row);
-        Moments { count: count as u64, mean: f64::from(mean), square: f64::from(square) }
+        let [count, mean, square, _] = bytemuck::pod_read_unaligned::<[f32; 4]>(row).map(f64::from);
+        Moments { count: count as u64, mean: mean * unit, square: square * unit * unit }
     });
     rows.fold(Moments::default(), Moments::merge)
 }
 
 impl Context {
     /// Count, mean and squared deviations of a tensor of f32, bf16 or f16, reduced on the device in
-    /// f32 with an order that depends on the size alone, and waited for.
+    /// f32 with an order that depends on the size alone, and waited for. Of elements so large or so
+    /// small that f32 does not hold their squares, [`Context::summary`] says more.
     ///
     /// # Errors
     /// [`Error::Invalid`] for other dtypes, [`Error::Device`] where the device fails.
     pub fn moments(&self, tensor: &Tensor) -> Result<Moments> {
         let rows = Rows::new(self, tensor.bytes(), 1)?;
-        let count = self.run(|pass| pass.moments(tensor, &rows, 0))?;
+        let count = self.run(|pass| pass.moments(tensor, 1.0, &rows, 0))?;
         let shape = crate::Shape::new([u64::from(count) * 4])?;
         let result = Tensor::of(&rows.merged, 0, shape, crate::random::Dtype::F32)?;
-        Ok(sum(&self.read(&result)?))
+        Ok(sum(&self.read(&result)?, 1.0))
     }
 }

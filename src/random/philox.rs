@@ -3,9 +3,14 @@
 //! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011);
 //! constants and known answers as in Random123.
 
-pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-pub(crate) const ROUNDS: u32 = 10;
+/// What words 0 and 2 are multiplied by.
+pub const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+
+/// What each half of the key grows by from a round to the next, modulo 2^32.
+pub const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// How many rounds.
+pub const ROUNDS: u32 = 10;
 
 /// `philox4x32_10(counter, key)`: four uniform words.
 ///

@@ -19,7 +19,9 @@ pub enum Distribution {
     ///
     /// With `low = -high` the open interval `(-high, high)`, odd multiples of `high * 2^-23`:
     /// symmetric, and never 0. Otherwise `low + k * (high - low) * 2^-24`, `k` in `0..2^24`: the
-    /// half-open interval `[low, high)`, save that the f32 sum may round up to `high`.
+    /// half-open interval `[low, high)`, save that the f32 sum may round up to `high`; where the width
+    /// is beyond f32, a symmetric one about the middle. In bf16 and f16 the values nearest to an end
+    /// round to it: of `[0, 1)`, one in 512 is 1 in bf16, and one in 4096 in f16.
     Uniform {
         /// The lower end.
         low: f64,
@@ -112,7 +114,8 @@ impl Distribution {
                 Some(element) => slot.copy_from_slice(element),
                 None => dtype.store(bits, slot),
             }
-            at += 1;
+            // Past the last element it is not used again.
+            at = at.wrapping_add(1);
             if at % 4 == 0 {
                 block = stream.block(at / 4);
             }
@@ -132,12 +135,19 @@ impl Distribution {
         }
     }
 
+    /// A power of 2 near the size of the largest value: counted in it, squares neither overflow nor
+    /// vanish in f32.
+    pub(crate) fn unit(&self) -> f32 {
+        2f32.powi((self.extent().log2() as i32).clamp(-100, 100))
+    }
+
     /// Checks the parameters: finite, `std > 0`, `low < high`, `cut >= 0.01`, and within what every
     /// device computes alike.
     ///
     /// Devices may flush subnormal numbers to zero, so a distribution whose products or sums could
     /// be subnormal is refused: `std` from about 2.5e-32, `bound` from about 1e-31, a mean of 0 or of
-    /// at least 2e-31 in size.
+    /// at least 2e-31 in size. All values are finite in f32, but the width of a uniform may be as
+    /// large as twice f32's largest number.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the parameter.
@@ -202,12 +212,20 @@ impl Distribution {
 
 /// Checks that a run is whole elements within the stream's 2^64.
 pub(crate) fn check_run(dtype: Dtype, first: u64, out: &[u8]) -> Result<()> {
-    let elements = (out.len() / dtype.size()) as u64;
-    if out.len().is_multiple_of(dtype.size()) && first.checked_add(elements).is_some() {
+    if out.len().is_multiple_of(dtype.size()) {
+        return check_end(first, (out.len() / dtype.size()) as u64);
+    }
+    let given = format!("{} bytes of {dtype}", out.len());
+    Err(Error::invalid("run", given, "whole elements"))
+}
+
+/// Checks that a run of elements ends within the stream's 2^64: its last may be element 2^64 - 1.
+pub(crate) fn check_end(first: u64, elements: u64) -> Result<()> {
+    if first.checked_add(elements.saturating_sub(1)).is_some() {
         return Ok(());
     }
-    let given = format!("{} bytes of {dtype} from element {first}", out.len());
-    Err(Error::invalid("run", given, "whole elements that end within 2^64"))
+    let given = format!("{elements} elements from {first}");
+    Err(Error::invalid("run", given, "an end within 2^64"))
 }
 
 /// `sqrt(1 - 2 c phi(c) / (2 Phi(c) - 1))`: what a cut at `c` leaves of the standard deviation.
@@ -261,11 +279,16 @@ impl Sampler {
                         plain.scaled(Kind::Symmetric, "bound", high, 23, (1 << 23) - 1)?;
                     return sampler.shifted("low", 0.0, (1 << 23) - 1);
                 }
-                plain.scaled(Kind::Unit, "high - low", high - low, 24, (1 << 24) - 1)?.shifted(
-                    "low",
-                    low,
-                    (1 << 24) - 1,
-                )
+                let (width, most) = (high - low, (1 << 24) - 1);
+                if most as f32 * (width * 2f64.powi(-24)) as f32 == f32::INFINITY {
+                    // As a symmetric one about the middle: no product is larger than half the width.
+                    let (half, middle) = (0.5 * high - 0.5 * low, 0.5 * high + 0.5 * low);
+                    let most = (1 << 23) - 1;
+                    let sampler =
+                        plain.scaled(Kind::Symmetric, "(high - low) / 2", half, 23, most)?;
+                    return sampler.shifted("(high + low) / 2", middle, most);
+                }
+                plain.scaled(Kind::Unit, "high - low", width, 24, most)?.shifted("low", low, most)
             }
             Distribution::Normal { mean, std } => plain
                 .scaled(Kind::Normal, "std", std, 21, quantile::REACH)?
@@ -307,7 +330,9 @@ impl Sampler {
         // A sum of a normal product and a shift this large is 0 or normal.
         let least = f32::MIN_POSITIVE * 2f32.powi(24);
         let fits = rounded == 0.0 && shift == 0.0 || rounded.abs() >= least;
-        if !(fits && (most as f32 * self.scale + rounded.abs()).is_finite()) {
+        // The integers of a unit uniform are on one side of 0, the others' on both.
+        let furthest = if self.kind == Kind::Unit { rounded } else { rounded.abs() };
+        if !(fits && (most as f32 * self.scale + furthest).is_finite()) {
             let needed = format!("0, or a size from {least:.3e}, with a finite f32 sum");
             return Err(Error::invalid(what, shift, needed));
         }

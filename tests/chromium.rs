@@ -1,0 +1,419 @@
+//! Every shader in a browser: Chromium's compiler (Tint) takes what naga does not see amiss, and what is
+//! drawn there is what the CPU draws.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use fanin::random::{Distribution, Stream, quantile};
+use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, Variant};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::cli::signal;
+use crate::contract::document;
+use crate::plain::Contract;
+use crate::shaders::{values, variants};
+
+/// What the browser is given, and what its results are held to.
+struct Work {
+    sources: Vec<Source>,
+    pipelines: Vec<Pipeline>,
+    draws: Vec<Draw>,
+}
+
+struct Source {
+    module: &'static Module,
+    what: String,
+    code: String,
+    /// Whether it needs what WGSL has not: a browser must refuse it.
+    beyond: bool,
+}
+
+#[derive(PartialEq)]
+struct Pipeline {
+    source: usize,
+    entry: &'static str,
+    constants: BTreeMap<&'static str, u32>,
+}
+
+struct Draw {
+    what: String,
+    pipeline: usize,
+    params: Vec<u32>,
+    workgroups: u32,
+    bytes: usize,
+    /// The first bytes, that are drawn.
+    drawn: usize,
+    digest: String,
+}
+
+/// Each value of each constant that an entry reads, the others at their first. Of products, those that
+/// `gpu::matmul` makes: a browser's software driver takes a second for each.
+fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'static str, u32>> {
+    let product = module.name == MATMUL.name;
+    let Variant { features, loads, .. } = *variant;
+    // Subgroups make a difference to `matmul_direct` alone, which without them takes no 16 bits; sums are
+    // joined as words.
+    let made = match entry {
+        "matmul_direct" => features.subgroups || loads != Loads::Halves,
+        "matmul_join" => !features.subgroups && loads == Loads::Words,
+        _ => !(product && features.subgroups),
+    };
+    let sizes = ["tile_rows", "tile_columns", "quads", "width"];
+    let values = |name: &str| match name {
+        "dtype" if product => match (entry, loads) {
+            ("matmul_join", _) | (_, Loads::Quads) => vec![0],
+            ("matmul_direct", Loads::Words) if !features.subgroups => vec![0],
+            (_, Loads::Words) => vec![0, 1, 2],
+            (_, Loads::Halves) => vec![1, 2],
+        },
+        // Every product ends alike.
+        "activation" if product && entry != "matmul_join" => vec![0],
+        "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
+        "taken" | "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
+        name if sizes.contains(&name) => values(name)[..1].to_vec(),
+        name => values(name),
+    };
+    let least: BTreeMap<&str, u32> =
+        module.overrides.iter().map(|name| (*name, values(name)[0])).collect();
+    let mut changes = vec![vec![]];
+    for name in module.overrides {
+        changes.extend(values(name)[1..].iter().map(|value| vec![(*name, *value)]));
+    }
+    if entry == "matmul_tiled" {
+        let tiles = [[64, 64, 2, 64], [128, 128, 2, 256]];
+        changes.extend(tiles.map(|tile| sizes.into_iter().zip(tile).collect()));
+    }
+    let change = |changes: Vec<_>| least.clone().into_iter().chain(changes).collect();
+    changes.into_iter().filter(|_| made).map(change).collect()
+}
+
+/// What naga has and WGSL has not: 64-bit integers, cooperative matrices.
+fn beyond_wgsl(code: &str) -> bool {
+    code.contains("u64") || code.contains("wgpu_cooperative_matrix")
+}
+
+impl Work {
+    fn all() -> Work {
+        let mut work = Work { sources: Vec::new(), pipelines: Vec::new(), draws: Vec::new() };
+        for module in MODULES {
+            for variant in variants(module) {
+                let mut code = module.source_of(&variant);
+                // naga has the built-ins without this, and rejects it. Lanes that share stand together.
+                if code.contains("subgroup") {
+                    code =
+                        format!("enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n{code}");
+                }
+                if work.sources.iter().any(|source| source.code == code) {
+                    continue;
+                }
+                let beyond = beyond_wgsl(&code);
+                let what = format!("{} {:?} {:?}", module.name, variant.features, variant.loads);
+                for entry in module.entries {
+                    for constants in choices(module, entry, &variant) {
+                        if !beyond {
+                            work.pipeline(work.sources.len(), entry, constants);
+                        }
+                    }
+                }
+                work.sources.push(Source { module, what, code, beyond });
+            }
+        }
+        work.draw_everything();
+        work
+    }
+
+    /// A pipeline's place, which no other like it has.
+    fn pipeline(
+        &mut self,
+        source: usize,
+        entry: &'static str,
+        constants: BTreeMap<&'static str, u32>,
+    ) -> usize {
+        let made = Pipeline { source, entry, constants };
+        self.pipelines.iter().position(|pipeline| *pipeline == made).unwrap_or_else(|| {
+            self.pipelines.push(made);
+            self.pipelines.len() - 1
+        })
+    }
+
+    fn draw_everything(&mut self) {
+        let document = document();
+        let contract = Contract::read(&document);
+        let stream = Stream::named(7, "golden");
+        let elements = 1 << 16;
+        let source =
+            self.sources.iter().position(|source| source.module.name == FILL.name).unwrap();
+        for (name, distribution, dtype) in fanin::verify::cases() {
+            let known = document["draws"].as_array().unwrap();
+            let known = known.iter().find(|draw| draw["name"] == name).unwrap();
+            let sampler = contract.sampler(&known["distribution"]);
+            let code = ["f32", "bf16", "f16"].iter().position(|name| *name == dtype.name());
+            let code = code.unwrap_or(0) as u32;
+            // Whole groups, over the carry of the block's low word; the table in workgroup memory and
+            // not; then a run that begins within a block and ends within a group.
+            let first = (1 << 34) - (1 << 15);
+            let mut runs = vec![
+                ("fill_groups", 0, first, elements),
+                ("fill_edges", 0, first + 1, elements - 3),
+            ];
+            if let Distribution::Normal { .. } | Distribution::TruncatedNormal { .. } = distribution
+            {
+                runs.push(("fill_groups", 1, first, elements));
+            }
+            for (entry, staged, first, count) in runs {
+                let constants = BTreeMap::from([
+                    ("kind", sampler.kind),
+                    ("dtype", code),
+                    ("taken", 8),
+                    ("staged", staged),
+                ]);
+                let pipeline = self.pipeline(source, entry, constants);
+                let mut drawn = vec![0; count as usize * dtype.size()];
+                distribution.draw(&stream, dtype, first, &mut drawn).unwrap();
+                let groups = elements as usize * dtype.size() / 16;
+                let each = if entry == "fill_groups" { 8 } else { 1 };
+                let halves = |long: u64| [long as u32, (long >> 32) as u32];
+                let [key, id, base] = [stream.seed, stream.id, first / 4].map(halves);
+                let rest = [(first % 4) as u32, 0, count, 0, groups as u32, 0];
+                let sampler =
+                    [sampler.scale.to_bits(), sampler.shift.to_bits(), sampler.low_word, 0];
+                self.draws.push(Draw {
+                    what: format!("{name} in {dtype}, {entry}, staged {staged}"),
+                    pipeline,
+                    params: [key.as_slice(), &id, &base, &rest, &sampler].concat(),
+                    workgroups: groups.div_ceil(256 * each) as u32,
+                    bytes: groups * 16,
+                    drawn: drawn.len(),
+                    digest: digest(&drawn),
+                });
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        let pipelines = self.pipelines.iter().map(|Pipeline { source, entry, constants }| {
+            json!({ "source": source, "entry": entry, "constants": constants })
+        });
+        let draws = self.draws.iter().map(|draw| {
+            json!({
+                "pipeline": draw.pipeline,
+                "params": draw.params,
+                "workgroups": draw.workgroups,
+                "bytes": draw.bytes,
+                "digested": draw.drawn,
+            })
+        });
+        let mut table = quantile::TABLE.as_flattened().to_vec();
+        table.resize(table.len().next_multiple_of(4), 0);
+        json!({
+            "features": ["subgroups"],
+            "sources": self.sources.iter().map(|source| &source.code).collect::<Vec<_>>(),
+            "pipelines": pipelines.collect::<Vec<_>>(),
+            "draws": draws.collect::<Vec<_>>(),
+            "table": table,
+        })
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What FANIN_TEST_CHROMIUM names, which must be there; else a Chromium on the path. `none` is for
+/// machines that have no package of it, and is said by whoever says it.
+fn browser() -> Option<String> {
+    if let Ok(name) = std::env::var("FANIN_TEST_CHROMIUM") {
+        return (name != "none").then_some(name);
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let on_path =
+        |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found = names.iter().find(|name| on_path(name)).unwrap_or_else(|| {
+        panic!("no Chromium to test on: run `bash tests/run.sh`, which installs it (apt-get install chromium)")
+    });
+    Some((*found).to_owned())
+}
+
+/// A browser and all its processes, which end with this.
+struct Browser(Child);
+
+impl Browser {
+    fn open(name: &str, address: &str, folder: &Path) -> Browser {
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let child = Command::new(name)
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu-sandbox"])
+            .args(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"])
+            .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
+            .args(["--disable-component-update", "--disable-quic", "--disable-dev-shm-usage"])
+            .args(["--disable-default-apps", "--disable-extensions", "--mute-audio"])
+            .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+            .arg(address)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn();
+        Browser(child.unwrap_or_else(|error| {
+            panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
+        }))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        signal(-i64::from(self.0.id()), "KILL");
+        let _ = self.0.wait();
+    }
+}
+
+enum Posted {
+    Progress(String),
+    Result(String),
+}
+
+/// Answers one request; what is posted is handed over.
+fn answer(stream: TcpStream, work: &str, posted: &mpsc::Sender<Posted>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut reader = BufReader::new(&stream);
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let (mut length, mut line) = (0, String::new());
+    while reader.read_line(&mut line)? > 2 {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        line.clear();
+    }
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let (status, kind, body) = match path {
+        "/" => ("200 OK", "text/html", include_str!("chromium/page.html")),
+        "/work.json" => ("200 OK", "application/json", work),
+        "/result" | "/progress" => ("200 OK", "text/plain", ""),
+        _ => ("404 Not Found", "text/plain", ""),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut text = vec![0; length];
+    reader.read_exact(&mut text)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let _ = match path {
+        "/result" => posted.send(Posted::Result(text)),
+        "/progress" => posted.send(Posted::Progress(text)),
+        _ => Ok(()),
+    };
+    (&stream).write_all(&[head.as_bytes(), body.as_bytes()].concat())
+}
+
+/// What the page posts.
+fn result_of(name: &str, work: &Work) -> Value {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    // A secure context, as WebGPU asks for, and of this machine alone.
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let work = work.json().to_string();
+    let (post, posted) = mpsc::channel();
+    let mut browser = Browser::open(name, &address, folder.path());
+    let (start, mut at) = (Instant::now(), String::from("no request"));
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    std::thread::scope(|scope| {
+        loop {
+            if let Ok((stream, _)) = listener.accept() {
+                stream.set_nonblocking(false).unwrap();
+                let (work, post) = (&work, post.clone());
+                // A browser opens connections that it does not use.
+                scope.spawn(move || drop(answer(stream, work, &post)));
+                continue;
+            }
+            match posted.recv_timeout(Duration::from_millis(10)) {
+                Ok(Posted::Result(result)) => {
+                    drop(browser);
+                    return serde_json::from_str(&result).unwrap();
+                }
+                Ok(Posted::Progress(text)) => at = text,
+                Err(_) => {}
+            }
+            let ended = browser.0.try_wait().unwrap();
+            assert!(ended.is_none(), "{name} ended: {ended:?}, at {at}\n{}", log());
+            let late = start.elapsed() > Duration::from_secs(300);
+            assert!(!late, "{name} had no result after five minutes, at {at}\n{}", log());
+        }
+    })
+}
+
+#[test]
+fn chromium_makes_every_pipeline_and_draws_the_cpus_bits() {
+    let Some(name) = browser() else {
+        println!("FANIN_TEST_CHROMIUM=none: no browser");
+        return;
+    };
+    let work = Work::all();
+    let start = Instant::now();
+    let result = result_of(&name, &work);
+    assert!(result["failed"].is_null(), "{}", result["failed"]);
+    let took = start.elapsed().as_secs_f64();
+    println!(
+        "{name}: {} sources, {} pipelines, {} draws on {} in {took:.1} s",
+        work.sources.len(),
+        work.pipelines.len(),
+        work.draws.len(),
+        result["adapter"]
+    );
+    let features = result["features"].as_array().unwrap();
+    // Without the feature its sources are refused, and those alone.
+    let subgroups = features.iter().any(|feature| feature == "subgroups");
+    let refused = |source: &Source| source.beyond || !subgroups && source.code.contains("subgroup");
+    for (index, source) in work.sources.iter().enumerate() {
+        let error = &result["sources"][index];
+        assert_eq!(error.is_string(), refused(source), "{}: {error}", source.what);
+    }
+    let mut failed = Vec::new();
+    for (index, pipeline) in work.pipelines.iter().enumerate() {
+        let (error, source) = (&result["pipelines"][index], &work.sources[pipeline.source]);
+        if error.is_string() && !refused(source) {
+            failed.push(format!(
+                "{} {} {:?}: {error}",
+                source.what, pipeline.entry, pipeline.constants
+            ));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    let wrong: Vec<&str> = (work.draws.iter().enumerate())
+        .filter(|(index, draw)| result["draws"][*index] != draw.digest.as_str())
+        .map(|(_, draw)| draw.what.as_str())
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a browser is not asked to take: 64-bit integers, where a module has them, and matrix units.
+#[test]
+fn only_what_wgsl_has_not_is_kept_from_browsers() {
+    let work = Work::all();
+    let mut beyond: Vec<&str> = work
+        .sources
+        .iter()
+        .filter(|source| source.beyond)
+        .map(|source| source.module.name)
+        .collect();
+    beyond.dedup();
+    assert_eq!(
+        beyond,
+        ["fill", "matmul", "cooperative", "activation", "dropout", "norm", "update"]
+    );
+    for module in MODULES {
+        let base = module.source(Default::default());
+        assert_eq!(beyond_wgsl(&base), module.name == "cooperative", "{}", module.name);
+    }
+}
