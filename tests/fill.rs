@@ -90,7 +90,7 @@ fn extremes_are_drawn_and_measured() {
         let (first, count, dtype) = (u64::MAX - 99_999, 100_000, Dtype::F32);
         let mut want = vec![0; 400_000];
         distribution.draw(&stream, dtype, first, &mut want).unwrap();
-        let truth = cpu::moments(dtype, &want).unwrap();
+        let truth = cpu::moments(dtype, &want);
         let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new(1 << 20))];
         for context in contexts() {
             engines.push(Box::new(GpuEngine::new(context.clone(), 1 << 20)));
