@@ -206,7 +206,7 @@ fn bad_numbers_are_told_apart() {
     fails(2, &sample(&["--dist", "normal", "--std", "0"]), &["std: got 0"]);
     fails(2, &sample(&["--dist", "uniform", "--std", "1"]), &["--std", "normal"]);
     fails(2, &sample(&["--dtype", "f16"]), &["dtype: got f16", "u32"]);
-    fails(2, &sample(&["--offset", "18446744073709551615"]), &["below 2^64"]);
+    fails(2, &sample(&["--offset", "18446744073709551615"]), &["at most 2^64"]);
     let shard = ["init", "mlp", "--max-shard-size", "2XB", "--out", "x.safetensors"];
     fails(2, &shard, &["unknown unit `XB`"]);
 }
