@@ -22,6 +22,7 @@ mod matmul;
 mod moments;
 mod msrv;
 mod mup;
+mod owner;
 mod planner;
 mod probe;
 mod quantile;

@@ -1,7 +1,7 @@
 use std::sync::mpsc;
 use std::thread;
 
-use crate::engine::{Engine, Piece, Sink};
+use crate::engine::{Engine, Piece, Sink, check_pieces};
 use crate::random::Distribution;
 use crate::{Moments, Result};
 
@@ -43,6 +43,7 @@ impl Engine for CpuEngine {
     }
 
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
+        check_pieces(pieces, self.chunk)?;
         let threads = rayon::current_num_threads().min(THREADS).min(pieces.len());
         // Moved in, so that an error of the sink's ends the drawing too.
         thread::scope(move |scope| {
