@@ -5,6 +5,7 @@ mod activation_kernels;
 mod bench;
 mod cli;
 mod cli_bench;
+mod cli_limits;
 mod cli_probe;
 mod cli_train;
 mod columns;

@@ -192,7 +192,7 @@ fn limits_that_are_too_low_are_named() {
         let text = error.to_string();
         let expected = "max_storage_buffers_per_shader_stage: got 4, needed 8 for `matmul`";
         assert!(text.contains(expected), "{text}");
-        let (set, _) = Generated::Spirals.generate(1, Some(30)).unwrap().split(1, 0.2).unwrap();
+        let (set, _) = Generated::Spirals.generate(1, None).unwrap().split(1, 0.2).unwrap();
         let mlp = Mlp::new([2, 4, 3]).unwrap();
         let trainer = Trainer::new(Some(&context), &mlp, &Default::default(), &set, None);
         let text = trainer.err().unwrap().to_string();

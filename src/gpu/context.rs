@@ -8,7 +8,7 @@ use super::turn::{Buffer, Held, Turns};
 use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, cooperative, planner};
 use crate::random::quantile;
 use crate::shaders::{self, Access, Features, Loads, Module, Variant};
-use crate::{Custom, Error, Result};
+use crate::{Custom, Error, Result, memory};
 
 /// How long a submission may take before the device counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -499,7 +499,7 @@ impl Context {
         self.map(&download, submission).wait()?;
         let skip = (tensor.offset() - first) as usize;
         let view = download.slice(..).get_mapped_range().map_err(|error| self.failed(error))?;
-        Ok(view[skip..skip + tensor.bytes() as usize].to_vec())
+        memory::copied("a tensor's bytes", &view[skip..skip + tensor.bytes() as usize])
     }
 
     /// Waits until everything submitted is done.
