@@ -1,5 +1,6 @@
 //! The one error type: what was given, what was needed, and where.
 
+use std::fmt::{self, Display, Write};
 use std::path::PathBuf;
 
 /// `Result` with this crate's [`Error`].
@@ -7,13 +8,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, one variant a kind of mistake.
 ///
-/// Each message names what was given, what was needed, and where. [`Error::is_usage`] parts the
-/// mistakes of the caller (exit code 2 on the command line) from failures of the world (1).
+/// Each message names what was given, what was needed, and where, in one line that is [`plain`];
+/// what is longer than two thousand characters is cut. [`Error::is_usage`] parts the mistakes of the
+/// caller (exit code 2 on the command line) from failures of the world (1).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A value outside what the operation accepts.
-    #[error("{what}: got {given}, needed {needed}")]
+    #[error("{}: got {}, needed {}", said(what), said(given), said(needed))]
     Invalid {
         /// The argument, field or tensor in question.
         what: String,
@@ -23,7 +25,10 @@ pub enum Error {
         needed: String,
     },
     /// A name that is not in a list.
-    #[error("unknown {kind} `{given}`{}; known: {}", nearest(given, known), known.join(", "))]
+    #[error(
+        "unknown {kind} `{}`{}; known: {}",
+        said(given), said(nearest(given, known)), said(known.join(", "))
+    )]
     Unknown {
         /// What sort of name it is: "recipe", "initializer", "device", ...
         kind: &'static str,
@@ -33,7 +38,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A recipe that does not parse or does not make sense.
-    #[error("{path}:{line}:{column}: {message}")]
+    #[error("{}:{line}:{column}: {}", said(path), said(message))]
     Recipe {
         /// The recipe file, or `<built-in>` and the like.
         path: String,
@@ -45,7 +50,7 @@ pub enum Error {
         message: String,
     },
     /// A file of weights (or its index) that is truncated, corrupt or hostile.
-    #[error("{}: not a usable safetensors file: {message}", path.display())]
+    #[error("{}: not a usable safetensors file: {}", said(path.display()), said(message))]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -53,13 +58,13 @@ pub enum Error {
         message: String,
     },
     /// An output that is there already.
-    #[error("{} exists; give another name, or --force to replace it", path.display())]
+    #[error("{} exists; give another name, or --force to replace it", said(path.display()))]
     Exists {
         /// The file that would have been replaced.
         path: PathBuf,
     },
     /// An operation on a file failed.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {}", said(path.display()), said(source))]
     File {
         /// What was tried: "read", "write", ...
         action: &'static str,
@@ -69,7 +74,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No adapter fits what was asked for.
-    #[error("no adapter for device `{given}`; {present}{}", how_to_get_an_adapter(present))]
+    #[error(
+        "no adapter for device `{}`; {}{}",
+        said(given),
+        said(present),
+        how_to_get_an_adapter(present)
+    )]
     NoAdapter {
         /// The device that was asked for.
         given: String,
@@ -77,7 +87,7 @@ pub enum Error {
         present: String,
     },
     /// The device refused, failed, ran out of memory, hung or was lost.
-    #[error("{device}: {message}")]
+    #[error("{}: {}", said(device), said(one_line(message)))]
     Device {
         /// The adapter's name and backend.
         device: String,
@@ -154,10 +164,89 @@ impl Error {
     }
 }
 
+/// Text from outside, so that it shows and nothing more: what would drive a terminal, or make text look
+/// other than it is, is escaped as in Rust (`\n`, `\u{1b}`).
+///
+/// These are the control characters (C0, DEL, C1), the separators of lines and paragraphs, the marks,
+/// overrides and isolates of bidirectional text, and characters without width. Plain text stays as it
+/// is.
+///
+/// ```
+/// assert_eq!(fanin::plain("a\nb \u{1b}[31mred").to_string(), r"a\nb \u{1b}[31mred");
+/// ```
+pub fn plain(text: impl Display) -> impl Display {
+    Plain { text, most: usize::MAX }
+}
+
+/// What one message holds of one text.
+const MOST: usize = 2000;
+
+/// [`plain`], and not without end.
+fn said(text: impl Display) -> impl Display {
+    Plain { text, most: MOST }
+}
+
+struct Plain<T> {
+    text: T,
+    /// Characters, the ellipsis at their end included.
+    most: usize,
+}
+
+impl<T: Display> Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping { out: f, left: self.most }, "{}", self.text)
+    }
+}
+
+struct Escaping<'a, 'b> {
+    out: &'a mut fmt::Formatter<'b>,
+    left: usize,
+}
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match self.left {
+                0 => return Ok(()),
+                1 => self.out.write_char('…')?,
+                _ if misleads(c) => write!(self.out, "{}", c.escape_default())?,
+                _ => self.out.write_char(c)?,
+            }
+            self.left -= 1;
+        }
+        Ok(())
+    }
+}
+
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        )
+}
+
+/// Drivers say what they say in several.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// Names that are longer were not mistyped; likeness takes time and memory by both lengths.
+const MOST_ALIKE: usize = 64;
+
 /// `" (nearest: he_normal)"` where one known name is close enough to be meant.
 fn nearest(given: &str, known: &[String]) -> String {
+    if given.len() > MOST_ALIKE {
+        return String::new();
+    }
     known
         .iter()
+        .filter(|name| name.len() <= MOST_ALIKE)
         .map(|name| (strsim::normalized_damerau_levenshtein(given, name), name))
         .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))

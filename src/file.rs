@@ -1,45 +1,465 @@
-//! Files that stand under their name whole, or not at all.
+//! Files that stand under their names whole, or not at all, also after a power cut.
+//!
+//! A file is written without a name (`O_TMPFILE`), so that nothing is left of it however the process
+//! ends; where a system cannot, in a hidden folder beside its place, which the next writer removes. Its
+//! bytes are on the disk before it is linked or renamed to its name, and the folder is after.
 
-use std::io::Write;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
-use tempfile::NamedTempFile;
+use tempfile::{TempDir, TempPath};
 
 use crate::{Error, Result};
 
-/// Writes a file beside its final place and renames it.
+/// Writes a file: whoever opens it finds what was there before, or all of `bytes`.
+///
+/// Symbolic links are followed, and a file that is replaced hands on its permissions. What is no
+/// regular file (a pipe, a device) is written to as it is.
 ///
 /// # Errors
-/// [`Error::Exists`] where it is there already and `force` is not given, [`Error::File`] where it
-/// cannot be written; then nothing has changed.
+/// [`Error::Exists`] where it is there already and `force` is not given, be it since a moment ago;
+/// [`Error::Invalid`] for a folder; [`Error::File`] where it cannot be written. Then nothing has
+/// changed.
 pub fn save(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
-    if !force && path.exists() {
-        return Err(Error::Exists { path: path.into() });
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let stream = File::options().write(true).open(path);
+        let written = stream.and_then(|mut stream| stream.write_all(bytes));
+        return written.map_err(|error| Error::file("write to", path, error));
     }
-    let mut file = temporary(path)?;
-    file.write_all(bytes).map_err(|error| Error::file("write", path, error))?;
-    file.persist(path).map_err(|error| Error::file("rename to", path, error.error))?;
+    check(path, force)?;
+    let mut drafts = Drafts::default();
+    let mut draft = drafts.create(path)?;
+    draft.file.write_all(bytes).map_err(|error| Error::file("write", path, error))?;
+    let ready = drafts.finish(draft)?;
+    let _placing = placing();
+    sync_folder(&ready.place(force)?)
+}
+
+/// What can be known beforehand of whether [`save`] can write a file.
+///
+/// # Errors
+/// As [`save`]'s, of a name that is taken, a folder, a name that is too long, a folder that is not
+/// there.
+pub fn check(path: &Path, force: bool) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(Error::invalid("output", path.display(), "a file's name; this is a folder"))
+        }
+        Ok(found) if found.is_file() && !force => Err(Error::Exists { path: path.into() }),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("write", path, error))
+        }
+        Err(error) if !folder(&target(path)?).is_dir() => Err(Error::file("create", path, error)),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Removes what files under way have left in hidden folders, and lets none get its name any more: for
+/// a process that is about to end from outside of the work. What is being given its name gets it
+/// first.
+pub fn abandon() {
+    // For good: it is never unlocked.
+    std::mem::forget(placing());
+    for folder in hidden().drain(..) {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+/// Held while files get their names.
+static PLACING: Mutex<()> = Mutex::new(());
+
+/// The hidden folders of this process.
+static HIDDEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn placing() -> MutexGuard<'static, ()> {
+    PLACING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn hidden() -> MutexGuard<'static, Vec<PathBuf>> {
+    HIDDEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// How hidden folders, and files on their way to a name, begin and end.
+const PREFIX: &str = ".fanin-";
+const SUFFIX: &str = ".partial";
+
+/// Files without names that are kept open; more are closed and wait in a hidden folder.
+const OPEN: usize = 64;
+
+/// Files that are made one after the other, before any of them gets its name.
+#[derive(Default)]
+pub(crate) struct Drafts {
+    swept: Option<PathBuf>,
+    folders: Vec<Hidden>,
+    open: usize,
+}
+
+/// A file that is being written.
+pub(crate) struct Draft {
+    path: PathBuf,
+    /// Where it goes: `path`, symbolic links followed.
+    place: PathBuf,
+    pub(crate) file: File,
+    /// Its name meanwhile, if it has one.
+    name: Option<TempPath>,
+}
+
+/// A file that is written, and lies on the disk.
+pub(crate) struct Ready {
+    path: PathBuf,
+    place: PathBuf,
+    body: Body,
+}
+
+enum Body {
+    Unnamed(File),
+    Named(TempPath),
+}
+
+/// A folder for files on their way, locked as long as they are: one that nobody has locked is left
+/// over.
+pub(crate) struct Hidden {
+    beside: PathBuf,
+    folder: TempDir,
+    _lock: Option<File>,
+}
+
+/// A hidden folder among the system's temporary files, which goes with its owner, [`abandon`] or the
+/// next scratch.
+pub(crate) fn scratch() -> Result<Hidden> {
+    let beside = std::env::temp_dir();
+    sweep(&beside);
+    Hidden::new(&beside).map_err(|error| Error::file("create a folder in", beside, error))
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        hidden().retain(|folder| folder != self.folder.path());
+    }
+}
+
+impl Drafts {
+    /// A new file that is to go to `path`.
+    pub(crate) fn create(&mut self, path: &Path) -> Result<Draft> {
+        let failed = |error| Error::file("create", path, error);
+        let place = target(path)?;
+        let folder = folder(&place);
+        if self.swept.as_deref() != Some(folder) {
+            sweep(folder);
+            self.swept = Some(folder.into());
+        }
+        if let Some(file) = unnamed(folder).map_err(failed)? {
+            return Ok(Draft { path: path.into(), place, file, name: None });
+        }
+        let named = new_file().tempfile_in(self.hidden(folder).map_err(failed)?);
+        let (file, name) = named.map_err(failed)?.into_parts();
+        Ok(Draft { path: path.into(), place, file, name: Some(name) })
+    }
+
+    /// Takes a file as it is: brings it to the disk, with the permissions of the one that it replaces.
+    pub(crate) fn finish(&mut self, draft: Draft) -> Result<Ready> {
+        let Draft { path, place, file, name } = draft;
+        let failed = |error| Error::file("write", &path, error);
+        if let Ok(before) = std::fs::metadata(&place) {
+            take_after(&file, &before);
+        }
+        file.sync_all().map_err(failed)?;
+        let body = match name {
+            Some(name) => Body::Named(name),
+            None if self.open < OPEN => {
+                self.open += 1;
+                Body::Unnamed(file)
+            }
+            None => {
+                let hidden = self.hidden(folder(&place)).map_err(failed)?;
+                Body::Named(named(&file, hidden).map_err(failed)?)
+            }
+        };
+        Ok(Ready { path, place, body })
+    }
+
+    /// The hidden folder beside files of `folder`.
+    fn hidden(&mut self, folder: &Path) -> io::Result<&Path> {
+        let at = match self.folders.iter().position(|hidden| hidden.beside == folder) {
+            Some(at) => at,
+            None => {
+                self.folders.push(Hidden::new(folder)?);
+                self.folders.len() - 1
+            }
+        };
+        Ok(self.folders[at].path())
+    }
+}
+
+impl Hidden {
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn new(beside: &Path) -> io::Result<Hidden> {
+        loop {
+            let folder =
+                tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(beside)?;
+            let lock = lock(folder.path());
+            // Another's sweep may have come first.
+            if folder.path().is_dir() && !matches!(lock, Some(Err(TryLockError::WouldBlock))) {
+                hidden().push(folder.path().into());
+                let _lock = lock.and_then(Result::ok);
+                return Ok(Hidden { beside: beside.into(), folder, _lock });
+            }
+        }
+    }
+}
+
+impl Ready {
+    /// Gives the file its name, in place of what has it where `force` is given; its place, symbolic
+    /// links followed. [`sync_folder`] makes it last.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where the name is taken and `force` is not given.
+    pub(crate) fn place(self, force: bool) -> Result<PathBuf> {
+        let Ready { path, place, body } = self;
+        let placed = match body {
+            Body::Unnamed(file) if !force => link(&file, &place),
+            // A link replaces nothing: the file takes a name for the moment, and keeps its lock, by
+            // which nobody takes it for left over.
+            Body::Unnamed(file) => {
+                let _ = file.try_lock();
+                named(&file, folder(&place))
+                    .and_then(|name| name.persist(&place).map_err(|error| error.error))
+            }
+            Body::Named(name) if force => name.persist(&place).map_err(|error| error.error),
+            Body::Named(name) => name.persist_noclobber(&place).map_err(|error| error.error),
+        };
+        match placed {
+            Ok(()) => Ok(place),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::Exists { path })
+            }
+            Err(error) => Err(Error::file("rename to", path, error)),
+        }
+    }
+}
+
+/// The sole right of this crate's processes and threads to change a folder's files that belong together.
+pub(crate) struct Turn {
+    _folder: Option<File>,
+    _own: MutexGuard<'static, ()>,
+}
+
+impl Turn {
+    /// Waits for it.
+    pub(crate) fn take(folder: &Path) -> Result<Turn> {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let _own = placing();
+        // Where folders cannot be locked, names that are taken are still seen one by one.
+        let Ok(file) = File::open(folder) else { return Ok(Turn { _folder: None, _own }) };
+        let start = Instant::now();
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            if start.elapsed() > LONGEST {
+                let error = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "another process has held its lock for a minute",
+                );
+                return Err(Error::file("write into", folder, error));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Turn { _folder: Some(file), _own })
+    }
+}
+
+/// Makes names that were given and removed in the folder of `place` last through a power cut.
+#[cfg(unix)]
+pub(crate) fn sync_folder(place: &Path) -> Result<()> {
+    let folder = folder(place);
+    let io = rustix::io::Errno::IO.raw_os_error();
+    match File::open(folder).and_then(|file| file.sync_all()) {
+        Err(error) if error.raw_os_error() == Some(io) => Err(Error::file("write", folder, error)),
+        // Not every file system can, and not every folder may be read.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file beside `path` that disappears unless it is renamed to it.
-pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
+/// Removes a file, symbolic links followed; that it is not there is as good.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(target(path)?) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the file systems have room for `files`, each a path and its bytes.
+///
+/// # Errors
+/// [`Error::File`] saying what is needed, and what there is.
+pub(crate) fn check_room<'a>(files: impl IntoIterator<Item = (&'a Path, u64)>) -> Result<()> {
+    let mut folders: Vec<(PathBuf, u64)> = Vec::new();
+    for (path, bytes) in files {
+        let place = target(path)?;
+        match folders.iter_mut().find(|(known, _)| known == folder(&place)) {
+            Some((_, sum)) => *sum = sum.saturating_add(bytes),
+            None => folders.push((folder(&place).into(), bytes)),
+        }
+    }
+    for (folder, needed) in folders {
+        if let Some(free) = free(&folder).filter(|free| *free < needed) {
+            let message = format!("{needed} bytes are needed, and {free} are free");
+            let error = io::Error::new(io::ErrorKind::StorageFull, message);
+            return Err(Error::file("write into", folder, error));
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that a folder's file system has for us; none where it does not say.
+fn free(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder)
+        .ok()
+        .filter(|found| found.f_blocks > 0)
+        .map(|found| found.f_bavail.saturating_mul(found.f_frsize));
+    #[cfg(not(unix))]
+    None
+}
+
+/// Where a path leads, symbolic links followed, the last of which may lead to nothing.
+fn target(path: &Path) -> Result<PathBuf> {
+    let mut place = path.to_owned();
+    for _ in 0..40 {
+        match std::fs::read_link(&place) {
+            Ok(next) => place = folder(&place).join(next),
+            Err(_) => return Ok(place),
+        }
+    }
+    Err(Error::file("write", path, io::Error::other("too many symbolic links")))
+}
+
+/// The folder that a path is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != OsStr::new("") => parent,
         _ => Path::new("."),
-    };
-    let prefix = format!(".{}.", file_name(path));
+    }
+}
+
+/// A file in a folder, without a name; none where the system cannot.
+#[cfg(target_os = "linux")]
+fn unnamed(folder: &Path) -> io::Result<Option<File>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // By which it is linked to a name.
+    if !Path::new("/proc/self/fd").is_dir() {
+        return Ok(None);
+    }
+    let flags = rustix::fs::OFlags::TMPFILE.bits() as i32;
+    // As for any new file: the umask decides.
+    match File::options().read(true).write(true).mode(0o666).custom_flags(flags).open(folder) {
+        Ok(file) => Ok(Some(file)),
+        // What file systems and kernels without it answer.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::Unsupported) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
+/// Gives an unnamed file a name that nothing has.
+#[cfg(target_os = "linux")]
+fn link(file: &File, place: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd;
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, own, CWD, place, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link(_: &File, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Gives an unnamed file a hidden name in a folder.
+fn named(file: &File, folder: &Path) -> io::Result<TempPath> {
+    new_file().make_in(folder, |path| link(file, path)).map(|file| file.into_temp_path())
+}
+
+/// Hidden names, and the permissions of any new file.
+fn new_file() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".partial");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
-        // As for any new file: the umask decides.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(directory).map_err(|error| Error::file("create", path, error))
+    builder
 }
 
+/// Permissions, and the owner where that may be set, of the file that another replaces.
+fn take_after(file: &File, before: &Metadata) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let _ = std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid()));
+    }
+    let _ = file.set_permissions(before.permissions());
+}
+
+/// Removes from a folder what processes left there that were killed.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let ours =
+            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let is_plain = entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_file());
+        if !ours || !is_plain {
+            continue;
+        }
+        let path = entry.path();
+        // Whoever is at work on it has it locked.
+        let Some(Ok(_lock)) = lock(&path) else { continue };
+        let _ = match path.is_dir() {
+            true => std::fs::remove_dir_all(&path),
+            false => std::fs::remove_file(&path),
+        };
+    }
+}
+
+/// A file or folder, locked; none where it cannot be opened.
+fn lock(path: &Path) -> Option<Result<File, TryLockError>> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        // Whatever another has put there in the meantime: no waiting for a pipe's other end.
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+    }
+    let file = options.open(path).ok()?;
+    Some(file.try_lock().map(|()| file))
+}
+
+/// The last part of a path.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -68,7 +68,7 @@ pub mod verify;
 
 pub use activation::{Activation, Custom};
 pub use engine::{Engine, Piece, Sink, open_engine};
-pub use error::{Error, Result};
+pub use error::{Error, Result, plain};
 pub use moments::Moments;
 pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
 pub use shape::{Layout, Shape};

@@ -28,9 +28,4 @@ impl Moments {
             square: self.square + other.square + apart * apart * (a * (b / (a + b))),
         }
     }
-
-    /// Every element alike.
-    pub(crate) fn of_constant(count: u64, value: f64) -> Moments {
-        Moments { count, mean: value, square: 0.0 }
-    }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::cli::{fails, fanin, left_in, succeeds, text};
+use crate::cli::{fails, fanin, left_in, signal, succeeds, text};
 
 /// A folder, and names of files in it.
 struct Folder(tempfile::TempDir);
@@ -185,7 +185,7 @@ fn an_interrupt_saves_what_resumes() {
         line.clear();
         assert!(notes.read_line(&mut line).unwrap() > 0, "it ended before it began");
     }
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    signal(child.id().into(), "INT");
     let mut rest = String::new();
     notes.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");
@@ -269,6 +269,10 @@ fn bad_input_is_told_apart_and_leaves_nothing() {
     train(&["--data", "teacher", "--loss", "cross_entropy"], &["targets: got values"]);
     fails(2, &["train", "--out", &folder.path("run.bin")], &["ends in .safetensors"]);
     train(&["--resume", &folder.path("data.csv")], &["not a usable safetensors file"]);
-    fails(1, &["train", "--plot", "/no/such/folder/x.svg"], &["cannot write into /no/such/folder"]);
+    fails(
+        1,
+        &["train", "--plot", "/no/such/folder/x.svg"],
+        &["cannot create /no/such/folder/x.svg"],
+    );
     fails(1, &["train", "--resume", "/no/such/file"], &["cannot read /no/such/file"]);
 }

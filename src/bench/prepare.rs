@@ -16,7 +16,7 @@ use crate::model::{
 use crate::product::{Epilogue, Form};
 use crate::random::{Distribution, Dtype, Stream, f32_from_f16};
 use crate::recipe::{Recipe, WriteOptions, write};
-use crate::{Activation, Engine, Error, Result, Shape, memory};
+use crate::{Activation, Engine, Error, Result, Shape, file, memory};
 
 const STREAM: Stream = Stream::new(7, 1);
 
@@ -434,8 +434,7 @@ fn step(context: Option<&Context>) -> Result<Timed> {
 /// A whole model into a file, written anew each time.
 fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
     let recipe = Recipe::builtin(name)?;
-    let failed = |source| Error::File { action: "create", path: std::env::temp_dir(), source };
-    let folder = tempfile::tempdir().map_err(failed)?;
+    let folder = file::scratch()?;
     let engine: Box<dyn Engine> = match context {
         Some(context) => Box::new(GpuEngine::new(context.clone(), GpuEngine::CHUNK)),
         None => Box::new(CpuEngine::new(CpuEngine::CHUNK)),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::report::roofline;
 use super::table::table;
-use super::{note, print, print_json, progress};
+use super::{note, print, print_json, progress, stop};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -111,8 +111,8 @@ impl Row {
 }
 
 pub fn run(args: BenchArgs) -> Result<ExitCode> {
-    if let Some(path) = args.svg.as_ref().filter(|path| path.exists() && !args.force) {
-        return Err(Error::Exists { path: path.clone() });
+    if let Some(path) = &args.svg {
+        file::check(path, args.force)?;
     }
     let devices = open(&args)?;
     if args.tune {
@@ -203,6 +203,8 @@ fn trial_table(trials: &[Trial]) -> String {
 
 fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
     let cases = chosen(args)?;
+    // Models that are timed are written to files.
+    stop::listen();
     let limits = bench::ceilings(args.quick);
     let length = (cases.len() + limits.len()) as u64;
     let bar = progress("{bar:30} {pos}/{len} {eta:>4} {msg}", length);

@@ -1,7 +1,5 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
@@ -11,7 +9,7 @@ use fanin::{Engine, Error, Result, init};
 use serde_json::json;
 
 use super::table::{self, short, table};
-use super::{DeviceArgs, note, parse_bytes, print, print_json, progress};
+use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -87,10 +85,7 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     let recipe = recipe(model, &args)?;
     let out = args.out.as_deref().unwrap_or(Path::new(""));
     let engine = args.device.engine(args.chunk_size)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    // Where a handler cannot be set, an interrupt ends the process at once, as it did before.
-    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+    let stop = stop::listen();
 
     let started = Instant::now();
     let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
@@ -100,11 +95,12 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
         out,
         max_shard_bytes: args.max_shard_size,
         force: args.force,
-        stop: &stop,
+        stop,
     };
     let written = write(&recipe, engine.as_ref(), &options, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let report = written?;
+    stop::ending();
     let seconds = started.elapsed().as_secs_f64();
 
     if args.json {
@@ -208,7 +204,7 @@ fn document(recipe: &Recipe, report: &Report, seed: u64, engine: &dyn Engine) ->
     let files: Vec<_> = report
         .files
         .iter()
-        .map(|file| json!({ "path": file.path, "bytes": file.bytes, "sha256": file.sha256 }))
+        .map(|file| json!({ "path": file.path.to_string_lossy(), "bytes": file.bytes, "sha256": file.sha256 }))
         .collect();
     json!({
         "seed": seed,

@@ -8,17 +8,19 @@ mod probe;
 mod report;
 mod sample;
 mod start;
+mod stop;
 mod table;
 mod train;
 mod verify;
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fanin::gpu::{Choice, Options};
-use fanin::{Error, Result};
+use fanin::{Error, Result, plain};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// One seed, the same weights on every GPU.
@@ -87,7 +89,10 @@ impl DeviceArgs {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     start::prepare();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
@@ -127,20 +132,64 @@ fn progress(template: &str, length: u64) -> ProgressBar {
     bar
 }
 
+/// Help, or what is wrong with the arguments. These may be names of files, which a shell put there.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if shown(&text) == text {
+        error.exit();
+    }
+    let _ = write!(io::stderr(), "{}", shown(&text));
+    ExitCode::from(2)
+}
+
 /// A line on stderr, which may be closed.
 fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", plain(line));
 }
 
 /// Text on stdout.
 fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout.write_all(shown(text).as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|source| Error::File { action: "write to", path: "stdout".into(), source })
 }
 
 fn print_json(document: &serde_json::Value) -> Result<()> {
-    print(&format!("{document:#}\n"))
+    print(&plain_json(&format!("{document:#}\n")))
+}
+
+/// Text for a terminal: its lines and the colours of plots are ours, all else is [`plain`].
+///
+/// Names have been made plain where they came in, newlines too; this is for what was forgotten.
+fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (index, line) in text.split('\n').enumerate() {
+        out += if index > 0 { "\n" } else { "" };
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("\x1b[") {
+            let color = after.split_once('m').filter(|(code, _)| plot::is_color(code));
+            let Some((code, after)) = color else { break };
+            let _ = write!(out, "{}\x1b[{code}m", plain(before));
+            rest = after;
+        }
+        let _ = write!(out, "{}", plain(rest));
+    }
+    out
+}
+
+/// JSON whose strings are plain. What is not plain stands in strings alone, lines aside, and is
+/// within 16 bits.
+fn plain_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Most are of these.
+        if c == '\n' || (' '..='~').contains(&c) || plain(c).to_string().chars().eq([c]) {
+            out.push(c);
+        } else {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+    out
 }
 
 /// `4096`, `64KiB`, `16MB`, `2GB`: bytes, the binary units by 1024 and the others by 1000.
@@ -164,5 +213,28 @@ fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
         Ok(bytes as u64)
     } else {
         Err(format!("`{text}` is no size, needed at least 1 byte"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_lines_and_colours_drives_the_terminal() {
+        let ours = "a\nb \x1b[36m⠿\x1b[0m\n";
+        assert_eq!(shown(ours), ours);
+        let theirs = "a\x1b[2J\x1b[36mb\r\u{9b}31m\n";
+        assert_eq!(shown(theirs), "a\\u{1b}[2J\\u{1b}[36mb\\r\\u{9b}31m\n");
+        assert_eq!(shown("\x1b[36ma\x1b]0;b\x07"), "\x1b[36ma\\u{1b}]0;b\\u{7}");
+    }
+
+    #[test]
+    fn json_says_the_same_in_plain_letters() {
+        let text = "a\n\x1b \u{7f}\u{9b}\u{202e}\u{feff}é😀\\";
+        let document = serde_json::json!({ text: [text] });
+        let json = plain_json(&format!("{document:#}"));
+        assert_eq!(shown(&json), json);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), document);
     }
 }

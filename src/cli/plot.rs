@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::ops::Range;
 
+use fanin::plain;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -80,7 +81,7 @@ fn draw(
     let mut builder = ChartBuilder::on(&left);
     builder.margin(14).x_label_area_size(46).y_label_area_size(72);
     if !curves.title.is_empty() {
-        builder.caption(&curves.title, font(20).color(&BLACK));
+        builder.caption(plain(&curves.title).to_string(), font(20).color(&BLACK));
     }
     let (x, y) = (frame.x, frame.y);
     let mut chart = builder.build_cartesian_2d(
@@ -93,8 +94,8 @@ fn draw(
         .axis_style(grey)
         .label_style(font(13).color(&BLACK))
         .axis_desc_style(font(15).color(&BLACK))
-        .x_desc(&curves.x_label)
-        .y_desc(&curves.y_label)
+        .x_desc(plain(&curves.x_label).to_string())
+        .y_desc(plain(&curves.y_label).to_string())
         .x_label_formatter(&|x| short(*x))
         .y_label_formatter(&|y| short(frame.value(*y)))
         .draw()?;
@@ -123,7 +124,11 @@ fn draw(
             legend.draw(&PathElement::new([(20, height), (30, height)], color.stroke_width(3)))?;
         }
         let text = font(14).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
-        legend.draw(&Text::new(cut(&series.name, MOST_LETTERS), (38, height), text))?;
+        legend.draw(&Text::new(
+            cut(&plain(&series.name).to_string(), MOST_LETTERS),
+            (38, height),
+            text,
+        ))?;
     }
     if frame.empty {
         let middle = (0.5 * (x.0 + x.1), 0.5 * (y.0 + y.1));
@@ -172,6 +177,11 @@ const ROWS: usize = 15;
 /// SGR codes of colours that are readable on dark and on light grounds.
 const CODES: [&str; 6] = ["36", "33", "35", "32", "34", "31"];
 
+/// Whether an SGR code is one that [`terminal`] uses, the end of a colour included.
+pub fn is_color(code: &str) -> bool {
+    code == "0" || CODES.contains(&code)
+}
+
 fn paint(curves: &Curves, columns: usize, color: bool) -> String {
     let frame = Frame::of(curves, 0.0);
     let tops = [short(frame.value(frame.y.1)), short(frame.value(frame.y.0))];
@@ -209,10 +219,10 @@ fn paint(curves: &Curves, columns: usize, color: bool) -> String {
     };
     let mut out = String::new();
     if !curves.title.is_empty() {
-        out += &format!("{}\n", curves.title);
+        out += &format!("{}\n", plain(&curves.title));
     }
     if !curves.y_label.is_empty() {
-        out += &format!("{:margin$}{}\n", "", curves.y_label);
+        out += &format!("{:margin$}{}\n", "", plain(&curves.y_label));
     }
     for (row, cells) in cells.iter().enumerate() {
         let label = match row {
@@ -237,12 +247,16 @@ fn paint(curves: &Curves, columns: usize, color: bool) -> String {
     out += &format!("{:1$}└{2}\n", "", margin - 1, "─".repeat(width));
     let (first, last) = (short(frame.x.0), short(frame.x.1));
     let between = width.saturating_sub(first.chars().count() + last.chars().count());
-    out += &format!("{:margin$}{first}{:^between$}{last}\n", "", cut(&curves.x_label, between));
+    out += &format!(
+        "{:margin$}{first}{:^between$}{last}\n",
+        "",
+        cut(&plain(&curves.x_label).to_string(), between)
+    );
     let legend = curves.series.iter().enumerate().map(|(index, series)| {
         let words = match color {
-            true => format!("── {}", series.name),
-            false if curves.series.len() > 1 => format!("{} {}", mark(index), series.name),
-            false => series.name.clone(),
+            true => format!("── {}", plain(&series.name)),
+            false if curves.series.len() > 1 => format!("{} {}", mark(index), plain(&series.name)),
+            false => plain(&series.name).to_string(),
         };
         // Colours are no letters.
         (words.chars().count(), if color { paint(index, &words) } else { words })

@@ -111,8 +111,8 @@ pub struct ProbeArgs {
 pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     let inits = parse_inits(&args.init)?;
     let networks = networks(&args)?;
-    if let Some(path) = args.report.as_ref().filter(|path| path.exists() && !args.force) {
-        return Err(Error::Exists { path: path.clone() });
+    if let Some(path) = &args.report {
+        file::check(path, args.force)?;
     }
     let seeds = args.seed.checked_add(args.seeds).map(|end| (args.seed..end).collect());
     let seeds: Vec<u64> = seeds.unwrap_or_default();

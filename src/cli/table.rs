@@ -1,11 +1,12 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use fanin::plain;
 
-/// A plain table; columns named in `right` are aligned to the right.
+/// A table whose cells are made plain; columns named in `right` are aligned to the right.
 pub fn table(header: &[&str], right: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| plain(cell).to_string())));
     for (index, name) in header.iter().enumerate() {
         if let Some(column) = table.column_mut(index) {
             let first = if index == 0 { 0 } else { 1 };

@@ -2,7 +2,6 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -21,7 +20,7 @@ use serde_json::{Value, json};
 use super::inits::parse_inits;
 use super::plot::{self, Curves, Series};
 use super::table::{short, table};
-use super::{DeviceArgs, note, print, print_json, progress};
+use super::{DeviceArgs, note, print, print_json, progress, stop};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -247,10 +246,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         train.columns(),
         targets(train),
     ));
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    // Where a handler cannot be set, an interrupt ends the process at once, as it did before.
-    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+    let stop = stop::listen();
 
     let options = options(&args);
     let bars = MultiProgress::new();
@@ -272,9 +268,10 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         bar.set_position(trainer.step());
         runs.push(Run { init, trainer, bar, started: Instant::now(), seconds: 0.0 });
     }
-    outputs.save_initial(&args, &runs)?;
+    outputs.save_initial(&args, &runs, stop)?;
 
-    let interrupted = train_all(&mut runs, &stop)?;
+    let interrupted = train_all(&mut runs, stop)?;
+    stop::ending();
     let mut verdicts = Vec::new();
     for run in &mut runs {
         run.bar.finish_and_clear();
@@ -506,31 +503,20 @@ impl Outputs {
                 let given = path.display().to_string();
                 return invalid("output", &format!("{given} twice"), "a name for each file");
             }
-            if !args.force && path.exists() {
-                return Err(Error::Exists { path: path.clone() });
-            }
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                return Err(Error::File {
-                    action: "write into",
-                    path: folder.into(),
-                    source: std::io::ErrorKind::NotFound.into(),
-                });
-            }
+            file::check(path, args.force)?;
         }
         Ok(outputs)
     }
 
-    fn save_initial(&self, args: &TrainArgs, runs: &[Run]) -> Result<()> {
+    fn save_initial(&self, args: &TrainArgs, runs: &[Run], stop: &AtomicBool) -> Result<()> {
         for (path, run) in self.initial.iter().zip(runs) {
             let engine = fanin::open_engine(&args.device.device, args.device.options(), None)?;
-            let stop = AtomicBool::new(false);
             let options = WriteOptions {
                 seed: args.seed,
                 out: path,
                 max_shard_bytes: None,
                 force: args.force,
-                stop: &stop,
+                stop,
             };
             let recipe = run.trainer.mlp().recipe()?;
             recipe::write(&recipe, engine.as_ref(), &options, &mut |_| ())?;

@@ -96,17 +96,12 @@ fn draw(piece: &Piece, data: &mut Vec<u8>) -> Result<Moments> {
         *data = memory::filled("a piece of a tensor", bytes, 0)?;
     }
     let data = &mut data[..bytes];
-    let Piece { stream, distribution, dtype, first, count } = piece;
-    let known = match distribution {
-        Distribution::Words => Some(Moments::default()),
-        Distribution::Constant { value } => Some(Moments::of_constant(*count, *value)),
-        _ => None,
-    };
+    let Piece { stream, distribution, dtype, first, .. } = piece;
     let mut moments = Moments::default();
     fill_here(stream, distribution, *dtype, *first, data, |task| {
-        if known.is_none() {
+        if *distribution != Distribution::Words {
             moments = moments.merge(task_moments(*dtype, task));
         }
     })?;
-    Ok(known.unwrap_or(moments))
+    Ok(moments)
 }

@@ -1,45 +1,49 @@
 use rayon::prelude::*;
 
 use super::widest::widest;
+use crate::Moments;
 use crate::random::{Dtype, f32_from_f16};
-use crate::{Error, Moments, Result};
 
 /// Elements a task: fixed, so that the order of the sums does not depend on the threads.
 const TASK: usize = 1 << 14;
 
-/// Count, mean and squared deviations of little-endian elements of f32, bf16 or f16, in f64.
-///
-/// # Errors
-/// [`Error::Invalid`] for other dtypes.
-pub fn moments(dtype: Dtype, data: &[u8]) -> Result<Moments> {
-    if !Dtype::SAMPLED.contains(&dtype) {
-        return Err(Error::invalid("dtype", dtype, "f32, bf16 or f16"));
-    }
+/// Count, mean and squared deviations of little-endian elements of any dtype, in f64, whose 53 bits
+/// round integers beyond them.
+pub fn moments(dtype: Dtype, data: &[u8]) -> Moments {
     let tasks: Vec<Moments> =
         data.par_chunks(TASK * dtype.size()).map(|task| task_moments(dtype, task)).collect();
-    Ok(tasks.into_iter().fold(Moments::default(), Moments::merge))
+    tasks.into_iter().fold(Moments::default(), Moments::merge)
 }
 
 widest! {
     /// [`moments`] of a task, on one thread.
     pub(super) fn task_moments(dtype: Dtype, data: &[u8]) -> Moments {
         match dtype {
-            Dtype::Bf16 => sums(data, |[low, high]| f32::from_le_bytes([0, 0, low, high])),
-            Dtype::F16 => sums(data, |bytes| f32_from_f16(u16::from_le_bytes(bytes))),
-            _ => sums(data, f32::from_le_bytes),
+            Dtype::F32 => sums(data, |bytes| f32::from_le_bytes(bytes).into()),
+            Dtype::Bf16 => sums(data, |[low, high]| f32::from_le_bytes([0, 0, low, high]).into()),
+            Dtype::F16 => sums(data, |bytes| f32_from_f16(u16::from_le_bytes(bytes)).into()),
+            Dtype::F64 => sums(data, f64::from_le_bytes),
+            Dtype::I64 => sums(data, |bytes| i64::from_le_bytes(bytes) as f64),
+            Dtype::U64 => sums(data, |bytes| u64::from_le_bytes(bytes) as f64),
+            Dtype::I32 => sums(data, |bytes| i32::from_le_bytes(bytes).into()),
+            Dtype::U32 => sums(data, |bytes| u32::from_le_bytes(bytes).into()),
+            Dtype::I16 => sums(data, |bytes| i16::from_le_bytes(bytes).into()),
+            Dtype::U16 => sums(data, |bytes| u16::from_le_bytes(bytes).into()),
+            Dtype::I8 => sums(data, |bytes| i8::from_le_bytes(bytes).into()),
+            Dtype::U8 | Dtype::Bool => sums(data, |bytes| u8::from_le_bytes(bytes).into()),
         }
     }
 }
 
 #[inline(always)]
-fn sums<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Moments {
+fn sums<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f64) -> Moments {
     let (elements, _) = data.as_chunks::<N>();
     let Some(first) = elements.first() else { return Moments::default() };
-    let pivot = f64::from(value(*first));
+    let pivot = value(*first);
     // Eight sums side by side, so that the additions need not wait for one another.
     let (mut sums, mut squares) = ([0.0; 8], [0.0; 8]);
     let mut add = |lane: usize, element: [u8; N]| {
-        let deviation = f64::from(value(element)) - pivot;
+        let deviation = value(element) - pivot;
         sums[lane] += deviation;
         squares[lane] += deviation * deviation;
     };

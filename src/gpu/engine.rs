@@ -5,8 +5,8 @@ use super::moments::{self, ROW, Rows};
 use super::turn::Buffer;
 use super::{Context, Tensor};
 use crate::engine::{Engine, Piece, Sink, check_pieces};
-use crate::random::Distribution;
-use crate::{Moments, Result, Shape};
+use crate::random::{Distribution, Dtype};
+use crate::{Moments, Result, Shape, cpu};
 
 /// Draws pieces on a GPU and brings them to the host.
 ///
@@ -41,7 +41,10 @@ struct Drawn {
 enum PieceMoments {
     /// These rows, where the first counts from the start of the rows.
     Rows(u32, u32),
-    Known(Moments),
+    /// Those of words, which are no values.
+    None,
+    /// Constants go by the bytes, down to what a device may take for 0.
+    Constant(Dtype),
 }
 
 struct Flight {
@@ -101,10 +104,8 @@ impl GpuEngine {
                 let tensor = Tensor::of(&self.context, &slot.data, offset, shape, piece.dtype)?;
                 pass.fill_from(&tensor, &piece.stream, &piece.distribution, piece.first)?;
                 let moments = match piece.distribution {
-                    Distribution::Words => PieceMoments::Known(Moments::default()),
-                    Distribution::Constant { value } => {
-                        PieceMoments::Known(Moments::of_constant(piece.count, value))
-                    }
+                    Distribution::Words => PieceMoments::None,
+                    Distribution::Constant { .. } => PieceMoments::Constant(piece.dtype),
                     _ => {
                         let before = row;
                         row = pass.moments(&tensor, &slot.rows, before)?;
@@ -137,7 +138,8 @@ impl GpuEngine {
             for Drawn { index, offset, bytes, moments } in drawn {
                 let data = &view[offset as usize..(offset + bytes) as usize];
                 let moments = match moments {
-                    PieceMoments::Known(moments) => moments,
+                    PieceMoments::None => Moments::default(),
+                    PieceMoments::Constant(dtype) => cpu::moments(dtype, data),
                     PieceMoments::Rows(first, last) => {
                         let row = |row| (rows_at + u64::from(row) * ROW) as usize;
                         moments::sum(&view[row(first)..row(last)])

@@ -445,6 +445,9 @@ impl Parameters {
     }
 }
 
+/// More than any initializer takes.
+const MOST_PARAMETERS: usize = 16;
+
 /// Reads `name`, `name:0.02`, `name:0.02,0.5` or `name:std=0.02,mean=0.5`.
 ///
 /// ```
@@ -474,6 +477,11 @@ impl FromStr for Init {
             Parameters { text: text.into(), positional: Default::default(), named: Vec::new() };
         for part in parameters.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let what = || format!("initializer `{text}`");
+            // Each is compared with those before it.
+            if given.positional.len() + given.named.len() == MOST_PARAMETERS {
+                let more = format!("more than {MOST_PARAMETERS} parameters");
+                return Err(Error::invalid(what(), more, "as many as it takes"));
+            }
             match part.split_once('=') {
                 Some((key, value)) => {
                     let key = key.trim();

@@ -1,8 +1,12 @@
 //! Orthogonal matrices, uniform under the Haar measure.
 
+use std::sync::atomic::AtomicBool;
+
 use rayon::prelude::*;
 
+use super::whole::go_on;
 use super::{Stream, quantile};
+use crate::Result;
 
 /// Reflections that are applied together.
 const BLOCK: usize = 32;
@@ -34,12 +38,21 @@ struct Reflections {
 /// of Gaussians. All of it in f64, each sum in the order of its terms and by the operations `+ - * /
 /// sqrt` alone, whatever the threads and the instruction set, so the bits are the same everywhere.
 /// About `2 m n^2 - 2 n^3 / 3` multiplications and additions.
-pub(super) fn orthogonal(stream: &Stream, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
+///
+/// # Errors
+/// [`Error::Interrupted`] where `stop` became true.
+pub(super) fn orthogonal(
+    stream: &Stream,
+    rows: usize,
+    columns: usize,
+    gain: f64,
+    stop: &AtomicBool,
+) -> Result<Vec<f32>> {
     let (m, n) = (rows.max(columns), rows.min(columns));
     let blocks: Vec<Reflections> = (0..n.div_ceil(BLOCK))
         .into_par_iter()
-        .map(|block| Reflections::new(stream, m, n, block * BLOCK))
-        .collect();
+        .map(|block| go_on(stop).map(|()| Reflections::new(stream, m, n, block * BLOCK)))
+        .collect::<Result<_>>()?;
     let panels: Vec<Vec<f64>> = (0..n.div_ceil(PANEL))
         .into_par_iter()
         .map(|panel| {
@@ -52,11 +65,12 @@ pub(super) fn orthogonal(stream: &Stream, rows: usize, columns: usize, gain: f64
             // Later reflections leave these columns of the identity as they are.
             let last = n.min(first + PANEL).div_ceil(BLOCK);
             for block in blocks[..last].iter().rev() {
+                go_on(stop)?;
                 apply(block, &mut q[block.first * PANEL..]);
             }
-            q
+            Ok(q)
         })
-        .collect();
+        .collect::<Result<_>>()?;
 
     let mut out = vec![0f32; rows * columns];
     out.par_chunks_mut(columns).enumerate().for_each(|(row, out)| {
@@ -65,7 +79,7 @@ pub(super) fn orthogonal(stream: &Stream, rows: usize, columns: usize, gain: f64
             *out = (panels[short / PANEL][long * PANEL + short % PANEL] * gain) as f32;
         }
     });
-    out
+    Ok(out)
 }
 
 impl Reflections {
@@ -193,13 +207,14 @@ fn tile(depth: usize, a: impl Fn(usize, usize) -> f64, b: &[f64]) -> [[f64; TILE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::whole::NEVER;
 
     #[test]
     fn bits_depend_on_neither_threads_nor_instruction_set() {
         let stream = Stream::named(7, "orthogonal");
         let draw = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| orthogonal(&stream, 200, 130, 1.0))
+            pool.install(|| orthogonal(&stream, 200, 130, 1.0, &NEVER).unwrap())
         };
         let one = draw(1);
         assert_eq!(one, draw(3));
@@ -218,7 +233,7 @@ mod tests {
     #[ignore = "for people: a timing"]
     fn orthogonal_of_4096() {
         let start = std::time::Instant::now();
-        let q = orthogonal(&Stream::named(0, "w"), 4096, 4096, 1.0);
+        let q = orthogonal(&Stream::named(0, "w"), 4096, 4096, 1.0, &NEVER).unwrap();
         println!("{:.2} s, {}", start.elapsed().as_secs_f64(), q[0]);
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::orthogonal::orthogonal;
 use super::{Distribution, Dtype, Stream};
 use crate::{Error, Layout, Result};
@@ -220,6 +222,11 @@ impl Whole {
     /// # Errors
     /// As [`Whole::check`].
     pub fn draw(&self, stream: &Stream) -> Result<Vec<f32>> {
+        self.draw_until(stream, &NEVER)
+    }
+
+    /// As [`Whole::draw`], given up where `stop` becomes true.
+    fn draw_until(&self, stream: &Stream, stop: &AtomicBool) -> Result<Vec<f32>> {
         self.check()?;
         let zeros = || vec![0f32; self.elements() as usize];
         Ok(match *self {
@@ -240,11 +247,11 @@ impl Whole {
                 out
             }
             Whole::Orthogonal { rows, columns, gain } => {
-                orthogonal(stream, rows as usize, columns as usize, gain)
+                orthogonal(stream, rows as usize, columns as usize, gain, stop)?
             }
             Whole::DeltaOrthogonal { kernel, gain } => {
                 let (outputs, inputs) = (kernel.outputs, kernel.inputs);
-                let centre = orthogonal(stream, outputs as usize, inputs as usize, gain);
+                let centre = orthogonal(stream, outputs as usize, inputs as usize, gain, stop)?;
                 let mut out = zeros();
                 for (index, value) in (0..).zip(centre) {
                     out[kernel.at(index / inputs, index % inputs)] = value;
@@ -252,7 +259,7 @@ impl Whole {
                 out
             }
             Whole::Sparse { rows, columns, sparsity, std } => {
-                sparse(stream, rows, columns, sparsity, std)?
+                sparse(stream, [rows, columns], sparsity, std, stop)?
             }
         })
     }
@@ -263,16 +270,50 @@ fn zeros(rows: u64, sparsity: f64) -> u64 {
     (sparsity * rows as f64).ceil() as u64
 }
 
-fn sparse(stream: &Stream, rows: u64, columns: u64, sparsity: f64, std: f64) -> Result<Vec<f32>> {
+/// Says nothing to stop for.
+pub(super) static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// That `stop` is not true yet.
+pub(super) fn go_on(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+/// Elements between two looks at whether to stop: a hundredth of a second's work.
+const STRETCH: usize = 1 << 20;
+
+/// Little-endian elements of a stream from its start on.
+fn fill(
+    stream: &Stream,
+    distribution: &Distribution,
+    dtype: Dtype,
+    out: &mut [u8],
+    stop: &AtomicBool,
+) -> Result<()> {
+    let size = dtype.size();
+    for (first, out) in (0..).step_by(STRETCH).zip(out.chunks_mut(STRETCH * size)) {
+        go_on(stop)?;
+        crate::cpu::fill(stream, distribution, dtype, first, out)?;
+    }
+    Ok(())
+}
+
+fn sparse(
+    stream: &Stream,
+    [rows, columns]: [u64; 2],
+    sparsity: f64,
+    std: f64,
+    stop: &AtomicBool,
+) -> Result<Vec<f32>> {
     let mut out = vec![0f32; (rows * columns) as usize];
     let bytes = bytemuck::cast_slice_mut(&mut out);
-    crate::cpu::fill(stream, &Distribution::normal(std), Dtype::F32, 0, bytes)?;
+    fill(stream, &Distribution::normal(std), Dtype::F32, bytes, stop)?;
     let mut words = vec![0u32; out.len()];
     let ranks = Stream::new(stream.seed, !stream.id);
     let bytes = bytemuck::cast_slice_mut(&mut words);
-    crate::cpu::fill(&ranks, &Distribution::Words, Dtype::U32, 0, bytes)?;
+    fill(&ranks, &Distribution::Words, Dtype::U32, bytes, stop)?;
     let zeros = zeros(rows, sparsity) as usize;
     for column in 0..columns {
+        go_on(stop)?;
         let mut places: Vec<(u32, u64)> =
             (0..rows).map(|row| (words[(row * columns + column) as usize], row)).collect();
         // Of equal words the upper row's comes first.
@@ -349,15 +390,31 @@ impl Source {
     /// # Errors
     /// As [`Source::check`] and [`Source::check_dtype`].
     pub fn draw(&self, stream: &Stream, dtype: Dtype, elements: u64) -> Result<Vec<u8>> {
+        self.draw_until(stream, dtype, elements, &NEVER)
+    }
+
+    /// As [`Source::draw`], given up where `stop` becomes true.
+    pub(crate) fn draw_until(
+        &self,
+        stream: &Stream,
+        dtype: Dtype,
+        elements: u64,
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>> {
         self.check_dtype(dtype)?;
-        let mut bytes = vec![0; elements as usize * dtype.size()];
+        let size = dtype.size();
+        let mut bytes = vec![0; elements as usize * size];
         match self {
             Source::Elements(distribution) => {
-                crate::cpu::fill(stream, distribution, dtype, 0, &mut bytes)?;
+                fill(stream, distribution, dtype, &mut bytes, stop)?;
             }
             Source::Whole(whole) => {
-                for (out, value) in bytes.chunks_exact_mut(dtype.size()).zip(whole.draw(stream)?) {
-                    dtype.store(value.to_bits(), out);
+                let values = whole.draw_until(stream, stop)?;
+                for (values, out) in values.chunks(STRETCH).zip(bytes.chunks_mut(STRETCH * size)) {
+                    go_on(stop)?;
+                    for (value, out) in values.iter().zip(out.chunks_exact_mut(size)) {
+                        dtype.store(value.to_bits(), out);
+                    }
                 }
             }
         }

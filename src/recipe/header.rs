@@ -11,11 +11,9 @@ use safetensors::Dtype as Theirs;
 use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::MAX_TEXT;
 use crate::random::Dtype;
 use crate::{Error, Result, Shape};
-
-/// What the safetensors libraries accept at most, for a header; an index gets no more.
-const MAX_HEADER: u64 = 100_000_000;
 
 /// A tensor as a header has it.
 #[derive(Clone)]
@@ -42,9 +40,8 @@ fn header(path: &Path) -> Result<Vec<Stored>> {
     file.read_exact(&mut prefix).map_err(|source| Error::file("read", path, source))?;
     let header_length = u64::from_le_bytes(prefix);
     // Both before anything of that size is allocated.
-    if header_length > MAX_HEADER {
-        let message =
-            format!("a header of {header_length} bytes; at most {MAX_HEADER} are allowed");
+    if header_length > MAX_TEXT {
+        let message = format!("a header of {header_length} bytes; at most {MAX_TEXT} are allowed");
         return Err(wrong(message));
     }
     if header_length > length - 8 {
@@ -131,8 +128,8 @@ struct Index {
 fn index(path: &Path) -> Result<Vec<Stored>> {
     let wrong = |message: String| Error::safetensors(path, message);
     let (mut file, length) = open(path)?;
-    if length > MAX_HEADER {
-        return Err(wrong(format!("an index of {length} bytes; at most {MAX_HEADER} are allowed")));
+    if length > MAX_TEXT {
+        return Err(wrong(format!("an index of {length} bytes; at most {MAX_TEXT} are allowed")));
     }
     let json = read(&mut file, length, path)?;
     let Index { weight_map: Unique(weight_map) } =

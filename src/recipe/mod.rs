@@ -37,10 +37,15 @@ mod rules;
 mod text;
 mod write;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 pub use rules::Rules;
 pub use write::{FileReport, Report, TensorReport, WriteOptions, write};
+
+use pattern::MAX_NAMES;
+use rules::Finder;
 
 use crate::init::Geometry;
 use crate::random::{Dtype, Source};
@@ -87,8 +92,10 @@ impl Recipe {
     /// # Errors
     /// [`Error::Recipe`], with line and column: text that is not TOML or has keys that are not
     /// known; unknown initializers, dtypes and layouts; patterns that do not parse; two tensors of
-    /// one name, or more than a million; a shape that is empty or too large; a tensor without an
-    /// initializer, or with one that does not fit it; a rule that matches no tensor; no tensors.
+    /// one name, more than a million, or more than 100,000,000 bytes of names, initializers and
+    /// dimensions; a shape that is empty or too large; a tensor without an initializer, or with one
+    /// that does not fit it; a rule that matches no tensor; no tensors. [`Error::Invalid`] where the
+    /// rules' patterns would take minutes to match.
     pub fn parse(text: &str, path: &str) -> Result<Recipe> {
         text::recipe(text, path)
     }
@@ -96,7 +103,8 @@ impl Recipe {
     /// Reads a recipe file.
     ///
     /// # Errors
-    /// [`Error::File`] where it cannot be read, and as [`Recipe::parse`].
+    /// [`Error::File`] where it cannot be read, [`Error::Invalid`] where it is longer than 100,000,000
+    /// bytes, and as [`Recipe::parse`].
     pub fn read(path: &Path) -> Result<Recipe> {
         Recipe::parse(&read_text(path)?, &path.display().to_string())
     }
@@ -108,8 +116,9 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Safetensors`] where a file is not one, is truncated or corrupt, or has a dtype that
-    /// cannot be drawn; [`Error::Invalid`] where no rule matches a tensor, or there are none;
-    /// [`Error::Recipe`] where a rule matches no tensor or does not fit one; [`Error::File`].
+    /// cannot be drawn; [`Error::Invalid`] where no rule matches a tensor, there are none, or more than
+    /// [`Recipe::parse`] takes; [`Error::Recipe`] where a rule matches no tensor or does not fit one;
+    /// [`Error::File`].
     pub fn from_safetensors(path: &Path, rules: &Rules) -> Result<Recipe> {
         let stored = header::stored(path)?;
         if stored.is_empty() {
@@ -117,25 +126,27 @@ impl Recipe {
             return Err(Error::invalid(what, "no tensors", "at least one"));
         }
         let mut total = Total::default();
+        let mut finder = Finder::new(rules);
         let mut tensors = Vec::with_capacity(stored.len());
         for header::Stored { name, shape, dtype } in stored {
-            total.add(&name, &shape, dtype)?;
-            let rule = rules.find(&name).ok_or_else(|| {
+            let rule = finder.find(&name)?.ok_or_else(|| {
                 let what = format!("tensor `{name}` of {}", path.display());
                 Error::invalid(what, "no rule that matches it", "one, as `*.bias=zeros`")
             })?;
+            total.add(&name, &shape, dtype, &rule.scheme.text)?;
             let geometry = rule.hints.over(Geometry::default());
             tensors.push(rule.scheme.tensor(name, shape, dtype, geometry)?);
         }
-        rules.check_used(&tensors)?;
+        finder.check_used(&tensors)?;
         Ok(Recipe { name: stem(path), description: None, tensors })
     }
 
     /// TOML text that [`Recipe::parse`] reads back to the same tensors.
     pub fn to_toml(&self) -> String {
         use std::fmt::Write;
-        // JSON's strings are TOML's basic strings.
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        // JSON's strings are TOML's basic strings, but for one character.
+        let quoted =
+            |text: &str| serde_json::Value::from(text).to_string().replace('\x7f', "\\u007f");
         let mut text = format!("name = {}\n", quoted(&self.name));
         if let Some(description) = &self.description {
             let _ = writeln!(text, "description = {}", quoted(description));
@@ -187,7 +198,7 @@ impl Recipe {
         for tensor in &self.tensors {
             let place = format!("tensor `{}`", tensor.name);
             tensor.source.check_dtype(changed(tensor)).map_err(|error| error.at(place))?;
-            total.add(&tensor.name, &tensor.shape, changed(tensor))?;
+            total.add(&tensor.name, &tensor.shape, changed(tensor), &tensor.init)?;
         }
         for tensor in &mut self.tensors {
             tensor.dtype = changed(tensor);
@@ -196,24 +207,55 @@ impl Recipe {
     }
 }
 
-/// The bytes of the tensors so far; offsets in files are signed 64-bit numbers.
+/// The most bytes of a recipe's text, of a header or an index, and of what a recipe keeps in memory of
+/// its tensors: as many as the safetensors libraries accept for a header.
+const MAX_TEXT: u64 = 100_000_000;
+
+/// The tensors so far.
 #[derive(Default)]
-struct Total(u64);
+struct Total {
+    tensors: u64,
+    /// Bytes of names, initializers and dimensions.
+    text: u64,
+    /// Bytes of elements; offsets in files are signed 64-bit numbers.
+    bytes: u64,
+}
 
 impl Total {
-    fn add(&mut self, name: &str, shape: &Shape, dtype: Dtype) -> Result<()> {
+    fn add(&mut self, name: &str, shape: &Shape, dtype: Dtype, init: &str) -> Result<()> {
+        let what = || format!("tensor `{name}`");
+        self.tensors += 1;
+        if self.tensors > MAX_NAMES {
+            let given = format!("{MAX_NAMES} tensors before it");
+            return Err(Error::invalid(what(), given, format!("at most {MAX_NAMES} in all")));
+        }
+        let text = self.text + (name.len() + init.len() + size_of_val(shape.dims())) as u64;
+        if text > MAX_TEXT {
+            let given =
+                format!("{} bytes of names, initializers and dimensions before it", self.text);
+            return Err(Error::invalid(what(), given, format!("at most {MAX_TEXT} in all")));
+        }
         let bytes = shape.elements().checked_mul(dtype.size() as u64);
-        let total = bytes.and_then(|bytes| self.0.checked_add(bytes));
-        self.0 = total.filter(|total| *total <= i64::MAX as u64).ok_or_else(|| {
-            let given = format!("{} bytes before it, then {shape} of {dtype}", self.0);
-            Error::invalid(format!("tensor `{name}`"), given, "at most 2^63 - 1 bytes in all")
+        let bytes = bytes.and_then(|bytes| self.bytes.checked_add(bytes));
+        let bytes = bytes.filter(|bytes| *bytes <= i64::MAX as u64).ok_or_else(|| {
+            let given = format!("{} bytes before it, then {shape} of {dtype}", self.bytes);
+            Error::invalid(what(), given, "at most 2^63 - 1 bytes in all")
         })?;
+        (self.text, self.bytes) = (text, bytes);
         Ok(())
     }
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::file("read", path, source))
+    let failed = |source| Error::file("read", path, source);
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_TEXT + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_TEXT {
+        let given = format!("more than {MAX_TEXT} bytes");
+        return Err(Error::invalid(path.display().to_string(), given, "a recipe of fewer"));
+    }
+    Ok(text)
 }
 
 /// The file's name without what tells its kind: `model` of `model.safetensors.index.json`.

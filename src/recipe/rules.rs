@@ -1,9 +1,10 @@
 //! Rules: which tensors get which initializer.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use super::pattern;
+use super::pattern::Glob;
 use super::place::Place;
 use super::text;
 use super::{Recipe, TensorSpec, read_text};
@@ -18,8 +19,7 @@ pub struct Rules(pub(super) Vec<Rule>);
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) pattern: String,
-    /// `pattern`, its braces expanded.
-    pub(super) globs: Vec<String>,
+    pub(super) glob: Glob,
     pub(super) place: Place,
     pub(super) scheme: Scheme,
     pub(super) hints: Hints,
@@ -139,25 +139,75 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// What all matching of one model's names may take: some seconds.
+const MAX_STEPS: u64 = 2_000_000_000;
+
+/// Rules, made ready to be looked through for many names.
+pub(super) struct Finder<'a> {
+    rules: &'a [Rule],
+    /// The first rule of each pattern that is a name.
+    names: HashMap<&'a str, usize>,
+    /// All others, in order.
+    globs: Vec<usize>,
+    /// Taken so far.
+    steps: u64,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(Rules(rules): &'a Rules) -> Self {
+        let mut finder = Finder { rules, names: HashMap::new(), globs: Vec::new(), steps: 0 };
+        for (index, rule) in rules.iter().enumerate() {
+            match rule.glob.name() {
+                Some(name) => _ = finder.names.entry(name).or_insert(index),
+                None => finder.globs.push(index),
+            }
+        }
+        finder
+    }
 
     /// The first rule that matches `name`.
-    pub(super) fn find(&self, name: &str) -> Option<&Rule> {
-        self.0.iter().find(|rule| rule.matches(name))
+    pub(super) fn find(&mut self, name: &str) -> Result<Option<&'a Rule>> {
+        let named = self.names.get(name).copied();
+        let earlier =
+            self.globs.iter().copied().take_while(|&glob| named.is_none_or(|named| glob < named));
+        let globbed =
+            earlier.into_iter().find(|&glob| self.rules[glob].glob.matches(name, &mut self.steps));
+        self.check_steps()?;
+        Ok(globbed.or(named).map(|index| &self.rules[index]))
     }
 
     /// Checks that every rule matches some tensor, be it one that an earlier rule takes.
-    pub(super) fn check_used(&self, tensors: &[TensorSpec]) -> Result<()> {
-        let unused =
-            self.0.iter().find(|rule| !tensors.iter().any(|tensor| rule.matches(&tensor.name)));
-        unused.map_or(Ok(()), |rule| {
-            Err(rule.place.error(format!("`{}` matches no tensor", rule.pattern)))
-        })
+    pub(super) fn check_used(&mut self, tensors: &[TensorSpec]) -> Result<()> {
+        let names = tensors.iter().map(|tensor| tensor.name.as_str());
+        // Only where it saves more than it costs.
+        let set: HashSet<&str> = match self.names.is_empty() {
+            true => HashSet::new(),
+            false => names.clone().collect(),
+        };
+        for rule in self.rules {
+            let used = match rule.glob.name() {
+                Some(name) => set.contains(name),
+                None => names.clone().any(|name| rule.glob.matches(name, &mut self.steps)),
+            };
+            self.check_steps()?;
+            if !used {
+                return Err(rule.place.error(format!("`{}` matches no tensor", rule.pattern)));
+            }
+        }
+        Ok(())
     }
-}
 
-impl Rule {
-    fn matches(&self, name: &str) -> bool {
-        self.globs.iter().any(|glob| pattern::matches(glob, name))
+    fn check_steps(&self) -> Result<()> {
+        if self.steps <= MAX_STEPS {
+            return Ok(());
+        }
+        let given =
+            format!("{} patterns, which take more than {MAX_STEPS} steps", self.globs.len());
+        let needed =
+            "fewer or plainer ones, or fewer tensors; names without *, ? or braces take none";
+        Err(Error::invalid("rules", given, needed))
     }
 }
 
@@ -171,8 +221,9 @@ impl Recipe {
     /// [`Error::Recipe`] where a rule matches no tensor, or does not fit one that it matches; the
     /// recipe is then as it was.
     pub fn override_with(&mut self, rules: &Rules) -> Result<()> {
-        rules.check_used(&self.tensors)?;
-        let overridden = self.tensors.iter().map(|tensor| match rules.find(&tensor.name) {
+        let mut finder = Finder::new(rules);
+        finder.check_used(&self.tensors)?;
+        let overridden = self.tensors.iter().map(|tensor| match finder.find(&tensor.name)? {
             None => Ok(tensor.clone()),
             Some(rule) => rule.scheme.tensor(
                 tensor.name.clone(),

@@ -1,5 +1,6 @@
 //! The TOML form of recipes and rules.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -8,9 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::pattern::{self, MAX_NAMES};
-use super::place::Place;
-use super::rules::{Hints, Rule, Rules, Scheme};
+use super::pattern::{self, Glob, MAX_NAMES};
+use super::place::{Place, Source};
+use super::rules::{Finder, Hints, Rule, Rules, Scheme};
 use super::{Recipe, TensorSpec, Total};
 use crate::init::Geometry;
 use crate::random::Dtype;
@@ -77,37 +78,27 @@ impl<'de, T: FromStr<Err = crate::Error>> Deserialize<'de> for Named<T> {
     }
 }
 
-/// A text, and the path that messages about it give.
-struct Source<'a> {
-    path: Arc<str>,
-    text: &'a str,
-}
-
-impl<'a> Source<'a> {
-    fn new(path: &str, text: &'a str) -> Self {
-        Source { path: path.into(), text }
-    }
-
-    fn place(&self, offset: usize) -> Place {
-        Place::of(&self.path, self.text, offset)
-    }
-
-    fn place_of<T>(&self, value: &Spanned<T>) -> Place {
+impl Source {
+    fn place_of<T>(self: &Arc<Self>, value: &Spanned<T>) -> Place {
         self.place(value.span().start)
     }
 
-    fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T> {
-        toml::from_str(self.text).map_err(|error| {
+    fn read<T: for<'de> Deserialize<'de>>(self: &Arc<Self>) -> Result<T> {
+        toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             self.place(offset).error(error.message().replace('\n', "; "))
         })
     }
 
-    fn scheme(&self, init: &Spanned<String>, depth: Option<NonZeroU64>) -> Result<Scheme> {
+    fn scheme(
+        self: &Arc<Self>,
+        init: &Spanned<String>,
+        depth: Option<NonZeroU64>,
+    ) -> Result<Scheme> {
         Scheme::read(init.get_ref(), depth, self.place_of(init))
     }
 
-    fn rule(&self, table: RuleTable) -> Result<Rule> {
+    fn rule(self: &Arc<Self>, table: RuleTable) -> Result<Rule> {
         let scheme = self.scheme(&table.init, table.depth)?;
         let hints = Hints {
             layout: table.layout.map(|layout| layout.0),
@@ -119,7 +110,7 @@ impl<'a> Source<'a> {
         Rule::new(table.r#match.get_ref(), self.place_of(&table.r#match), scheme, hints)
     }
 
-    fn rules(&self, tables: Vec<RuleTable>) -> Result<Rules> {
+    fn rules(self: &Arc<Self>, tables: Vec<RuleTable>) -> Result<Rules> {
         tables.into_iter().map(|table| self.rule(table)).collect::<Result<_>>().map(Rules)
     }
 }
@@ -133,8 +124,8 @@ impl Scheme {
 
 impl Rule {
     fn new(pattern: &str, place: Place, scheme: Scheme, hints: Hints) -> Result<Rule> {
-        let globs = pattern::expand(pattern, MAX_NAMES).map_err(|message| place.error(message))?;
-        Ok(Rule { pattern: pattern.into(), globs, place, scheme, hints })
+        let glob = Glob::parse(pattern).map_err(|message| place.error(message))?;
+        Ok(Rule { pattern: pattern.into(), glob, place, scheme, hints })
     }
 }
 
@@ -166,7 +157,7 @@ pub(super) fn recipe(text: &str, path: &str) -> Result<Recipe> {
 
     let mut reader = Reader {
         source,
-        rules: &rules,
+        finder: Finder::new(&rules),
         dtype,
         layout,
         seen: HashMap::new(),
@@ -179,15 +170,15 @@ pub(super) fn recipe(text: &str, path: &str) -> Result<Recipe> {
     if tensors.is_empty() {
         return Err(reader.source.place(0).error("no tensors; needed at least one [[tensor]]"));
     }
-    rules.check_used(&tensors)?;
+    reader.finder.check_used(&tensors)?;
     let name = table.name.unwrap_or_else(|| super::stem(path.as_ref()));
     Ok(Recipe { name, description: table.description, tensors })
 }
 
 /// What is known while one tensor after another is read.
 struct Reader<'a> {
-    source: Source<'a>,
-    rules: &'a Rules,
+    source: Arc<Source>,
+    finder: Finder<'a>,
     dtype: Dtype,
     layout: Layout,
     /// Where each name was written, as an offset.
@@ -220,22 +211,23 @@ impl Reader<'_> {
                 let message = format!("a second tensor `{name}`; the first is on line {line}");
                 return Err(place().error(message));
             }
-            self.total
-                .add(&name, &shape, dtype)
-                .map_err(|error| self.source.place_of(&table.shape).error(error))?;
-            let rule = self.rules.find(&name);
+            let rule = self.finder.find(&name)?;
             let base = Geometry::from(self.layout);
             let geometry = hints.over(rule.map_or(base, |rule| rule.hints.over(base)));
             let scheme = match (&own, rule) {
-                (Some(own), _) => own.clone(),
-                (None, Some(rule)) => {
-                    Scheme { depth: table.depth.or(rule.scheme.depth), ..rule.scheme.clone() }
-                }
+                (Some(own), _) => Cow::Borrowed(own),
+                (None, Some(rule)) => match table.depth {
+                    None => Cow::Borrowed(&rule.scheme),
+                    depth => Cow::Owned(Scheme { depth, ..rule.scheme.clone() }),
+                },
                 (None, None) => {
                     let message = format!("tensor `{name}` has no init, and no rule matches it");
                     return Err(place().error(message));
                 }
             };
+            self.total
+                .add(&name, &shape, dtype, &scheme.text)
+                .map_err(|error| self.source.place_of(&table.shape).error(error))?;
             tensors.push(scheme.tensor(name, shape.clone(), dtype, geometry)?);
         }
         Ok(())

@@ -13,10 +13,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::header::safetensors_dtype;
-use super::{Recipe, TensorSpec};
-use crate::file::{file_name, temporary};
+use super::{MAX_TEXT, Recipe, TensorSpec};
+use crate::file::{self, Drafts, Ready, Turn, file_name};
 use crate::random::{CONTRACT, Dtype, Source, Stream};
-use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu};
+use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu, memory};
 
 /// Where a model goes, and how.
 #[derive(Clone, Debug)]
@@ -68,40 +68,44 @@ pub struct FileReport {
 /// Chunks that wait to be digested, and as many that wait to be written.
 const QUEUE: usize = 2;
 
+/// Bytes after which the disk is set to work.
+const SYNCED: usize = 64 << 20;
+
 /// Draws a recipe's tensors with `engine` and writes them, the `.manifest.json` of digests beside
 /// them, and for several shards the index. `progress` hears of each stretch of bytes drawn.
 ///
-/// Nothing stands under a final name before everything is written; the same seed and recipe give
-/// the same bytes whatever the engine.
+/// The same seed and recipe give the same bytes whatever the engine.
+///
+/// Files of this name are one thing: the model whole (`model.safetensors`) or in shards, index and
+/// manifest. Nothing of the new ones stands under its name before all of them are on the disk. Where
+/// `force` is given, the old index and manifest go first, then the new weights come, what they
+/// supersede goes, and index and manifest come last: however that ends, by a kill or a power cut, no
+/// index or manifest ever stands beside files that it does not describe, and a model in one file is
+/// there whole, the old one or the new. Of several processes at once that were not to replace
+/// anything the first wins, of those that were the last does. A reader that finds the same manifest
+/// before and after it has read has read what that describes.
 ///
 /// # Errors
-/// [`Error::Exists`] where a file is there already and `force` is not given, [`Error::File`] where
-/// one cannot be written, [`Error::Interrupted`] where `stop` became true; else as
-/// [`Engine::draw`].
+/// Before anything is drawn: [`Error::Exists`] where a file of this name is there and `force` is not
+/// given, [`Error::Invalid`] where a header or the index would be longer than readers accept (100 MB),
+/// [`Error::File`] where a file cannot be made or the disk has less room. Later: [`Error::File`] where
+/// one cannot be written, [`Error::Interrupted`] where `stop` became true; else as [`Engine::draw`].
 pub fn write(
     recipe: &Recipe,
     engine: &dyn Engine,
     options: &WriteOptions<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report> {
-    let shards = plan(recipe, options)?;
-    let manifest_path = beside(options.out, "manifest.json")?;
-    let index_path = beside(options.out, "safetensors.index.json")?;
-    let paths = shards.iter().map(|shard| &shard.path).chain([&manifest_path]);
-    let sharded = shards.len() > 1;
-    for path in paths.chain(sharded.then_some(&index_path)) {
-        if !options.force && path.exists() {
-            return Err(Error::Exists { path: path.clone() });
-        }
-    }
-
-    let mut temporaries = Vec::new();
+    let plan = Plan::new(recipe, options)?;
+    let mut drafts = Drafts::default();
+    let mut ready = Vec::new();
     let mut files = Vec::new();
     let mut tensors: Vec<Option<TensorReport>> = vec![None; recipe.tensors.len()];
-    for shard in &shards {
-        let mut file = temporary(&shard.path)?;
-        reserve(file.as_file(), shard)?;
-        let digests = write_shard(recipe, engine, options, shard, file.as_file_mut(), progress)?;
+    for shard in &plan.shards {
+        let draft = drafts.create(&shard.path)?;
+        reserve(&draft.file, shard)?;
+        let digests = write_shard(recipe, engine, options, shard, &draft.file, progress)?;
+        ready.push(drafts.finish(draft)?);
         let name = file_name(&shard.path);
         for (&tensor, (moments, sha256)) in shard.tensors.iter().zip(digests.tensors) {
             tensors[tensor] = Some(TensorReport { moments, sha256, file: name.clone() });
@@ -111,41 +115,32 @@ pub fn write(
             bytes: shard.bytes,
             sha256: digests.file,
         });
-        temporaries.push((file, shard.path.clone()));
     }
     let tensors: Vec<TensorReport> = tensors.into_iter().flatten().collect();
 
+    let manifest = document(&manifest(recipe, options.seed, &tensors, &files));
     let mut documents = Vec::new();
-    if sharded {
-        let total: u64 = recipe.tensors.iter().map(TensorSpec::bytes).sum();
-        let map: serde_json::Map<String, serde_json::Value> = recipe
-            .tensors
-            .iter()
-            .zip(&tensors)
-            .map(|(spec, report)| (spec.name.clone(), json!(report.file)))
-            .collect();
-        let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
-        documents.push((index_path, index));
-    }
-    documents.push((manifest_path, manifest(recipe, options.seed, &tensors, &files)));
-    for (path, document) in documents {
-        let text = format!("{document:#}\n");
-        let mut file = temporary(&path)?;
-        file.write_all(text.as_bytes()).map_err(|error| Error::file("write", &path, error))?;
+    for (path, text) in plan.index.iter().chain([&(plan.manifest.clone(), manifest)]) {
+        let mut draft = drafts.create(path)?;
+        let written = draft.file.write_all(text.as_bytes());
+        written.map_err(|error| Error::file("write", path, error))?;
+        documents.push(drafts.finish(draft)?);
         files.push(FileReport {
             path: path.clone(),
             bytes: text.len() as u64,
             sha256: hex(&Sha256::digest(text.as_bytes())),
         });
-        temporaries.push((file, path));
     }
     if options.stop.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
-    for (file, path) in temporaries {
-        file.persist(&path).map_err(|error| Error::file("rename to", &path, error.error))?;
-    }
+    plan.place(ready, documents, options.force)?;
     Ok(Report { tensors, files })
+}
+
+/// A document as it is written.
+fn document(document: &serde_json::Value) -> String {
+    format!("{document:#}\n")
 }
 
 /// What a manifest says, none of it dependent on the device.
@@ -192,7 +187,142 @@ struct Shard {
     bytes: u64,
 }
 
-fn plan(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Vec<Shard>> {
+/// The files of a model.
+struct Plan {
+    /// The model's file, from which all others have their names.
+    out: PathBuf,
+    shards: Vec<Shard>,
+    /// The index's path and text, where there are several shards.
+    index: Option<(PathBuf, String)>,
+    manifest: PathBuf,
+}
+
+impl Plan {
+    /// Plans files that can be written, as far as that can be known.
+    fn new(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Plan> {
+        let out = options.out.to_owned();
+        let shards = shards(recipe, options)?;
+        let manifest = beside(&out, "manifest.json")?;
+        let index = match shards.len() {
+            1 => None,
+            _ => Some((beside(&out, "safetensors.index.json")?, index(recipe, &shards))),
+        };
+        if let Some((path, text)) = &index
+            && text.len() as u64 > MAX_TEXT
+        {
+            return Err(too_long("an index", path, text.len()));
+        }
+        let plan = Plan { out, shards, index, manifest };
+        let paths = plan.shards.iter().map(|shard| &shard.path).chain([&plan.manifest]);
+        for path in paths.chain(plan.index.iter().map(|(path, _)| path)) {
+            file::check(path, options.force)?;
+            // A pipe's bytes cannot be called back.
+            if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+                let needed = "a file's name; this is neither a file nor new";
+                return Err(Error::invalid("output", path.display(), needed));
+            }
+        }
+        if !options.force {
+            plan.check_free()?;
+        }
+        file::check_room(plan.shards.iter().map(|shard| (shard.path.as_path(), shard.bytes)))?;
+        Ok(plan)
+    }
+
+    /// Gives files that are on the disk their names, so that they replace a whole model, or nothing.
+    fn place(&self, weights: Vec<Ready>, documents: Vec<Ready>, force: bool) -> Result<()> {
+        let _turn = Turn::take(file::folder(&self.out))?;
+        let standing = standing(&self.out);
+        if !force {
+            self.check_free()?;
+        }
+        let is_document = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "json");
+        for path in standing.iter().filter(|path| is_document(path)) {
+            file::remove(path)?;
+        }
+        file::sync_folder(&self.out)?;
+
+        let mut placed = Vec::new();
+        let mut place = |ready: Vec<Ready>| {
+            for ready in ready {
+                match ready.place(force) {
+                    Ok(path) => placed.push(path),
+                    Err(error) => {
+                        // Another program's file came in between; those that came with ours go.
+                        if !force {
+                            placed.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+            file::sync_folder(&self.out)
+        };
+        place(weights)?;
+        let superseded = |path: &&PathBuf| {
+            !is_document(path) && !self.shards.iter().any(|shard| shard.path == **path)
+        };
+        for path in standing.iter().filter(superseded) {
+            let removed = std::fs::remove_file(path);
+            removed.map_err(|error| Error::file("remove", path, error))?;
+        }
+        place(documents)
+    }
+
+    /// That no file of this model's name is there.
+    fn check_free(&self) -> Result<()> {
+        match standing(&self.out).into_iter().next() {
+            Some(path) => Err(Error::Exists { path }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The files that are there of the model whose file would be `out`, whole or in shards.
+fn standing(out: &Path) -> Vec<PathBuf> {
+    let file = file_name(out);
+    let stem = file.strip_suffix(".safetensors").unwrap_or(&file);
+    let digits = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ours = |name: &str| {
+        let Some(rest) = name.strip_prefix(stem) else { return false };
+        let shard = rest.strip_prefix('-').and_then(|rest| rest.strip_suffix(".safetensors"));
+        let shard = shard.and_then(|numbers| numbers.split_once("-of-"));
+        matches!(rest, ".safetensors" | ".safetensors.index.json" | ".manifest.json")
+            || shard.is_some_and(|(number, count)| digits(number) && digits(count))
+    };
+    let entries = std::fs::read_dir(file::folder(out)).into_iter().flatten().flatten();
+    let names = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<String> = names.filter(|name| ours(name)).collect();
+    found.sort();
+    found.into_iter().map(|name| out.with_file_name(name)).collect()
+}
+
+/// Which file of a model holds which tensor, as Hugging Face's loaders read it.
+fn index(recipe: &Recipe, shards: &[Shard]) -> String {
+    let total: u64 = recipe.tensors.iter().map(TensorSpec::bytes).sum();
+    let mut of = vec![String::new(); recipe.tensors.len()];
+    for shard in shards {
+        shard.tensors.iter().for_each(|&tensor| of[tensor] = file_name(&shard.path));
+    }
+    let map: serde_json::Map<String, serde_json::Value> = recipe
+        .tensors
+        .iter()
+        .map(|spec| spec.name.clone())
+        .zip(of.into_iter().map(Into::into))
+        .collect();
+    document(&json!({ "metadata": { "total_size": total }, "weight_map": map }))
+}
+
+fn too_long(what: &str, path: &Path, bytes: usize) -> Error {
+    let given = format!("{what} of {bytes} bytes");
+    let needed = format!(
+        "at most {MAX_TEXT}, as the format's readers accept: fewer tensors a file, or shorter names"
+    );
+    Error::invalid(path.display().to_string(), given, needed)
+}
+
+fn shards(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Vec<Shard>> {
     let most = options.max_shard_bytes.unwrap_or(u64::MAX);
     if most == 0 {
         return Err(Error::invalid("max shard size", 0, "at least 1 byte"));
@@ -249,6 +379,9 @@ fn header(recipe: &Recipe, tensors: &[usize], path: &Path) -> Result<Vec<u8>> {
     let metadata = metadata.map_err(|error| Error::safetensors(path, error))?;
     let json = serde_json::to_vec(&metadata).map_err(|error| Error::safetensors(path, error))?;
     let padded = json.len().next_multiple_of(8);
+    if padded as u64 > MAX_TEXT {
+        return Err(too_long("a header", path, padded));
+    }
     let mut header = (padded as u64).to_le_bytes().to_vec();
     header.extend(json);
     header.resize(8 + padded, b' ');
@@ -267,17 +400,17 @@ fn write_shard(
     engine: &dyn Engine,
     options: &WriteOptions<'_>,
     shard: &Shard,
-    file: &mut File,
+    mut file: &File,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Digests> {
     let mut moments = vec![Moments::default(); shard.tensors.len()];
     let mut digests = vec![Sha256::new(); shard.tensors.len()];
-    let file_digest = thread::scope(|scope| {
+    let file_digest = thread::scope(|scope| -> Result<String> {
         // A chunk goes from here to the file's digest, to the file, and back.
         let (to_digest, chunks) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
         let (to_file, digested) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
         let (give_back, spare) = mpsc::channel();
-        let digesting = scope.spawn(move || {
+        let digesting = memory::start("digesting a file", scope, move || {
             let mut digest = Sha256::new();
             for chunk in chunks {
                 digest.update(&chunk);
@@ -286,26 +419,40 @@ fn write_shard(
                 }
             }
             hex(&digest.finalize())
-        });
-        let writing = scope.spawn(move || {
+        })?;
+        // The disk is at work meanwhile, so that little is left for it at the end. A failure of its is
+        // told once, so none may be passed over.
+        let (to_disk, written) = mpsc::sync_channel(1);
+        let sync = move || written.iter().try_for_each(|()| file.sync_data());
+        let syncing = memory::start("syncing a file", scope, sync)?;
+        let writing = memory::start("writing a file", scope, move || {
+            let mut unsynced = 0;
             digested.iter().try_for_each(|chunk| {
                 file.write_all(&chunk)?;
+                unsynced += chunk.len();
+                if unsynced >= SYNCED {
+                    unsynced = 0;
+                    let _ = to_disk.try_send(());
+                }
                 let _ = give_back.send(chunk);
                 Ok(())
             })
-        });
+        })?;
         let send = |bytes: &[u8]| -> Result<()> {
             if options.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             let mut chunk = spare.try_recv().unwrap_or_default();
             chunk.clear();
+            if chunk.capacity() < bytes.len() {
+                chunk = memory::reserved("a chunk of a file", bytes.len())?;
+            }
             chunk.extend_from_slice(bytes);
             // Only where the writer ends early, and then its own error is the one that counts.
             to_digest.send(chunk).map_err(|_| Error::Interrupted)
         };
         let drawn = send(&shard.header).and_then(|()| {
-            draw(recipe, engine, options.seed, shard, &mut |tensor, bytes, drawn| {
+            draw(recipe, engine, options, shard, &mut |tensor, bytes, drawn| {
                 moments[tensor] = moments[tensor].merge(drawn);
                 progress(bytes.len() as u64);
                 send(bytes)?;
@@ -315,7 +462,7 @@ fn write_shard(
         });
         drop(to_digest);
 
-        let written: io::Result<()> = joined(writing);
+        let written: io::Result<()> = joined(writing).and(joined(syncing));
         written.map_err(|error| Error::file("write", &shard.path, error))?;
         drawn?;
         Ok(joined(digesting))
@@ -324,13 +471,13 @@ fn write_shard(
     Ok(Digests { tensors: moments.into_iter().zip(digests).collect(), file: file_digest })
 }
 
-/// Asks for a file's room at once: where there is none that shows before anything is drawn, and ext4
-/// need not find blocks for all of it within the rename over an older file.
+/// Asks for a file's room at once: where there is none that shows before anything is drawn.
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, shard: &Shard) -> Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
     match fallocate(file, FallocateFlags::empty(), 0, shard.bytes) {
-        Err(error @ rustix::io::Errno::NOSPC) => {
+        Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
             Err(Error::file("write", &shard.path, error.into()))
         }
         // Not every file system can.
@@ -352,7 +499,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 fn draw(
     recipe: &Recipe,
     engine: &dyn Engine,
-    seed: u64,
+    options: &WriteOptions<'_>,
     shard: &Shard,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
@@ -372,7 +519,7 @@ fn draw(
         for &at in run {
             let (spec, size) = (spec(at), spec(at).dtype.size() as u64);
             let (elements, longest) = (spec.shape.elements(), engine.piece_bytes() / size);
-            let stream = Stream::named(seed, &spec.name);
+            let stream = Stream::named(options.seed, &spec.name);
             let starts = (0..elements).step_by(longest as usize);
             if let Some(distribution) = on_engine(&at) {
                 pieces.extend(starts.map(|first| Piece {
@@ -385,15 +532,9 @@ fn draw(
                 owners.resize(pieces.len(), at);
                 continue;
             }
-            let bytes = spec.source.draw(&stream, spec.dtype, elements)?;
+            let bytes = spec.source.draw_until(&stream, spec.dtype, elements, options.stop)?;
             for bytes in bytes.chunks((longest * size) as usize) {
-                let moments = match spec.source {
-                    Source::Elements(constant) => {
-                        Moments::of_constant(bytes.len() as u64 / size, constant.mean())
-                    }
-                    Source::Whole(_) => cpu::moments(spec.dtype, bytes)?,
-                };
-                sink(at, bytes, moments)?;
+                sink(at, bytes, cpu::moments(spec.dtype, bytes))?;
             }
         }
         engine.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
@@ -407,9 +548,10 @@ fn beside(out: &Path, extension: &str) -> Result<PathBuf> {
 }
 
 fn beside_with(out: &Path, name: impl Fn(&str) -> String) -> Result<PathBuf> {
-    let file = file_name(out);
+    // Index and manifest hold the name in JSON.
+    let file = out.file_name().and_then(|name| name.to_str()).unwrap_or("");
     let Some(stem) = file.strip_suffix(".safetensors").filter(|stem| !stem.is_empty()) else {
-        let needed = "a file name that ends in .safetensors";
+        let needed = "a file name in UTF-8 that ends in .safetensors";
         return Err(Error::invalid("output", out.display(), needed));
     };
     Ok(out.with_file_name(name(stem)))

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use fanin::plain;
+
 use super::super::plot::ticks;
 use super::super::table::short;
 
@@ -111,9 +113,9 @@ pub fn escape(text: &str) -> String {
             '>' => out += "&gt;",
             '"' => out += "&quot;",
             '\'' => out += "&#39;",
+            '\n' | '\t' => out.push(c),
             // XML has no way to write other control characters.
-            c if c.is_control() && !"\n\t".contains(c) => out.push(' '),
-            c => out.push(c),
+            c => out += &plain(c).to_string(),
         }
     }
     out

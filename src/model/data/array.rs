@@ -8,6 +8,14 @@ use super::column::Column;
 use super::load::{name_of, wrong};
 use super::{Dataset, LoadOptions, Loaded, Targets, Task};
 
+/// As many as NumPy has. Work is done by element and dimension, and one byte of a header is enough for
+/// a dimension.
+pub(super) const MAX_DIMS: usize = 64;
+
+/// The most columns of features or targets: each has a name, and one byte of a packed file is enough for
+/// a thousand of them.
+const MAX_COLUMNS: usize = 1 << 22;
+
 /// An array in row-major order.
 pub(super) struct Array {
     /// What messages call it.
@@ -147,6 +155,10 @@ impl Array {
     /// The features row by row, and the shape of a row.
     fn features(&self, targets: &Array) -> Result<(Vec<f32>, Vec<usize>)> {
         let what = || format!("`{}`", self.name);
+        if self.shape.len() > MAX_DIMS {
+            let given = format!("{} dimensions", self.shape.len());
+            return Err(Error::invalid(what(), given, format!("at most {MAX_DIMS}")));
+        }
         let (rows, columns) = match self.shape.split_first() {
             Some((&rows, columns)) if !columns.is_empty() => (rows, columns.to_vec()),
             _ => {
@@ -167,6 +179,7 @@ impl Array {
             let given = format!("shape {:?}, which is empty", self.shape);
             return Err(Error::invalid(what(), given, "at least one row and one column"));
         }
+        few(&columns).map_err(|error| error.at(what()))?;
         let features = match &self.values {
             Values::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
             Values::Integers(integers) => integers.iter().map(|&n| n as f32).collect(),
@@ -204,6 +217,7 @@ impl Target {
         match array.shape[..] {
             [_] | [_, 1] => Ok(Target::One(Column::Numbers(numbers))),
             [_, columns] => {
+                few(&[columns]).map_err(|error| error.at(format!("`{}`", array.name)))?;
                 let values = numbers.into_iter().map(|number| number as f32).collect();
                 Ok(Target::Many { values, columns })
             }
@@ -249,20 +263,31 @@ impl Target {
     }
 }
 
+/// Checks that there are not too many columns.
+fn few(dims: &[usize]) -> Result<()> {
+    let columns = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
+    match columns.filter(|&columns| columns <= MAX_COLUMNS) {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(
+            "columns",
+            format!("{dims:?} a row"),
+            format!("at most {MAX_COLUMNS}"),
+        )),
+    }
+}
+
 /// `x0`, `x1`, ...; of pixels and the like `x0_0`, with one index an axis.
 fn feature_names(dims: &[usize]) -> Vec<String> {
     let count = dims.iter().product();
     let name = |column: usize| {
         let mut rest = column;
-        let mut name = String::new();
+        let mut indices = Vec::with_capacity(dims.len());
         for &dim in dims.iter().rev() {
-            name = match name.as_str() {
-                "" => (rest % dim).to_string(),
-                inner => format!("{}_{inner}", rest % dim),
-            };
+            indices.push((rest % dim).to_string());
             rest /= dim;
         }
-        format!("x{name}")
+        indices.reverse();
+        format!("x{}", indices.join("_"))
     };
     (0..count).map(name).collect()
 }

@@ -76,7 +76,8 @@ impl Column {
     /// # Errors
     /// Where a row is of none of these classes, or text is to be regressed.
     pub(super) fn targets_as(self, names: Vec<String>, name: &str, task: Task) -> Result<Targets> {
-        let cells = match (self, task) {
+        // Made as they are looked up: numbers take less room than what they are called.
+        let cells: Box<dyn Iterator<Item = String>> = match (self, task) {
             (Column::Numbers(numbers), Task::Regress) => {
                 let values = numbers.into_iter().map(|number| number as f32).collect();
                 return Ok(Targets::Values { values, names });
@@ -90,13 +91,13 @@ impl Column {
                 let what = format!("target `{name}`, row {row} (the first is 0)");
                 return Err(Error::invalid(what, format!("`{cell}`"), "a number to regress"));
             }
-            (Column::Text(cells), Task::Classify) => cells,
-            (Column::Numbers(numbers), Task::Classify) => numbers.into_iter().map(label).collect(),
+            (Column::Text(cells), Task::Classify) => Box::new(cells.into_iter()),
+            (Column::Numbers(numbers), Task::Classify) => Box::new(numbers.into_iter().map(label)),
         };
         // Numbers are in the order of their values, not of their names, so no bisection.
         let index: std::collections::HashMap<&str, u32> =
             names.iter().map(String::as_str).zip(0..).collect();
-        let labels = cells.iter().enumerate().map(|(row, cell)| {
+        let labels = cells.enumerate().map(|(row, cell)| {
             index.get(cell.as_str()).copied().ok_or_else(|| {
                 let what = format!("target `{name}`, row {row} (the first is 0)");
                 let needed = format!("a class of the training set: {}", names.join(", "));

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use crate::{Error, Result};
 
 use super::array::{Array, Values, examples};
-use super::load::{no_target, open, wrong};
+use super::load::{no_target, open, read_data, wrong};
 use super::{LoadOptions, Loaded, Task};
 
 /// Between the number of dimensions and the name's first part people write either.
@@ -95,7 +95,7 @@ fn missing(directory: &Path, prefix: &str, (kind, dims): (&str, u8)) -> Error {
 
 /// The array of a file.
 fn array(path: &Path, (_, dims): (&str, u8)) -> Result<Array> {
-    let mut reader = unzipped(path)?;
+    let (mut reader, packed) = unzipped(path)?;
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             wrong(path, "content", format!("an early end or damage ({source})"), "a whole IDX file")
@@ -122,17 +122,9 @@ fn array(path: &Path, (_, dims): (&str, u8)) -> Result<Array> {
     let length = length.filter(|&length| length < u64::MAX).ok_or_else(|| {
         wrong(path, "dimensions", format!("{shape:?}"), "less than 2^64 bytes in all")
     })?;
-    let mut bytes = Vec::new();
-    // One more than there should be, to see what is too much; the buffer grows by what is there.
-    reader.take(length + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 != length {
-        let given = match bytes.len() as u64 {
-            more if more > length => format!("more than {length} bytes"),
-            fewer => format!("{fewer} bytes"),
-        };
-        let needed = format!("{length} bytes for the dimensions {shape:?}");
-        return Err(wrong(path, "data", given, needed));
-    }
+    let data = read_data(reader, length, packed, &format!("the dimensions {shape:?}"));
+    let bytes = data.map_err(failed)?;
+    let bytes = bytes.map_err(|(given, needed)| wrong(path, "data", given, needed))?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     Ok(Array { name, shape, values: Values::Bytes(bytes) })
 }
@@ -154,16 +146,18 @@ impl Read for Unzipped {
     }
 }
 
-fn unzipped(path: &Path) -> Result<Unzipped> {
-    let (file, _) = open(path)?;
+/// That, and the length of the file as it is.
+fn unzipped(path: &Path) -> Result<(Unzipped, u64)> {
+    let (file, length) = open(path)?;
     let mut reader = BufReader::new(file);
     let mut start = Vec::new();
     let read = reader.by_ref().take(2).read_to_end(&mut start);
     read.map_err(|source| Error::file("read", path, source))?;
     let gzipped = start == [0x1F, 0x8B];
     let whole = Cursor::new(start).chain(reader);
-    Ok(match gzipped {
+    let unzipped = match gzipped {
         true => Unzipped::Gzip(Box::new(MultiGzDecoder::new(whole))),
         false => Unzipped::Plain(whole),
-    })
+    };
+    Ok((unzipped, length))
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -153,9 +154,49 @@ pub(super) fn open(path: &Path) -> Result<(File, u64)> {
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let (mut file, _) = open(path)?;
     let mut bytes = Vec::new();
-    let read = std::io::Read::read_to_end(&mut file, &mut bytes);
+    let read = file.read_to_end(&mut bytes);
     read.map_err(|source| Error::file("read", path, source))?;
     Ok(bytes)
+}
+
+/// What data that were packed may come to, whatever the file holds.
+const MOST_UNPACKED: u64 = 64 << 20;
+
+/// Bytes that a byte of a larger file may unpack to. Pixels come to 5 or 10, deflated zeros to a
+/// thousand, and each byte takes some ten times its room while it becomes an example.
+const MOST_RATIO: u64 = 20;
+
+/// The elements of an array, of a file of `packed` bytes: the `length` bytes that `shape` takes; or what
+/// there was, and what was needed.
+///
+/// The buffer grows by what is there, whatever the header claims, and up to what a small file may
+/// reasonably hold: else one of a few megabytes could take all memory.
+pub(super) fn read_data(
+    reader: impl Read,
+    length: u64,
+    packed: u64,
+    shape: &str,
+) -> io::Result<Result<Vec<u8>, (String, String)>> {
+    let most = packed.saturating_mul(MOST_RATIO).max(MOST_UNPACKED);
+    let mut bytes = Vec::new();
+    // One more than there should be, to see what is too much.
+    reader.take(length.min(most).saturating_add(1)).read_to_end(&mut bytes)?;
+    let read = bytes.len() as u64;
+    if read == length {
+        return Ok(Ok(bytes));
+    }
+    let (given, needed) = match read > length {
+        true => (format!("more than {length} bytes"), None),
+        false if read > most => {
+            let needed = format!(
+                "at most {most} ({MOST_UNPACKED}, or {MOST_RATIO} for each byte of the file); more, \
+                 where it is stored without compression"
+            );
+            (format!("more than {most} bytes in a file of {packed}"), Some(needed))
+        }
+        false => (format!("{read} bytes"), None),
+    };
+    Ok(Err((given, needed.unwrap_or_else(|| format!("{length} bytes for {shape}")))))
 }
 
 /// What people call the set of a file.

@@ -1,6 +1,5 @@
 //! NumPy's `.npy`, one array a file, and `.npz`, a zip archive of them.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -11,8 +10,8 @@ use zip::result::ZipError;
 use crate::random::f32_from_f16;
 use crate::{Error, Result};
 
-use super::array::{Array, Values, choose, examples};
-use super::load::{open, wrong};
+use super::array::{Array, MAX_DIMS, Values, choose, examples};
+use super::load::{open, read_data, wrong};
 use super::{LoadOptions, Loaded};
 
 /// NumPy itself reads no longer header unless told to.
@@ -30,9 +29,9 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
         return Err(wrong(path, "target", "none", needed));
     };
     let file = |path: &Path| {
-        let (file, _) = open(path)?;
+        let (file, length) = open(path)?;
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-        array(path, name, BufReader::new(file))
+        array(path, name, BufReader::new(file), length)
     };
     let (x, y) = (file(path)?, file(Path::new(target))?);
     examples(path, (x, y), None, options)
@@ -40,7 +39,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
 
 /// Features and targets, by their names in the archive.
 pub(super) fn load_archive(path: &Path, options: &LoadOptions) -> Result<Loaded> {
-    let (file, _) = open(path)?;
+    let (file, length) = open(path)?;
     let mut archive =
         ZipArchive::new(BufReader::new(file)).map_err(|error| zipped(path, "archive", error))?;
     let files = archive.file_names().collect::<Result<Vec<_>, _>>();
@@ -49,18 +48,15 @@ pub(super) fn load_archive(path: &Path, options: &LoadOptions) -> Result<Loaded>
         files.iter().filter_map(|file| file.strip_suffix(".npy")).map(str::to_string).collect();
     drop(files);
     let choice = choose(path, &names, options.target.as_deref())?;
-    let mut pair = |(x, y): (String, String)| {
-        Ok::<_, Error>((member(path, &mut archive, x)?, member(path, &mut archive, y)?))
+    let mut member = |name: String| {
+        let file = archive.by_name(&format!("{name}.npy"));
+        let file = file.map_err(|error| zipped(path, &format!("`{name}`"), error))?;
+        array(path, name, file, length)
     };
+    let mut pair = |(x, y): (String, String)| Ok::<_, Error>((member(x)?, member(y)?));
     let train = pair(choice.train)?;
     let test = choice.test.map(pair).transpose()?;
     examples(path, train, test, options)
-}
-
-fn member(path: &Path, archive: &mut ZipArchive<BufReader<File>>, name: String) -> Result<Array> {
-    let file = archive.by_name(&format!("{name}.npy"));
-    let file = file.map_err(|error| zipped(path, &format!("`{name}`"), error))?;
-    array(path, name, file)
 }
 
 fn zipped(path: &Path, what: &str, error: ZipError) -> Error {
@@ -73,7 +69,8 @@ fn zipped(path: &Path, what: &str, error: ZipError) -> Error {
 }
 
 /// Reads one array: its header, then exactly the data that this tells of.
-fn array(path: &Path, name: String, mut reader: impl Read) -> Result<Array> {
+/// `packed` is the length of the file.
+fn array(path: &Path, name: String, mut reader: impl Read, packed: u64) -> Result<Array> {
     let what = |part: &str| format!("`{name}`, {part}");
     let bad = |part: &str, given: String, needed: &str| wrong(path, what(part), given, needed);
     let failed = |source: std::io::Error| match source.raw_os_error() {
@@ -101,16 +98,8 @@ fn array(path: &Path, name: String, mut reader: impl Read) -> Result<Array> {
     let length = length.filter(|&length| length < u64::MAX);
     let length =
         length.ok_or_else(|| bad("shape", format!("{shape:?}"), "less than 2^64 bytes in all"))?;
-    let mut bytes = Vec::new();
-    // One more than there should be, to see what is too much; the buffer grows by what is there.
-    reader.take(length + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 != length {
-        let given = match bytes.len() as u64 {
-            more if more > length => format!("more than {length} bytes"),
-            fewer => format!("{fewer} bytes"),
-        };
-        return Err(bad("data", given, &format!("{length} bytes for the shape {shape:?}")));
-    }
+    let data = read_data(reader, length, packed, &format!("the shape {shape:?}"));
+    let bytes = data.map_err(failed)?.map_err(|(given, needed)| bad("data", given, &needed))?;
 
     let fortran = header.order() == Order::Fortran;
     let file = NpyFile::with_header(header, bytes.as_slice());
@@ -197,6 +186,9 @@ fn shape(header: &str) -> Result<Vec<usize>, String> {
     });
     let dims: Option<Vec<usize>> = dims.collect();
     let dims = dims.ok_or_else(|| format!("shape ({inner}), whose dimensions are no counts"))?;
+    if dims.len() > MAX_DIMS {
+        return Err(format!("{} dimensions, more than {MAX_DIMS}", dims.len()));
+    }
     // Without the zeros: strides are products that leave some dimensions out.
     let product = dims.iter().filter(|&&dim| dim > 0);
     match product.into_iter().try_fold(1u64, |product, &dim| product.checked_mul(dim as u64)) {
