@@ -30,7 +30,7 @@ fn ended_well(what: &str, output: &Output) -> bool {
 }
 
 /// Commands that need little, and that need much.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["sample", "--count", "100000", "--dist", "normal"],
     &["init", "mlp", "--force", "--out", "small.safetensors"],
     &["train", "--data", "digits", "--epochs", "1", "--no-plot"],
@@ -39,6 +39,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["probe", "--depth", "4", "--width", "2048"],
     &["verify", "--values", "65536"],
     &["bench", "--quick", "--only", "truncated_normal"],
+    &["init", "mlp", "--force", "--rule", "*.weight=orthogonal", "--out", "whole.safetensors"],
     &["init", "mlp", "--force", "--chunk-size", "64MiB", "--out", "large.safetensors"],
 ];
 

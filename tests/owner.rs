@@ -7,7 +7,7 @@ use fanin::gpu::{
 };
 use fanin::model::data::Generated;
 use fanin::model::{Adam, Loss, Mlp, Optimizer, Trainer};
-use fanin::random::{Distribution, Dtype, Stream};
+use fanin::random::{Distribution, Dtype, Source, Stream};
 use fanin::{
     Activation, Dropout, Engine, Error, Extreme, Form, Nonlinearity, Piece, Result, Shape, wgpu,
 };
@@ -315,6 +315,10 @@ fn no_number_of_the_callers_wraps() {
     for (offset, bytes) in [(u64::MAX, 4), (32, 4), (2, 4), (0, 3), (28, 8)] {
         let error = contexts()[0].write(&small, offset, &vec![0; bytes]).unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
+    }
+    for elements in [1 << 58, 1 << 62, u64::MAX] {
+        let drawn = Source::Elements(NORMAL).draw(&Stream::new(0, 0), Dtype::F32, elements);
+        assert!(matches!(drawn, Err(Error::Exhausted { resource: "memory", .. })));
     }
     for sizes in [[0, 0, 0], [u64::MAX; 3], [1, u64::MAX, u64::MAX]] {
         for software in [false, true] {
