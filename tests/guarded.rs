@@ -64,7 +64,7 @@ pub fn tensor(context: &Context, elements: usize) -> Tensor {
 }
 
 pub fn write(context: &Context, tensor: &Tensor, values: &[f32]) {
-    context.write(&tensor, 0, bytemuck::cast_slice(values)).unwrap();
+    context.write(tensor, 0, bytemuck::cast_slice(values)).unwrap();
 }
 
 pub fn read(context: &Context, tensor: &Tensor) -> Vec<f32> {

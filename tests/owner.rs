@@ -219,7 +219,8 @@ fn a_device_that_is_gone_is_an_error_at_the_next_call() {
 
         // Each call is the first after the end of a device of its own.
         type Call = (&'static str, fn(&Context, &Tensor) -> Result<()>);
-        let calls: [Call; 7] = [
+        let calls: [Call; 8] = [
+            ("wait", |context, _| context.wait()),
             ("run", |context, tensor| {
                 context.run(|pass| pass.fill(tensor, &Stream::new(0, 0), &NORMAL))
             }),

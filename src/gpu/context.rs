@@ -507,7 +507,8 @@ impl Context {
     /// # Errors
     /// [`Error::Device`] where the device is lost or hangs.
     pub fn wait(&self) -> Result<()> {
-        self.poll(None)
+        self.poll(None)?;
+        self.answers()
     }
 
     pub(super) fn buffer(
@@ -595,13 +596,9 @@ impl Context {
         let _turn = self.inner.turns.take();
         self.alive()?;
         let (result, error) = caught(&self.inner.device, work);
-        if error.is_none() && !self.inner.owner.answers() {
-            // Of a device of the caller's nothing else says so.
-            let _ = self.inner.lost.set("the device was lost or destroyed".into());
-        }
         match error {
             Some(error) => Err(self.failed(error)),
-            None => self.alive().and(result),
+            None => self.answers().and(result),
         }
     }
 
@@ -684,6 +681,14 @@ impl Context {
             Some(message) => Err(self.failed(message)),
             None => Ok(()),
         }
+    }
+
+    /// As [`Context::alive`], with the device asked: of one of the caller's nothing else tells.
+    fn answers(&self) -> Result<()> {
+        if !self.inner.owner.answers() {
+            let _ = self.inner.lost.set("the device was lost or destroyed".into());
+        }
+        self.alive()
     }
 
     pub(super) fn failed(&self, message: impl std::fmt::Display) -> Error {
