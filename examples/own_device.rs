@@ -27,8 +27,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Two tensors side by side in one buffer, in one pass of an encoder that may hold anything else.
     let context = Context::from_device(device.clone(), queue.clone())?;
-    let weight = Tensor::from_buffer(&arena, 0, Shape::new([256, 128])?, Dtype::Bf16)?;
-    let bias = Tensor::from_buffer(&arena, weight.bytes(), Shape::new([256])?, Dtype::F32)?;
+    let weight = Tensor::from_buffer(&context, &arena, 0, Shape::new([256, 128])?, Dtype::Bf16)?;
+    let bias =
+        Tensor::from_buffer(&context, &arena, weight.bytes(), Shape::new([256])?, Dtype::F32)?;
     let mut encoder = device.create_command_encoder(&Default::default());
     {
         let mut compute = encoder.begin_compute_pass(&Default::default());

@@ -1,7 +1,7 @@
 use crate::cpu::CpuEngine;
 use crate::gpu::{Choice, Context, GpuEngine, Options};
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Moments, Result};
+use crate::{Error, Moments, Result};
 
 /// A run of one tensor's elements, to be drawn whole.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +19,21 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// The size in bytes.
+    /// The size in bytes; 2^64 - 1 where there would be more.
     pub fn bytes(&self) -> u64 {
-        self.count * self.dtype.size() as u64
+        self.count.saturating_mul(self.dtype.size() as u64)
     }
+}
+
+/// # Errors
+/// [`Error::Invalid`] where a piece has more bytes than an engine takes.
+pub(crate) fn check_pieces(pieces: &[Piece], most: u64) -> Result<()> {
+    let Some(piece) = pieces.iter().find(|piece| piece.bytes() > most) else { return Ok(()) };
+    let given = match piece.count.checked_mul(piece.dtype.size() as u64) {
+        Some(bytes) => format!("{bytes} bytes"),
+        None => format!("{} elements of {}", piece.count, piece.dtype),
+    };
+    Err(Error::invalid("piece", given, format!("at most {most} bytes")))
 }
 
 /// What an engine hands each drawn piece to: a number (of the piece, or of its tensor), its bytes,
@@ -43,7 +54,7 @@ pub trait Engine {
     /// Draws pieces and hands them over in order. Drawing goes on while the sink works.
     ///
     /// # Errors
-    /// The sink's first error, which ends the drawing; [`Error`](crate::Error) where a piece is too
+    /// The sink's first error, which ends the drawing; [`Error`] where a piece is too
     /// large, its parameters are off, or the device fails.
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()>;
 }

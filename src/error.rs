@@ -94,6 +94,14 @@ pub enum Error {
         /// What the driver or wgpu said.
         message: String,
     },
+    /// The machine has no more of something: memory, threads.
+    #[error("out of {resource}: {wanted} cannot be had")]
+    Exhausted {
+        /// `memory` or `threads`.
+        resource: &'static str,
+        /// How much was wanted, and for what.
+        wanted: String,
+    },
     /// The user asked to stop.
     #[error("interrupted; nothing was left under the final name")]
     Interrupted,
@@ -104,7 +112,13 @@ impl Error {
     ///
     /// The command line exits with 2 where this is true, with 1 otherwise.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Error::File { .. } | Error::Device { .. } | Error::Interrupted)
+        !matches!(
+            self,
+            Error::File { .. }
+                | Error::Device { .. }
+                | Error::Exhausted { .. }
+                | Error::Interrupted
+        )
     }
 
     pub(crate) fn invalid(

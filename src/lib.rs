@@ -53,6 +53,7 @@ pub mod file;
 pub mod gpu;
 pub mod guide;
 pub mod init;
+mod memory;
 pub mod model;
 mod moments;
 pub mod probe;

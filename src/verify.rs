@@ -239,7 +239,7 @@ pub fn offsets(context: &Context) -> Result<Check> {
             [(0, 1), (1, 3), (2, 5), (3, 8), (5, 64), (7, 257), (13, 500), (64, 900), (129, 4)]
         {
             let buffer = Tensor::new(context, Shape::new([BYTES])?, Dtype::U8)?;
-            context.write(buffer.buffer(), 0, &[0xA5; BYTES as usize])?;
+            context.write(&buffer, 0, &[0xA5; BYTES as usize])?;
             let shape = Shape::new([count])?;
             let tensor = buffer.within(offset * size, shape, dtype)?;
             let first = offset * 3 + count;

@@ -45,7 +45,7 @@ fn own_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<()> {
         mapped_at_creation: false,
     });
     let shape = Shape::new([100]).unwrap();
-    let tensor = Tensor::from_buffer(&buffer, 12, shape, Dtype::F32).unwrap();
+    let tensor = Tensor::from_buffer(&context, &buffer, 12, shape, Dtype::F32).unwrap();
     let distribution = Distribution::normal(0.02);
     let stream = Stream::named(SEED, "mine");
     let mut encoder = device.create_command_encoder(&Default::default());
@@ -74,7 +74,7 @@ fn buffers_that_do_not_fit_are_refused() {
     let storage = buffer(wgpu::BufferUsages::STORAGE);
     let error = |buffer: &wgpu::Buffer, offset, elements| {
         let shape = Shape::new([elements]).unwrap();
-        Tensor::from_buffer(buffer, offset, shape, Dtype::F32).unwrap_err().to_string()
+        Tensor::from_buffer(context, buffer, offset, shape, Dtype::F32).unwrap_err().to_string()
     };
     assert!(error(&storage, 2, 1).contains("a multiple of f32's 4 bytes"));
     assert!(error(&storage, 8, 15).contains("60 bytes after offset 8"));
@@ -153,7 +153,7 @@ fn wgsl_as_data(theirs: &Context, device: &wgpu::Device) -> Result<()> {
     }
     theirs.queue().submit([encoder.finish()]);
     let shape = Shape::new([u64::from(elements)]).unwrap();
-    let tensor = Tensor::from_buffer(&destination, 0, shape, Dtype::F32).unwrap();
+    let tensor = Tensor::from_buffer(theirs, &destination, 0, shape, Dtype::F32).unwrap();
     let want = expected(&stream, &Distribution::normal(1.0), elements as usize);
     assert_eq!(theirs.read(&tensor).unwrap(), want, "{}", theirs.name());
     Ok(())

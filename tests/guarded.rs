@@ -29,7 +29,7 @@ impl Guarded {
         let whole = Tensor::new(context, shape(elements), Dtype::F32).unwrap();
         let mut poisoned = vec![f32::NAN.to_bits(); elements];
         poisoned[first..first + words.len()].copy_from_slice(words);
-        context.write(whole.buffer(), 0, bytemuck::cast_slice(&poisoned)).unwrap();
+        context.write(&whole, 0, bytemuck::cast_slice(&poisoned)).unwrap();
         let shape = Shape::new(dims).unwrap();
         let tensor = whole.within(4 * first as u64, shape, dtype).unwrap();
         Guarded { tensor, whole, first }
@@ -64,7 +64,7 @@ pub fn tensor(context: &Context, elements: usize) -> Tensor {
 }
 
 pub fn write(context: &Context, tensor: &Tensor, values: &[f32]) {
-    context.write(tensor.buffer(), tensor.offset(), bytemuck::cast_slice(values)).unwrap();
+    context.write(tensor, 0, bytemuck::cast_slice(values)).unwrap();
 }
 
 pub fn read(context: &Context, tensor: &Tensor) -> Vec<f32> {

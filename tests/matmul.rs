@@ -64,7 +64,7 @@ fn tensor(context: &Context, dims: &[usize], dtype: Dtype, bytes: &[u8]) -> Tens
     all.resize(bytes.len().next_multiple_of(4) + GUARD, 0xFF);
     let whole = Shape::new([all.len() as u64]).unwrap();
     let whole = Tensor::new(context, whole, Dtype::U8).unwrap();
-    context.write(whole.buffer(), 0, &all).unwrap();
+    context.write(&whole, 0, &all).unwrap();
     let dims: Vec<u64> = dims.iter().map(|dim| *dim as u64).collect();
     whole.within(0, Shape::new(dims).unwrap(), dtype).unwrap()
 }

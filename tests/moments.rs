@@ -46,7 +46,7 @@ fn moments_agree_with_f64() {
                 let tensor = Tensor::new(context, shape, dtype).unwrap();
                 let mut padded = bytes.clone();
                 padded.resize(bytes.len().next_multiple_of(4), 0);
-                context.write(tensor.buffer(), 0, &padded).unwrap();
+                context.write(&tensor, 0, &padded).unwrap();
                 // f32: a leaf's 16 to 32 additions, then 64 of a row, each 6e-8 of 8 at most.
                 close(&context.name(), context.moments(&tensor).unwrap(), 1e-5);
             }

@@ -64,7 +64,7 @@ fn upload(context: &Context, x: &[f32], dtype: Dtype, offset: usize) -> Tensor {
     bytes.resize(bytes.len().next_multiple_of(4) + 8, 0xFF);
     let shape = Shape::new([bytes.len() as u64 / 4]).unwrap();
     let whole = Tensor::new(context, shape, Dtype::U32).unwrap();
-    context.write(whole.buffer(), 0, &bytes).unwrap();
+    context.write(&whole, 0, &bytes).unwrap();
     let shape = Shape::new([x.len() as u64]).unwrap();
     whole.within((offset * dtype.size()) as u64, shape, dtype).unwrap()
 }

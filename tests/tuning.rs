@@ -56,7 +56,9 @@ fn every_shape_of_a_fill_draws_the_definition() {
     for context in contexts() {
         let usual = context.tuning();
         for (staged, taken) in [(false, 1), (true, 1), (true, 4), (false, 32), (true, 32)] {
-            context.set_tuning(Tuning { fill: FillShape { staged, taken }, ..usual.clone() });
+            context
+                .set_tuning(Tuning { fill: FillShape { staged, taken }, ..usual.clone() })
+                .unwrap();
             for distribution in
                 [Distribution::normal(0.02), Distribution::truncated_normal(0.3, 2.0)]
             {
@@ -73,6 +75,6 @@ fn every_shape_of_a_fill_draws_the_definition() {
                 }
             }
         }
-        context.set_tuning(usual);
+        context.set_tuning(usual).unwrap();
     }
 }

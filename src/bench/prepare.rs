@@ -16,7 +16,7 @@ use crate::model::{
 use crate::product::{Epilogue, Form};
 use crate::random::{Distribution, Dtype, Stream, f32_from_f16};
 use crate::recipe::{Recipe, WriteOptions, write};
-use crate::{Activation, Engine, Error, Result, Shape, file};
+use crate::{Activation, Engine, Error, Result, Shape, file, memory};
 
 const STREAM: Stream = Stream::new(7, 1);
 
@@ -79,7 +79,7 @@ impl Case {
         match self.task {
             Task::Fill(distribution, elements) => {
                 let dtype = self.dtype;
-                let out = Rc::new(RefCell::new(room(elements as usize * dtype.size())?));
+                let out = Rc::new(RefCell::new(room::<u8>(elements * dtype.size() as u64)?));
                 let own = out.clone();
                 let timed = timed(None, move || {
                     cpu::fill(&STREAM, &distribution, dtype, 0, &mut own.borrow_mut())
@@ -87,12 +87,12 @@ impl Case {
                 Ok(timed.checked(move || check_fill(&distribution, dtype, &out.borrow())))
             }
             Task::Activate(activation, elements) => {
-                let (x, mut out) = (normals(elements)?, vec![0.0; elements as usize]);
+                let (x, mut out) = (normals(elements)?, room(elements)?);
                 Ok(timed(None, move || cpu::activate(activation, &x, &mut out)))
             }
             Task::Differentiate(activation, elements) => {
                 let (x, dy) = (normals(elements)?, normals(elements)?);
-                let mut dx = vec![0.0; elements as usize];
+                let mut dx = room(elements)?;
                 Ok(timed(None, move || cpu::activate_backward(activation, &x, &dy, &mut dx)))
             }
             Task::Summary(elements) => {
@@ -103,7 +103,7 @@ impl Case {
                 }))
             }
             Task::Write(bytes) => {
-                let mut out = room(bytes as usize)?;
+                let mut out = room::<u8>(bytes)?;
                 Ok(timed(None, move || {
                     out.par_chunks_mut(1 << 17).for_each(|out| out.fill(7));
                     std::hint::black_box(&out);
@@ -111,7 +111,7 @@ impl Case {
                 }))
             }
             Task::Copy(bytes) => {
-                let (from, mut to) = (vec![7u8; bytes as usize], room(bytes as usize)?);
+                let (from, mut to) = (memory::filled("a case", bytes as usize, 7u8)?, room(bytes)?);
                 Ok(timed(None, move || {
                     let parts = to.par_chunks_mut(1 << 17).zip(from.par_chunks(1 << 17));
                     parts.for_each(|(to, from)| to.copy_from_slice(from));
@@ -239,16 +239,12 @@ fn recorded(
 }
 
 /// Zeros, if there is memory for them.
-fn room(bytes: usize) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    out.try_reserve_exact(bytes)
-        .map_err(|_| Error::invalid("size", format!("{bytes} bytes"), "what memory holds"))?;
-    out.resize(bytes, 0);
-    Ok(out)
+fn room<T: Clone + Default>(length: u64) -> Result<Vec<T>> {
+    memory::filled("a case", length as usize, T::default())
 }
 
 fn normals(elements: u64) -> Result<Vec<f32>> {
-    let mut values = vec![0.0f32; elements as usize];
+    let mut values: Vec<f32> = room(elements)?;
     let bytes = bytemuck::cast_slice_mut(&mut values);
     cpu::fill(&STREAM, &Distribution::normal(1.0), Dtype::F32, 0, bytes)?;
     Ok(values)
@@ -331,7 +327,7 @@ fn carried((slots, batch, op): Ops, context: Option<&Context>) -> Result<Timed> 
     let room = Room { steps: 1, rows: batch };
     let mut executor: Box<dyn Executor> = match context {
         Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
-        None => Box::new(CpuExecutor::new(program, &resident)),
+        None => Box::new(CpuExecutor::new(program, &resident)?),
     };
     for (slot, &floats) in
         sizes.iter().enumerate().filter(|(slot, _)| ![SECOND, TARGETS].contains(slot))
@@ -374,7 +370,7 @@ fn check_fill(distribution: &Distribution, dtype: Dtype, out: &[u8]) -> Result<(
 /// Elements of a product of normals against f64, within Higham's bound of a sum: `gamma_k |A| |B|`.
 fn check_product(form: Form, [m, n, k]: [u64; 3], dtype: Dtype, out: &[f32]) -> Result<()> {
     let factors = form.shapes([m, n, k]).map(|[rows, columns]| -> Result<Vec<f32>> {
-        let mut bytes = room((rows * columns) as usize * dtype.size())?;
+        let mut bytes = room::<u8>(rows * columns * dtype.size() as u64)?;
         cpu::fill(&STREAM, &Distribution::normal(1.0), dtype, 0, &mut bytes)?;
         Ok(match dtype {
             Dtype::F16 => bytes

@@ -8,6 +8,7 @@ mod plot;
 mod probe;
 mod report;
 mod sample;
+mod start;
 mod stop;
 mod table;
 mod train;
@@ -91,11 +92,11 @@ impl DeviceArgs {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    quiet_drivers();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    start::prepare();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Train(args) => train::run(*args),
@@ -120,15 +121,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Mesa's EGL complains on stderr where no session has set this; any folder will do.
-#[allow(unsafe_code)]
-fn quiet_drivers() {
-    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
-    }
-}
-
 /// A bar on stderr, hidden where that is no terminal.
 fn progress(template: &str, length: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
@@ -137,7 +129,10 @@ fn progress(template: &str, length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(length).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
+    // The bar's own thread, which it takes for granted.
+    if std::thread::Builder::new().spawn(|| {}).is_ok_and(|thread| thread.join().is_ok()) {
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
     bar
 }
 

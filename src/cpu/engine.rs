@@ -1,9 +1,9 @@
 use std::sync::mpsc;
 use std::thread;
 
-use crate::engine::{Engine, Piece, Sink};
+use crate::engine::{Engine, Piece, Sink, check_pieces};
 use crate::random::Distribution;
-use crate::{Moments, Result};
+use crate::{Moments, Result, memory};
 
 use super::fill::fill_here;
 use super::moments::task_moments;
@@ -43,29 +43,42 @@ impl Engine for CpuEngine {
     }
 
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
+        check_pieces(pieces, self.chunk)?;
         let threads = rayon::current_num_threads().min(THREADS).min(pieces.len());
         // Moved in, so that an error of the sink's ends the drawing too.
         thread::scope(move |scope| {
-            let draw_every = |thread| {
+            let draw_every = |thread| -> Result<_> {
                 let (to_sink, drawn) = mpsc::channel();
                 let (give_back, spare) = mpsc::channel();
+                let (share, shares) = mpsc::channel();
                 (0..BUFFERS).for_each(|_| drop(give_back.send(Vec::new())));
-                scope.spawn(move || {
+                memory::start("drawing", scope, move || {
+                    let Ok(threads) = shares.recv() else { return };
                     let own = pieces.iter().skip(thread).step_by(threads);
                     for (piece, mut data) in own.zip(spare) {
-                        let bytes = piece.bytes() as usize;
-                        data.resize(bytes.max(data.len()), 0);
-                        let moments = draw(piece, &mut data[..bytes]);
+                        let moments = draw(piece, &mut data);
                         if to_sink.send((data, moments)).is_err() {
                             break;
                         }
                     }
-                });
-                (drawn, give_back)
+                })?;
+                Ok((share, drawn, give_back))
             };
-            let drawing: Vec<_> = (0..threads).map(draw_every).collect();
+            // As many as the system starts.
+            let drawing: Vec<_> =
+                (0..threads).map_while(|thread| draw_every(thread).ok()).collect();
+            if drawing.is_empty() {
+                let mut data = Vec::new();
+                return pieces.iter().enumerate().try_for_each(|(index, piece)| {
+                    let moments = draw(piece, &mut data)?;
+                    sink(index, &data[..piece.bytes() as usize], moments)
+                });
+            }
+            for (share, ..) in &drawing {
+                let _ = share.send(drawing.len());
+            }
             let of = pieces.iter().zip(drawing.iter().cycle());
-            for (index, (piece, (drawn, give_back))) in of.enumerate() {
+            for (index, (piece, (_, drawn, give_back))) in of.enumerate() {
                 // None comes of a thread that panicked; the scope hands that on.
                 let Ok((data, moments)) = drawn.recv() else { break };
                 sink(index, &data[..piece.bytes() as usize], moments?)?;
@@ -76,7 +89,13 @@ impl Engine for CpuEngine {
     }
 }
 
-fn draw(piece: &Piece, data: &mut [u8]) -> Result<Moments> {
+/// Draws a piece to the start of `data`, which grows with it.
+fn draw(piece: &Piece, data: &mut Vec<u8>) -> Result<Moments> {
+    let bytes = piece.bytes() as usize;
+    if data.len() < bytes {
+        *data = memory::filled("a piece of a tensor", bytes, 0)?;
+    }
+    let data = &mut data[..bytes];
     let Piece { stream, distribution, dtype, first, .. } = piece;
     let mut moments = Moments::default();
     fill_here(stream, distribution, *dtype, *first, data, |task| {

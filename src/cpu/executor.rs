@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::product::{Form, Nonlinearity};
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Histogram, Result, Summary, model};
+use crate::{Histogram, Result, Summary, memory, model};
 
 /// Programs on all cores.
 pub(crate) struct CpuExecutor {
@@ -23,14 +23,17 @@ pub(crate) struct CpuExecutor {
 }
 
 impl CpuExecutor {
-    pub(crate) fn new(program: Program, resident: &Resident<'_>) -> CpuExecutor {
-        CpuExecutor {
-            slots: program.slots.iter().map(|&floats| vec![0.0; floats]).collect(),
+    /// # Errors
+    /// [`Error::Exhausted`](crate::Error::Exhausted) where there is no memory for the buffers.
+    pub(crate) fn new(program: Program, resident: &Resident<'_>) -> Result<CpuExecutor> {
+        let slot = |&floats: &usize| memory::filled("a network's buffers", floats, 0.0);
+        Ok(CpuExecutor {
+            slots: program.slots.iter().map(slot).collect::<Result<_>>()?,
             kept: Vec::new(),
-            features: resident.features.to_vec(),
-            targets: resident.targets.iter().copied().map(f32::from_bits).collect(),
+            features: memory::copied("the features", resident.features)?,
+            targets: memory::copied("the targets", bytemuck::cast_slice(resident.targets))?,
             program,
-        }
+        })
     }
 
     fn slice(&self, view: View) -> &[f32] {
@@ -215,7 +218,7 @@ impl Executor for CpuExecutor {
     }
 
     fn read(&mut self, view: View) -> Result<Vec<f32>> {
-        Ok(self.slice(view).to_vec())
+        memory::copied("a buffer of the network's", self.slice(view))
     }
 
     fn carry(&mut self, ops: &[Op]) -> Result<()> {
@@ -238,10 +241,15 @@ impl Executor for CpuExecutor {
         keep: bool,
     ) -> Result<Vec<RowResult>> {
         if keep {
-            self.kept =
-                [PARAMETERS, FIRST, SECOND].map(|slot| (slot, self.slots[slot].clone())).into();
+            // What was kept before makes room.
+            self.kept.clear();
+            for slot in [PARAMETERS, FIRST, SECOND] {
+                let values = memory::copied("the parameters as they are", &self.slots[slot])?;
+                self.kept.push((slot, values));
+            }
         }
-        let mut results = vec![[0.0; 2]; steps.len() * self.program.batch];
+        let rows = steps.len() * self.program.batch;
+        let mut results = memory::filled("the rows' losses", rows, [0.0; 2])?;
         for (phase, step) in steps {
             for index in 0..self.program.ops(*phase).len() {
                 let op = self.program.ops(*phase)[index];

@@ -13,6 +13,7 @@ mod moments;
 mod norm;
 mod peak;
 mod reduce;
+mod threads;
 mod update;
 mod widest;
 
@@ -25,6 +26,7 @@ pub use matmul::{Epilogue, epilogue, matmul};
 pub use moments::moments;
 pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};
+pub use threads::start_threads;
 
 /// The CPU in words: `2 threads, AVX-512`.
 pub fn device() -> String {

@@ -98,7 +98,7 @@ fn elementwise(
         |entry| context.kernel_with(module, entry, &[activation.code()], activation.custom());
     let mut planned = Vec::new();
     for ((x, out), dy) in
-        windows(context, x).into_iter().zip(windows(context, out)).zip(windows(context, dy))
+        windows(context, x)?.into_iter().zip(windows(context, out)?).zip(windows(context, dy)?)
     {
         let elements = (x.size.map_or(0, |size| size.get()) / 4) as u32;
         let vectors = elements / 4;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::catch_unwind;
 use std::str::FromStr;
 
 use wgpu::{Backend, DeviceType};
@@ -137,7 +138,32 @@ pub(super) fn kind(device_type: DeviceType) -> &'static str {
     }
 }
 
+/// Drivers end the process where they cannot have memory. So none is asked where less than this may
+/// be addressed, in bytes: llvmpipe's has been seen to crash below half of it.
+#[cfg(target_os = "linux")]
+const SPACE: u64 = 2 << 30;
+
+/// Why no driver is asked, if so.
+fn withheld() -> Option<String> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, getrlimit};
+        let space = getrlimit(Resource::As).current.filter(|bytes| *bytes < SPACE)?;
+        Some(format!("no driver is asked where memory is limited to {space} bytes (ulimit -v)"))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 fn enumerate() -> Vec<wgpu::Adapter> {
+    if withheld().is_some() {
+        return Vec::new();
+    }
+    // wgpu panics where a driver has no memory left.
+    catch_unwind(enumerate_all).unwrap_or_default()
+}
+
+fn enumerate_all() -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::empty();
     let descriptor = descriptor.with_env();
@@ -177,7 +203,7 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
     };
     let adapters = enumerate();
     let present = match &adapters[..] {
-        [] => "none is present".to_owned(),
+        [] => withheld().unwrap_or_else(|| "none is present".to_owned()),
         _ => {
             let names: Vec<String> = adapters
                 .iter()

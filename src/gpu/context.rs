@@ -1,13 +1,14 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use super::owner::Owner;
 use super::turn::{Buffer, Held, Turns};
 use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, cooperative, planner};
 use crate::random::quantile;
-use crate::shaders::{Access, Features, Loads, Module, Variant};
-use crate::{Custom, Error, Result};
+use crate::shaders::{self, Access, Features, Loads, Module, Variant};
+use crate::{Custom, Error, Result, memory};
 
 /// How long a submission may take before the device counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -25,6 +26,7 @@ pub struct Context {
 }
 
 struct Inner {
+    owner: Arc<Owner>,
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
@@ -121,6 +123,63 @@ impl Clock {
     }
 }
 
+impl Inner {
+    fn new(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        turns: Turns,
+        longs: bool,
+        units: u32,
+    ) -> Inner {
+        let (limits, info) = (device.limits(), device.adapter_info());
+        let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
+        // Two segments a row of 16 bytes: the last row is half empty.
+        let mut rows = table.to_vec();
+        rows.resize(table.len().next_multiple_of(16), 0);
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let int64 = device.features().contains(wgpu::Features::SHADER_INT64);
+        Inner {
+            limits: planner::Limits {
+                // Beyond 2^31 - 4 bytes drivers disagree on what they can address.
+                binding: limits.max_storage_buffer_binding_size.min((1 << 31) - 4),
+                alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
+                workgroups: limits.max_compute_workgroups_per_dimension,
+            },
+            features: Features {
+                int64,
+                longs: longs && int64 && software,
+                // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide. A browser
+                // wants a directive for them, which naga rejects.
+                subgroups: info.backend != wgpu::Backend::BrowserWebGpu
+                    && device.features().contains(wgpu::Features::SUBGROUP)
+                    && software
+                    && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
+                units,
+            },
+            unused: device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("unused"),
+                size: 2 * UNIFORM_STRIDE as u64,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            }),
+            turns,
+            table: create_filled(device, "quantile table", &rows),
+            kernels: Mutex::default(),
+            modules: Mutex::default(),
+            lost: Arc::default(),
+            clock: device
+                .features()
+                .contains(wgpu::Features::TIMESTAMP_QUERY)
+                .then(|| Clock::new(device, queue)),
+            tuning: Mutex::new(Tuning::usual(String::new(), software)),
+            owner: Arc::new(Owner::new(Held::new(device.clone(), turns))),
+            device: device.clone(),
+            queue: queue.clone(),
+            info,
+        }
+    }
+}
+
 impl Context {
     /// The best adapter of this machine, a GPU before a software driver.
     ///
@@ -193,71 +252,63 @@ impl Context {
         if options.tuned {
             let device = context.driver();
             let kept = Tuning::path(&device).and_then(|path| Tuning::load(&path, &device));
-            kept.into_iter().for_each(|tuning| context.set_tuning(tuning));
+            kept.map_or(Ok(()), |tuning| context.set_tuning(tuning))?;
         }
         Ok(Some(context))
     }
 
     /// A device and queue of the caller's. 64-bit integers and subgroups are used if the device was
-    /// made with `SHADER_INT64` and `SUBGROUP`; nothing is required. On OpenGL, what other threads do
-    /// with the device goes through [`Context::guarded`], or wgpu panics where they wait for 6 seconds.
+    /// made with `SHADER_INT64` and `SUBGROUP`; no feature is required. Of limits, fills need what
+    /// `wgpu::Limits::downlevel_defaults` has, products and training WebGPU's own defaults. On OpenGL,
+    /// what other threads do with the device goes through [`Context::guarded`], or wgpu panics where they
+    /// wait for 6 seconds.
+    ///
+    /// Contexts of one device may share tensors.
     ///
     /// # Errors
-    /// [`Error::Device`] where the tables cannot be allocated.
+    /// [`Error::Invalid`] where no kernel runs within the device's limits, [`Error::Device`] where the
+    /// tables cannot be allocated, the device is lost, or the queue is not its own.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Context::made(device, queue, true, 0)
+        let context = Context::made(device, queue, true, 0)?;
+        context.check_module(&shaders::FILL)?;
+        // wgpu panics where it does not know what it is given.
+        let empty = || context.submit(|_| Ok(())).map(drop);
+        match catch_unwind(AssertUnwindSafe(empty)) {
+            Ok(submitted) => submitted.map(|()| context.clone()),
+            Err(_) => Err(Error::invalid("queue", "one of another device", "the device's own")),
+        }
     }
 
     fn made(device: wgpu::Device, queue: wgpu::Queue, longs: bool, units: u32) -> Result<Self> {
         let limits = device.limits();
+        // No plan comes to anything with less; a limit of 0 says that there are no compute shaders.
+        for (what, given, least) in [
+            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size, 1 << 16),
+            ("max_buffer_size", limits.max_buffer_size, 1 << 16),
+            (
+                "max_compute_workgroups_per_dimension",
+                limits.max_compute_workgroups_per_dimension.into(),
+                256,
+            ),
+        ] {
+            if given < least {
+                return Err(Error::invalid(
+                    format!("the device's {what}"),
+                    given,
+                    least.to_string(),
+                ));
+            }
+        }
         let info = device.adapter_info();
         let turns = Turns::of(info.backend);
-        let _turn = turns.take();
-        let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
-        // Two segments a row of 16 bytes: the last row is half empty.
-        let mut rows = table.to_vec();
-        rows.resize(table.len().next_multiple_of(16), 0);
-        let software = info.device_type == wgpu::DeviceType::Cpu;
-        let int64 = device.features().contains(wgpu::Features::SHADER_INT64);
-        let inner = Inner {
-            limits: planner::Limits {
-                // Beyond 2^31 - 4 bytes drivers disagree on what they can address.
-                binding: limits.max_storage_buffer_binding_size.min((1 << 31) - 4),
-                alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
-                workgroups: limits.max_compute_workgroups_per_dimension,
-            },
-            features: Features {
-                int64,
-                longs: longs && int64 && software,
-                // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide. A browser
-                // wants a directive for them, which naga rejects.
-                subgroups: info.backend != wgpu::Backend::BrowserWebGpu
-                    && device.features().contains(wgpu::Features::SUBGROUP)
-                    && software
-                    && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
-                units,
-            },
-            unused: device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("unused"),
-                size: 2 * UNIFORM_STRIDE as u64,
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: false,
-            }),
-            turns,
-            table: create_filled(&device, "quantile table", &rows),
-            kernels: Mutex::default(),
-            modules: Mutex::default(),
-            lost: Arc::default(),
-            clock: device
-                .features()
-                .contains(wgpu::Features::TIMESTAMP_QUERY)
-                .then(|| Clock::new(&device, &queue)),
-            tuning: Mutex::new(Tuning::usual(String::new(), software)),
-            device,
-            queue,
-            info,
-        };
-        Ok(Context { inner: Arc::new(Held::new(inner, turns)) })
+        let (inner, error) = caught(&device, |_| Inner::new(&device, &queue, turns, longs, units));
+        match error {
+            None => Ok(Context { inner: Arc::new(Held::new(inner, turns)) }),
+            Some(error) => {
+                drop(Held::new(inner, turns));
+                Err(Error::Device { device: info.name, message: error.to_string() })
+            }
+        }
     }
 
     /// The device.
@@ -324,8 +375,13 @@ impl Context {
     }
 
     /// Takes these shapes for what is recorded from now on, for all clones.
-    pub fn set_tuning(&self, tuning: Tuning) {
+    ///
+    /// # Errors
+    /// As [`Tuning::check`]; then the shapes stay as they were.
+    pub fn set_tuning(&self, tuning: Tuning) -> Result<()> {
+        tuning.check()?;
         *lock(&self.inner.tuning) = tuning;
+        Ok(())
     }
 
     /// How a product of sizes `[m, n, k]` goes through the device.
@@ -398,6 +454,8 @@ impl Context {
 
     /// Copies the bytes of a tensor to another's, so many times over; does not wait.
     pub(crate) fn copy(&self, from: &Tensor, to: &Tensor, times: u32) -> Result<()> {
+        from.check_owner(self)?;
+        to.check_owner(self)?;
         let copied = self.submit(|encoder| {
             for _ in 0..times {
                 let (source, target) = (from.buffer(), to.buffer());
@@ -424,8 +482,10 @@ impl Context {
     /// The bytes of a tensor, waited for.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails or does not answer.
+    /// [`Error::Invalid`] where the tensor is another device's, [`Error::Device`] where the device fails
+    /// or does not answer.
     pub fn read(&self, tensor: &Tensor) -> Result<Vec<u8>> {
+        tensor.check_owner(self)?;
         // Copies start and end at multiples of 4.
         let first = tensor.offset() / 4 * 4;
         let last = (tensor.offset() + tensor.bytes()).next_multiple_of(4);
@@ -441,7 +501,7 @@ impl Context {
         self.map(&download, submission).wait()?;
         let skip = (tensor.offset() - first) as usize;
         let view = download.slice(..).get_mapped_range().map_err(|error| self.failed(error))?;
-        Ok(view[skip..skip + tensor.bytes() as usize].to_vec())
+        memory::copied("a tensor's bytes", &view[skip..skip + tensor.bytes() as usize])
     }
 
     /// Waits until everything submitted is done.
@@ -449,7 +509,8 @@ impl Context {
     /// # Errors
     /// [`Error::Device`] where the device is lost or hangs.
     pub fn wait(&self) -> Result<()> {
-        self.poll(None)
+        self.poll(None)?;
+        self.answers()
     }
 
     pub(super) fn buffer(
@@ -480,12 +541,32 @@ impl Context {
         Held::new(value, self.inner.turns)
     }
 
-    /// Writes bytes into a buffer before whatever is submitted next; the offset and the length are
-    /// multiples of 4.
+    /// Writes bytes into a tensor, `offset` bytes from its start, before whatever is submitted next. In
+    /// the buffer they start and end at multiples of 4: after a tensor whose size is none there are
+    /// bytes to fill it up.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device refuses.
-    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+    /// [`Error::Invalid`] where the tensor is another device's, or the bytes do not fit into it or start
+    /// or end elsewhere; [`Error::Device`] where the device refuses.
+    pub fn write(&self, tensor: &Tensor, offset: u64, bytes: &[u8]) -> Result<()> {
+        tensor.check_owner(self)?;
+        let length = bytes.len() as u64;
+        let end = offset.checked_add(length);
+        if end.is_none_or(|end| end > tensor.bytes().next_multiple_of(4)) {
+            let given = format!("{length} bytes from {offset}");
+            let needed = format!("at most the tensor's {}", tensor.bytes());
+            return Err(Error::invalid("write", given, needed));
+        }
+        let first = tensor.offset() + offset;
+        if !first.is_multiple_of(4) || !length.is_multiple_of(4) {
+            let given = format!("{length} bytes from {first} of the buffer");
+            return Err(Error::invalid("write", given, "multiples of 4"));
+        }
+        self.upload(tensor.buffer(), first, bytes)
+    }
+
+    /// Writes bytes into a buffer of the device's own.
+    pub(super) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         self.guarded(|_| {
             self.inner.queue.write_buffer(buffer, offset, bytes);
             Ok(())
@@ -515,24 +596,86 @@ impl Context {
     /// What `work` returns, or [`Error::Device`] where the device fails or failed before.
     pub fn guarded<T>(&self, work: impl FnOnce(&wgpu::Device) -> Result<T>) -> Result<T> {
         let _turn = self.inner.turns.take();
-        let device = &self.inner.device;
         self.alive()?;
-        let scopes = [
-            wgpu::ErrorFilter::Internal,
-            wgpu::ErrorFilter::OutOfMemory,
-            wgpu::ErrorFilter::Validation,
-        ]
-        .map(|filter| device.push_error_scope(filter));
-        let result = work(device);
-        // Scopes pop in the reverse of their order.
-        let mut error = None;
-        for scope in scopes.into_iter().rev() {
-            error = pollster::block_on(scope.pop()).or(error);
-        }
+        let (result, error) = caught(&self.inner.device, work);
         match error {
             Some(error) => Err(self.failed(error)),
-            None => self.alive().and(result),
+            None => self.answers().and(result),
         }
+    }
+
+    /// What tells this context's tensors from others'.
+    pub(super) fn owner(&self) -> &Arc<Owner> {
+        &self.inner.owner
+    }
+
+    /// Binds a buffer of the caller's once, to hear what wgpu has against it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where wgpu knows that it is another device's.
+    pub(super) fn check_buffer(&self, buffer: &wgpu::Buffer) -> Result<()> {
+        let refused = |message: &str| {
+            let given = format!("one that cannot be bound ({message})");
+            Error::invalid("tensor's buffer", given, format!("one of {}", self.name()))
+        };
+        let bind = || {
+            self.guarded(|device| {
+                let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: None,
+                    entries: &[layout_entry(0, Access::Read)],
+                });
+                let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: 0,
+                    size: wgpu::BufferSize::new(4),
+                });
+                drop(self.held(device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &layout,
+                    entries: &[wgpu::BindGroupEntry { binding: 0, resource }],
+                })));
+                Ok(())
+            })
+        };
+        match catch_unwind(AssertUnwindSafe(bind)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Error::Device { message, .. })) if self.alive().is_ok() => {
+                Err(refused(&message))
+            }
+            Ok(Err(error)) => Err(error),
+            // wgpu panics where it knows no buffer of that number.
+            Err(_) => Err(refused("the device has none such")),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where the device's limits are too low for a module.
+    fn check_module(&self, module: &Module) -> Result<()> {
+        let limits = self.inner.device.limits();
+        let storage = |binding: &&shaders::Binding| {
+            matches!(binding.access, Access::Read | Access::ReadWrite)
+        };
+        let indices: BTreeSet<u32> =
+            module.bindings.iter().filter(storage).map(|binding| binding.index).collect();
+        for (what, given, needed) in [
+            (
+                "max_storage_buffers_per_shader_stage",
+                limits.max_storage_buffers_per_shader_stage,
+                indices.len() as u32,
+            ),
+            ("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x, module.width),
+            (
+                "max_compute_invocations_per_workgroup",
+                limits.max_compute_invocations_per_workgroup,
+                module.width,
+            ),
+        ] {
+            if given < needed {
+                let needed = format!("{needed} for `{}`", module.name);
+                return Err(Error::invalid(format!("the device's {what}"), given, needed));
+            }
+        }
+        Ok(())
     }
 
     fn alive(&self) -> Result<()> {
@@ -540,6 +683,14 @@ impl Context {
             Some(message) => Err(self.failed(message)),
             None => Ok(()),
         }
+    }
+
+    /// As [`Context::alive`], with the device asked: of one of the caller's nothing else tells.
+    fn answers(&self) -> Result<()> {
+        if !self.inner.owner.answers() {
+            let _ = self.inner.lost.set("the device was lost or destroyed".into());
+        }
+        self.alive()
     }
 
     pub(super) fn failed(&self, message: impl std::fmt::Display) -> Error {
@@ -599,6 +750,7 @@ impl Context {
         if let Some(kernel) = lock(&self.inner.kernels).get(&key) {
             return Ok(kernel.clone());
         }
+        self.check_module(module)?;
         let built = self.guarded(|_| Ok(self.build(module, entry, constants, variant)));
         match built {
             Ok(kernel) => {
@@ -653,20 +805,7 @@ impl Context {
             if entries.iter().any(|entry| entry.binding == binding.index) {
                 continue;
             }
-            entries.push(wgpu::BindGroupLayoutEntry {
-                binding: binding.index,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match binding.access {
-                        Access::Uniform | Access::Step => wgpu::BufferBindingType::Uniform,
-                        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-                    },
-                    has_dynamic_offset: binding.access == Access::Step,
-                    min_binding_size: None,
-                },
-                count: None,
-            });
+            entries.push(layout_entry(binding.index, binding.access));
         }
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(module.name),
@@ -801,6 +940,43 @@ fn create_filled(device: &wgpu::Device, label: &str, bytes: &[u8]) -> wgpu::Buff
     }
     buffer.unmap();
     buffer
+}
+
+/// Does some work, and says what the device had against it.
+fn caught<T>(
+    device: &wgpu::Device,
+    work: impl FnOnce(&wgpu::Device) -> T,
+) -> (T, Option<wgpu::Error>) {
+    let scopes = [
+        wgpu::ErrorFilter::Internal,
+        wgpu::ErrorFilter::OutOfMemory,
+        wgpu::ErrorFilter::Validation,
+    ]
+    .map(|filter| device.push_error_scope(filter));
+    let result = work(device);
+    // Scopes pop in the reverse of their order.
+    let mut error = None;
+    for scope in scopes.into_iter().rev() {
+        error = pollster::block_on(scope.pop()).or(error);
+    }
+    (result, error)
+}
+
+fn layout_entry(binding: u32, access: Access) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: match access {
+                Access::Uniform | Access::Step => wgpu::BufferBindingType::Uniform,
+                Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+            },
+            has_dynamic_offset: access == Access::Step,
+            min_binding_size: None,
+        },
+        count: None,
+    }
 }
 
 /// A panic elsewhere leaves these maps whole: entries are inserted in one step.

@@ -102,10 +102,10 @@ pub(super) fn sums(
         let workgroups = (rows - first_row).div_ceil(tile) * n.div_ceil(tile) * way.splits;
         let grid = planner::grid(context.limits(), workgroups as u32, 1);
         let uniforms = context.uniforms(&[params]);
-        let buffers = [a.binding(), b.binding(), sums.clone(), uniforms.block(0)];
-        context.prepare(&kernel, &buffers, grid)
+        let buffers = [a.binding(context)?, b.binding(context)?, sums.clone(), uniforms.block(0)];
+        Ok(context.prepare(&kernel, &buffers, grid))
     });
-    Ok(dispatches.collect())
+    dispatches.collect()
 }
 
 #[cfg(test)]

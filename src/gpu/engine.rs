@@ -4,9 +4,9 @@ use super::context::Mapping;
 use super::moments::{self, ROW, Rows};
 use super::turn::Buffer;
 use super::{Context, Tensor};
-use crate::engine::{Engine, Piece, Sink};
+use crate::engine::{Engine, Piece, Sink, check_pieces};
 use crate::random::{Distribution, Dtype};
-use crate::{Error, Moments, Result, Shape, cpu};
+use crate::{Moments, Result, Shape, cpu};
 
 /// Draws pieces on a GPU and brings them to the host.
 ///
@@ -101,7 +101,7 @@ impl GpuEngine {
                     break;
                 }
                 let shape = Shape::new([piece.count])?;
-                let tensor = Tensor::of(&slot.data, offset, shape, piece.dtype)?;
+                let tensor = Tensor::of(&self.context, &slot.data, offset, shape, piece.dtype)?;
                 pass.fill_from(&tensor, &piece.stream, &piece.distribution, piece.first)?;
                 let moments = match piece.distribution {
                     Distribution::Words => PieceMoments::None,
@@ -167,10 +167,7 @@ impl Engine for GpuEngine {
     }
 
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
-        if let Some(piece) = pieces.iter().find(|piece| piece.bytes() > self.chunk) {
-            let given = format!("{} bytes", piece.bytes());
-            return Err(Error::invalid("piece", given, format!("at most {} bytes", self.chunk)));
-        }
+        check_pieces(pieces, self.chunk)?;
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let mut next = 0;
         let mut slots = 0;

@@ -77,7 +77,7 @@ impl GpuExecutor {
 
     fn tensor(&self, view: View, dtype: Dtype) -> Result<Tensor> {
         let shape = Shape::new([view.rows as u64, view.columns as u64])?;
-        Tensor::of(&self.slots[view.slot], 4 * view.first as u64, shape, dtype)
+        Tensor::of(&self.context, &self.slots[view.slot], 4 * view.first as u64, shape, dtype)
     }
 
     fn prepare(&self, op: &Op, examples: Option<&Examples>) -> Result<Vec<Dispatch>> {
@@ -129,7 +129,7 @@ impl GpuExecutor {
                     _ => floats(targets)?,
                 };
                 let shape = Shape::new([self.results.size() / 8, 2])?;
-                let results = Tensor::of(&self.results, 0, shape, Dtype::F32)?;
+                let results = Tensor::of(context, &self.results, 0, shape, Dtype::F32)?;
                 let gradient = floats(gradient)?;
                 let tensors = LossTensors {
                     outputs: &floats(outputs)?,
@@ -196,7 +196,7 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, slot: Slot, first: usize, values: &[f32]) -> Result<()> {
-        self.context.write(&self.slots[slot], 4 * first as u64, bytemuck::cast_slice(values))
+        self.context.upload(&self.slots[slot], 4 * first as u64, bytemuck::cast_slice(values))
     }
 
     fn read(&mut self, view: View) -> Result<Vec<f32>> {

@@ -111,13 +111,13 @@ fn fill(
     }
     let uniforms = context.uniforms(&params);
     let ready = dispatches.iter().enumerate().map(|(index, (window, part))| {
-        let destination = tensor.window(window);
+        let destination = tensor.window(context, window)?;
         let table = context.table().as_entire_buffer_binding();
         let each = if part.edges { 1 } else { taken };
         let invocations = part.groups.div_ceil(each);
         let grid = planner::grid(context.limits(), invocations, shaders::FILL.width);
         let kernel = if part.edges { &edges } else { &groups };
-        context.prepare(kernel, &[destination, uniforms.block(index), table], grid)
+        Ok(context.prepare(kernel, &[destination, uniforms.block(index), table], grid))
     });
-    Ok(ready.collect())
+    ready.collect()
 }

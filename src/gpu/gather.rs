@@ -44,7 +44,7 @@ impl Examples {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let store = |label, bytes: &[u8]| -> Result<Buffer> {
             let buffer = context.buffer(label, bytes.len() as u64, usage)?;
-            context.write(&buffer, 0, bytes)?;
+            context.upload(&buffer, 0, bytes)?;
             Ok(buffer)
         };
         let mut runs = Vec::new();
@@ -94,11 +94,11 @@ impl Examples {
                 run.features.as_entire_buffer_binding(),
                 run.targets.as_entire_buffer_binding(),
                 order.as_entire_buffer_binding(),
-                features.binding(),
-                targets.binding(),
+                features.binding(context)?,
+                targets.binding(context)?,
             ];
-            context.dispatch(&kernel, &params, &buffers, grid)
+            Ok(context.dispatch(&kernel, &params, &buffers, grid))
         });
-        Ok(dispatches.collect())
+        dispatches.collect()
     }
 }

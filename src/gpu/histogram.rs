@@ -55,7 +55,7 @@ impl Context {
             for (index, window) in windows.iter().enumerate() {
                 let invocations = (window.end - window.begin).div_ceil(TAKEN);
                 let buffers = [
-                    tensor.window(window),
+                    tensor.window(self, window)?,
                     uniforms.block(index),
                     counts.buffer().as_entire_buffer_binding(),
                     bound.buffer().as_entire_buffer_binding(),

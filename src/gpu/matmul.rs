@@ -168,6 +168,9 @@ fn prepare(
         flags |= DROPOUT;
     }
 
+    let [bound_a, bound_b, bound_out] =
+        [a.binding(context)?, b.binding(context)?, out.binding(context)?];
+
     let sizes = [m, n, k];
     let lines = form.shapes(sizes).map(|[_, line]| line);
     let units = way.is_none() && cooperative::fits(context.units(), a.dtype(), sizes, lines);
@@ -217,9 +220,15 @@ fn prepare(
         ]
     };
     // What is not there is not read: anything readable stands in for it.
-    let [bias, before, z, after] = [bias, before, z, after].map(|part| part.unwrap_or(a).binding());
+    let [bias, before, z, after] = [bias, before, z, after].map(|part| part.unwrap_or(a));
+    let [bias, before, z, after] = [
+        bias.binding(context)?,
+        before.binding(context)?,
+        z.binding(context)?,
+        after.binding(context)?,
+    ];
     let [unused, _] = context.unused();
-    let raw = raw.map_or(unused, Tensor::binding);
+    let raw = raw.map_or(Ok(unused), |raw| raw.binding(context))?;
     let dispatch = |kernel: &Kernel,
                     params: &Params,
                     [a, b, out]: [wgpu::BufferBinding<'_>; 3],
@@ -240,7 +249,7 @@ fn prepare(
     };
 
     if units && way.splits == 1 && flags == 0 {
-        return cooperative::sums(context, form, [a, b], &out.binding(), sizes, way);
+        return cooperative::sums(context, form, [a, b], &bound_out, sizes, way);
     }
     if units || way.splits > 1 {
         // Each part's sums to a place of their own, then all of them together.
@@ -253,7 +262,7 @@ fn prepare(
         } else {
             let (entry, constants) = (tile.entry, constants(0));
             let kernel = context.kernel_of(&shaders::MATMUL, entry, &constants, loads, None)?;
-            let operands = [a.binding(), b.binding(), sums.clone()];
+            let operands = [bound_a, bound_b.clone(), sums.clone()];
             vec![dispatch(&kernel, &part, operands, workgroups(m))]
         };
         // The sums are f32 words, whatever the factors are.
@@ -261,7 +270,7 @@ fn prepare(
         let (entry, custom) = ("matmul_join", activation.custom());
         let join = context.kernel_of(&shaders::MATMUL, entry, &constants, Loads::Words, custom)?;
         let joined = Params { flags, ..part };
-        let operands = [sums, b.binding(), out.binding()];
+        let operands = [sums, bound_b, bound_out];
         dispatches.push(dispatch(&join, &joined, operands, (m * n.div_ceil(4)).div_ceil(64)));
         return Ok(dispatches);
     }
@@ -284,7 +293,7 @@ fn prepare(
                 flags: parts | if first_depth > 0 { ADD } else { 0 },
                 ..whole
             };
-            let operands = [a.binding(), b.binding(), out.binding()];
+            let operands = [bound_a.clone(), bound_b.clone(), bound_out.clone()];
             dispatches.push(dispatch(&kernel, &params, operands, workgroups(rows - first_row)));
         }
     }
@@ -308,8 +317,12 @@ fn sizes(form: Form, a: &Tensor, b: &Tensor) -> Result<[u64; 3]> {
     Ok(sizes)
 }
 
-/// That each operand can be bound, and what is written (`out`, `raw`) is nowhere else.
+/// That each operand is the context's and can be bound, and what is written (`out`, `raw`) is nowhere else.
 fn check_bindings(context: &Context, operands: &[(&str, &Tensor)]) -> Result<()> {
+    // First: buffers of two instances may be equal.
+    for (name, tensor) in operands {
+        tensor.check_owner(context).map_err(|error| error.at(format!("matmul: {name}")))?;
+    }
     let limits = context.limits();
     for (index, (name, tensor)) in operands.iter().enumerate() {
         let what = |of: &str| format!("matmul: {name}'s {of}");

@@ -39,6 +39,7 @@ mod matmul;
 mod moments;
 mod norm;
 mod operand;
+mod owner;
 mod pass;
 mod peak;
 pub mod planner;

@@ -88,7 +88,7 @@ impl Pass<'_, '_> {
         }
         let uniforms = context.uniforms(&params);
         for (index, window) in windows.iter().enumerate() {
-            let source = tensor.window(window);
+            let source = tensor.window(context, window)?;
             let leaf_rows = rows.leaves.as_entire_buffer_binding();
             let merged = rows.merged.as_entire_buffer_binding();
             let grid = |rows| planner::grid(context.limits(), rows, module.width);
@@ -132,7 +132,7 @@ impl Context {
         let rows = Rows::new(self, tensor.bytes(), 1)?;
         let count = self.run(|pass| pass.moments(tensor, 1.0, &rows, 0))?;
         let shape = crate::Shape::new([u64::from(count) * 4])?;
-        let result = Tensor::of(&rows.merged, 0, shape, crate::random::Dtype::F32)?;
+        let result = Tensor::of(self, &rows.merged, 0, shape, crate::random::Dtype::F32)?;
         Ok(sum(&self.read(&result)?, 1.0))
     }
 }

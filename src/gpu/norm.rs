@@ -46,7 +46,7 @@ impl NormTensors {
         out: &Tensor,
         step: wgpu::BufferBinding<'_>,
     ) -> Result<Vec<Dispatch>> {
-        let beside = after.map_or_else(|| values.binding(), Tensor::binding);
+        let beside = after.unwrap_or(values).binding(context)?;
         let written = [&self.normalized, &self.inverse, out];
         self.dispatch(context, "norm_forward", values, beside, written, after.is_some(), step)
     }
@@ -59,7 +59,7 @@ impl NormTensors {
         out: &Tensor,
         step: wgpu::BufferBinding<'_>,
     ) -> Result<Vec<Dispatch>> {
-        let beside = self.inverse.binding();
+        let beside = self.inverse.binding(context)?;
         let written = [&self.normalized, inner, out];
         self.dispatch(context, "norm_backward", gradient, beside, written, false, step)
     }
@@ -105,13 +105,13 @@ impl NormTensors {
         let kernel = context.kernel_with(&shaders::NORM, entry, &constants, custom)?;
         let buffers = [
             step,
-            self.scale.binding(),
-            self.shift.binding(),
-            values.binding(),
+            self.scale.binding(context)?,
+            self.shift.binding(context)?,
+            values.binding(context)?,
             beside,
-            normalized.binding(),
-            extra.binding(),
-            result.binding(),
+            normalized.binding(context)?,
+            extra.binding(context)?,
+            result.binding(context)?,
         ];
         let grid = planner::grid(context.limits(), params.rows, shaders::NORM.width);
         Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])

@@ -45,15 +45,18 @@ pub(super) fn long_operand<'a>(
         let given = format!("an offset of {} bytes", tensor.offset());
         return invalid(given, format!("a multiple of the device's {}", limits.alignment));
     }
-    Ok(tensor.binding())
+    tensor.binding(context).map_err(|error| error.at(what))
 }
 
 /// The stretches of an operand of 4 bytes an element that the device binds at once; those of operands
 /// of one length match.
-pub(super) fn windows<'a>(context: &Context, whole: &'a Tensor) -> Vec<wgpu::BufferBinding<'a>> {
+pub(super) fn windows<'a>(
+    context: &Context,
+    whole: &'a Tensor,
+) -> Result<Vec<wgpu::BufferBinding<'a>>> {
     let elements = whole.shape().elements();
     let windows = planner::windows(context.limits(), whole.offset(), elements, 4);
-    windows.iter().map(|window| whole.window(window)).collect()
+    windows.iter().map(|window| whole.window(context, window)).collect()
 }
 
 /// The dimensions of a matrix.

@@ -79,7 +79,7 @@ impl Context {
             self.run(|pass| {
                 let uniforms = self.uniforms(&[Params { begin, end, rows, unused: 0 }]);
                 let buffers = [
-                    tensor.window(&window),
+                    tensor.window(self, &window)?,
                     uniforms.block(0),
                     result.buffer().as_entire_buffer_binding(),
                 ];

@@ -41,7 +41,7 @@ impl Route {
     /// Tiles of a product.
     fn tiles(self, [m, n, _]: [u64; 3]) -> u64 {
         let tile = self.tile(false);
-        m.div_ceil(tile.rows) * n.div_ceil(tile.columns)
+        m.div_ceil(tile.rows).saturating_mul(n.div_ceil(tile.columns)).max(1)
     }
 
     /// `columns_together` where B's columns lie side by side.
@@ -123,15 +123,17 @@ impl Way {
         Way { route, splits: (FILL / route.tiles(sizes)).max(1) }.within(sizes)
     }
 
-    /// The same with no more splits than the depth and the scratch memory allow.
+    /// The same with no more splits than the depth and the scratch memory allow, and one at least.
     pub fn within(self, [m, n, k]: [u64; 3]) -> Way {
-        let most = (k / SHORTEST).min(SCRATCH / (4 * m * n)).max(1);
-        Way { splits: if self.route == Route::Direct { 1 } else { self.splits.min(most) }, ..self }
+        let sums = m.saturating_mul(n).saturating_mul(4).max(1);
+        let most = (k / SHORTEST).min(SCRATCH / sums).max(1);
+        let splits = if self.route == Route::Direct { 1 } else { self.splits.clamp(1, most) };
+        Way { splits, ..self }
     }
 
     /// The depth of each part but the last.
     pub(super) fn split_depth(self, depth: u64) -> u64 {
-        depth.div_ceil(self.splits).next_multiple_of(STEP)
+        depth.div_ceil(self.splits.max(1)).next_multiple_of(STEP)
     }
 }
 

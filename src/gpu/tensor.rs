@@ -1,14 +1,19 @@
+use std::sync::Arc;
+
 use super::Context;
+use super::owner::Owner;
 use super::planner::Window;
-use super::turn::{Buffer, Held, Turns};
+use super::turn::Buffer;
 use crate::random::Dtype;
 use crate::{Error, Result, Shape};
 
 /// A stretch of a GPU buffer with a shape and a dtype.
 ///
-/// Clones share the buffer.
+/// Clones share the buffer. It belongs to the device of the context that it was made with: other
+/// contexts refuse it, but for those of the same device.
 #[derive(Clone, Debug)]
 pub struct Tensor {
+    owner: Arc<Owner>,
     buffer: Buffer,
     offset: u64,
     shape: Shape,
@@ -27,23 +32,30 @@ impl Tensor {
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
         let buffer = context.buffer("tensor", bytes.next_multiple_of(4), usage)?;
-        Ok(Tensor { buffer, offset: 0, shape, dtype })
+        Ok(Tensor { owner: context.owner().clone(), buffer, offset: 0, shape, dtype })
     }
 
-    /// A tensor `offset` bytes into a buffer of the caller's, which has `STORAGE` usage and a size
-    /// that is a multiple of 4. Any offset that is a multiple of the element's size will do.
+    /// A tensor `offset` bytes into a buffer of the caller's, which the context's own device made, with
+    /// `STORAGE` usage and a size that is a multiple of 4. Any offset that is a multiple of the element's
+    /// size will do.
+    ///
+    /// A buffer of another device of the same `wgpu::Instance` is refused. One of another instance's
+    /// device cannot be told from the context's own: wgpu says of no buffer whose it is, and would take
+    /// it for whichever of the context's has the same number.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the usage, the offset or the size does not fit.
+    /// [`Error::Invalid`] where the usage, the offset or the size does not fit, or the buffer is not the
+    /// device's; [`Error::Device`] where the device is lost.
     pub fn from_buffer(
+        context: &Context,
         buffer: &wgpu::Buffer,
         offset: u64,
         shape: Shape,
         dtype: Dtype,
     ) -> Result<Self> {
-        // Nobody says whose buffer it is, and a turn too many costs little.
-        let buffer = Held::new(buffer.clone(), Turns::of(wgpu::Backend::Gl));
-        Tensor::of(&buffer, offset, shape, dtype)
+        let tensor = Tensor::of(context, &context.held(buffer.clone()), offset, shape, dtype)?;
+        context.check_buffer(buffer)?;
+        Ok(tensor)
     }
 
     /// A tensor in the same buffer, `offset` bytes from the buffer's start.
@@ -51,11 +63,27 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_buffer`].
     pub fn within(&self, offset: u64, shape: Shape, dtype: Dtype) -> Result<Self> {
-        Tensor::of(&self.buffer, offset, shape, dtype)
+        Tensor::part(&self.owner, &self.buffer, offset, shape, dtype)
     }
 
     /// As [`Tensor::from_buffer`], of a buffer of this crate's.
-    pub(super) fn of(buffer: &Buffer, offset: u64, shape: Shape, dtype: Dtype) -> Result<Self> {
+    pub(super) fn of(
+        context: &Context,
+        buffer: &Buffer,
+        offset: u64,
+        shape: Shape,
+        dtype: Dtype,
+    ) -> Result<Self> {
+        Tensor::part(context.owner(), buffer, offset, shape, dtype)
+    }
+
+    fn part(
+        owner: &Arc<Owner>,
+        buffer: &Buffer,
+        offset: u64,
+        shape: Shape,
+        dtype: Dtype,
+    ) -> Result<Self> {
         let bytes = bytes(&shape, dtype)?;
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             let given = format!("usage {:?}", buffer.usage());
@@ -71,7 +99,7 @@ impl Tensor {
             let needed = format!("a multiple of 4, with {bytes} bytes after offset {offset}");
             return Err(Error::invalid("tensor's buffer", given, needed));
         }
-        Ok(Tensor { buffer: buffer.clone(), offset, shape, dtype })
+        Ok(Tensor { owner: owner.clone(), buffer: buffer.clone(), offset, shape, dtype })
     }
 
     /// The buffer.
@@ -84,22 +112,40 @@ impl Tensor {
         self.offset
     }
 
-    /// The whole of it, as a kernel sees it.
-    pub(super) fn binding(&self) -> wgpu::BufferBinding<'_> {
-        wgpu::BufferBinding {
-            buffer: &self.buffer,
-            offset: self.offset,
-            size: wgpu::BufferSize::new(self.bytes().next_multiple_of(4)),
+    /// # Errors
+    /// [`Error::Invalid`] where it is of another device than the context's.
+    pub(super) fn check_owner(&self, context: &Context) -> Result<()> {
+        if self.owner.is(context.owner()) {
+            return Ok(());
         }
+        let needed = format!("a tensor of the context that it is given to, {}", context.name());
+        Err(Error::invalid("tensor", "one of another context", needed))
+    }
+
+    /// The whole of it, as a kernel of the context sees it.
+    ///
+    /// # Errors
+    /// As [`Tensor::check_owner`]; so of every tensor that is bound.
+    pub(super) fn binding(&self, context: &Context) -> Result<wgpu::BufferBinding<'_>> {
+        self.bound(context, self.offset, self.bytes().next_multiple_of(4))
     }
 
     /// A window of it.
-    pub(super) fn window(&self, window: &Window) -> wgpu::BufferBinding<'_> {
-        wgpu::BufferBinding {
-            buffer: &self.buffer,
-            offset: window.offset,
-            size: wgpu::BufferSize::new(window.size),
-        }
+    ///
+    /// # Errors
+    /// As [`Tensor::binding`].
+    pub(super) fn window(
+        &self,
+        context: &Context,
+        window: &Window,
+    ) -> Result<wgpu::BufferBinding<'_>> {
+        self.bound(context, window.offset, window.size)
+    }
+
+    fn bound(&self, context: &Context, offset: u64, size: u64) -> Result<wgpu::BufferBinding<'_>> {
+        self.check_owner(context)?;
+        let size = wgpu::BufferSize::new(size);
+        Ok(wgpu::BufferBinding { buffer: &self.buffer, offset, size })
     }
 
     /// The shape.
@@ -119,7 +165,9 @@ impl Tensor {
 }
 
 fn bytes(shape: &Shape, dtype: Dtype) -> Result<u64> {
-    shape.elements().checked_mul(dtype.size() as u64).ok_or_else(|| {
-        Error::invalid("tensor", format!("{dtype} of shape {shape}"), "fewer than 2^64 bytes")
+    let bytes = shape.elements().checked_mul(dtype.size() as u64);
+    // So far below 2^64 that no multiple of a few bytes above it wraps.
+    bytes.filter(|bytes| *bytes <= i64::MAX as u64).ok_or_else(|| {
+        Error::invalid("tensor", format!("{dtype} of shape {shape}"), "fewer than 2^63 bytes")
     })
 }

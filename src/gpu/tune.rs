@@ -56,7 +56,7 @@ impl Context {
         let before = self.tuning();
         let filled = self.tune_fill(found.fill, report);
         // Trials of fills are made by setting them.
-        self.set_tuning(before);
+        self.set_tuning(before)?;
         found.fill = filled?;
         for sizes in PRODUCTS {
             if !software || sizes.iter().product::<u64>() <= SOFTWARE {
@@ -73,7 +73,7 @@ impl Context {
         for staged in [false, true] {
             for taken in [4, 8, 16, 32] {
                 let fill = FillShape { staged, taken };
-                self.set_tuning(Tuning { fill, ..self.tuning() });
+                self.set_tuning(Tuning { fill, ..self.tuning() })?;
                 let seconds = self.trial(|pass| pass.fill(&out, &stream, &normal))?;
                 let place = if staged { "staged table" } else { "table where it lies" };
                 report(&Trial {

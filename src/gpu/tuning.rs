@@ -64,12 +64,26 @@ impl Tuning {
     /// read is as good as not measured.
     pub fn load(path: &Path, device: &str) -> Option<Tuning> {
         let tuning: Tuning = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-        let sound = tuning.device == device
-            && (1..=64).contains(&tuning.fill.taken)
-            && tuning.products.iter().all(|(sizes, way)| {
-                sizes.iter().all(|size| *size > 0) && (1..=1024).contains(&way.splits)
-            });
-        sound.then_some(tuning)
+        (tuning.device == device && tuning.check().is_ok()).then_some(tuning)
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where a fill takes no group of 16 bytes an invocation or more than 64, a
+    /// product has a size of 0, or its depth comes in no part or in more than 1024.
+    pub fn check(&self) -> Result<()> {
+        let taken = self.fill.taken;
+        if !(1..=64).contains(&taken) {
+            return Err(Error::invalid("tuning: a fill's groups", taken, "1 to 64"));
+        }
+        for (sizes, way) in &self.products {
+            if sizes.contains(&0) {
+                return Err(Error::invalid("tuning: a product", format!("{sizes:?}"), "no 0"));
+            }
+            if !(1..=1024).contains(&way.splits) {
+                return Err(Error::invalid("tuning: a product's splits", way.splits, "1 to 1024"));
+            }
+        }
+        Ok(())
     }
 
     /// Keeps it at a path, in place of what was there.

@@ -90,7 +90,7 @@ pub(super) fn update(
         own("gradients", gradients)?,
         match scale {
             Some(scale) => operand(context, "scale", scale, Dtype::F32, scale.shape().elements())?,
-            None => gradients.binding(),
+            None => gradients.binding(context)?,
         },
         own("parameters", parameters)?,
         match first {

@@ -6,7 +6,7 @@ use super::{
 use crate::cpu::CpuExecutor;
 use crate::gpu::{Context, GpuExecutor};
 use crate::random::Stream;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +188,7 @@ impl Trainer {
             (None, Targets::Values { .. }) => Loss::MeanSquaredError,
         };
         check(mlp, options, &loss, rows)?;
-        let mut features = Vec::with_capacity((rows + test_rows) * train.columns());
+        let mut features = memory::reserved("the features", (rows + test_rows) * train.columns())?;
         let mut targets = Vec::new();
         for (what, set) in [("training set", Some(train)), ("test set", test)] {
             let Some(set) = set else { continue };
@@ -223,7 +223,7 @@ impl Trainer {
         let (lengths, view) = (program.slots.clone(), program.outputs());
         let executor: Box<dyn Executor> = match context {
             Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
-            None => Box::new(CpuExecutor::new(program, &resident)),
+            None => Box::new(CpuExecutor::new(program, &resident)?),
         };
         let mut trainer = Trainer {
             executor,

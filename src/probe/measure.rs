@@ -219,7 +219,7 @@ impl<'a> Network<'a> {
                 let room = Room { steps: 1, rows: 1 };
                 Box::new(GpuExecutor::new(context, &program, &resident, room)?)
             }
-            None => Box::new(CpuExecutor::new(program, &resident)),
+            None => Box::new(CpuExecutor::new(program, &resident)?),
         };
         Ok(Network { executor, wiring, mlp, options, least, greatest, gram })
     }

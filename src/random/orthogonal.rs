@@ -6,7 +6,10 @@ use rayon::prelude::*;
 
 use super::whole::go_on;
 use super::{Stream, quantile};
-use crate::Result;
+use crate::{Result, memory};
+
+/// What memory is asked for, in messages.
+const WHAT: &str = "an orthogonal matrix";
 
 /// Reflections that are applied together.
 const BLOCK: usize = 32;
@@ -40,7 +43,7 @@ struct Reflections {
 /// About `2 m n^2 - 2 n^3 / 3` multiplications and additions.
 ///
 /// # Errors
-/// [`Error::Interrupted`] where `stop` became true.
+/// [`Error::Interrupted`] where `stop` became true, [`Error::Exhausted`] where there is no memory.
 pub(super) fn orthogonal(
     stream: &Stream,
     rows: usize,
@@ -51,13 +54,14 @@ pub(super) fn orthogonal(
     let (m, n) = (rows.max(columns), rows.min(columns));
     let blocks: Vec<Reflections> = (0..n.div_ceil(BLOCK))
         .into_par_iter()
-        .map(|block| go_on(stop).map(|()| Reflections::new(stream, m, n, block * BLOCK)))
+        .map(|block| go_on(stop).and_then(|()| Reflections::new(stream, m, n, block * BLOCK)))
         .collect::<Result<_>>()?;
     let panels: Vec<Vec<f64>> = (0..n.div_ceil(PANEL))
         .into_par_iter()
         .map(|panel| {
             let first = panel * PANEL;
-            let mut q = vec![0.0; m.next_multiple_of(TILE[0]) * PANEL];
+            let length = m.next_multiple_of(TILE[0]) * PANEL;
+            let mut q = memory::filled(WHAT, length, 0.0)?;
             for column in first..n.min(first + PANEL) {
                 let block = &blocks[column / BLOCK];
                 q[column * PANEL + column - first] = block.signs[column % BLOCK];
@@ -72,7 +76,7 @@ pub(super) fn orthogonal(
         })
         .collect::<Result<_>>()?;
 
-    let mut out = vec![0f32; rows * columns];
+    let mut out = memory::filled(WHAT, rows * columns, 0f32)?;
     out.par_chunks_mut(columns).enumerate().for_each(|(row, out)| {
         for (column, out) in out.iter_mut().enumerate() {
             let (long, short) = if rows >= columns { (row, column) } else { (column, row) };
@@ -83,11 +87,11 @@ pub(super) fn orthogonal(
 }
 
 impl Reflections {
-    fn new(stream: &Stream, m: usize, n: usize, first: usize) -> Reflections {
+    fn new(stream: &Stream, m: usize, n: usize, first: usize) -> Result<Reflections> {
         // A start between tiles would shift the rows of the panels.
         debug_assert_eq!(first % TILE[0], 0);
         let rows = (m - first).next_multiple_of(TILE[0]);
-        let mut v = vec![0.0; rows * BLOCK];
+        let mut v = memory::filled(WHAT, rows * BLOCK, 0.0)?;
         let mut t = vec![0.0; BLOCK * BLOCK];
         let mut signs = [1.0; BLOCK];
         for index in 0..BLOCK.min(n - first) {
@@ -115,7 +119,7 @@ impl Reflections {
             }
             t[index * BLOCK + index] = tau;
         }
-        Reflections { first, v, t, signs }
+        Ok(Reflections { first, v, t, signs })
     }
 }
 
@@ -219,7 +223,7 @@ mod tests {
         let one = draw(1);
         assert_eq!(one, draw(3));
         // What apply chose against the plain body.
-        let block = Reflections::new(&stream, 200, 130, 32);
+        let block = Reflections::new(&stream, 200, 130, 32).unwrap();
         let start: Vec<f64> =
             (0..block.v.len() / BLOCK * PANEL).map(|i| (i as f64).sin()).collect();
         let (mut chosen, mut plain) = (start.clone(), start);

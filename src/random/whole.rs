@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::orthogonal::orthogonal;
 use super::{Distribution, Dtype, Stream};
-use crate::{Error, Layout, Result};
+use crate::{Error, Layout, Result, memory};
 
 /// What a tensor's values are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -228,16 +228,16 @@ impl Whole {
     /// As [`Whole::draw`], given up where `stop` becomes true.
     fn draw_until(&self, stream: &Stream, stop: &AtomicBool) -> Result<Vec<f32>> {
         self.check()?;
-        let zeros = || vec![0f32; self.elements() as usize];
+        let zeros = || memory::filled("a tensor drawn whole", self.elements() as usize, 0f32);
         Ok(match *self {
             Whole::Identity { rows, columns, gain } => {
-                let mut out = zeros();
+                let mut out = zeros()?;
                 let diagonal = (0..rows.min(columns)).map(|at| (at * columns + at) as usize);
                 diagonal.for_each(|at| out[at] = gain as f32);
                 out
             }
             Whole::Dirac { kernel, groups, gain } => {
-                let mut out = zeros();
+                let mut out = zeros()?;
                 let of_group = kernel.outputs / groups;
                 for group in 0..groups {
                     for channel in 0..of_group.min(kernel.inputs) {
@@ -252,7 +252,7 @@ impl Whole {
             Whole::DeltaOrthogonal { kernel, gain } => {
                 let (outputs, inputs) = (kernel.outputs, kernel.inputs);
                 let centre = orthogonal(stream, outputs as usize, inputs as usize, gain, stop)?;
-                let mut out = zeros();
+                let mut out = zeros()?;
                 for (index, value) in (0..).zip(centre) {
                     out[kernel.at(index / inputs, index % inputs)] = value;
                 }
@@ -304,10 +304,10 @@ fn sparse(
     std: f64,
     stop: &AtomicBool,
 ) -> Result<Vec<f32>> {
-    let mut out = vec![0f32; (rows * columns) as usize];
+    let mut out = memory::filled("a tensor drawn whole", (rows * columns) as usize, 0f32)?;
     let bytes = bytemuck::cast_slice_mut(&mut out);
     fill(stream, &Distribution::normal(std), Dtype::F32, bytes, stop)?;
-    let mut words = vec![0u32; out.len()];
+    let mut words = memory::filled("the ranks of a tensor's elements", out.len(), 0u32)?;
     let ranks = Stream::new(stream.seed, !stream.id);
     let bytes = bytemuck::cast_slice_mut(&mut words);
     fill(&ranks, &Distribution::Words, Dtype::U32, bytes, stop)?;
@@ -403,7 +403,8 @@ impl Source {
     ) -> Result<Vec<u8>> {
         self.check_dtype(dtype)?;
         let size = dtype.size();
-        let mut bytes = vec![0; elements as usize * size];
+        let length = (elements as usize).saturating_mul(size);
+        let mut bytes = memory::filled("a tensor's bytes", length, 0)?;
         match self {
             Source::Elements(distribution) => {
                 fill(stream, distribution, dtype, &mut bytes, stop)?;

@@ -16,7 +16,7 @@ use super::header::safetensors_dtype;
 use super::{MAX_TEXT, Recipe, TensorSpec};
 use crate::file::{self, Drafts, Ready, Turn, file_name};
 use crate::random::{CONTRACT, Dtype, Source, Stream};
-use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu};
+use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu, memory};
 
 /// Where a model goes, and how.
 #[derive(Clone, Debug)]
@@ -405,12 +405,12 @@ fn write_shard(
 ) -> Result<Digests> {
     let mut moments = vec![Moments::default(); shard.tensors.len()];
     let mut digests = vec![Sha256::new(); shard.tensors.len()];
-    let file_digest = thread::scope(|scope| {
+    let file_digest = thread::scope(|scope| -> Result<String> {
         // A chunk goes from here to the file's digest, to the file, and back.
         let (to_digest, chunks) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
         let (to_file, digested) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
         let (give_back, spare) = mpsc::channel();
-        let digesting = scope.spawn(move || {
+        let digesting = memory::start("digesting a file", scope, move || {
             let mut digest = Sha256::new();
             for chunk in chunks {
                 digest.update(&chunk);
@@ -419,12 +419,13 @@ fn write_shard(
                 }
             }
             hex(&digest.finalize())
-        });
+        })?;
         // The disk is at work meanwhile, so that little is left for it at the end. A failure of its is
         // told once, so none may be passed over.
         let (to_disk, written) = mpsc::sync_channel(1);
-        let syncing = scope.spawn(move || written.iter().try_for_each(|()| file.sync_data()));
-        let writing = scope.spawn(move || {
+        let sync = move || written.iter().try_for_each(|()| file.sync_data());
+        let syncing = memory::start("syncing a file", scope, sync)?;
+        let writing = memory::start("writing a file", scope, move || {
             let mut unsynced = 0;
             digested.iter().try_for_each(|chunk| {
                 file.write_all(&chunk)?;
@@ -436,13 +437,16 @@ fn write_shard(
                 let _ = give_back.send(chunk);
                 Ok(())
             })
-        });
+        })?;
         let send = |bytes: &[u8]| -> Result<()> {
             if options.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             let mut chunk = spare.try_recv().unwrap_or_default();
             chunk.clear();
+            if chunk.capacity() < bytes.len() {
+                chunk = memory::reserved("a chunk of a file", bytes.len())?;
+            }
             chunk.extend_from_slice(bytes);
             // Only where the writer ends early, and then its own error is the one that counts.
             to_digest.send(chunk).map_err(|_| Error::Interrupted)
