@@ -230,9 +230,9 @@ fn predictions_are_those_of_the_formula() {
     for context in everywhere() {
         let options = Options { batch: Some(32), ..options(1) };
         let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
-        let found = trainer.predict(&set.features).unwrap();
+        let found = trainer.predict(&set.features.to_f32()).unwrap();
         let oracle = crate::gradients::Oracle::of(&mut trainer);
-        for (row, found) in set.features.chunks_exact(3).zip(found.chunks_exact(2)) {
+        for (row, found) in set.features.to_f32().chunks_exact(3).zip(found.chunks_exact(2)) {
             let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
             for (found, wanted) in found.iter().zip(oracle.forward(&row)) {
                 assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found}, not {wanted}");
@@ -275,13 +275,13 @@ fn zero_gamma_starts_residual_layers_as_the_identity() {
             let weight = zero.parameter(&format!("layers.{of}.weight")).unwrap();
             without.set_parameter(&format!("layers.{own}.weight"), &weight).unwrap();
         }
-        let wanted = without.predict(&test.features).unwrap();
-        assert_eq!(zero.predict(&test.features).unwrap(), wanted);
+        let wanted = without.predict(&test.features.to_f32()).unwrap();
+        assert_eq!(zero.predict(&test.features.to_f32()).unwrap(), wanted);
         // The scales are 1 in the first layer, which has no connection, and where nothing is asked.
         assert_eq!(zero.parameter("layers.0.norm.weight").unwrap(), [1.0; 32]);
         let mut plain = make(&deep(None)).unwrap();
         assert_eq!(plain.parameter("layers.5.norm.weight").unwrap(), [1.0; 32]);
-        assert_ne!(plain.predict(&test.features).unwrap(), wanted);
+        assert_ne!(plain.predict(&test.features.to_f32()).unwrap(), wanted);
         // The layers join in.
         while zero.epoch().unwrap().is_some() {}
         assert_eq!(zero.verdict().unwrap(), Verdict::Learned);

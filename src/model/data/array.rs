@@ -6,7 +6,8 @@ use crate::{Error, Result};
 
 use super::column::Column;
 use super::load::{name_of, wrong};
-use super::{Dataset, LoadOptions, Loaded, Targets, Task};
+use super::numbers::Exact;
+use super::{Dataset, LoadOptions, Loaded, Numbers, Targets, Task};
 
 /// An array in row-major order.
 pub(super) struct Array {
@@ -21,16 +22,28 @@ pub(super) enum Values {
     /// Bytes, which are pixels where they are features.
     Bytes(Vec<u8>),
     Integers(Vec<i64>),
+    /// Where one is beyond `i64`.
+    Unsigned(Vec<u64>),
     Floats(Vec<f64>),
 }
 
 impl Values {
-    /// Integers, or floats where one is beyond them.
+    fn numbers(&self) -> Numbers {
+        let whole = |integer: i128| Exact::from(integer);
+        match self {
+            Values::Bytes(bytes) => bytes.iter().map(|&byte| whole(byte.into())).collect(),
+            Values::Integers(integers) => integers.iter().map(|&n| whole(n.into())).collect(),
+            Values::Unsigned(integers) => integers.iter().map(|&n| whole(n.into())).collect(),
+            Values::Floats(floats) => floats.iter().map(|&x| Exact::from(x)).collect(),
+        }
+    }
+
+    /// Integers, of the sign that they need.
     pub(super) fn unsigned(values: Vec<u64>) -> Self {
         let integers = values.iter().map(|&value| i64::try_from(value)).collect();
         match integers {
             Ok(integers) => Values::Integers(integers),
-            Err(_) => Values::Floats(values.into_iter().map(|value| value as f64).collect()),
+            Err(_) => Values::Unsigned(values),
         }
     }
 }
@@ -38,6 +51,8 @@ impl Values {
 /// What people call the features and the targets, most telling first.
 const FEATURES: [&str; 4] = ["x", "features", "data", "images"];
 const TARGETS: [&str; 5] = ["y", "labels", "label", "targets", "target"];
+
+const MOST_COLUMNS: usize = 1 << 20;
 
 /// The arrays of a file that make a training set and perhaps a test set.
 pub(super) struct Choice {
@@ -145,7 +160,7 @@ pub(super) fn examples(
 
 impl Array {
     /// The features row by row, and the shape of a row.
-    fn features(&self, targets: &Array) -> Result<(Vec<f32>, Vec<usize>)> {
+    fn features(&self, targets: &Array) -> Result<(Numbers, Vec<usize>)> {
         let what = || format!("`{}`", self.name);
         let (rows, columns) = match self.shape.split_first() {
             Some((&rows, columns)) if !columns.is_empty() => (rows, columns.to_vec()),
@@ -167,10 +182,12 @@ impl Array {
             let given = format!("shape {:?}, which is empty", self.shape);
             return Err(Error::invalid(what(), given, "at least one row and one column"));
         }
+        few(&self.name, columns.iter().product())?;
         let features = match &self.values {
-            Values::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
-            Values::Integers(integers) => integers.iter().map(|&n| n as f32).collect(),
-            Values::Floats(floats) => floats.iter().map(|&x| x as f32).collect(),
+            Values::Bytes(bytes) => {
+                bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect::<Vec<f32>>().into()
+            }
+            values => values.numbers(),
         };
         Ok((features, columns))
     }
@@ -179,33 +196,22 @@ impl Array {
 /// The targets of a set: one a row, or several.
 enum Target {
     One(Column),
-    Many { values: Vec<f32>, columns: usize },
+    Many { values: Numbers, columns: usize },
 }
 
 impl Target {
     fn new(array: Array) -> Result<Self> {
-        let numbers: Vec<f64> = match array.values {
-            Values::Bytes(bytes) => bytes.into_iter().map(f64::from).collect(),
-            Values::Integers(integers) => {
-                // Larger ones would fall together with their neighbours.
-                let limit = 1u64 << 53;
-                if let Some(large) = integers.iter().find(|n| n.unsigned_abs() > limit) {
-                    let what = format!("`{}`", array.name);
-                    return Err(Error::invalid(what, large, "targets from -2^53 to 2^53"));
-                }
-                integers.into_iter().map(|n| n as f64).collect()
-            }
-            Values::Floats(floats) => floats,
-        };
-        if let Some(row) = numbers.iter().position(|number| !number.is_finite()) {
+        let numbers = array.values.numbers();
+        let finite = |number: Exact| number.nearest().is_finite();
+        if let Some((row, number)) = numbers.iter().enumerate().find(|(_, x)| !finite(*x)) {
             let what = format!("`{}`, element {row} (the first is 0)", array.name);
-            return Err(Error::invalid(what, numbers[row], "a finite number"));
+            return Err(Error::invalid(what, number, "a finite number"));
         }
         match array.shape[..] {
             [_] | [_, 1] => Ok(Target::One(Column::Numbers(numbers))),
             [_, columns] => {
-                let values = numbers.into_iter().map(|number| number as f32).collect();
-                Ok(Target::Many { values, columns })
+                few(&array.name, columns)?;
+                Ok(Target::Many { values: numbers, columns })
             }
             _ => {
                 let given = format!("shape {:?}", array.shape);
@@ -245,6 +251,18 @@ impl Target {
                 };
                 Err(Error::invalid(format!("`{name}`"), format!("{given} columns"), needed))
             }
+        }
+    }
+}
+
+/// A name for each column takes more memory than its bytes: a small file of one long row would take
+/// the machine.
+fn few(array: &str, columns: usize) -> Result<()> {
+    match columns <= MOST_COLUMNS {
+        true => Ok(()),
+        false => {
+            let needed = format!("at most {MOST_COLUMNS}");
+            Err(Error::invalid(format!("`{array}`"), format!("{columns} numbers a row"), needed))
         }
     }
 }
