@@ -38,8 +38,9 @@ use super::{DeviceArgs, note, print, print_json, progress};
     learned     more than 10 % below it\n  \
     overfitted  the same, but on 20 test rows or more accuracy or R2 is lower by 0.1 or more, and\n              \
     what it is a mean of differs by more than three standard errors\n  \
-    learning    1 to 10 % below it, or fewer than two epochs\n  \
-    stuck       not even 1 % below it, or the weights cannot move at all; why is said\n  \
+    learning    1 to 10 % below it; or it still falls, the last epoch's being more than 1 % below\n              \
+    every earlier one's; or the run has fewer than two epochs\n  \
+    stuck       none of these, or the weights cannot learn; why is said\n  \
     diverged    something became infinite or not a number; what, where and when is said\n\n\
     Accuracy is the share of rows whose class has the largest output, with bce too. Of several\n\
     targets from 0 to 1 a row with bce (labels that may come together) it is the share of single\n\
@@ -477,6 +478,7 @@ fn quality(score: &Score) -> String {
     match (score.accuracy, score.r2) {
         (Some(accuracy), _) => format!("{:.1} %", 100.0 * accuracy),
         // Without the sign of what rounds to 0.
+        (_, Some(r2)) if r2 < -1e3 => short(r2),
         (_, Some(r2)) => format!("{:.3}", (1e3 * r2).round() / 1e3 + 0.0),
         // Of a single row there is neither.
         _ => "-".into(),

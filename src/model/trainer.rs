@@ -85,11 +85,10 @@ pub enum Verdict {
     /// lower by 0.1 or more; what it is a mean of (whether a row is right; a row's loss) differs by
     /// more than three standard errors; and there are 20 test rows or more.
     Overfitted(String),
-    /// The training loss is 1 % to 10 % below the baseline, or the run is not yet two epochs long, which
-    /// is too short to tell.
+    /// The training loss is 1 % to 10 % below the baseline; or it still falls, the last epoch's being more
+    /// than 1 % below every earlier one's; or the run is not yet two epochs long.
     Learning(String),
-    /// The training loss is not even 1 % below the baseline, and why; or weights cannot move any more,
-    /// which may be seen at once.
+    /// None of these, and why; or the weights cannot learn, which can be seen in them at once.
     Stuck(String),
     /// Something became infinite or not a number: what, where and when.
     Diverged(String),
@@ -121,9 +120,6 @@ impl Verdict {
 
 /// What makes a run less wild.
 const CALMER: &str = "try a smaller --lr, --clip 1, or an initializer with smaller weights";
-
-/// Initializers that fit nonlinearities.
-const FITTING: &str = "he_normal for ReLU, xavier_normal for tanh, siren for sin";
 
 /// Sums over rows on the way to a [`Score`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -648,22 +644,27 @@ impl Trainer {
             return Ok(Verdict::Stuck(why));
         }
         let beside = format!(
-            "the training loss, {loss:.4}, is {} {:.4}, that of the best constant answer, after {} \
-             steps",
+            "the training loss, {}, is {} {}, that of the best constant answer, after {} steps",
+            figure(loss),
             match loss < self.baseline {
                 true => format!("{:.1} % below", 100.0 * (1.0 - loss / self.baseline)),
                 false => "no better than".into(),
             },
-            self.baseline,
+            figure(self.baseline),
             self.cursor.step
         );
-        if self.history.len() < 2 {
-            return Ok(Verdict::Learning(format!(
-                "{beside}: too few to tell, two epochs at least"
-            )));
-        }
-        if loss < 0.99 * self.baseline {
-            return Ok(Verdict::Learning(format!("{beside}: more epochs will tell")));
+        let before = self.history.iter().rev().skip(1).map(|epoch| epoch.train.loss);
+        let falls = epoch < 0.99 * before.fold(f64::INFINITY, f64::min);
+        let learning = match self.history.len() {
+            0 | 1 => Some(": too few to tell, two epochs at least"),
+            _ if falls => Some(", and still falls: more epochs will tell"),
+            _ if loss < 0.99 * self.baseline => {
+                Some(": more epochs, another learning rate or another initializer may do more")
+            }
+            _ => None,
+        };
+        if let Some(what) = learning {
+            return Ok(Verdict::Learning(beside + what));
         }
         let vanishing = self.why_vanishing()?;
         Ok(Verdict::Stuck(vanishing.unwrap_or_else(|| {
@@ -689,9 +690,9 @@ impl Trainer {
         let (mean, error) = mean_and_error(rows, column);
         let (test_mean, test_error) = mean_and_error(&test_rows, column);
         let significant = (mean - test_mean).abs() > 3.0 * error.hypot(test_error);
-        let figure = |figure: f64| match what {
-            "R2" => format!("{figure:.3}"),
-            _ => format!("{:.1} %", 100.0 * figure),
+        let figure = |score: f64| match what {
+            "R2" => format!("{score:.3}"),
+            _ => format!("{:.1} %", 100.0 * score),
         };
         Ok((own - other >= 0.1 && significant).then(|| {
             format!(
@@ -726,7 +727,8 @@ impl Trainer {
             [first, .., last] => format!("layers.{first} to layers.{last}"),
             [] => String::new(),
         };
-        let differ = format!("Weights must differ from one another: {FITTING}");
+        let differ =
+            "Weights must differ from one another: he_normal for ReLU, xavier_normal for tanh";
         if zeros {
             return Ok(Some(format!(
                 "every weight is still 0 and so is its gradient: nothing passes forward, nothing comes \
@@ -740,7 +742,7 @@ impl Trainer {
                 list(&equal)
             )));
         }
-        if self.cursor.step > 0 && self.gradient_norms()?.iter().all(|&norm| norm == 0.0) {
+        if self.gradient_norms()?.iter().all(|&norm| norm == 0.0) {
             return Ok(Some(
                 "the gradient of every weight is exactly 0: its units are dead, or what comes \
                        through the layers is less than f32 holds. Other initial weights, a smaller \
@@ -751,8 +753,9 @@ impl Trainer {
         Ok(None)
     }
 
-    /// The norm of the gradient of each layer's weights, as of the last step.
+    /// The norm of the gradient of each layer's weights, on the rows of the next step.
     fn gradient_norms(&mut self) -> Result<Vec<f64>> {
+        self.backward()?;
         let layers = self.mlp.layers();
         let norm = |layer: usize| {
             let gradient = self.gradient(&format!("layers.{layer}.weight"))?;
@@ -768,7 +771,8 @@ impl Trainer {
         Ok((first < 1e-3 * last).then(|| {
             format!(
                 "the gradient vanishes on its way down: its norm is {last:.1e} in {} and {first:.1e} \
-                 in layers.0.weight. Larger initial weights keep it alive: {FITTING}",
+                 in layers.0.weight. Larger initial weights, --layer-norm or --residual \
+                 keep it alive; `fanin probe` shows which",
                 format_args!("layers.{}.weight", norms.len() - 1),
             )
         }))
@@ -953,6 +957,14 @@ fn variances(set: &Dataset) -> Vec<f64> {
         own.map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows
     };
     (0..columns).map(of).collect()
+}
+
+/// A loss for people.
+fn figure(loss: f64) -> String {
+    match (1e-2..1e5).contains(&loss) {
+        true => format!("{loss:.4}"),
+        false => format!("{loss:.3e}"),
+    }
 }
 
 /// The mean of one of rows' results, and its standard error.
