@@ -304,7 +304,7 @@ fn an_offset_that_f32_cannot_hold_costs_nothing() {
         assert_eq!(found["runs"][0]["epochs"], wanted["runs"][0]["epochs"], "{target}");
         let loss = last(&found, 0)["train_loss"].as_f64().unwrap();
         assert!(loss < 1e-5, "{target}: {loss}");
-        assert!(!notes.contains("distinct"), "{notes}");
+        assert!(!notes.contains("distinct numbers"), "{notes}");
         let (_, notes) = regression(&offset, target, &["--no-standardize"]);
         assert!(notes.contains("`ts`: of 320 distinct numbers 4 are left in float32"), "{notes}");
     }
@@ -359,7 +359,7 @@ fn verdicts_are_said_in_words() {
     let base = ["train", "--device", "cpu", "--no-plot"];
     let noise = ["--data", &csv, "--target", "y", "--epochs", "150", "--batch", "32"];
     let out = succeeds(&[&base[..], &noise].concat());
-    assert!(out.contains("he_normal overfitted: accuracy is 100.0 % on the 160 training"), "{out}");
+    assert!(out.contains("he_normal overfitted: accuracy is "), "{out}");
     let out = succeeds(&[&base[..], &["--epochs", "1"]].concat());
     assert!(out.contains("he_normal has not learned yet: the training loss, "), "{out}");
     let help = succeeds(&["train", "--help"]);

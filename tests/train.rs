@@ -461,13 +461,13 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
     let set = with_values(set.features.to_f32().into_owned(), 4, scaled.collect(), 3);
     let (train, test) = set.split(SEED, 0.4).unwrap();
     let net = mlp([4, 16, 3], "he_normal");
-    for (context, batch) in everywhere().flat_map(|context| [(context, 300), (context, 9)]) {
-        let options = Options { batch: Some(batch), ..options(9) };
+    for (context, batch) in everywhere().flat_map(|context| [(context, 300), (context, 4)]) {
+        let options = Options { batch: Some(batch), ..options(3) };
         let make = || Trainer::new(context, &net, &options, &train, Some(&test)).unwrap();
         let mut trainer = make();
         while trainer.epoch().unwrap().is_some() {}
         let history = trainer.history().to_vec();
-        let r2s = [trainer.evaluate().unwrap().r2, history[8].test.unwrap().r2];
+        let r2s = [trainer.evaluate().unwrap().r2, history[2].test.unwrap().r2];
         for (set, r2) in [&train, &test].into_iter().zip(r2s) {
             let found = trainer.predict(&set.features.to_f32()).unwrap();
             let Targets::Values { values, .. } = &set.targets else { panic!() };
@@ -490,7 +490,7 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
         let short = Options { epochs: 2, ..options.clone() };
         let mut first = Trainer::new(context, &net, &short, &train, Some(&test)).unwrap();
         first.advance().unwrap();
-        assert_eq!(first.step() % first.epoch_steps() != 0, batch == 9);
+        assert_eq!(first.step() % first.epoch_steps() != 0, batch == 4);
         first.save(&path, true).unwrap();
         let mut second = make();
         second.resume(&path).unwrap();
@@ -526,7 +526,9 @@ fn a_class_is_right_where_its_output_is_the_largest() {
         let options = Options { batch: None, ..bce(1) };
         let net = mlp([1, 3], "zeros");
         let mut trainer = Trainer::new(context, &net, &options, &labels, None).unwrap();
-        assert_eq!(trainer.evaluate().unwrap().accuracy, Some(0.5));
+        // A third and two thirds, in f32.
+        let accuracy = trainer.evaluate().unwrap().accuracy.unwrap();
+        assert!((accuracy - 0.5).abs() < 1e-7, "{accuracy}");
     }
 }
 
