@@ -288,7 +288,7 @@ fn regression(data: &str, target: &str, rest: &[&str]) -> (Value, String) {
     (serde_json::from_str(&text(&output.stdout)).unwrap(), notes)
 }
 
-fn last<'a>(document: &'a Value, run: usize) -> &'a Value {
+fn last(document: &Value, run: usize) -> &Value {
     document["runs"][run]["epochs"].as_array().unwrap().last().unwrap()
 }
 

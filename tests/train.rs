@@ -490,7 +490,7 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
         let short = Options { epochs: 2, ..options.clone() };
         let mut first = Trainer::new(context, &net, &short, &train, Some(&test)).unwrap();
         first.advance().unwrap();
-        assert_eq!(first.step() % first.epoch_steps() != 0, batch == 4);
+        assert_eq!(first.step().is_multiple_of(first.epoch_steps()), batch != 4);
         first.save(&path, true).unwrap();
         let mut second = make();
         second.resume(&path).unwrap();
