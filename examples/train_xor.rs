@@ -10,7 +10,8 @@ use fanin::{Activation, gpu::Context};
 
 fn main() -> Result<(), fanin::Error> {
     let features = vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
-    let targets = Targets::Values { values: vec![0.0, 1.0, 1.0, 0.0], names: vec!["xor".into()] };
+    let values = vec![0.0, 1.0, 1.0, 0.0].into();
+    let targets = Targets::Values { values, names: vec!["xor".into()] };
     let set = Dataset::new("xor", features, vec!["a".into(), "b".into()], targets)?;
 
     let mlp = Mlp::new([2, 8, 1])?.activation(Activation::Tanh).init("xavier_normal".parse()?);
@@ -32,7 +33,8 @@ fn main() -> Result<(), fanin::Error> {
             println!("epoch {:3}: loss {:.4}", epoch.epoch, epoch.train.loss);
         }
     }
-    for (inputs, output) in set.features.chunks(2).zip(trainer.predict(&set.features)?) {
+    let features = set.features.to_f32();
+    for (inputs, output) in features.chunks(2).zip(trainer.predict(&features)?) {
         let probability = 1.0 / (1.0 + (-output).exp());
         println!("{} xor {} = {probability:.3}", inputs[0], inputs[1]);
     }

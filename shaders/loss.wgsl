@@ -1,5 +1,6 @@
 // The loss of each row and its gradient with respect to the row's outputs, for the mean over the
-// batch's real rows. Rows beyond them have neither.
+// batch's real rows. Rows beyond them have neither. And the squared errors of each column, whose sums
+// say how well each of several targets is met.
 
 struct Params {
     rows: u32,
@@ -10,11 +11,14 @@ struct Params {
 }
 
 // 0: softmax cross-entropy with class indices; 1: mean squared error; 2: binary cross-entropy of
-// logits. The codes are those of `Loss::code`.
+// logits. The codes are those of `Loss::code`. 3: binary cross-entropy with class indices, of targets
+// that are 1 at the class and 0 elsewhere.
 override kind: u32 = 0u;
 override gradients: u32 = 1u;
 
 const WIDTH = 64u;
+// Rows whose squared errors one invocation adds up.
+const SLICE = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -23,6 +27,7 @@ const WIDTH = 64u;
 @group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
 // The loss, and how much of the row was predicted right: of 1.
 @group(0) @binding(5) var<storage, read_write> results: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read_write> sums: array<f32>;
 
 // The bits of a float that is infinite or no number, else 0. min and max would hide it.
 fn broken(value: f32) -> u32 {
@@ -110,13 +115,26 @@ fn squared_error(row: u32) -> vec2<f32> {
 
 fn binary_cross_entropy(row: u32) -> vec2<f32> {
     let first = row * params.columns;
+    // The first value, where it is no class: not used then, and there.
+    let label = targets[select(first, row, kind == 3u)];
+    var best = first;
+    var high = outputs[first];
     var sum = 0.0;
     var right = 0.0;
     var bad = 0u;
     for (var at = first; at < first + params.columns; at++) {
         let output = outputs[at];
-        let wanted = bitcast<f32>(targets[at]);
+        var wanted = 0.0;
+        if kind == 3u {
+            wanted = select(0.0, 1.0, at - first == label);
+        } else {
+            wanted = bitcast<f32>(targets[at]);
+        }
         bad |= broken(output);
+        if output > high {
+            high = output;
+            best = at;
+        }
         let small = exp_negative(-abs(output));
         // Of a positive output 1 - t is what is lost of it, of a negative one t.
         sum += select(-output * wanted, output * (1.0 - wanted), output > 0.0);
@@ -129,7 +147,11 @@ fn binary_cross_entropy(row: u32) -> vec2<f32> {
             gradient[at] = (probability - wanted) * (params.share * step.inverse);
         }
     }
-    return vec2<f32>(whole(sum * params.share, bad), right * params.share);
+    right *= params.share;
+    if kind == 3u {
+        right = select(0.0, 1.0, best - first == label);
+    }
+    return vec2<f32>(whole(sum * params.share, bad), right);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -153,8 +175,30 @@ fn loss_rows(
     var result = vec2<f32>(0.0, 0.0);
     switch kind {
         case 1u: { result = squared_error(row); }
-        case 2u: { result = binary_cross_entropy(row); }
+        case 2u, 3u: { result = binary_cross_entropy(row); }
         default: { result = cross_entropy(row); }
     }
     results[step.slot + row] = result;
+}
+
+// Each column's squared errors over a slice of rows: `sums` is [steps, slices, columns].
+@compute @workgroup_size(WIDTH)
+fn loss_columns(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let index = grid_index(id, workgroups, WIDTH);
+    let slices = (params.rows + SLICE - 1u) / SLICE;
+    if index >= params.columns * slices {
+        return;
+    }
+    let first = (index / params.columns) * SLICE;
+    let last = min(first + SLICE, step.rows);
+    var sum = 0.0;
+    for (var row = first; row < last; row++) {
+        let at = row * params.columns + index % params.columns;
+        let error = outputs[at] - bitcast<f32>(targets[at]);
+        sum += error * error;
+    }
+    sums[step.slot / params.rows * (slices * params.columns) + index] = sum;
 }

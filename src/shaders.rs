@@ -315,7 +315,7 @@ pub static LOSS: Module = Module {
     entry_source: include_str!("../shaders/loss.wgsl"),
     libraries: &[STEP, MATH, GRID],
     parts: &[],
-    entries: &["loss_rows"],
+    entries: &["loss_rows", "loss_columns"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
         Binding { index: 1, name: "step", access: Access::Step },
@@ -323,6 +323,7 @@ pub static LOSS: Module = Module {
         Binding { index: 3, name: "targets", access: Access::Read },
         Binding { index: 4, name: "gradient", access: Access::ReadWrite },
         Binding { index: 5, name: "results", access: Access::ReadWrite },
+        Binding { index: 5, name: "sums", access: Access::ReadWrite },
     ],
     overrides: &["kind", "gradients"],
     width: 64,

@@ -276,3 +276,98 @@ fn bad_input_is_told_apart_and_leaves_nothing() {
     );
     fails(1, &["train", "--resume", "/no/such/file"], &["cannot read /no/such/file"]);
 }
+
+/// A straight line over times that are `offset` and some seconds, in milliseconds: 400 rows.
+fn times(offset: u64) -> String {
+    let row = |row: u64| format!("{},{:.4}\n", offset + 1000 * row, 0.01 * row as f64 - 2.0);
+    "ts,y\n".to_owned() + &(0..400).map(row).collect::<String>()
+}
+
+fn regression(data: &str, target: &str, rest: &[&str]) -> (Value, String) {
+    let base = ["train", "--device", "cpu", "--data", data, "--target", target, "--json"];
+    let settings = ["--hidden", "16", "--epochs", "60", "--lr", "0.01", "--no-plot"];
+    let output = fanin(&[&base[..], &settings, rest].concat());
+    let notes = text(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    (serde_json::from_str(&text(&output.stdout)).unwrap(), notes)
+}
+
+fn last(document: &Value, run: usize) -> &Value {
+    document["runs"][run]["epochs"].as_array().unwrap().last().unwrap()
+}
+
+#[test]
+fn an_offset_that_f32_cannot_hold_costs_nothing() {
+    let folder = Folder::new();
+    let rel = folder.csv(&times(0));
+    let offset = folder.path("offset.csv");
+    std::fs::write(&offset, times(1_700_000_000_000)).unwrap();
+    for target in ["y", "ts"] {
+        let ((wanted, _), (found, notes)) =
+            (regression(&rel, target, &[]), regression(&offset, target, &[]));
+        assert_eq!(found["runs"][0]["epochs"], wanted["runs"][0]["epochs"], "{target}");
+        let loss = last(&found, 0)["train_loss"].as_f64().unwrap();
+        assert!(loss < 1e-5, "{target}: {loss}");
+        assert!(!notes.contains("distinct numbers"), "{notes}");
+        let (_, notes) = regression(&offset, target, &["--no-standardize"]);
+        assert!(notes.contains("`ts`: of 320 distinct numbers 4 are left in float32"), "{notes}");
+    }
+}
+
+#[test]
+fn bce_counts_the_class_of_the_largest_output() {
+    let arguments = [
+        "train", "--device", "cpu", "--data", "digits", "--loss", "bce", "--init", "zeros",
+        "--epochs", "3", "--hidden", "32", "--json",
+    ];
+    let document: Value = serde_json::from_str(&succeeds(&arguments)).unwrap();
+    for key in ["train_accuracy", "test_accuracy"] {
+        let accuracy = last(&document, 0)[key].as_f64().unwrap();
+        assert!((accuracy - 0.1).abs() < 0.04, "{key}: {accuracy}");
+    }
+    assert_eq!(document["runs"][0]["verdict"], "stuck");
+}
+
+/// Shares of 0 to 1 are what the loss takes: standardized ones it would refuse.
+#[test]
+fn soft_targets_of_bce_stay_as_they_are() {
+    let folder = Folder::new();
+    let share = |row: u32| f64::from(row) / 200.0;
+    let rows: String = (0..200).map(|row| format!("{row},{}\n", share(row))).collect();
+    let csv = folder.csv(&format!("x,share\n{rows}"));
+    let settings = ["--loss", "bce", "--test-split", "0"];
+    let (document, _) = regression(&csv, "share", &settings);
+    // The best constant answer is the mean, and the entropy of it the loss.
+    let mean = (0..200).map(share).sum::<f64>() / 200.0;
+    let wanted = -mean * mean.ln() - (1.0 - mean) * (1.0 - mean).ln();
+    let baseline = document["runs"][0]["baseline_loss"].as_f64().unwrap();
+    assert!((baseline - wanted).abs() < 1e-6, "{baseline}, not {wanted}");
+    // With each share met exactly the loss is the mean of their entropies.
+    let entropy = |p: f64| if p > 0.0 { -p * p.ln() - (1.0 - p) * (1.0 - p).ln() } else { 0.0 };
+    let least = (0..200).map(|row| entropy(share(row))).sum::<f64>() / 200.0;
+    let loss = last(&document, 0)["train_loss"].as_f64().unwrap();
+    assert!(loss > least && loss < least + 0.02, "{loss}, {least} at best");
+}
+
+#[test]
+fn verdicts_are_said_in_words() {
+    let folder = Folder::new();
+    // Classes that no column says anything of.
+    let hash = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    let row = |row: u64| {
+        let columns: String =
+            (0..6).map(|column| format!("{},", hash(row * 7 + column) % 1000)).collect();
+        format!("{columns}{}\n", hash(row * 7 + 6) % 2)
+    };
+    let csv = folder.csv(&("a,b,c,d,e,f,y\n".to_owned() + &(0..200).map(row).collect::<String>()));
+    let base = ["train", "--device", "cpu", "--no-plot"];
+    let noise = ["--data", &csv, "--target", "y", "--epochs", "150", "--batch", "32"];
+    let out = succeeds(&[&base[..], &noise].concat());
+    assert!(out.contains("he_normal overfitted: accuracy is "), "{out}");
+    let out = succeeds(&[&base[..], &["--epochs", "1"]].concat());
+    assert!(out.contains("he_normal has not learned yet: the training loss, "), "{out}");
+    let help = succeeds(&["train", "--help"]);
+    for part in ["overfitted", "largest output", "mean over them", "three standard errors"] {
+        assert!(help.contains(part), "{part}");
+    }
+}

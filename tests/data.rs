@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fanin::model::data::{
-    Dataset, Generated, LoadOptions, Loaded, Standardizer, Targets, Task, load, permutation,
+    Collapsed, Dataset, Generated, LoadOptions, Loaded, Numbers, Standardizer, Targets, Task, load,
+    permutation,
 };
 use fanin::random::Stream;
 use fanin::{Error, Result};
@@ -59,11 +60,19 @@ fn labels(dataset: &Dataset) -> (Vec<u32>, Vec<&str>) {
     }
 }
 
-fn values(dataset: &Dataset) -> &[f32] {
+fn values(dataset: &Dataset) -> Vec<f32> {
     match &dataset.targets {
-        Targets::Values { values, .. } => values,
+        Targets::Values { values, .. } => values.to_f32().into_owned(),
         other => panic!("{other:?}"),
     }
+}
+
+fn means(fitted: &Standardizer) -> Vec<f64> {
+    fitted.features.iter().map(|scale| scale.mean).collect()
+}
+
+fn stds(fitted: &Standardizer) -> Vec<f64> {
+    fitted.features.iter().map(|scale| scale.std).collect()
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -76,13 +85,13 @@ fn two_classes(labels: &[u32]) -> Targets {
 
 /// Rows that say where they were: features `[row, -row]`, label `row % 2`.
 fn numbered(rows: u32) -> Dataset {
-    let features = (0..rows).flat_map(|row| [row as f32, -(row as f32)]).collect();
+    let features: Vec<f32> = (0..rows).flat_map(|row| [row as f32, -(row as f32)]).collect();
     let labels: Vec<u32> = (0..rows).map(|row| row % 2).collect();
     Dataset::new("numbered", features, names(2), two_classes(&labels)).unwrap()
 }
 
 fn first_column(dataset: &Dataset) -> Vec<u32> {
-    dataset.features.chunks(dataset.columns()).map(|row| row[0] as u32).collect()
+    dataset.features.to_f32().chunks(dataset.columns()).map(|row| row[0] as u32).collect()
 }
 
 mod datasets {
@@ -96,14 +105,14 @@ mod datasets {
     }
 
     fn column(values: &[f32]) -> Targets {
-        Targets::Values { values: values.to_vec(), names: vec!["y".into()] }
+        Targets::Values { values: values.to_vec().into(), names: vec!["y".into()] }
     }
 
     #[test]
     fn count_their_rows_and_columns() {
         let set = numbered(5);
         assert_eq!((set.rows(), set.columns(), set.target_columns()), (5, 2, 2));
-        let targets = Targets::Values { values: vec![1.0, 2.0, 3.0, 4.0], names: names(2) };
+        let targets = Targets::Values { values: vec![1.0, 2.0, 3.0, 4.0].into(), names: names(2) };
         let set = Dataset::new("d", vec![0.0; 6], names(3), targets).unwrap();
         assert_eq!((set.rows(), set.columns(), set.target_columns()), (2, 3, 2));
     }
@@ -161,25 +170,25 @@ mod datasets {
             column(&[2.5, 2.5]),
             "target `y`: got 2.5 in all rows, needed a value that varies",
         );
-        let targets = Targets::Values { values: vec![1.0, 7.0, 2.0, 7.0], names: names(2) };
+        let targets = Targets::Values { values: vec![1.0, 7.0, 2.0, 7.0].into(), names: names(2) };
         assert_refused(
             &[0.0; 2],
             1,
             targets,
             "target `c1`: got 7 in all rows, needed a value that varies",
         );
-        let none = Targets::Values { values: vec![], names: vec![] };
+        let none = Targets::Values { values: Vec::<f32>::new().into(), names: vec![] };
         assert_refused(&[0.0; 2], 1, none, "targets: got 0, needed at least one class or value");
     }
 
     #[test]
     fn select_rows_in_the_order_that_was_asked_for() {
         let picked = numbered(6).select(&[5, 0, 5, 6, u32::MAX, 2]);
-        assert_eq!(picked.features, [5.0, -5.0, 0.0, -0.0, 5.0, -5.0, 2.0, -2.0]);
+        assert_eq!(*picked.features.to_f32(), [5.0, -5.0, 0.0, -0.0, 5.0, -5.0, 2.0, -2.0]);
         assert_eq!(labels(&picked).0, [1, 0, 1, 0]);
-        let targets = Targets::Values { values: vec![1.0, 2.0, 3.0, 4.0], names: names(2) };
+        let targets = Targets::Values { values: vec![1.0, 2.0, 3.0, 4.0].into(), names: names(2) };
         let set = Dataset::new("d", vec![8.0, 9.0], names(1), targets).unwrap().select(&[1]);
-        assert_eq!((values(&set), &set.features[..]), (&[3.0, 4.0][..], &[9.0][..]));
+        assert_eq!((values(&set), &*set.features.to_f32()), (vec![3.0, 4.0], &[9.0][..]));
     }
 }
 
@@ -267,39 +276,46 @@ mod orders {
 mod standardizers {
     use super::*;
 
-    fn columns(columns: &[&[f32]]) -> Dataset {
+    fn columns<T: Copy>(columns: &[&[T]]) -> Dataset
+    where
+        Vec<T>: Into<Numbers>,
+    {
         let rows = columns[0].len();
-        let features = (0..rows).flat_map(|row| columns.iter().map(move |c| c[row])).collect();
+        let features: Vec<T> =
+            (0..rows).flat_map(|row| columns.iter().map(move |c| c[row])).collect();
         let labels: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
         Dataset::new("d", features, names(columns.len()), two_classes(&labels)).unwrap()
     }
 
     #[test]
     fn use_the_mean_and_deviation_of_the_training_rows() {
-        let mut train = columns(&[&[1.0, 2.0, 3.0, 6.0], &[-10.0, 0.0, 0.0, 10.0]]);
+        let mut train = columns(&[&[1.0f32, 2.0, 3.0, 6.0], &[-10.0, 0.0, 0.0, 10.0]]);
         let fitted = Standardizer::fit(&train);
         // Mean 3, squares 4 + 1 + 0 + 9 over 4 rows; mean 0, 200 over 4.
-        assert_eq!(fitted.mean, [3.0, 0.0]);
-        assert_eq!(fitted.std, [3.5f64.sqrt() as f32, 50f64.sqrt() as f32]);
-        let mut test = columns(&[&[3.0, 10.0], &[5.0, 0.0]]);
+        assert_eq!(means(&fitted), [3.0, 0.0]);
+        assert_eq!(stds(&fitted), [3.5f64.sqrt(), 50f64.sqrt()]);
+        let mut test = columns(&[&[3.0f32, 10.0], &[5.0, 0.0]]);
         fitted.apply(&mut test).unwrap();
-        let scaled = |x: f64, mean: f64, std: f32| ((x - mean) / f64::from(std)) as f32;
-        let [a, b] = fitted.std[..] else { panic!() };
-        assert_eq!(test.features, [0.0, scaled(5.0, 0.0, b), scaled(10.0, 3.0, a), 0.0]);
+        let scaled = |x: f64, mean: f64, std: f64| ((x - mean) / std) as f32;
+        let [a, b] = stds(&fitted)[..] else { panic!() };
+        assert_eq!(*test.features.to_f32(), [0.0, scaled(5.0, 0.0, b), scaled(10.0, 3.0, a), 0.0]);
         fitted.apply(&mut train).unwrap();
         let again = Standardizer::fit(&train);
-        assert!(again.mean.iter().all(|mean| mean.abs() < 1e-7));
-        assert!(again.std.iter().all(|std| (std - 1.0).abs() < 1e-6));
+        assert!(means(&again).iter().all(|mean| mean.abs() < 1e-7));
+        assert!(stds(&again).iter().all(|std| (std - 1.0).abs() < 1e-6));
     }
 
     #[test]
     fn survive_constant_and_extreme_columns() {
         let mut set = columns(&[&[0.1, 0.1, 0.1], &[f32::MAX, -f32::MAX, 0.0], &[1e-45, 0.0, 0.0]]);
         let fitted = Standardizer::fit(&set);
-        assert_eq!((fitted.std[0], fitted.mean[0]), (1.0, 0.1));
+        assert_eq!((stds(&fitted)[0], means(&fitted)[0]), (1.0, f64::from(0.1f32)));
         fitted.apply(&mut set).unwrap();
-        assert!(set.features.iter().all(|x| x.is_finite()), "{:?}", set.features);
-        assert_eq!([set.features[0], set.features[3], set.features[6]], [0.0; 3]);
+        assert!(set.features.to_f32().iter().all(|x| x.is_finite()), "{:?}", set.features);
+        assert_eq!(
+            [set.features.to_f32()[0], set.features.to_f32()[3], set.features.to_f32()[6]],
+            [0.0; 3]
+        );
     }
 
     /// The mean of a large column with a small spread, where f32 sums would lose it.
@@ -307,13 +323,145 @@ mod standardizers {
     fn sum_in_f64() {
         let column: Vec<f32> = (0..100_000).map(|row| 1000.0 + (row % 2) as f32 * 0.5).collect();
         let fitted = Standardizer::fit(&columns(&[&column]));
-        assert_eq!((fitted.mean[0], fitted.std[0]), (1000.25, 0.25));
+        assert_eq!((means(&fitted)[0], stds(&fitted)[0]), (1000.25, 0.25));
+    }
+
+    /// What a plain standardization in f64 gives, of numbers less an offset that leaves them small.
+    fn reference(small: &[f64]) -> Vec<f32> {
+        let rows = small.len() as f64;
+        let mean = small.iter().sum::<f64>() / rows;
+        let std = (small.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows).sqrt();
+        small.iter().map(|x| ((x - mean) / std) as f32).collect()
+    }
+
+    /// Within two units in the last place of the largest.
+    #[track_caller]
+    fn assert_close(found: &[f32], wanted: &[f32]) {
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!((found - wanted).abs() <= 4.0 * f32::EPSILON, "{found}, not {wanted}");
+        }
+    }
+
+    #[test]
+    fn an_offset_costs_nothing() {
+        let small: Vec<f64> = (0..400).map(|row| 1000.0 * f64::from(row)).collect();
+        let wanted = reference(&small);
+        for offset in [0.0, 1.7e12, -1.7e12, 9e15] {
+            let times: Vec<f64> = small.iter().map(|time| time + offset).collect();
+            let labels: Vec<u32> = (0..400).map(|row| row % 2).collect();
+            let mut set = Dataset::new("d", times.clone(), names(1), two_classes(&labels)).unwrap();
+            Standardizer::fit(&set).apply(&mut set).unwrap();
+            assert_close(&set.features.to_f32(), &wanted);
+            let targets = Targets::Values { values: times.into(), names: names(1) };
+            let mut set = Dataset::new("d", vec![0.0; 400], names(1), targets).unwrap();
+            let fitted = Standardizer::fit(&set);
+            fitted.apply(&mut set).unwrap();
+            let standardized = values(&set);
+            assert_close(&standardized, &wanted);
+            // And back: within what f32 rounds off some 1.7 standard deviations of 115,000.
+            let restored = fitted.restore(&standardized).unwrap();
+            for (time, small) in restored.iter().zip(&small) {
+                let bound = 115_500.0 * 2f64.powi(-24) + offset.abs() * f64::EPSILON;
+                assert!((time - offset - small).abs() <= bound, "{time}");
+            }
+            assert!(fitted.restore(&[]).unwrap().is_empty());
+        }
+    }
+
+    /// Nanoseconds since 1970, one apart, which f64 has in steps of 256.
+    #[test]
+    fn integers_beyond_f64_stay_apart() {
+        let wanted = reference(&(0..300).map(f64::from).collect::<Vec<_>>());
+        let large = |row: i64| 1_700_000_000_000_000_001 + row;
+        let numbers: Numbers = (0..300).map(large).collect::<Vec<i64>>().into();
+        let csv: String =
+            (0..300).map(|row| format!("{},{},{}\n", large(row), row, row % 2)).collect();
+        let files = Files::new();
+        let csv = files.write("d.csv", format!("t,x,y\n{csv}"));
+        let npy = files.write("x.npy", npy(&[300, 1], C, (0..300).map(large)));
+        let labels: Vec<u32> = (0..300).map(|row| row % 2).collect();
+        let own = Dataset::new("d", numbers.clone(), names(1), two_classes(&labels)).unwrap();
+        let targets = Targets::Values { values: numbers, names: names(1) };
+        let regress = Dataset::new("d", vec![0.0; 300], names(1), targets).unwrap();
+        let read = load_with(&csv, Some("y"), None).unwrap().train;
+        let array = load_with(&npy, npy.to_str(), None).unwrap().train;
+        for (mut set, targets) in [(own, false), (read, false), (regress, true), (array, true)] {
+            let fitted = Standardizer::fit(&set);
+            assert_eq!(fitted.collapsed(&set).unwrap(), []);
+            fitted.apply(&mut set).unwrap();
+            let features = set.features.to_f32().into_owned();
+            let found = match targets {
+                true => values(&set),
+                false => features.chunks(set.columns()).map(|row| row[0]).collect(),
+            };
+            assert_close(&found, &wanted);
+        }
+    }
+
+    #[test]
+    fn constants_and_near_ones() {
+        let big = 1e15;
+        let near: Vec<f64> = (0..8).map(|row| big + 0.125 * f64::from(row % 2)).collect();
+        let tiny: Vec<f64> = (0..8).map(|row| 1e-200 * f64::from(row % 2)).collect();
+        let mut set = columns(&[&[big; 8], &near, &tiny]);
+        let fitted = Standardizer::fit(&set);
+        assert_eq!((fitted.features[0].mean, fitted.features[0].std), (big, 1.0));
+        fitted.apply(&mut set).unwrap();
+        for (row, features) in set.features.to_f32().chunks(3).enumerate() {
+            let side = [-1.0, 1.0][row % 2];
+            assert_eq!(features, [0.0, side, side], "row {row}");
+        }
+        // A test set is taken by the training rows' statistics, a constant column's too.
+        let mut test = columns(&[&[big + 2.0, big], &[big, big + 1.0], &[0.0, 2e-200]]);
+        fitted.apply(&mut test).unwrap();
+        assert_eq!(*test.features.to_f32(), [2.0, -1.0, -1.0, 0.0, 15.0, 3.0]);
+    }
+
+    #[test]
+    fn what_falls_together_in_f32_is_told() {
+        let times: Vec<f64> = (0..400).map(|row| 1.7e12 + 1000.0 * f64::from(row)).collect();
+        let halves: Vec<f64> = (0..400).map(|row| 0.1 * f64::from(row)).collect();
+        let set = columns(&[&times, &halves]);
+        assert_eq!(Standardizer::fit(&set).collapsed(&set).unwrap(), []);
+        // f32 has steps of 131,072 there.
+        let left = times.iter().map(|&time| (time as f32).to_bits());
+        let left = left.collect::<std::collections::BTreeSet<u32>>().len();
+        let told = Collapsed { column: "c0".into(), distinct: 400, left };
+        assert!(left <= 5);
+        assert_eq!(Standardizer::default().collapsed(&set).unwrap(), [told]);
+        // Without standardizing the nearest f32s go in, the targets' too where they are left out.
+        let mut same = set.clone();
+        Standardizer::default().apply(&mut same).unwrap();
+        assert_eq!(same.features.to_f32(), set.features.to_f32());
+        let targets = Targets::Values { values: vec![0.25, 0.1].into(), names: names(1) };
+        let mut shares = Dataset::new("d", vec![1.0, 2.0], names(1), targets).unwrap();
+        Standardizer::fit(&shares).without_targets().apply(&mut shares).unwrap();
+        assert_eq!(
+            (values(&shares), &*shares.features.to_f32()),
+            (vec![0.25, 0.1], &[-1.0, 1.0][..])
+        );
+    }
+
+    #[test]
+    fn numbers_take_the_narrowest_form() {
+        let numbers = |all: Vec<f64>| Numbers::from(all);
+        assert!(numbers(vec![0.5, -0.0]).is_f32() && !numbers(vec![0.5, 1e30]).is_f32());
+        assert!(numbers(vec![0.5, 2.0]).is_f32() && !numbers(vec![0.5, 0.1]).is_f32());
+        assert!(Numbers::from(vec![1i64 << 24, -7]).is_f32());
+        assert!(!Numbers::from(vec![(1i64 << 24) + 1]).is_f32());
+        // Equal by value, whatever the form.
+        let wide = Numbers::from(vec![i64::MAX, 1, 2]);
+        assert_eq!((wide.len(), wide.is_empty(), wide.is_f32()), (3, false, false));
+        assert_ne!(wide, Numbers::from(vec![i64::MAX - 1, 1, 2]));
+        assert_eq!(Numbers::from(vec![1.0f32, 2.0]), Numbers::from(vec![1.0f64, 2.0]));
+        assert_ne!(Numbers::from(vec![1.0f32]), Numbers::from(vec![1.0f64, 2.0]));
     }
 
     #[test]
     fn refuse_other_columns() {
-        let fitted = Standardizer::fit(&columns(&[&[1.0, 2.0]]));
-        let error = fitted.apply(&mut columns(&[&[1.0, 2.0], &[1.0, 2.0]])).unwrap_err();
+        let fitted = Standardizer::fit(&columns(&[&[1.0f32, 2.0]]));
+        let error = fitted.apply(&mut columns(&[&[1.0f32, 2.0], &[1.0, 2.0]])).unwrap_err();
         assert_eq!(
             error.to_string(),
             "columns to standardize: got 2, needed 1, as in the training rows"
@@ -326,13 +474,13 @@ mod generated {
 
     fn digest(set: &Dataset) -> String {
         let mut hash = Sha256::new();
-        set.features.iter().for_each(|x| hash.update(x.to_le_bytes()));
+        set.features.to_f32().iter().for_each(|x| hash.update(x.to_le_bytes()));
         match &set.targets {
             Targets::Classes { labels, .. } => {
                 labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
             }
             Targets::Values { values, .. } => {
-                values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+                values.to_f32().iter().for_each(|value| hash.update(value.to_le_bytes()));
             }
         }
         hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -373,12 +521,12 @@ mod generated {
     #[test]
     fn rings_and_moons_lie_where_they_should() {
         let set = Generated::Rings.generate(5, Some(3000)).unwrap();
-        for (point, label) in set.features.chunks(2).zip(labels(&set).0) {
+        for (point, label) in set.features.to_f32().chunks(2).zip(labels(&set).0) {
             let radius = point[0].hypot(point[1]);
             assert!((radius - (label + 1) as f32 / 3.0).abs() < 0.06 * 6.4, "{radius}");
         }
         let set = Generated::Moons.generate(5, Some(3000)).unwrap();
-        for (point, label) in set.features.chunks(2).zip(labels(&set).0) {
+        for (point, label) in set.features.to_f32().chunks(2).zip(labels(&set).0) {
             let centre = if label == 0 { [0.0, 0.0] } else { [1.0, 0.5] };
             let (x, y) = (point[0] - centre[0], point[1] - centre[1]);
             assert!((x.hypot(y) - 1.0).abs() < 0.12 * 6.4 * 1.5);
@@ -391,7 +539,7 @@ mod generated {
         use fanin::random::Distribution;
         let set = Generated::Teacher.generate(9, None).unwrap();
         let stream = Stream::named(9, "data.teacher");
-        for (row, features) in set.features.chunks(8).enumerate() {
+        for (row, features) in set.features.to_f32().chunks(8).enumerate() {
             for (input, feature) in features.iter().enumerate() {
                 let index = (row * 9 + input) as u64;
                 assert_eq!(Distribution::normal(1.0).value(&stream, index).unwrap(), *feature);
@@ -409,9 +557,9 @@ mod generated {
         let distance =
             |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum() };
         let (known, wanted) = (labels(train).0, labels(test).0);
-        let right = test.features.chunks(columns).zip(wanted).filter(|(row, label)| {
-            let nearest = train
-                .features
+        let (rows, asked) = (train.features.to_f32(), test.features.to_f32());
+        let right = asked.chunks(columns).zip(wanted).filter(|(row, label)| {
+            let nearest = rows
                 .chunks(columns)
                 .zip(&known)
                 .min_by(|a, b| distance(a.0, row).total_cmp(&distance(b.0, row)));
@@ -429,7 +577,7 @@ mod generated {
         for class in 0..classes {
             let rows: Vec<u32> =
                 (0..train.rows() as u32).filter(|&row| known[row as usize] == class).collect();
-            means.extend(Standardizer::fit(&train.select(&rows)).mean);
+            means.extend(super::means(&Standardizer::fit(&train.select(&rows))));
         }
         let all = (0..classes).collect::<Vec<_>>();
         let targets = Targets::Classes { labels: all, names: names(classes as usize) };
@@ -456,16 +604,16 @@ mod generated {
     fn digits_look_like_digits() {
         let set = Generated::Digits.generate(1, None).unwrap();
         assert_eq!((set.columns(), set.target_columns()), (64, 10));
-        assert!(set.features.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
+        assert!(set.features.to_f32().iter().all(|pixel| (0.0..=1.0).contains(pixel)));
         // In the mean picture of the zeros the middle is paper, its left and right are ink.
         let zeros: Vec<u32> = (0..200).map(|i| i * 10).collect();
-        let mean = Standardizer::fit(&set.select(&zeros)).mean;
+        let mean = means(&Standardizer::fit(&set.select(&zeros)));
         let ink = |row: usize, column: usize| mean[row * 8 + column];
         assert!(ink(4, 2) > 2.0 * ink(4, 4) || ink(3, 2) > 2.0 * ink(3, 4), "{mean:?}");
         assert!(ink(0, 0) < 0.15 && ink(7, 7) < 0.15);
         // And of the ones the middle is ink.
         let ones: Vec<u32> = (0..200).map(|i| i * 10 + 1).collect();
-        let mean = Standardizer::fit(&set.select(&ones)).mean;
+        let mean = means(&Standardizer::fit(&set.select(&ones)));
         assert!(mean[3 * 8 + 3] + mean[3 * 8 + 4] > 0.6, "{mean:?}");
     }
 
@@ -528,7 +676,7 @@ mod csv {
     fn is_read_with_all_that_spreadsheets_do_to_it() {
         let text = "\u{feff}\"a, or so\",y, b \r\n1,\"dog\", -2.5e1\r\n\r\n3,\"cat\",4\r\n\"5\",dog,6\r\n\r\n";
         let loaded = parse(text, "y", None).unwrap();
-        assert_eq!(loaded.train.features, [1.0, -25.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(*loaded.train.features.to_f32(), [1.0, -25.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(loaded.train.feature_names, ["a, or so", "b"]);
         assert_eq!(labels(&loaded.train), (vec![1, 0, 1], vec!["cat", "dog"]));
         assert_eq!((&*loaded.train.name, loaded.task), ("t", Task::Classify));
@@ -689,7 +837,7 @@ mod idx {
 
     fn check(loaded: &Loaded) {
         let pixels: Vec<f32> = (0..24).map(|pixel| (pixel * 5) as f32 / 255.0).collect();
-        assert_eq!(loaded.train.features, pixels);
+        assert_eq!(*loaded.train.features.to_f32(), pixels);
         assert_eq!(loaded.train.feature_names, ["x0_0", "x0_1", "x0_2", "x1_0", "x1_1", "x1_2"]);
         assert_eq!(labels(&loaded.train), (vec![1, 0, 2, 1], vec!["3", "5", "9"]));
         assert_eq!(loaded.task, Task::Classify);
@@ -718,7 +866,7 @@ mod idx {
         let loaded = load_with(files.0.path(), None, None).unwrap();
         check(&loaded);
         let test = loaded.test.unwrap();
-        assert_eq!(test.features, loaded.train.features[..12]);
+        assert_eq!(*test.features.to_f32(), loaded.train.features.to_f32()[..12]);
         assert_eq!(labels(&test), (vec![2, 2], vec!["3", "5", "9"]));
         let loaded = load_with(files.0.path(), None, Some(Task::Regress)).unwrap();
         assert_eq!(values(&loaded.train), [5.0, 3.0, 9.0, 5.0]);
@@ -886,18 +1034,32 @@ mod npy_files {
         let expected = [0.0, 1.0, 10.0, 11.0, 20.0, 21.0, 100.0, 101.0, 110.0, 111.0, 120.0, 121.0];
         for (order, elements) in [(C, slowest_first), (FORTRAN, fastest_first)] {
             let loaded = pair(npy(&[2, 3, 2], order, elements), y2()).1.unwrap();
-            assert_eq!(loaded.train.features, expected);
+            assert_eq!(*loaded.train.features.to_f32(), expected);
             let names = ["x0_0", "x0_1", "x1_0", "x1_1", "x2_0", "x2_1"];
             assert_eq!(loaded.train.feature_names, names);
-            assert_eq!((values(&loaded.train), loaded.task), (&[0.5, 1.5][..], Task::Regress));
+            assert_eq!((values(&loaded.train), loaded.task), (vec![0.5, 1.5], Task::Regress));
         }
         // Several targets, in Fortran's order too: [[1, 3], [2, 4]].
         let loaded =
             pair(npy(&[2, 1], C, [7i8, -7]), npy(&[2, 2], FORTRAN, [1i32, 2, 3, 4])).1.unwrap();
-        assert_eq!(loaded.train.features, [7.0, -7.0]);
+        assert_eq!(*loaded.train.features.to_f32(), [7.0, -7.0]);
         assert_eq!(values(&loaded.train), [1.0, 3.0, 2.0, 4.0]);
         assert_eq!(loaded.reason, "the target `y.npy` has 2 columns");
         assert_eq!((loaded.train.target_columns(), loaded.train.target_columns()), (2, 2));
+    }
+
+    #[test]
+    fn integers_beyond_f64_are_classes_of_their_own() {
+        let ids = [1i64 << 53, (1 << 53) + 1, 1 << 53, (1 << 53) + 1];
+        let loaded = pair(npy(&[4, 1], C, [1.0f32, 2.0, 3.0, 4.0]), npy(&[4], C, ids)).1.unwrap();
+        let (labels, names) = labels(&loaded.train);
+        assert_eq!(
+            (&labels[..], &names[..]),
+            (&[0, 1, 0, 1][..], &["9007199254740992", "9007199254740993"][..])
+        );
+        let ids = [u64::MAX, u64::MAX - 1, u64::MAX, u64::MAX - 1];
+        let loaded = pair(npy(&[4, 1], C, [1.0f32, 2.0, 3.0, 4.0]), npy(&[4], C, ids)).1.unwrap();
+        assert_eq!(super::labels(&loaded.train).0, [1, 0, 1, 0]);
     }
 
     #[test]
@@ -925,7 +1087,7 @@ mod npy_files {
         for (descr, data, expected) in cases {
             let x = raw_npy(&header(descr, false, "(2, 1)"), data);
             let loaded = pair(x, y2()).1.unwrap();
-            assert_eq!(loaded.train.features, expected, "{descr}");
+            assert_eq!(*loaded.train.features.to_f32(), expected, "{descr}");
         }
     }
 
@@ -1078,9 +1240,9 @@ mod npy_files {
             "`y.npy`, element 1 (the first is 0): got inf, needed a finite number",
         );
         assert_mistake(
-            &good,
-            npy(&[2], C, [1i64, (1 << 53) + 1]),
-            "`y.npy`: got 9007199254740993, needed targets from -2^53 to 2^53",
+            npy(&[1, (1 << 20) + 1], C, vec![0u8; (1 << 20) + 1]),
+            npy(&[1], C, [1.0f32]),
+            "`x.npy`: got 1048577 numbers a row, needed at most 1048576",
         );
         let files = Files::new();
         let x = files.write("x.npy", good);
@@ -1133,7 +1295,7 @@ mod archives {
         {
             let path = npz(&files, &[(features, x(4)), (targets, y(&[7, -7, 7, -7]))]);
             let loaded = load_with(&path, None, None).unwrap();
-            assert_eq!(loaded.train.features[3], 3.0 / 255.0);
+            assert_eq!(loaded.train.features.to_f32()[3], 3.0 / 255.0);
             assert_eq!(labels(&loaded.train), (vec![1, 0, 1, 0], vec!["-7", "7"]));
             assert_eq!((loaded.test, &*loaded.train.name), (None, "a"));
         }
@@ -1229,7 +1391,7 @@ mod tensors {
             let twice = [data, data].concat();
             let path = file(&files, &[("x", dtype, vec![4, 1], twice), labels_of(4)]);
             let loaded = load_with(&path, None, None).unwrap();
-            assert_eq!(loaded.train.features[2..], expected, "{dtype:?}");
+            assert_eq!(loaded.train.features.to_f32()[2..], expected, "{dtype:?}");
             assert_eq!(labels(&loaded.train).0, [0, 1, 0, 1]);
         }
     }

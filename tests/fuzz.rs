@@ -388,7 +388,7 @@ fn data(path: &Path, target: Option<PathBuf>, task: Option<Task>) -> Result<()> 
         load(path.to_str().unwrap(), &LoadOptions { target, task }, 0)?;
     for set in std::iter::once(&train).chain(&test) {
         assert!(set.rows() > 0 && set.features.len() == set.rows() * set.columns());
-        assert!(set.features.iter().all(|feature| feature.is_finite()));
+        assert!(set.features.to_f32().iter().all(|feature| feature.is_finite()));
     }
     Ok(())
 }

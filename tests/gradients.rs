@@ -88,7 +88,8 @@ impl Oracle {
     /// The mean loss over rows.
     pub fn loss(&self, set: &Dataset) -> f64 {
         let columns = set.columns();
-        let rows = set.features.chunks_exact(columns).enumerate();
+        let features = set.features.to_f32();
+        let rows = features.chunks_exact(columns).enumerate();
         let total: f64 = rows
             .map(|(index, row)| {
                 let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
@@ -108,6 +109,7 @@ impl Oracle {
                             .sum()
                     }
                     (Targets::Values { values, .. }, loss) => {
+                        let values = values.to_f32();
                         let wanted = values[index * z.len()..][..z.len()].iter();
                         let terms = z.iter().zip(wanted.map(|value| f64::from(*value)));
                         let one = |(z, t): (&f64, f64)| match loss {
@@ -153,18 +155,20 @@ pub fn examples(rows: usize, columns: usize, outputs: usize, loss: Loss) -> Data
             labels: (0..rows as u64).map(|row| words.word(row) % outputs as u32).collect(),
             names: names(outputs),
         },
-        Loss::MeanSquaredError => {
-            Targets::Values { values: draw("targets", rows * outputs), names: names(outputs) }
-        }
+        Loss::MeanSquaredError => Targets::Values {
+            values: draw("targets", rows * outputs).into(),
+            names: names(outputs),
+        },
         Loss::BinaryCrossEntropy => {
             let values = draw("targets", rows * outputs);
             let values = values.into_iter().map(|value| f32::from(u8::from(value > 0.0)));
-            Targets::Values { values: values.collect(), names: names(outputs) }
+            let values: Vec<f32> = values.collect();
+            Targets::Values { values: values.into(), names: names(outputs) }
         }
     };
     Dataset {
         name: "examples".into(),
-        features: draw("features", rows * columns),
+        features: draw("features", rows * columns).into(),
         feature_names: names(columns),
         targets,
     }

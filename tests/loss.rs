@@ -71,10 +71,18 @@ fn case(rows: usize, columns: usize) -> Case {
     }
 }
 
-fn run(context: &Context, loss: Loss, case: &Case, gradients: bool) -> (Vec<f32>, Vec<f32>) {
+/// With class indices for the cross-entropy, and for the binary one where `classes` says so.
+fn run(
+    context: &Context,
+    loss: Loss,
+    case: &Case,
+    gradients: bool,
+    classes: bool,
+) -> (Vec<f32>, Vec<f32>) {
     let dims = [case.rows as u64, case.columns as u64];
     let outputs = Guarded::shaped(context, &dims, &case.outputs);
     let targets = match loss {
+        _ if classes => Guarded::of(context, &dims[..1], &case.labels, Dtype::U32),
         Loss::CrossEntropy { .. } => Guarded::of(context, &dims[..1], &case.labels, Dtype::U32),
         _ => Guarded::shaped(context, &dims, &case.values),
     };
@@ -95,36 +103,47 @@ fn losses_and_gradients_are_f64s() {
     for context in contexts() {
         for (rows, columns) in [(1, 2), (3, 1), (5, 3), (64, 10), (65, 63), (257, 5), (2, 1000)] {
             for loss in LOSSES {
-                let case = case(rows, columns);
-                let (results, gradient) = run(context, loss, &case, true);
-                for row in 0..rows {
-                    let place =
-                        format!("{}: {loss}, {rows} x {columns}, row {row}", context.name());
-                    let own = row * columns..(row + 1) * columns;
-                    let z: Vec<f64> =
-                        case.outputs[own.clone()].iter().map(|z| f64::from(*z)).collect();
-                    let t: Vec<f64> =
-                        case.values[own.clone()].iter().map(|t| f64::from(*t)).collect();
-                    let (value, slopes) = oracle(loss, &z, &t, case.labels[row] as usize);
-                    // A sum of `columns` terms of the outputs' size, each good to some 16 u.
-                    let u = 2f64.powi(-24);
-                    let size =
-                        z.iter().zip(&t).fold(1.0f64, |most, (z, t)| most.max((z - t).abs()));
-                    let size = if loss == Loss::MeanSquaredError { size * size } else { size };
-                    let bound = (columns as f64 + 16.0) * u * size;
-                    let found = f64::from(results[2 * row]);
-                    assert!(
-                        (found - value).abs() <= bound,
-                        "{place}: {found}, by definition {value}"
-                    );
-                    for (column, slope) in slopes.iter().enumerate() {
-                        let found = f64::from(gradient[own.start + column]) * rows as f64;
-                        // exp amplifies the rounding of the difference that it is of.
-                        let bound = (columns as f64 + 16.0 + 2.0 * size) * u;
+                for classes in [false, true] {
+                    if classes && loss != Loss::BinaryCrossEntropy {
+                        continue;
+                    }
+                    let mut case = case(rows, columns);
+                    if classes {
+                        // What class indices stand for.
+                        let one = |at: usize| at % columns == case.labels[at / columns] as usize;
+                        case.values =
+                            (0..rows * columns).map(|at| f32::from(u8::from(one(at)))).collect();
+                    }
+                    let (results, gradient) = run(context, loss, &case, true, classes);
+                    for row in 0..rows {
+                        let place =
+                            format!("{}: {loss}, {rows} x {columns}, row {row}", context.name());
+                        let own = row * columns..(row + 1) * columns;
+                        let z: Vec<f64> =
+                            case.outputs[own.clone()].iter().map(|z| f64::from(*z)).collect();
+                        let t: Vec<f64> =
+                            case.values[own.clone()].iter().map(|t| f64::from(*t)).collect();
+                        let (value, slopes) = oracle(loss, &z, &t, case.labels[row] as usize);
+                        // A sum of `columns` terms of the outputs' size, each good to some 16 u.
+                        let u = 2f64.powi(-24);
+                        let size =
+                            z.iter().zip(&t).fold(1.0f64, |most, (z, t)| most.max((z - t).abs()));
+                        let size = if loss == Loss::MeanSquaredError { size * size } else { size };
+                        let bound = (columns as f64 + 16.0) * u * size;
+                        let found = f64::from(results[2 * row]);
                         assert!(
-                            (found - slope).abs() <= bound,
-                            "{place}, column {column}: {found}, by definition {slope}"
+                            (found - value).abs() <= bound,
+                            "{place}: {found}, by definition {value}"
                         );
+                        for (column, slope) in slopes.iter().enumerate() {
+                            let found = f64::from(gradient[own.start + column]) * rows as f64;
+                            // exp amplifies the rounding of the difference that it is of.
+                            let bound = (columns as f64 + 16.0 + 2.0 * size) * u;
+                            assert!(
+                                (found - slope).abs() <= bound,
+                                "{place}, column {column}: {found}, by definition {slope}"
+                            );
+                        }
                     }
                 }
             }
@@ -142,11 +161,13 @@ fn what_is_right_is_counted() {
         values: vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
     };
     for context in contexts() {
-        let right = |loss| -> Vec<f32> {
-            run(context, loss, &case, false).0.chunks_exact(2).map(|row| row[1]).collect()
+        let right = |loss, classes| -> Vec<f32> {
+            run(context, loss, &case, false, classes).0.chunks_exact(2).map(|row| row[1]).collect()
         };
-        assert_eq!(right(Loss::CROSS_ENTROPY), [1.0, 0.0, 1.0]);
-        assert_eq!(right(Loss::BinaryCrossEntropy), [1.0, 0.5, 0.5]);
+        assert_eq!(right(Loss::CROSS_ENTROPY, true), [1.0, 0.0, 1.0]);
+        // Labels one by one, or the class of the largest output.
+        assert_eq!(right(Loss::BinaryCrossEntropy, false), [1.0, 0.5, 0.5]);
+        assert_eq!(right(Loss::BinaryCrossEntropy, true), [1.0, 0.0, 1.0]);
     }
 }
 
@@ -157,7 +178,7 @@ fn without_a_gradient_none_is_written_and_what_is_no_number_shows() {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut case = case(3, 4);
                 case.outputs[5] = bad;
-                let (results, gradient) = run(context, loss, &case, false);
+                let (results, gradient) = run(context, loss, &case, false, false);
                 assert!(gradient.iter().all(|value| value.is_nan()), "written unasked");
                 let finite: Vec<bool> =
                     results.chunks_exact(2).map(|row| row[0].is_finite()).collect();

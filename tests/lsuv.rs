@@ -103,7 +103,7 @@ fn norms_connections_and_layers_of_ones_own() {
         let mut trainer = trainer(context, &net, &set).unwrap();
         let oracle = Oracle { residual: true, layer_norm: true, ..Oracle::of(&mut trainer) };
         let mut layers = vec![Vec::new(); 20];
-        for row in set.features.chunks_exact(8) {
+        for row in set.features.to_f32().chunks_exact(8) {
             let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
             layers.iter_mut().zip(oracle.signals(&row)).for_each(|(all, z)| all.extend(z));
         }
@@ -137,7 +137,7 @@ fn what_cannot_be_scaled_is_named() {
         let dead = message(&net(lsuv(0.1, 5)).init_layer(1, Init::zeros()), &set);
         assert!(dead.starts_with("LSUV's variance of layers.2: got 0, needed signals"), "{dead}");
         let mut huge = set.clone();
-        huge.features.fill(3e38);
+        huge.features = vec![3e38f32; huge.features.len()].into();
         let message = message(&net(lsuv(0.1, 5)), &huge);
         assert!(message.starts_with("LSUV's variance of layers.0: got "), "{message}");
         assert!(message.contains("infinite or not a number"), "{message}");

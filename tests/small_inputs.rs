@@ -225,10 +225,7 @@ fn an_archive_unpacks_to_what_it_may_reasonably_hold() {
     refused(within(MIB, || data(&path)), "data: got 100 bytes, needed 20000000000 bytes");
     // Small enough, but for what becomes of it.
     npz(&path, &[("x", &npy("(2, 5000000)", &zeros[..10_000_000])), ("y", &npy("(2,)", &[0, 1]))]);
-    refused(
-        within(50 * MIB, || data(&path)),
-        "columns: got [5000000] a row, needed at most 4194304",
-    );
+    refused(within(50 * MIB, || data(&path)), "got 5000000 numbers a row, needed at most 1048576");
     let shape = format!("(2, {}1000000)", "1, ".repeat(3000));
     npz(&path, &[("x", &npy(&shape, &zeros[..2_000_000])), ("y", &npy("(2,)", &[0, 1]))]);
     refused(within(MIB, || data(&path)), "3002 dimensions, more than 64");

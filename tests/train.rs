@@ -1,7 +1,7 @@
 //! Training: the same from run to run, resumed or not, on the CPU and every adapter.
 
 use fanin::gpu::Context;
-use fanin::model::data::{Dataset, Generated};
+use fanin::model::data::{Dataset, Generated, Standardizer, Targets};
 use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
 use fanin::random::{Distribution, Source, Stream};
 use fanin::{Activation, Error, wgpu};
@@ -230,9 +230,9 @@ fn predictions_are_those_of_the_formula() {
     for context in everywhere() {
         let options = Options { batch: Some(32), ..options(1) };
         let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
-        let found = trainer.predict(&set.features).unwrap();
+        let found = trainer.predict(&set.features.to_f32()).unwrap();
         let oracle = crate::gradients::Oracle::of(&mut trainer);
-        for (row, found) in set.features.chunks_exact(3).zip(found.chunks_exact(2)) {
+        for (row, found) in set.features.to_f32().chunks_exact(3).zip(found.chunks_exact(2)) {
             let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
             for (found, wanted) in found.iter().zip(oracle.forward(&row)) {
                 assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found}, not {wanted}");
@@ -275,13 +275,13 @@ fn zero_gamma_starts_residual_layers_as_the_identity() {
             let weight = zero.parameter(&format!("layers.{of}.weight")).unwrap();
             without.set_parameter(&format!("layers.{own}.weight"), &weight).unwrap();
         }
-        let wanted = without.predict(&test.features).unwrap();
-        assert_eq!(zero.predict(&test.features).unwrap(), wanted);
+        let wanted = without.predict(&test.features.to_f32()).unwrap();
+        assert_eq!(zero.predict(&test.features.to_f32()).unwrap(), wanted);
         // The scales are 1 in the first layer, which has no connection, and where nothing is asked.
         assert_eq!(zero.parameter("layers.0.norm.weight").unwrap(), [1.0; 32]);
         let mut plain = make(&deep(None)).unwrap();
         assert_eq!(plain.parameter("layers.5.norm.weight").unwrap(), [1.0; 32]);
-        assert_ne!(plain.predict(&test.features).unwrap(), wanted);
+        assert_ne!(plain.predict(&test.features.to_f32()).unwrap(), wanted);
         // The layers join in.
         while zero.epoch().unwrap().is_some() {}
         assert_eq!(zero.verdict().unwrap(), Verdict::Learned);
@@ -399,4 +399,263 @@ fn every_optimizer_does_the_same_on_every_engine() {
             }
         }
     }
+}
+
+/// Values as targets, whether or not there is anything to learn in them.
+fn with_values(features: Vec<f32>, columns: usize, values: Vec<f32>, targets: usize) -> Dataset {
+    let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
+    let targets = Targets::Values { values: values.into(), names: names(targets) };
+    Dataset { name: "d".into(), features: features.into(), feature_names: names(columns), targets }
+}
+
+/// Of rows that are unit vectors a layer's weights are the predictions. The figures are those of
+/// scikit-learn's `r2_score`: the first from its documentation's example, the others of constant targets.
+#[test]
+fn r2_of_several_targets_is_the_mean_over_them() {
+    let unit = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    let cases: [([f32; 6], [f32; 6], f64); 4] = [
+        ([0.5, 1.0, -1.0, 1.0, 7.0, -6.0], [0.0, 2.0, -1.0, 2.0, 8.0, -5.0], 0.9368005266622779),
+        ([1.0, 5.0, 2.0, 5.0, 4.0, 5.0], [1.0, 5.0, 2.0, 5.0, 3.0, 5.0], 0.8928571428571429),
+        ([1.0, 5.0, 2.0, 5.0, 4.0, 5.0], [1.0, 5.0, 2.0, 5.0, 3.0, 6.0], 0.3928571428571429),
+        ([3.0, 5.0, 3.0, 5.0, 3.0, 5.0], [3.0, 5.0, 3.0, 5.0, 3.0, 5.0], 1.0),
+    ];
+    let net = mlp([3, 2], "zeros");
+    for (values, predictions, wanted) in cases {
+        let set = with_values(unit.clone(), 3, values.to_vec(), 2);
+        for context in everywhere() {
+            for batch in [None, Some(2)] {
+                let options = Options {
+                    batch,
+                    optimizer: Optimizer::sgd(),
+                    lr: 1e-30,
+                    shuffle: false,
+                    ..options(1)
+                };
+                let mut trainer = Trainer::new(context, &net, &options, &set, Some(&set)).unwrap();
+                let weights: Vec<f32> = (0..6).map(|at| predictions[at % 3 * 2 + at / 3]).collect();
+                trainer.set_parameter("layers.0.weight", &weights).unwrap();
+                let epoch = trainer.epoch().unwrap().unwrap();
+                let scores = [epoch.train, epoch.test.unwrap(), trainer.evaluate().unwrap()];
+                for r2 in scores.map(|score| score.r2.unwrap()) {
+                    assert!((r2 - wanted).abs() < 1e-6, "{}: {r2}, not {wanted}", trainer.device());
+                }
+            }
+        }
+    }
+    // Of one row there is none.
+    let one = with_values(vec![1.0, 0.0, 0.0], 3, vec![1.0, 2.0], 2);
+    let options = Options { batch: None, ..options(1) };
+    let mut trainer = Trainer::new(None, &net, &options, &one, None).unwrap();
+    assert_eq!(trainer.evaluate().unwrap().r2, None);
+}
+
+#[test]
+fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    // More rows than one sum takes, and columns of variances that are far apart.
+    let set = examples(700, 4, 3, Loss::MeanSquaredError);
+    let Targets::Values { values, .. } = &set.targets else { panic!() };
+    let values = values.to_f32();
+    let scaled = values.iter().enumerate().map(|(at, y)| y * [1.0, 30.0, 0.01][at % 3]);
+    let set = with_values(set.features.to_f32().into_owned(), 4, scaled.collect(), 3);
+    let (train, test) = set.split(SEED, 0.4).unwrap();
+    let net = mlp([4, 16, 3], "he_normal");
+    for (context, batch) in everywhere().flat_map(|context| [(context, 300), (context, 4)]) {
+        let options = Options { batch: Some(batch), ..options(3) };
+        let make = || Trainer::new(context, &net, &options, &train, Some(&test)).unwrap();
+        let mut trainer = make();
+        while trainer.epoch().unwrap().is_some() {}
+        let history = trainer.history().to_vec();
+        let r2s = [trainer.evaluate().unwrap().r2, history[2].test.unwrap().r2];
+        for (set, r2) in [&train, &test].into_iter().zip(r2s) {
+            let found = trainer.predict(&set.features.to_f32()).unwrap();
+            let Targets::Values { values, .. } = &set.targets else { panic!() };
+            let wanted = values.to_f32();
+            let rows = set.rows() as f64;
+            let of = |column: usize| -> f64 {
+                let pairs = || (column..wanted.len()).step_by(3).map(|at| [wanted[at], found[at]]);
+                let mean = pairs().map(|[y, _]| f64::from(y)).sum::<f64>() / rows;
+                let square = |x: f64| x * x;
+                let error: f64 = pairs().map(|[y, z]| square(f64::from(y) - f64::from(z))).sum();
+                1.0 - error / pairs().map(|[y, _]| square(f64::from(y) - mean)).sum::<f64>()
+            };
+            let wanted = (0..3).map(of).sum::<f64>() / 3.0;
+            // Sums of some 700 terms in f32, of which all have one sign, relative to the largest ratio
+            // of error and variance.
+            let bound = 700.0 * 2f64.powi(-24) * (2.0 - wanted);
+            assert!((r2.unwrap() - wanted).abs() < bound, "{r2:?}, not {wanted}");
+        }
+        // Stopped after the first submission: of the shorter batches within an epoch.
+        let short = Options { epochs: 2, ..options.clone() };
+        let mut first = Trainer::new(context, &net, &short, &train, Some(&test)).unwrap();
+        first.advance().unwrap();
+        assert_eq!(first.step().is_multiple_of(first.epoch_steps()), batch != 4);
+        first.save(&path, true).unwrap();
+        let mut second = make();
+        second.resume(&path).unwrap();
+        while second.epoch().unwrap().is_some() {}
+        assert_eq!(second.history(), history);
+    }
+}
+
+#[test]
+fn a_class_is_right_where_its_output_is_the_largest() {
+    let set = Generated::Digits.generate(SEED, Some(300)).unwrap();
+    let bce = |epochs| Options { loss: Some(Loss::BinaryCrossEntropy), ..options(epochs) };
+    for context in everywhere() {
+        let zeros = mlp([64, 16, 10], "zeros");
+        let mut trainer = Trainer::new(context, &zeros, &bce(1), &set, None).unwrap();
+        // All outputs are 0, and the first of them is the first class's.
+        assert_eq!(trainer.evaluate().unwrap().accuracy, Some(0.1));
+        let net = mlp([64, 32, 10], "he_normal");
+        let mut trainer = Trainer::new(context, &net, &bce(40), &set, None).unwrap();
+        while trainer.epoch().unwrap().is_some() {}
+        let outputs = trainer.predict(&set.features.to_f32()).unwrap();
+        let right = outputs
+            .chunks(10)
+            .enumerate()
+            .filter(|(row, outputs)| outputs.iter().all(|output| *output <= outputs[row % 10]));
+        let wanted = right.count() as f64 / 300.0;
+        let found = trainer.evaluate().unwrap().accuracy.unwrap();
+        assert!((found - wanted).abs() < 1e-9 && found > 0.9, "{found}, not {wanted}");
+    }
+    // Labels that may come together are right or wrong one by one.
+    let labels = with_values(vec![1.0, 2.0], 1, vec![0.0, 0.0, 1.0, 0.0, 1.0, 1.0], 3);
+    for context in everywhere() {
+        let options = Options { batch: None, ..bce(1) };
+        let net = mlp([1, 3], "zeros");
+        let mut trainer = Trainer::new(context, &net, &options, &labels, None).unwrap();
+        // A third and two thirds, in f32.
+        let accuracy = trainer.evaluate().unwrap().accuracy.unwrap();
+        assert!((accuracy - 0.5).abs() < 1e-7, "{accuracy}");
+    }
+}
+
+#[test]
+fn a_verdict_is_no_worse_than_its_numbers() {
+    let (train, test) = spirals();
+    for init in ["he_normal", "xavier_normal", "normal:0.01", "zeros", "constant:0.1"] {
+        for (epochs, lr) in [(1, 1e-9), (1, 0.01), (2, 1e-4), (4, 1e-9), (4, 0.003), (12, 0.5)] {
+            let options = Options { lr, ..options(epochs) };
+            let net = mlp([2, 16, 16, 3], init);
+            let mut trainer = Trainer::new(None, &net, &options, &train, Some(&test)).unwrap();
+            while trainer.epoch().unwrap().is_some() {}
+            let verdict = trainer.verdict().unwrap();
+            let last = trainer.history().last().unwrap().train.loss;
+            let least = trainer.evaluate().unwrap().loss.min(last);
+            let (baseline, reason) = (trainer.baseline(), verdict.reason().unwrap_or_default());
+            let place = format!("{init}, {epochs} epochs at {lr}: {last}, {baseline}: {verdict:?}");
+            assert!(!reason.contains("no better than") || least >= baseline, "{place}");
+            assert!(!reason.contains(" below ") || least < baseline, "{place}");
+            assert_eq!(verdict == Verdict::Learned, least < 0.9 * baseline, "{place}");
+            let still = ["zeros", "constant:0.1"].contains(&init);
+            if epochs == 1 && !still {
+                assert_eq!(verdict.name(), "learning", "{place}");
+            }
+            if still && least >= 0.9 * baseline {
+                assert_eq!(verdict.name(), "stuck", "{place}");
+            }
+        }
+    }
+    // A loss far above the best constant answer's that falls is on its way.
+    let set = Generated::Digits.generate(SEED, Some(1000)).unwrap();
+    let bce = Options { loss: Some(Loss::BinaryCrossEntropy), lr: 1e-3, ..options(3) };
+    let net = mlp([64, 32, 10], "he_normal");
+    let mut trainer = Trainer::new(None, &net, &bce, &set, None).unwrap();
+    while trainer.epoch().unwrap().is_some() {}
+    let Verdict::Learning(why) = trainer.verdict().unwrap() else { panic!("learning") };
+    assert!(why.contains("no better than") && why.contains("still falls"), "{why}");
+}
+
+#[test]
+fn a_siren_that_learns_is_not_called_stuck() {
+    let mut set = Generated::Teacher.generate(SEED, Some(600)).unwrap();
+    Standardizer::fit(&set).apply(&mut set).unwrap();
+    let net = mlp([8, 64, 64, 64, 1], "siren").activation(Activation::Sin);
+    for (epochs, wanted) in [(1, "learning"), (30, "learned")] {
+        let options = Options { lr: 1e-3, ..options(epochs) };
+        let mut trainer = Trainer::new(None, &net, &options, &set, None).unwrap();
+        while trainer.epoch().unwrap().is_some() {}
+        let verdict = trainer.verdict().unwrap();
+        let early = epochs == 1 && verdict == Verdict::Learned;
+        assert!(early || verdict.name() == wanted, "{verdict:?}");
+    }
+}
+
+#[test]
+fn overfitting_is_named_where_the_test_says_so() {
+    // Labels, and values, that no feature says anything of.
+    let noise = |loss: Loss, rows: usize| examples(rows, 8, 2, loss);
+    for loss in [Loss::CROSS_ENTROPY, Loss::MeanSquaredError] {
+        for context in everywhere() {
+            let (train, test) = (noise(loss, 300).split(SEED, 0.4)).unwrap();
+            let options = Options { batch: Some(32), ..options(80) };
+            let net = mlp([8, 64, 64, 2], "he_normal");
+            let of = |test: &Dataset| {
+                let mut trainer =
+                    Trainer::new(context, &net, &options, &train, Some(test)).unwrap();
+                while trainer.epoch().unwrap().is_some() {}
+                trainer.verdict().unwrap()
+            };
+            let Verdict::Overfitted(why) = of(&test) else { panic!("{loss}") };
+            let what = if loss == Loss::MeanSquaredError { "R2 is " } else { "accuracy is " };
+            assert!(why.starts_with(what), "{why}");
+            assert!(why.contains("on the 180 training rows and") && why.contains("120 test rows"));
+            // A few rows prove nothing, and rows that are known are met.
+            assert_eq!(of(&test.select(&(0..19).collect::<Vec<_>>())), Verdict::Learned);
+            assert_eq!(of(&train), Verdict::Learned);
+        }
+    }
+}
+
+#[test]
+fn a_last_step_that_overflows_is_no_standstill() {
+    for context in everywhere() {
+        let wild = Options { lr: 1e30, optimizer: Optimizer::sgd(), batch: None, ..options(1) };
+        let mut trainer = trained(context, &mlp([2, 16, 16, 3], "he_normal"), &wild);
+        let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
+        assert!(what.contains("after step 1"), "{what}");
+    }
+}
+
+#[test]
+fn a_finished_run_that_is_resumed_has_its_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let (train, test) = spirals();
+    let slow = Options { lr: 1e-9, ..options(2) };
+    let make = || {
+        Trainer::new(None, &mlp([2, 16, 16, 3], "he_normal"), &slow, &train, Some(&test)).unwrap()
+    };
+    let mut first = make();
+    while first.epoch().unwrap().is_some() {}
+    first.save(&path, false).unwrap();
+    let mut second = make();
+    second.resume(&path).unwrap();
+    let (own, other) = (first.verdict().unwrap(), second.verdict().unwrap());
+    assert_eq!(own, other);
+    assert!(!own.reason().unwrap().contains("exactly 0"), "{own:?}");
+}
+
+#[test]
+fn data_that_differ_beyond_f32_are_other_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let set = |jump: f64| {
+        let mut times: Vec<f64> = (0..64).map(|row| 1.7e12 + 1000.0 * f64::from(row)).collect();
+        times[63] += jump;
+        let values: Vec<f64> = (0..64).map(|row| f64::from(row % 5)).collect();
+        let targets = Targets::Values { values: values.into(), names: vec!["y".into()] };
+        let mut set = Dataset::new("d", times, vec!["t".into()], targets).unwrap();
+        Standardizer::fit(&set).apply(&mut set).unwrap();
+        set
+    };
+    let make = |set: &Dataset| {
+        Trainer::new(None, &mlp([1, 4, 1], "he_normal"), &options(1), set, None).unwrap()
+    };
+    make(&set(0.0)).save(&path, false).unwrap();
+    make(&set(0.0)).resume(&path).unwrap();
+    let message = make(&set(100.0)).resume(&path).unwrap_err().to_string();
+    assert!(message.starts_with("data, to resume"), "{message}");
 }

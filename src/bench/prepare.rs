@@ -417,7 +417,7 @@ fn step(context: Option<&Context>) -> Result<Timed> {
     let labels = (0..rows as u32).map(|row| row % 10).collect();
     let set = Dataset {
         name: "noise".into(),
-        features: normals((rows * columns) as u64)?,
+        features: normals((rows * columns) as u64)?.into(),
         feature_names: names(columns),
         targets: Targets::Classes { labels, names: names(10) },
     };

@@ -237,7 +237,7 @@ fn inputs(args: &ProbeArgs, networks: &[Mlp]) -> Result<Option<Vec<f32>>> {
             needed: format!("at most the {} rows of {}", set.rows(), set.name),
         });
     }
-    Ok(Some(set.features[..args.batch * columns].to_vec()))
+    Ok(Some(set.features.to_f32()[..args.batch * columns].to_vec()))
 }
 
 /// `sigma_w = std * sqrt(fan_in)` of the last layer's weights; none where it is 0.

@@ -8,7 +8,9 @@ use std::time::Instant;
 use clap::Args;
 use fanin::gpu::{Choice, Context};
 use fanin::init::Init;
-use fanin::model::data::{self, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task};
+use fanin::model::data::{
+    self, Collapsed, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task,
+};
 use fanin::model::{
     Epoch, Loss, LsuvStep, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict,
 };
@@ -29,7 +31,20 @@ use super::{DeviceArgs, note, print, print_json, progress, stop};
     fanin train --data houses.csv --target price --out houses.safetensors --plot loss.svg\n  \
     fanin train --data mnist/ --batch 256 --device gpu\n  \
     fanin train --resume houses.safetensors --data houses.csv --target price --epochs 60 \\\n      \
-    --out houses.safetensors --force")]
+    --out houses.safetensors --force\n\n\
+    Verdicts compare the training loss (the last epoch's, or that of the final network on all\n\
+    training rows, whichever is less) with that of the best constant answer:\n  \
+    learned     more than 10 % below it\n  \
+    overfitted  the same, but on 20 test rows or more accuracy or R2 is lower by 0.1 or more, and\n              \
+    what it is a mean of differs by more than three standard errors\n  \
+    learning    1 to 10 % below it; or it still falls, the last epoch's being more than 1 % below\n              \
+    every earlier one's; or the run has fewer than two epochs\n  \
+    stuck       none of these, or the weights cannot learn; why is said\n  \
+    diverged    something became infinite or not a number; what, where and when is said\n\n\
+    Accuracy is the share of rows whose class has the largest output, with bce too. Of several\n\
+    targets from 0 to 1 a row with bce (labels that may come together) it is the share of single\n\
+    ones whose output is on the target's side of 1/2. R2 is 1 - (mean squared error) / variance\n\
+    over the rows; of several targets the mean over them, as scikit-learn's r2_score has it.")]
 pub struct TrainArgs {
     /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
     /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors
@@ -62,7 +77,8 @@ pub struct TrainArgs {
     #[arg(long, default_value = "zeros")]
     bias: Init,
 
-    /// cross_entropy, cross_entropy:SMOOTHING, mse or bce; by the task where it is not given
+    /// cross_entropy, cross_entropy:SMOOTHING, mse or bce; by the task where it is not given. Targets
+    /// that are numbers stay as they are with bce, which needs 0 to 1
     #[arg(long)]
     loss: Option<Loss>,
 
@@ -353,12 +369,21 @@ fn prepare(
             (train, Some(test))
         }
     };
-    if !args.no_standardize {
-        let by = Standardizer::fit(&train);
-        by.apply(&mut train)?;
-        if let Some(test) = &mut test {
-            by.apply(test)?;
-        }
+    let by = match (args.no_standardize, args.loss) {
+        (true, _) => Standardizer::default(),
+        (false, Some(Loss::BinaryCrossEntropy)) => Standardizer::fit(&train).without_targets(),
+        (false, _) => Standardizer::fit(&train),
+    };
+    for Collapsed { column, distinct, left } in by.collapsed(&train)? {
+        note(&format!(
+            "`{column}`: of {distinct} distinct numbers {left} are left in float32, which the network \
+             computes in{}",
+            if args.no_standardize { "; without --no-standardize they may stay apart" } else { "" }
+        ));
+    }
+    by.apply(&mut train)?;
+    if let Some(test) = &mut test {
+        by.apply(test)?;
     }
     Ok((train, test))
 }
@@ -450,8 +475,10 @@ fn quality(score: &Score) -> String {
     match (score.accuracy, score.r2) {
         (Some(accuracy), _) => format!("{:.1} %", 100.0 * accuracy),
         // Without the sign of what rounds to 0.
+        (_, Some(r2)) if r2 < -1e3 => short(r2),
         (_, Some(r2)) => format!("{:.3}", (1e3 * r2).round() / 1e3 + 0.0),
-        _ => short(score.loss),
+        // Of a single row there is neither.
+        _ => "-".into(),
     }
 }
 
@@ -712,8 +739,9 @@ fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
                 "\n{} {}: {reason}.\n",
                 run.init,
                 match verdict {
-                    Verdict::Diverged(_) => "diverged",
-                    _ => "did not learn",
+                    Verdict::Stuck(_) => "did not learn",
+                    Verdict::Learning(_) => "has not learned yet",
+                    other => other.name(),
                 }
             );
         }

@@ -158,6 +158,15 @@ impl CpuExecutor {
                     loss::loss(&kind, outputs, targets, real, results, wanted.then_some(gradient));
                 });
             }
+            Op::Squares { outputs, targets, out } => {
+                let place = step.slot as usize / outputs.rows * out.columns;
+                self.with(out, |own, sums| {
+                    let (outputs, targets, columns) =
+                        (own.slice(outputs), own.slice(targets), outputs.columns);
+                    let sums = &mut sums[place..][..out.columns];
+                    loss::squares(outputs, targets, step.rows as usize, columns, sums);
+                });
+            }
             Op::Clip { bound } => {
                 let (factor, norm) = update::clip(bound, &self.slots[GRADIENTS]);
                 self.slots[SCALE][..2].copy_from_slice(&[factor, norm]);

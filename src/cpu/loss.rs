@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use super::math::{exp_negative, log1p_unit};
 use super::widest::{LANES, sum, widest};
-use crate::model::Loss;
+use crate::model::{Loss, SLICE};
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;
@@ -10,7 +10,7 @@ const TASK: usize = 1 << 13;
 /// The loss of each row and how much of it was predicted right; with `gradient`, also the gradient
 /// with respect to `outputs` of the mean over `real` rows. Rows from `real` on have neither.
 ///
-/// `targets` are class indices, or the bits of values.
+/// `targets` are class indices, or the bits of values ([`Loss::takes_classes`]).
 pub(crate) fn loss(
     loss: &Loss,
     outputs: &[f32],
@@ -24,12 +24,13 @@ pub(crate) fn loss(
     let inverse = 1.0 / real as f32;
     let task = (TASK / columns).max(1);
     let work = |index: usize, results: &mut [[f32; 2]], gradient: &mut [f32]| {
-        let (outputs, targets) =
-            (&outputs[index * task * columns..], &targets[index * task * target_columns..]);
+        let outputs = &outputs[index * task * columns..];
+        let targets = &targets[index * task * target_columns..];
+        let classes = loss.takes_classes(columns, target_columns);
         let real = real.saturating_sub(index * task).min(results.len());
         let (results, beyond) = results.split_at_mut(real);
         let (gradient, none) = gradient.split_at_mut(gradient.len().min(real * columns));
-        some_rows(loss, &outputs[..real * columns], targets, inverse, results, gradient);
+        some_rows(loss, &outputs[..real * columns], targets, classes, inverse, results, gradient);
         beyond.fill([0.0; 2]);
         none.fill(0.0);
     };
@@ -49,6 +50,7 @@ widest! {
         loss: &Loss,
         outputs: &[f32],
         targets: &[f32],
+        classes: bool,
         inverse: f32,
         results: &mut [[f32; 2]],
         gradient: &mut [f32],
@@ -65,6 +67,9 @@ widest! {
                     cross_entropy(outputs, label, *smoothing as f32, inverse, gradient)
                 }
                 Loss::MeanSquaredError => squared_error(outputs, &targets[own], inverse, gradient),
+                Loss::BinaryCrossEntropy if classes => {
+                    one_of_several(outputs, targets[index].to_bits() as usize, inverse, gradient)
+                }
                 Loss::BinaryCrossEntropy => {
                     binary_cross_entropy(outputs, &targets[own], inverse, gradient)
                 }
@@ -154,9 +159,7 @@ fn binary_cross_entropy(
 ) -> [f32; 2] {
     let share = 1.0 / outputs.len() as f32;
     for ((slot, &output), target) in gradient.iter_mut().zip(outputs).zip(targets) {
-        let small = exp_negative(-output.abs());
-        let probability = if output > 0.0 { 1.0 } else { small } / (1.0 + small);
-        *slot = (probability - target) * (share * inverse);
+        *slot = (sigmoid(output) - target) * (share * inverse);
     }
     let term = |[output, target]: [f32; 2]| {
         // Of a positive output 1 - t is what is lost of it, of a negative one t.
@@ -167,4 +170,51 @@ fn binary_cross_entropy(
         if (output > 0.0) == (target > 0.5) { 1.0 } else { 0.0 }
     };
     [sum([outputs, targets], term) * share, sum([outputs, targets], right) * share]
+}
+
+/// [`binary_cross_entropy`] where the target is 1 at `label` and 0 elsewhere.
+#[inline(always)]
+fn one_of_several(outputs: &[f32], label: usize, inverse: f32, gradient: &mut [f32]) -> [f32; 2] {
+    let share = 1.0 / outputs.len() as f32;
+    let label = label.min(outputs.len() - 1);
+    let own = outputs[label];
+    gradient.iter_mut().zip(outputs).for_each(|(slot, &output)| {
+        *slot = sigmoid(output) * (share * inverse);
+    });
+    if let Some(slot) = gradient.get_mut(label) {
+        *slot = (sigmoid(own) - 1.0) * (share * inverse);
+    }
+    let term = |[output]: [f32; 1]| output.max(0.0) + log1p_unit(exp_negative(-output.abs()));
+    let others = sum([&outputs[..label]], term) + sum([&outputs[label + 1..]], term);
+    let right = f32::from(u8::from(greatest(outputs) == label));
+    [(others + term([-own])) * share, right]
+}
+
+#[inline(always)]
+fn sigmoid(output: f32) -> f32 {
+    let small = exp_negative(-output.abs());
+    (if output > 0.0 { 1.0 } else { small }) / (1.0 + small)
+}
+
+/// The sums of each column's squared errors over every [`SLICE`] rows of the `real` ones: a row of
+/// `sums` for each.
+pub(crate) fn squares(
+    outputs: &[f32],
+    targets: &[f32],
+    real: usize,
+    columns: usize,
+    sums: &mut [f32],
+) {
+    sums.par_chunks_exact_mut(columns).enumerate().for_each(|(slice, sums)| {
+        sums.fill(0.0);
+        let rows = (slice * SLICE).min(real)..((slice + 1) * SLICE).min(real);
+        for row in rows {
+            let own = row * columns..(row + 1) * columns;
+            for (sum, (output, target)) in
+                sums.iter_mut().zip(outputs[own.clone()].iter().zip(&targets[own]))
+            {
+                *sum += (output - target) * (output - target);
+            }
+        }
+    });
 }

@@ -7,8 +7,8 @@ use super::{
     Context, LossTensors, Pass, Tensor, UpdateTensors, clip, columns, loss, matmul, update,
 };
 use crate::model::{
-    Executor, FIRST, GRADIENTS, Loss, Norm, Op, PARAMETERS, Phase, Program, Resident, Room,
-    RowResult, SCALE, SECOND, Slot, Step, View,
+    Executor, FIRST, GRADIENTS, Norm, Op, PARAMETERS, Phase, Program, Resident, Room, RowResult,
+    SCALE, SECOND, Slot, Step, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Error, Histogram, Result, Shape, Summary};
@@ -124,10 +124,11 @@ impl GpuExecutor {
                 norm.backward(context, &floats(gradient)?, &floats(inner)?, &floats(out)?, step)
             }
             Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
-                let targets = match kind {
-                    Loss::CrossEntropy { .. } => self.tensor(targets, Dtype::U32)?,
-                    _ => floats(targets)?,
+                let dtype = match kind.takes_classes(outputs.columns, targets.columns) {
+                    true => Dtype::U32,
+                    false => Dtype::F32,
                 };
+                let targets = self.tensor(targets, dtype)?;
                 let shape = Shape::new([self.results.size() / 8, 2])?;
                 let results = Tensor::of(context, &self.results, 0, shape, Dtype::F32)?;
                 let gradient = floats(gradient)?;
@@ -138,6 +139,9 @@ impl GpuExecutor {
                     results: &results,
                 };
                 loss::loss(context, kind, &tensors, self.results.size() / 8, step)
+            }
+            Op::Squares { outputs, targets, out } => {
+                loss::squares(context, &floats(outputs)?, &floats(targets)?, &floats(out)?, step)
             }
             Op::Clip { bound } => clip::clip(context, &whole(GRADIENTS)?, bound, &whole(SCALE)?),
             Op::Update { optimizer, clipped, view, rate } => {

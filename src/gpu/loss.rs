@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
-use crate::model::{Loss, Step};
+use crate::model::{Loss, SLICE, Step};
 use crate::random::Dtype;
 use crate::{Error, Result, shaders};
 
@@ -22,13 +22,17 @@ struct Params {
 pub struct LossTensors<'a> {
     /// What the network put out: `[rows, columns]`, f32.
     pub outputs: &'a Tensor,
-    /// Class indices `[rows]` in u32, or values `[rows, columns]` in f32.
+    /// Class indices `[rows]` in u32 for the cross-entropy, values `[rows, columns]` in f32 for the mean
+    /// squared error, and either for the binary cross-entropy.
     pub targets: &'a Tensor,
     /// The gradient of the mean loss with respect to the outputs, where it is wanted.
     pub gradient: Option<&'a Tensor>,
     /// Each row's loss, and how much of it was predicted right (of 1): `[rows, 2]`, f32.
     pub results: &'a Tensor,
 }
+
+/// The shader's `kind` for a binary cross-entropy with class indices.
+const ONE_OF_SEVERAL: u32 = 3;
 
 /// Columns at most: no invocation may loop for longer.
 const MOST: u64 = 20_000;
@@ -62,10 +66,11 @@ pub(super) fn loss(
         return Err(Error::invalid("outputs", format!("{columns} columns"), "at most 20000"));
     }
     let elements = rows * columns;
-    let (dtype, wanted) = match kind {
-        Loss::CrossEntropy { .. } => (Dtype::U32, rows),
-        _ => (Dtype::F32, elements),
+    let classes = match kind {
+        Loss::BinaryCrossEntropy => targets.dtype() == Dtype::U32,
+        _ => kind.takes_classes(0, 0),
     };
+    let (dtype, wanted) = if classes { (Dtype::U32, rows) } else { (Dtype::F32, elements) };
     let [nothing, _] = context.unused();
     let buffers = [
         step,
@@ -79,7 +84,11 @@ pub(super) fn loss(
     ];
     let writes = [vec![("results", results)], named("gradient", gradient)].concat();
     apart(&[("outputs", outputs), ("targets", targets)], &writes)?;
-    let constants = [kind.code(), u32::from(gradient.is_some())];
+    let code = match kind {
+        Loss::BinaryCrossEntropy if classes => ONE_OF_SEVERAL,
+        _ => kind.code(),
+    };
+    let constants = [code, u32::from(gradient.is_some())];
     let kernel = context.kernel(&shaders::LOSS, "loss_rows", &constants)?;
     let params = Params {
         rows: rows as u32,
@@ -88,5 +97,32 @@ pub(super) fn loss(
         share: 1.0 / columns as f32,
     };
     let grid = planner::grid(context.limits(), params.rows, shaders::LOSS.width);
+    Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
+}
+
+/// Each column's squared errors over every [`SLICE`] rows of a step: `sums` is
+/// `[steps, slices, columns]`, and a step's place in it follows from its slot.
+pub(super) fn squares(
+    context: &Context,
+    outputs: &Tensor,
+    targets: &Tensor,
+    sums: &Tensor,
+    step: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    let [rows, columns] = matrix("outputs", outputs)?;
+    let slices = rows.div_ceil(SLICE as u64);
+    let [nothing, _] = context.unused();
+    let buffers = [
+        step,
+        operand(context, "outputs", outputs, Dtype::F32, rows * columns)?,
+        operand(context, "targets", targets, Dtype::F32, rows * columns)?,
+        nothing,
+        operand(context, "sums", sums, Dtype::F32, sums.shape().elements())?,
+    ];
+    apart(&[("outputs", outputs), ("targets", targets)], &[("sums", sums)])?;
+    let kernel =
+        context.kernel(&shaders::LOSS, "loss_columns", &[Loss::MeanSquaredError.code(), 0])?;
+    let params = Params { rows: rows as u32, columns: columns as u32, smoothing: 0.0, share: 1.0 };
+    let grid = planner::grid(context.limits(), (columns * slices) as u32, shaders::LOSS.width);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
 }

@@ -24,6 +24,9 @@ struct State {
     epochs: Vec<StoredEpoch>,
     /// Loss, right, rows of the epoch under way.
     tally: (f64, f64, u64),
+    /// The squared errors of each of several targets, in bits.
+    #[serde(default)]
+    squares: Vec<u64>,
 }
 
 /// Loss, accuracy, r2; bits in place of floats, since JSON's are not exact in every reader.
@@ -75,9 +78,10 @@ impl Trainer {
                 })
                 .collect(),
             tally: {
-                let Tally { loss, right, rows } = self.tallies[0];
+                let Tally { loss, right, rows, .. } = self.tallies[0];
                 (loss, right, rows)
             },
+            squares: self.tallies[0].squares.iter().copied().map(f64::to_bits).collect(),
         };
         let text =
             serde_json::to_string(&state).map_err(|error| Error::safetensors(path, error))?;
@@ -150,7 +154,8 @@ impl Trainer {
         }
         self.cursor = Cursor { step: state.step, test: (untested == Some(1)).then_some(0) };
         let (loss, right, rows) = state.tally;
-        self.tallies = [Tally { loss, right, rows }, Tally::default()];
+        let squares = state.squares.into_iter().map(f64::from_bits).collect();
+        self.tallies = [Tally { loss, right, rows, squares }, Tally::default()];
         let epochs = (1..).zip(&state.epochs);
         self.history = epochs
             .map(|(epoch, own)| Epoch {

@@ -3,6 +3,9 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
+/// Rows whose squared errors are one sum: `SLICE` in `shaders/loss.wgsl`.
+pub(crate) const SLICE: usize = 256;
+
 /// What training makes small: the mean over a batch's rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
@@ -15,6 +18,10 @@ pub enum Loss {
     /// `mean_c (z_c - t_c)^2`.
     MeanSquaredError,
     /// `mean_c [-t_c log s(z_c) - (1 - t_c) log(1 - s(z_c))]`, `s` the sigmoid; targets are 0 to 1.
+    ///
+    /// Of a row that is of one of several classes, `t_c` is 1 at its class and 0 elsewhere, and the
+    /// row is right where the largest output is its class's. Of values, as several labels a row, each
+    /// is right by itself, on the side of 1/2 that its target is on.
     BinaryCrossEntropy,
 }
 
@@ -42,11 +49,12 @@ impl Loss {
         }
     }
 
-    /// Target values a row, for a network of `outputs` outputs.
-    pub(crate) fn target_columns(&self, outputs: usize) -> usize {
+    /// Whether targets are class indices, one a row, where there are so many of them a row.
+    pub(crate) fn takes_classes(&self, outputs: usize, target_columns: usize) -> bool {
         match self {
-            Loss::CrossEntropy { .. } => 1,
-            _ => outputs,
+            Loss::CrossEntropy { .. } => true,
+            Loss::MeanSquaredError => false,
+            Loss::BinaryCrossEntropy => target_columns < outputs,
         }
     }
 

@@ -37,6 +37,7 @@ mod wiring;
 
 pub(crate) use executor::{Executor, Resident, Room, RowResult, Step, place};
 pub use loss::Loss;
+pub(crate) use loss::SLICE;
 pub use lsuv::LsuvStep;
 pub use mlp::{CustomInit, Mlp};
 pub use optimizer::{Adam, Optimizer};

@@ -2,7 +2,7 @@
 //! and carried out by either engine.
 
 use super::wiring::{Memory, Wiring};
-use super::{Loss, Mlp, Optimizer};
+use super::{Loss, Mlp, Optimizer, SLICE};
 use crate::product::{Dropout, Epilogue, Extreme, Form};
 use crate::{Activation, Result, Shape};
 
@@ -106,6 +106,13 @@ pub(crate) enum Op {
         gradient: View,
         wanted: bool,
     },
+    /// Each column's squared errors, over every `SLICE` rows of the step: after those of the steps
+    /// before it in the submission.
+    Squares {
+        outputs: View,
+        targets: View,
+        out: View,
+    },
     Clip {
         bound: f64,
     },
@@ -160,6 +167,8 @@ pub(crate) struct Program {
     /// Each layer's `z`, the last being the network's output.
     pub layers: Vec<View>,
     pub batch: usize,
+    /// The sums of [`Op::Squares`], a row a step; none where the loss itself says as much.
+    pub squares: Option<View>,
     train: Vec<Op>,
     /// How many of them come before the update.
     backward: usize,
@@ -172,14 +181,18 @@ pub(crate) struct Aim {
     pub optimizer: Optimizer,
     pub clip: Option<f64>,
     pub batch: usize,
+    /// Target values a row.
+    pub target_columns: usize,
+    /// Steps a submission, at most.
+    pub steps: usize,
     pub seed: u64,
 }
 
 impl Program {
     pub fn new(mlp: &Mlp, aim: &Aim) -> Result<Program> {
         let outputs = mlp.widths()[mlp.layers()] as usize;
-        let target_columns = aim.loss.target_columns(outputs);
-        let mut wiring = Wiring::new(mlp, aim.batch, aim.seed, target_columns, Memory::Whole)?;
+        let columns = aim.target_columns;
+        let mut wiring = Wiring::new(mlp, aim.batch, aim.seed, columns, Memory::Whole)?;
         for (parameter, (layer, _)) in wiring.parameters.iter_mut().zip(mlp.by_layer()?) {
             let vector = parameter.shape.dims().len() == 1;
             parameter.lr_multiplier = mlp.lr_multiplier(layer, vector, &aim.optimizer)?;
@@ -191,12 +204,19 @@ impl Program {
             }
         }
 
+        let several = aim.loss == Loss::MeanSquaredError && outputs > 1;
+        let squares = several.then(|| {
+            let columns = outputs * aim.batch.div_ceil(SLICE);
+            wiring.slots.push(aim.steps * columns);
+            View { slot: wiring.slots.len() - 1, first: 0, rows: aim.steps, columns }
+        });
         let (features, targets) = (wiring.input, wiring.targets);
         let forward = |training: bool| {
             let mut ops = vec![Op::Gather { features, targets }];
             (0..mlp.layers()).for_each(|layer| ops.extend(wiring.forward(layer, training)));
             let (outputs, gradient) = (wiring.outputs(), wiring.outputs_gradient);
             ops.push(Op::Loss { loss: aim.loss, outputs, targets, gradient, wanted: training });
+            ops.extend(squares.map(|out| Op::Squares { outputs, targets, out }));
             ops
         };
         let mut train = forward(true);
@@ -212,6 +232,7 @@ impl Program {
             slots: wiring.slots,
             parameters: wiring.parameters,
             batch: aim.batch,
+            squares,
             train,
             backward,
             evaluate,
@@ -226,6 +247,7 @@ impl Program {
             parameters: Vec::new(),
             layers: Vec::new(),
             batch,
+            squares: None,
             train,
             backward: 0,
             evaluate: Vec::new(),
@@ -238,9 +260,9 @@ impl Program {
             Phase::Backward => &self.train[..self.backward],
             Phase::Evaluate => &self.evaluate,
             // Without gathering and the loss; a bare program has neither.
-            Phase::Predict => match &self.evaluate[..] {
-                [_, ops @ .., _] => ops,
-                _ => &[],
+            Phase::Predict => match self.squares {
+                None => inner(&self.evaluate, 1),
+                Some(_) => inner(&self.evaluate, 2),
             },
         }
     }
@@ -265,4 +287,9 @@ fn updates(parameters: &[Parameter], length: usize, aim: &Aim) -> Vec<Op> {
         Op::Update { optimizer, clipped: aim.clip.is_some(), view, rate }
     };
     runs.iter().zip(ends).map(update).collect()
+}
+
+/// Operations without the first one and the `last` ones.
+fn inner(ops: &[Op], last: usize) -> &[Op] {
+    ops.get(1..ops.len().saturating_sub(last)).unwrap_or_default()
 }

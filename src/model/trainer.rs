@@ -54,9 +54,13 @@ impl Default for Options {
 pub struct Score {
     /// The mean loss.
     pub loss: f64,
-    /// The share of predictions that are right; none for values.
+    /// The share of predictions that are right; none for the mean squared error. Of several labels a row
+    /// (values, with the binary cross-entropy) each counts alike.
     pub accuracy: Option<f64>,
-    /// `1 - (mean squared error) / variance`; none for classes.
+    /// `1 - (mean squared error) / variance`, both over the rows; of several targets the mean of that
+    /// over them, each counting alike. A target that is the same in all rows has 1 where it is met
+    /// exactly and 0 elsewhere. So scikit-learn's `r2_score` has it. None for classes, and for fewer
+    /// than two rows.
     pub r2: Option<f64>,
 }
 
@@ -71,42 +75,60 @@ pub struct Epoch {
     pub test: Option<Score>,
 }
 
-/// What a finished run came to.
+/// What a run came to, by the training loss (the last epoch's, or that of all training rows as the
+/// network is now, whichever is less) beside [`Trainer::baseline`], the best constant answer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The loss fell well below that of the best constant answer.
+    /// The training loss is more than 10 % below the baseline.
     Learned,
-    /// It did not, and why.
+    /// It is, but test rows are met far worse than training rows, and by how much: accuracy or R2 is
+    /// lower by 0.1 or more; what it is a mean of (whether a row is right; a row's loss) differs by
+    /// more than three standard errors; and there are 20 test rows or more.
+    Overfitted(String),
+    /// The training loss is 1 % to 10 % below the baseline; or it still falls, the last epoch's being more
+    /// than 1 % below every earlier one's; or the run is not yet two epochs long.
+    Learning(String),
+    /// None of these, and why; or the weights cannot learn, which can be seen in them at once.
     Stuck(String),
     /// Something became infinite or not a number: what, where and when.
     Diverged(String),
 }
 
 impl Verdict {
-    /// `learned`, `stuck` or `diverged`.
+    /// `learned`, `overfitted`, `learning`, `stuck` or `diverged`.
     pub fn name(&self) -> &'static str {
         match self {
             Verdict::Learned => "learned",
+            Verdict::Overfitted(_) => "overfitted",
+            Verdict::Learning(_) => "learning",
             Verdict::Stuck(_) => "stuck",
             Verdict::Diverged(_) => "diverged",
         }
     }
 
-    /// Why, where it did not learn.
+    /// Why, where it did not simply learn.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Verdict::Learned => None,
-            Verdict::Stuck(reason) | Verdict::Diverged(reason) => Some(reason),
+            Verdict::Overfitted(reason)
+            | Verdict::Learning(reason)
+            | Verdict::Stuck(reason)
+            | Verdict::Diverged(reason) => Some(reason),
         }
     }
 }
 
+/// What makes a run less wild.
+const CALMER: &str = "try a smaller --lr, --clip 1, or an initializer with smaller weights";
+
 /// Sums over rows on the way to a [`Score`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tally {
     pub loss: f64,
     pub right: f64,
     pub rows: u64,
+    /// The squared errors of each of several targets; else empty.
+    pub squares: Vec<f64>,
 }
 
 impl Tally {
@@ -116,6 +138,14 @@ impl Tally {
             self.right += f64::from(*right);
         }
         self.rows += results.len() as u64;
+    }
+
+    /// The squared errors of a step: slice after slice, each with one sum a column.
+    fn add_squares(&mut self, sums: &[f32], columns: usize) {
+        self.squares.resize(columns, 0.0);
+        for slice in sums.chunks_exact(columns) {
+            self.squares.iter_mut().zip(slice).for_each(|(own, sum)| *own += f64::from(*sum));
+        }
     }
 }
 
@@ -128,14 +158,15 @@ pub struct Trainer {
     pub(super) parameters: Vec<Parameter>,
     pub(super) layers: Vec<View>,
     outputs: View,
+    squares: Option<View>,
     lengths: Vec<usize>,
     batch: usize,
     group: usize,
     rows: usize,
     test_rows: usize,
-    /// The loss of the best constant answer, and the variance of values, on either set.
+    /// The loss of the best constant answer, and the variances of values, on either set.
     baseline: f64,
-    variances: [f64; 2],
+    variances: [Vec<f64>; 2],
     pub(super) digest: String,
     /// Where the next submission begins, and what it will say of it.
     pub(super) cursor: Cursor,
@@ -190,37 +221,42 @@ impl Trainer {
         check(mlp, options, &loss, rows)?;
         let mut features = memory::reserved("the features", (rows + test_rows) * train.columns())?;
         let mut targets = Vec::new();
+        let mut target_columns = 0;
         for (what, set) in [("training set", Some(train)), ("test set", test)] {
             let Some(set) = set else { continue };
             if set.columns() as u64 != mlp.widths()[0] {
                 let given = format!("{} features", set.columns());
                 return Err(Error::invalid(what, given, format!("{}", mlp.widths()[0])));
             }
-            features.extend_from_slice(&set.features);
-            targets.extend(words(set, &loss, outputs).map_err(|error| error.at(what))?);
+            features.extend_from_slice(&set.features.to_f32());
+            let (words, columns) = words(set, &loss, outputs).map_err(|error| error.at(what))?;
+            targets.extend(words);
+            target_columns = columns;
         }
 
         let batch = options.batch.unwrap_or(rows);
+        // Long enough that the device is never short of work, short enough to see it move.
+        let group = (16_384 / batch).clamp(8, 64);
         let aim = Aim {
             loss,
             optimizer: options.optimizer,
             clip: options.clip,
             batch,
+            target_columns,
+            steps: group,
             seed: options.seed,
         };
         let program = Program::new(mlp, &aim)?;
-        // Long enough that the device is never short of work, short enough to see it move.
-        let group = (16_384 / batch).clamp(8, 64);
         let room = Room { steps: group, rows: group * batch };
         let resident = Resident {
             features: &features,
             columns: train.columns(),
             targets: &targets,
-            target_columns: loss.target_columns(outputs),
+            target_columns,
         };
         let digest = digest(&resident, rows);
         let (parameters, layers) = (program.parameters.clone(), program.layers.clone());
-        let (lengths, view) = (program.slots.clone(), program.outputs());
+        let (lengths, view, squares) = (program.slots.clone(), program.outputs(), program.squares);
         let executor: Box<dyn Executor> = match context {
             Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
             None => Box::new(CpuExecutor::new(program, &resident)?),
@@ -233,13 +269,14 @@ impl Trainer {
             parameters,
             layers,
             outputs: view,
+            squares,
             lengths,
             batch,
             group,
             rows,
             test_rows,
             baseline: baseline(train, &loss),
-            variances: [variance(train), test.map_or(1.0, variance)],
+            variances: [variances(train), test.map_or_else(Vec::new, variances)],
             digest,
             cursor: Cursor::default(),
             order: (u64::MAX, Vec::new()),
@@ -389,14 +426,36 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`].
     pub fn evaluate(&mut self) -> Result<Score> {
-        let mut tally = Tally::default();
-        let rows: Vec<u32> = (0..self.rows as u32).collect();
-        for rows in rows.chunks(self.batch) {
-            let step = self.block(0, rows.len(), 0.0);
-            let results = self.executor.run(rows, &[(Phase::Evaluate, step)], false)?;
-            tally.add(&results[..rows.len()]);
+        Ok(self.measure(0)?.0)
+    }
+
+    /// The score on all rows of a set (0 the training set, 1 the test set) as the network is now,
+    /// without dropout, and each row's results.
+    fn measure(&mut self, set: usize) -> Result<(Score, Vec<RowResult>)> {
+        let rows = [0..self.rows, self.rows..self.rows + self.test_rows][set].clone();
+        let order: Vec<u32> = rows.map(|row| row as u32).collect();
+        let (mut tally, mut all) = (Tally::default(), Vec::with_capacity(order.len()));
+        for order in order.chunks(self.group * self.batch) {
+            let step = |(place, rows): (usize, &[u32])| {
+                let at = (place * self.batch) as u32;
+                (Phase::Evaluate, Step { first: at, slot: at, ..self.block(0, rows.len(), 0.0) })
+            };
+            let steps: Vec<_> = order.chunks(self.batch).enumerate().map(step).collect();
+            let results = self.executor.run(order, &steps, false)?;
+            tally.add(&results[..order.len()]);
+            all.extend_from_slice(&results[..order.len()]);
+            for sums in self.sums()?.iter().take(steps.len()) {
+                tally.add_squares(sums, self.outputs.columns);
+            }
         }
-        Ok(self.score(&tally, 0))
+        Ok((self.score(&tally, set), all))
+    }
+
+    /// The sums of [`Op::Squares`](super::Op::Squares) of the last submission, step by step.
+    fn sums(&mut self) -> Result<Vec<Vec<f32>>> {
+        let Some(view) = self.squares else { return Ok(Vec::new()) };
+        let sums = self.executor.read(view)?;
+        Ok(sums.chunks_exact(view.columns).map(<[f32]>::to_vec).collect())
     }
 
     /// Forward and backward over the rows of the next step, without an update: the mean loss. The
@@ -448,7 +507,8 @@ impl Trainer {
         let steps: Vec<_> = items.iter().map(|item| (item.phase, item.step)).collect();
         let results = self.executor.run(&order, &steps, true)?;
         self.submissions += 1;
-        for item in &items {
+        let sums = self.sums()?;
+        for (place, item) in items.iter().enumerate() {
             let rows = &results[item.step.slot as usize..][..item.step.rows as usize];
             let trains = item.phase == Phase::Train;
             if trains && rows.iter().any(|[loss, _]| !loss.is_finite()) {
@@ -456,7 +516,11 @@ impl Trainer {
                 self.diverged = Some(found);
                 return Ok(());
             }
-            self.tallies[usize::from(!trains)].add(rows);
+            let tally = &mut self.tallies[usize::from(!trains)];
+            tally.add(rows);
+            if let Some(sums) = sums.get(place) {
+                tally.add_squares(sums, self.outputs.columns);
+            }
             self.cursor.step += u64::from(trains);
             if item.ends_epoch {
                 self.close_epoch();
@@ -537,10 +601,21 @@ impl Trainer {
     fn score(&self, tally: &Tally, set: usize) -> Score {
         let rows = tally.rows.max(1) as f64;
         let (loss, values) = (tally.loss / rows, self.loss == Loss::MeanSquaredError);
+        let squares = match self.squares {
+            Some(_) => &tally.squares,
+            None => &vec![tally.loss],
+        };
+        let of = |(square, variance): (&f64, &f64)| match (*square, *variance) {
+            (0.0, 0.0) => 1.0,
+            (_, 0.0) => 0.0,
+            (square, variance) => 1.0 - square / rows / variance,
+        };
+        let each = squares.iter().zip(&self.variances[set]).map(of);
+        let r2 = each.sum::<f64>() / squares.len() as f64;
         Score {
             loss,
             accuracy: (!values).then_some(tally.right / rows),
-            r2: values.then_some(1.0 - loss / self.variances[set]),
+            r2: (values && tally.rows > 1).then_some(r2),
         }
     }
 
@@ -552,27 +627,91 @@ impl Trainer {
         if let Some(found) = &self.diverged {
             return Ok(Verdict::Diverged(found.clone()));
         }
-        let loss = match self.history.last() {
-            Some(epoch) => epoch.train.loss,
-            None => self.evaluate()?.loss,
-        };
-        if loss < 0.9 * self.baseline {
-            return Ok(Verdict::Learned);
+        let (score, rows) = self.measure(0)?;
+        if !score.loss.is_finite() {
+            let steps = self.cursor.step;
+            return Ok(Verdict::Diverged(format!(
+                "the training loss is infinite or not a number after step {steps}; {CALMER}"
+            )));
         }
-        let why = self.why_stuck()?;
-        Ok(Verdict::Stuck(why))
+        let epoch = self.history.last().map_or(score.loss, |epoch| epoch.train.loss);
+        let loss = epoch.min(score.loss);
+        if loss < 0.9 * self.baseline {
+            let found = self.overfitting(&score, &rows)?;
+            return Ok(found.map_or(Verdict::Learned, Verdict::Overfitted));
+        }
+        if let Some(why) = self.why_still()? {
+            return Ok(Verdict::Stuck(why));
+        }
+        let beside = format!(
+            "the training loss, {}, is {} {}, that of the best constant answer, after {} steps",
+            figure(loss),
+            match loss < self.baseline {
+                true => format!("{:.1} % below", 100.0 * (1.0 - loss / self.baseline)),
+                false => "no better than".into(),
+            },
+            figure(self.baseline),
+            self.cursor.step
+        );
+        let before = self.history.iter().rev().skip(1).map(|epoch| epoch.train.loss);
+        let falls = epoch < 0.99 * before.fold(f64::INFINITY, f64::min);
+        let learning = match self.history.len() {
+            0 | 1 => Some(": too few to tell, two epochs at least"),
+            _ if falls => Some(", and still falls: more epochs will tell"),
+            _ if loss < 0.99 * self.baseline => {
+                Some(": more epochs, another learning rate or another initializer may do more")
+            }
+            _ => None,
+        };
+        if let Some(what) = learning {
+            return Ok(Verdict::Learning(beside + what));
+        }
+        let vanishing = self.why_vanishing()?;
+        Ok(Verdict::Stuck(vanishing.unwrap_or_else(|| {
+            format!("{beside}: more epochs, another learning rate or another initializer")
+        })))
     }
 
-    /// What can be seen in the parameters and gradients of a network that did not learn.
-    fn why_stuck(&mut self) -> Result<String> {
+    /// How much worse test rows are met than training rows, by the rule of [`Verdict::Overfitted`].
+    fn overfitting(&mut self, training: &Score, rows: &[RowResult]) -> Result<Option<String>> {
+        if self.test_rows < 20 {
+            return Ok(None);
+        }
+        let (test, test_rows) = self.measure(1)?;
+        let (what, own, other) = match (training, &test) {
+            (Score { accuracy: Some(own), .. }, Score { accuracy: Some(other), .. }) => {
+                ("accuracy", *own, *other)
+            }
+            (Score { r2: Some(own), .. }, Score { r2: Some(other), .. }) => ("R2", *own, *other),
+            _ => return Ok(None),
+        };
+        // A row's loss, or how much of it is right.
+        let column = usize::from(what == "accuracy");
+        let (mean, error) = mean_and_error(rows, column);
+        let (test_mean, test_error) = mean_and_error(&test_rows, column);
+        let significant = (mean - test_mean).abs() > 3.0 * error.hypot(test_error);
+        let figure = |score: f64| match what {
+            "R2" => format!("{score:.3}"),
+            _ => format!("{:.1} %", 100.0 * score),
+        };
+        Ok((own - other >= 0.1 && significant).then(|| {
+            format!(
+                "{what} is {} on the {} training rows and {} on the {} test rows: it knows the \
+                 training rows rather than the rule. More rows, --weight-decay, --dropout, fewer \
+                 epochs or a smaller network narrow the gap",
+                figure(own),
+                self.rows,
+                figure(other),
+                self.test_rows
+            )
+        }))
+    }
+
+    /// What can be seen in the parameters and gradients of a network that cannot learn, however long it
+    /// takes.
+    fn why_still(&mut self) -> Result<Option<String>> {
         let weights = |layer: usize| format!("layers.{layer}.weight");
         let layers = self.mlp.layers();
-        let mut norms = Vec::new();
-        for layer in 0..layers {
-            let gradient = self.gradient(&weights(layer))?;
-            let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
-            norms.push(square.sqrt());
-        }
         let (mut equal, mut zeros) = (Vec::new(), true);
         for layer in 0..layers {
             let (columns, values) = (self.mlp.widths()[layer], self.parameter(&weights(layer))?);
@@ -591,49 +730,58 @@ impl Trainer {
         let differ =
             "Weights must differ from one another: he_normal for ReLU, xavier_normal for tanh";
         if zeros {
-            return Ok(format!(
+            return Ok(Some(format!(
                 "every weight is still 0 and so is its gradient: nothing passes forward, nothing comes \
                  back, and the output's bias learns alone. {differ}"
-            ));
+            )));
         }
         if !equal.is_empty() {
-            return Ok(format!(
+            return Ok(Some(format!(
                 "all units of {} are still equal: equal weights get equal gradients and stay equal \
                  for good, so that a layer is as wide as one unit. {differ}",
                 list(&equal)
-            ));
+            )));
         }
-        if norms.iter().all(|&norm| norm == 0.0) {
-            return Ok(
+        if self.gradient_norms()?.iter().all(|&norm| norm == 0.0) {
+            return Ok(Some(
                 "the gradient of every weight is exactly 0: its units are dead, or what comes \
                        through the layers is less than f32 holds. Other initial weights, a smaller \
                        learning rate or small positive biases keep units alive"
                     .into(),
-            );
-        }
-        let (first, last) = (norms[0], norms[layers - 1]);
-        if first < 1e-3 * last {
-            return Ok(format!(
-                "the gradient vanishes on its way down: its norm is {last:.1e} in {} and {first:.1e} \
-                 in {}. Larger initial weights keep it alive: he_normal for ReLU, xavier_normal for \
-                 tanh",
-                weights(layers - 1),
-                weights(0)
             ));
         }
-        let loss = self.history.last().map_or(f64::NAN, |epoch| epoch.train.loss);
-        Ok(format!(
-            "the loss, {loss:.4}, is no better than {:.4}, that of the best constant answer, after {} \
-             steps: more epochs, another learning rate or another initializer",
-            self.baseline, self.cursor.step
-        ))
+        Ok(None)
+    }
+
+    /// The norm of the gradient of each layer's weights, on the rows of the next step.
+    fn gradient_norms(&mut self) -> Result<Vec<f64>> {
+        self.backward()?;
+        let layers = self.mlp.layers();
+        let norm = |layer: usize| {
+            let gradient = self.gradient(&format!("layers.{layer}.weight"))?;
+            let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+            Ok(square.sqrt())
+        };
+        (0..layers).map(norm).collect()
+    }
+
+    fn why_vanishing(&mut self) -> Result<Option<String>> {
+        let norms = self.gradient_norms()?;
+        let (first, last) = (norms[0], norms[norms.len() - 1]);
+        Ok((first < 1e-3 * last).then(|| {
+            format!(
+                "the gradient vanishes on its way down: its norm is {last:.1e} in {} and {first:.1e} \
+                 in layers.0.weight. Larger initial weights, --layer-norm or --residual \
+                 keep it alive; `fanin probe` shows which",
+                format_args!("layers.{}.weight", norms.len() - 1),
+            )
+        }))
     }
 
     /// Goes through a submission again, step by step, to where something first stopped being a
     /// finite number.
     fn diagnose(&mut self, order: &[u32], items: &[Item]) -> Result<String> {
         self.executor.restore()?;
-        let advice = "try a smaller --lr, --clip 1, or an initializer with smaller weights";
         for item in items.iter().filter(|item| item.phase == Phase::Train) {
             let epoch = item.number / self.epoch_steps() + 1;
             let place = format!("at step {} (epoch {epoch})", item.number + 1);
@@ -646,12 +794,12 @@ impl Trainer {
                     let what = if value.is_nan() { "not a number" } else { "infinite" };
                     return Ok(format!(
                         "the outputs of layers.{layer} before its nonlinearity are {what} {place}; \
-                         {advice}"
+                         {CALMER}"
                     ));
                 }
             }
             if results[..rows.len()].iter().any(|[loss, _]| !loss.is_finite()) {
-                return Ok(format!("the loss overflows {place}; {advice}"));
+                return Ok(format!("the loss overflows {place}; {CALMER}"));
             }
             // Backward from the loss: the last parameter's gradient comes first.
             for (slot, what) in [(GRADIENTS, "the gradient of"), (PARAMETERS, "the update makes")] {
@@ -660,13 +808,13 @@ impl Trainer {
                     if values.iter().any(|value| !value.is_finite()) {
                         let name = &parameter.name;
                         return Ok(format!(
-                            "{what} {name} infinite or no number {place}; {advice}"
+                            "{what} {name} infinite or no number {place}; {CALMER}"
                         ));
                     }
                 }
             }
         }
-        Ok(format!("a loss became infinite or not a number; {advice}"))
+        Ok(format!("a loss became infinite or not a number; {CALMER}"))
     }
 
     /// Buffers that a checkpoint holds, with what stands before the parameters' names.
@@ -714,8 +862,9 @@ fn check(mlp: &Mlp, options: &Options, loss: &Loss, rows: usize) -> Result<()> {
     Ok(())
 }
 
-/// A set's targets as the loss takes them: class indices, or the bits of values.
-fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<Vec<u32>> {
+/// A set's targets as the loss takes them, class indices or the bits of values, and how many there are
+/// a row.
+fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u32>, usize)> {
     let invalid = |given: String, needed: String| Err(Error::invalid("targets", given, needed));
     match (&set.targets, loss) {
         (Targets::Classes { labels, names }, Loss::CrossEntropy { .. }) => {
@@ -726,16 +875,13 @@ fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<Vec<u32>> {
             if let Some(label) = labels.iter().find(|label| **label as usize >= outputs) {
                 return invalid(format!("class {label}"), format!("classes 0 to {}", outputs - 1));
             }
-            Ok(labels.clone())
+            Ok((labels.clone(), 1))
         }
         (Targets::Classes { labels, names }, Loss::BinaryCrossEntropy) => {
             let one = |is: bool| if is { 1.0f32.to_bits() } else { 0 };
             match (outputs, names.len()) {
-                (1, 2) => Ok(labels.iter().map(|label| one(*label == 1)).collect()),
-                (outputs, classes) if outputs == classes => Ok(labels
-                    .iter()
-                    .flat_map(|&label| (0..classes as u32).map(move |class| one(class == label)))
-                    .collect()),
+                (1, 2) => Ok((labels.iter().map(|label| one(*label == 1)).collect(), 1)),
+                (outputs, classes) if outputs == classes && classes > 1 => Ok((labels.clone(), 1)),
                 (outputs, classes) => {
                     invalid(format!("{classes} classes"), format!("{outputs} for the outputs"))
                 }
@@ -753,10 +899,11 @@ fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<Vec<u32>> {
                 return invalid(given, format!("{outputs} for the network's outputs"));
             }
             let shares = *loss == Loss::BinaryCrossEntropy;
+            let values = values.to_f32();
             if let Some(value) = values.iter().find(|v| shares && !(0.0..=1.0).contains(*v)) {
                 return invalid(value.to_string(), "0 to 1 for the binary cross-entropy".into());
             }
-            Ok(values.iter().map(|value| value.to_bits()).collect())
+            Ok((values.iter().map(|value| value.to_bits()).collect(), outputs))
         }
     }
 }
@@ -782,7 +929,7 @@ fn baseline(set: &Dataset, loss: &Loss) -> f64 {
             entropy(&shares)
         }
         (Targets::Values { values, names }, Loss::BinaryCrossEntropy) => {
-            let columns = names.len();
+            let (values, columns) = (values.to_f32(), names.len());
             let mean = |column: usize| -> f64 {
                 let own = values.iter().skip(column).step_by(columns);
                 own.map(|value| f64::from(*value)).sum::<f64>() / set.rows() as f64
@@ -790,20 +937,42 @@ fn baseline(set: &Dataset, loss: &Loss) -> f64 {
             let each = (0..columns).map(|column| entropy(&[mean(column), 1.0 - mean(column)]));
             each.sum::<f64>() / columns as f64
         }
-        _ => variance(set),
+        _ => {
+            let all = variances(set);
+            all.iter().sum::<f64>() / all.len() as f64
+        }
     }
 }
 
-/// The mean over columns of the variance of values; 1 for classes.
-fn variance(set: &Dataset) -> f64 {
-    let Targets::Values { values, names } = &set.targets else { return 1.0 };
-    let (rows, columns) = (set.rows() as f64, names.len());
+/// The variance of each column of values, as f32 has them; none for classes.
+fn variances(set: &Dataset) -> Vec<f64> {
+    let Targets::Values { values, names } = &set.targets else { return Vec::new() };
+    let (values, rows, columns) = (values.to_f32(), set.rows() as f64, names.len());
     let of = |column: usize| -> f64 {
-        let own = || values.iter().skip(column).step_by(columns).map(|value| f64::from(*value));
-        let mean = own().sum::<f64>() / rows;
-        own().map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows
+        // From the first: where all are equal the variance is 0, to the last bit.
+        let first = f64::from(values.get(column).copied().unwrap_or_default());
+        let own = values.iter().skip(column).step_by(columns);
+        let own = own.map(|value| f64::from(*value) - first);
+        let mean = own.clone().sum::<f64>() / rows;
+        own.map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows
     };
-    (0..columns).map(of).sum::<f64>() / columns as f64
+    (0..columns).map(of).collect()
+}
+
+/// A loss for people.
+fn figure(loss: f64) -> String {
+    match (1e-2..1e5).contains(&loss) {
+        true => format!("{loss:.4}"),
+        false => format!("{loss:.3e}"),
+    }
+}
+
+/// The mean of one of rows' results, and its standard error.
+fn mean_and_error(rows: &[RowResult], column: usize) -> (f64, f64) {
+    let count = rows.len() as f64;
+    let mean = rows.iter().map(|row| f64::from(row[column])).sum::<f64>() / count;
+    let square = |row: &RowResult| (f64::from(row[column]) - mean).powi(2);
+    (mean, (rows.iter().map(square).sum::<f64>() / (count - 1.0) / count).sqrt())
 }
 
 /// What tells one set of examples from another.

@@ -6,7 +6,8 @@ use crate::{Error, Result};
 
 use super::column::Column;
 use super::load::{name_of, wrong};
-use super::{Dataset, LoadOptions, Loaded, Targets, Task};
+use super::numbers::Exact;
+use super::{Dataset, LoadOptions, Loaded, Numbers, Targets, Task};
 
 /// As many as NumPy has. Work is done by element and dimension, and one byte of a header is enough for
 /// a dimension.
@@ -14,7 +15,7 @@ pub(super) const MAX_DIMS: usize = 64;
 
 /// The most columns of features or targets: each has a name, and one byte of a packed file is enough for
 /// a thousand of them.
-const MAX_COLUMNS: usize = 1 << 22;
+const MAX_COLUMNS: usize = 1 << 20;
 
 /// An array in row-major order.
 pub(super) struct Array {
@@ -29,16 +30,28 @@ pub(super) enum Values {
     /// Bytes, which are pixels where they are features.
     Bytes(Vec<u8>),
     Integers(Vec<i64>),
+    /// Where one is beyond `i64`.
+    Unsigned(Vec<u64>),
     Floats(Vec<f64>),
 }
 
 impl Values {
-    /// Integers, or floats where one is beyond them.
+    fn numbers(&self) -> Numbers {
+        let whole = |integer: i128| Exact::from(integer);
+        match self {
+            Values::Bytes(bytes) => bytes.iter().map(|&byte| whole(byte.into())).collect(),
+            Values::Integers(integers) => integers.iter().map(|&n| whole(n.into())).collect(),
+            Values::Unsigned(integers) => integers.iter().map(|&n| whole(n.into())).collect(),
+            Values::Floats(floats) => floats.iter().map(|&x| Exact::from(x)).collect(),
+        }
+    }
+
+    /// Integers, of the sign that they need.
     pub(super) fn unsigned(values: Vec<u64>) -> Self {
         let integers = values.iter().map(|&value| i64::try_from(value)).collect();
         match integers {
             Ok(integers) => Values::Integers(integers),
-            Err(_) => Values::Floats(values.into_iter().map(|value| value as f64).collect()),
+            Err(_) => Values::Unsigned(values),
         }
     }
 }
@@ -153,7 +166,7 @@ pub(super) fn examples(
 
 impl Array {
     /// The features row by row, and the shape of a row.
-    fn features(&self, targets: &Array) -> Result<(Vec<f32>, Vec<usize>)> {
+    fn features(&self, targets: &Array) -> Result<(Numbers, Vec<usize>)> {
         let what = || format!("`{}`", self.name);
         if self.shape.len() > MAX_DIMS {
             let given = format!("{} dimensions", self.shape.len());
@@ -179,11 +192,12 @@ impl Array {
             let given = format!("shape {:?}, which is empty", self.shape);
             return Err(Error::invalid(what(), given, "at least one row and one column"));
         }
-        few(&columns).map_err(|error| error.at(what()))?;
+        few(&self.name, &columns)?;
         let features = match &self.values {
-            Values::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
-            Values::Integers(integers) => integers.iter().map(|&n| n as f32).collect(),
-            Values::Floats(floats) => floats.iter().map(|&x| x as f32).collect(),
+            Values::Bytes(bytes) => {
+                bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect::<Vec<f32>>().into()
+            }
+            values => values.numbers(),
         };
         Ok((features, columns))
     }
@@ -192,34 +206,22 @@ impl Array {
 /// The targets of a set: one a row, or several.
 enum Target {
     One(Column),
-    Many { values: Vec<f32>, columns: usize },
+    Many { values: Numbers, columns: usize },
 }
 
 impl Target {
     fn new(array: Array) -> Result<Self> {
-        let numbers: Vec<f64> = match array.values {
-            Values::Bytes(bytes) => bytes.into_iter().map(f64::from).collect(),
-            Values::Integers(integers) => {
-                // Larger ones would fall together with their neighbours.
-                let limit = 1u64 << 53;
-                if let Some(large) = integers.iter().find(|n| n.unsigned_abs() > limit) {
-                    let what = format!("`{}`", array.name);
-                    return Err(Error::invalid(what, large, "targets from -2^53 to 2^53"));
-                }
-                integers.into_iter().map(|n| n as f64).collect()
-            }
-            Values::Floats(floats) => floats,
-        };
-        if let Some(row) = numbers.iter().position(|number| !number.is_finite()) {
+        let numbers = array.values.numbers();
+        let finite = |number: Exact| number.nearest().is_finite();
+        if let Some((row, number)) = numbers.iter().enumerate().find(|(_, x)| !finite(*x)) {
             let what = format!("`{}`, element {row} (the first is 0)", array.name);
-            return Err(Error::invalid(what, numbers[row], "a finite number"));
+            return Err(Error::invalid(what, number, "a finite number"));
         }
         match array.shape[..] {
             [_] | [_, 1] => Ok(Target::One(Column::Numbers(numbers))),
             [_, columns] => {
-                few(&[columns]).map_err(|error| error.at(format!("`{}`", array.name)))?;
-                let values = numbers.into_iter().map(|number| number as f32).collect();
-                Ok(Target::Many { values, columns })
+                few(&array.name, &[columns])?;
+                Ok(Target::Many { values: numbers, columns })
             }
             _ => {
                 let given = format!("shape {:?}", array.shape);
@@ -264,15 +266,14 @@ impl Target {
 }
 
 /// Checks that there are not too many columns.
-fn few(dims: &[usize]) -> Result<()> {
-    let columns = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
-    match columns.filter(|&columns| columns <= MAX_COLUMNS) {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid(
-            "columns",
-            format!("{dims:?} a row"),
-            format!("at most {MAX_COLUMNS}"),
-        )),
+fn few(array: &str, dims: &[usize]) -> Result<()> {
+    let columns = dims.iter().fold(1usize, |product, &dim| product.saturating_mul(dim));
+    match columns <= MAX_COLUMNS {
+        true => Ok(()),
+        false => {
+            let needed = format!("at most {MAX_COLUMNS}");
+            Err(Error::invalid(format!("`{array}`"), format!("{columns} numbers a row"), needed))
+        }
     }
 }
 

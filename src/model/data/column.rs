@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 
-use super::{Targets, Task};
+use super::numbers::Exact;
+use super::{Numbers, Targets, Task};
 
 /// Whole numbers with at most this many distinct values look like classes.
 const MOST_CLASSES: usize = 20;
@@ -10,7 +11,7 @@ const MOST_CLASSES: usize = 20;
 /// The cells of a target, row by row, before it is settled what they mean.
 pub(super) enum Column {
     Text(Vec<String>),
-    Numbers(Vec<f64>),
+    Numbers(Numbers),
 }
 
 /// What a target column means, and why.
@@ -32,7 +33,7 @@ impl Column {
             }
             Column::Numbers(numbers) => numbers,
         };
-        let whole = numbers.iter().all(|number| number.fract() == 0.0);
+        let whole = numbers.iter().all(Exact::is_whole);
         let distinct = distinct(numbers).len();
         let (task, reason) = if !whole {
             (Task::Regress, "has numbers that are not whole".into())
@@ -65,7 +66,7 @@ impl Column {
                 names
             }
             (Column::Numbers(numbers), Task::Classify) => {
-                distinct(numbers).into_iter().map(label).collect()
+                distinct(numbers).iter().map(Exact::to_string).collect()
             }
         };
         self.targets_as(names, name, task)
@@ -76,10 +77,8 @@ impl Column {
     /// # Errors
     /// Where a row is of none of these classes, or text is to be regressed.
     pub(super) fn targets_as(self, names: Vec<String>, name: &str, task: Task) -> Result<Targets> {
-        // Made as they are looked up: numbers take less room than what they are called.
-        let cells: Box<dyn Iterator<Item = String>> = match (self, task) {
-            (Column::Numbers(numbers), Task::Regress) => {
-                let values = numbers.into_iter().map(|number| number as f32).collect();
+        let column = match (self, task) {
+            (Column::Numbers(values), Task::Regress) => {
                 return Ok(Targets::Values { values, names });
             }
             (Column::Text(cells), Task::Regress) => {
@@ -91,8 +90,12 @@ impl Column {
                 let what = format!("target `{name}`, row {row} (the first is 0)");
                 return Err(Error::invalid(what, format!("`{cell}`"), "a number to regress"));
             }
-            (Column::Text(cells), Task::Classify) => Box::new(cells.into_iter()),
-            (Column::Numbers(numbers), Task::Classify) => Box::new(numbers.into_iter().map(label)),
+            (column, Task::Classify) => column,
+        };
+        // Made as they are looked up: numbers take less room than what they are called.
+        let cells: Box<dyn Iterator<Item = String>> = match &column {
+            Column::Text(cells) => Box::new(cells.iter().cloned()),
+            Column::Numbers(numbers) => Box::new(numbers.iter().map(|number| number.to_string())),
         };
         // Numbers are in the order of their values, not of their names, so no bisection.
         let index: std::collections::HashMap<&str, u32> =
@@ -110,14 +113,9 @@ impl Column {
 }
 
 /// The distinct numbers, ascending.
-fn distinct(numbers: &[f64]) -> Vec<f64> {
-    // Adding 0 makes -0 and 0 one.
-    let mut sorted: Vec<f64> = numbers.iter().map(|number| number + 0.0).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
+fn distinct(numbers: &Numbers) -> Vec<Exact> {
+    let mut sorted: Vec<Exact> = numbers.iter().collect();
+    sorted.sort_unstable_by(Exact::total_cmp);
     sorted.dedup();
     sorted
-}
-
-fn label(number: f64) -> String {
-    (number + 0.0).to_string()
 }

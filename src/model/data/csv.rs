@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 use super::column::Column;
 use super::load::{name_of, read, wrong};
-use super::{Dataset, LoadOptions, Loaded};
+use super::numbers::Exact;
+use super::{Dataset, LoadOptions, Loaded, Numbers};
 
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
     // All of it at once: what is wrong is told with its line, and lines are counted in the bytes.
@@ -21,7 +22,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
     let target = file.target(&header, options)?;
     let name = header[target].to_string();
 
-    let mut features = Vec::new();
+    let mut features = Numbers::from_iter([]);
     let mut cells = Vec::new();
     let mut lines = Vec::new();
     let mut record = StringRecord::new();
@@ -40,13 +41,13 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
                 cells.push(cell.to_string());
                 continue;
             }
-            match cell.parse::<f32>() {
-                Ok(number) if number.is_finite() => features.push(number),
+            match Exact::parse(cell) {
+                Some(number) if number.fits_f32() => features.push(number),
                 parsed => {
                     let what = format!("column `{}`", header_name(&header, column));
                     let given =
                         if cell.is_empty() { "an empty cell".into() } else { format!("`{cell}`") };
-                    let needed = if parsed.is_err() && !cell.is_empty() {
+                    let needed = if parsed.is_none() && !cell.is_empty() {
                         "a number: every column but the target is a numeric feature"
                     } else {
                         "a finite f32"
@@ -107,9 +108,9 @@ impl Table<'_> {
 
     /// Numbers where every cell is one, text otherwise.
     fn column(&self, cells: Vec<String>, lines: &[u64], name: &str) -> Result<Column> {
-        let numbers: Option<Vec<f64>> = cells.iter().map(|cell| cell.parse().ok()).collect();
+        let numbers: Option<Numbers> = cells.iter().map(|cell| Exact::parse(cell)).collect();
         let Some(numbers) = numbers else { return Ok(Column::Text(cells)) };
-        let line = numbers.iter().zip(lines).find(|(number, _)| !number.is_finite());
+        let line = numbers.iter().zip(lines).find(|(number, _)| !number.nearest().is_finite());
         match line {
             None => Ok(Column::Numbers(numbers)),
             Some((number, &at)) => {

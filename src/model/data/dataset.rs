@@ -1,7 +1,7 @@
 use crate::random::Stream;
 use crate::{Error, Result};
 
-use super::permutation;
+use super::{Numbers, permutation};
 
 /// Examples: features and targets, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub struct Dataset {
     /// What the set is called: a generated set's name, or a file's.
     pub name: String,
     /// The features, row-major: `rows x columns`.
-    pub features: Vec<f32>,
+    pub features: Numbers,
     /// One name a column.
     pub feature_names: Vec<String>,
     /// What is to be learnt, one a row.
@@ -29,7 +29,7 @@ pub enum Targets {
     /// Numbers.
     Values {
         /// Row-major: `rows x names.len()`.
-        values: Vec<f32>,
+        values: Numbers,
         /// One name a column of `values`.
         names: Vec<String>,
     },
@@ -40,11 +40,11 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Invalid`] where lengths do not match, there are no rows or columns, a number is not
-    /// finite (its row, counted from 0, and column are named), a label is no index of a class, all
+    /// finite or too great for f32 (its row, counted from 0, and column are named), a label is no index of a class, all
     /// rows are of one class, or a target's value is the same in all rows.
     pub fn new(
         name: impl Into<String>,
-        features: Vec<f32>,
+        features: impl Into<Numbers>,
         feature_names: Vec<String>,
         targets: Targets,
     ) -> Result<Self> {
@@ -56,11 +56,12 @@ impl Dataset {
     /// A set that need not have anything to learn: one class will do.
     pub(super) fn for_testing(
         name: impl Into<String>,
-        features: Vec<f32>,
+        features: impl Into<Numbers>,
         feature_names: Vec<String>,
         targets: Targets,
     ) -> Result<Self> {
-        let dataset = Dataset { name: name.into(), features, feature_names, targets };
+        let (name, features) = (name.into(), features.into());
+        let dataset = Dataset { name, features, feature_names, targets };
         dataset.check_form().map_err(|error| error.at(dataset.place()))?;
         Ok(dataset)
     }
@@ -87,14 +88,15 @@ impl Dataset {
         let within = || rows.iter().map(|&row| row as usize).filter(|&row| row < self.rows());
         Dataset {
             name: self.name.clone(),
-            features: gather(&self.features, self.columns(), within()),
+            features: self.features.rows(self.columns(), within()),
             feature_names: self.feature_names.clone(),
             targets: match &self.targets {
-                Targets::Classes { labels, names } => {
-                    Targets::Classes { labels: gather(labels, 1, within()), names: names.clone() }
-                }
+                Targets::Classes { labels, names } => Targets::Classes {
+                    labels: within().map(|row| labels[row]).collect(),
+                    names: names.clone(),
+                },
                 Targets::Values { values, names } => Targets::Values {
-                    values: gather(values, names.len(), within()),
+                    values: values.rows(names.len(), within()),
                     names: names.clone(),
                 },
             },
@@ -186,8 +188,8 @@ impl Dataset {
             }
             Targets::Values { values, names } => {
                 for (column, name) in names.iter().enumerate() {
-                    let first = values.get(column).copied().unwrap_or(0.0);
-                    if values.iter().skip(column).step_by(names.len()).all(|&v| v == first) {
+                    let first = values.get(column).unwrap_or(0.0.into());
+                    if values.iter().skip(column).step_by(names.len()).all(|v| v == first) {
                         let given = format!("{first} in all rows");
                         let what = format!("target `{name}`");
                         return Err(Error::invalid(what, given, "a value that varies"));
@@ -199,22 +201,18 @@ impl Dataset {
     }
 }
 
-fn gather<T: Copy>(from: &[T], columns: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
-    rows.flat_map(|row| &from[row * columns..(row + 1) * columns]).copied().collect()
-}
-
 /// Rows are counted in u32 everywhere, on GPUs not least.
 fn count(rows: usize) -> Result<u32> {
     u32::try_from(rows).map_err(|_| Error::invalid("rows", rows, "fewer than 2^32"))
 }
 
-fn finite(numbers: &[f32], names: &[String], kind: &str) -> Result<()> {
-    match numbers.iter().position(|number| !number.is_finite()) {
+fn finite(numbers: &Numbers, names: &[String], kind: &str) -> Result<()> {
+    match numbers.iter().enumerate().find(|(_, number)| !number.fits_f32()) {
         None => Ok(()),
-        Some(at) => {
+        Some((at, number)) => {
             let (row, name) = (at / names.len(), &names[at % names.len()]);
             let what = format!("row {row} (the first is 0), {kind} `{name}`");
-            Err(Error::invalid(what, numbers[at], "a finite f32"))
+            Err(Error::invalid(what, number, "a finite f32"))
         }
     }
 }

@@ -83,8 +83,8 @@ impl Generated {
             Generated::Digits => {
                 let draw =
                     |row| Draw { stream: self.stream(seed), first: row as u64 * digits::WORDS };
-                let features =
-                    (0..rows).flat_map(|row| digits::draw(row % 10, &draw(row))).collect();
+                let features = (0..rows).flat_map(|row| digits::draw(row % 10, &draw(row)));
+                let features: Vec<f32> = features.collect();
                 let names = (0..64).map(|pixel| format!("r{}c{}", pixel / 8, pixel % 8)).collect();
                 Dataset::new(self.name(), features, names, classes(rows, 10, ""))
             }
@@ -108,7 +108,7 @@ impl Generated {
         let points = (0..rows as u64)
             .flat_map(|row| point(&Draw { stream, first: row * 4 }, class(row)))
             .map(|x| x as f32)
-            .collect();
+            .collect::<Vec<f32>>();
         let names = vec!["x".into(), "y".into()];
         let kind = match self {
             Generated::Spirals => "arm ",
@@ -144,7 +144,7 @@ impl Generated {
             values.push(value as f32);
         }
         let names = (0..INPUTS).map(|input| format!("x{input}")).collect();
-        let targets = Targets::Values { values, names: vec!["y".into()] };
+        let targets = Targets::Values { values: values.into(), names: vec!["y".into()] };
         Dataset::new(self.name(), features, names, targets)
     }
 }

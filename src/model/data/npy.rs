@@ -125,6 +125,7 @@ fn array(path: &Path, name: String, mut reader: impl Read, packed: u64) -> Resul
         values if !fortran => values,
         Values::Bytes(values) => Values::Bytes(row_major(&values, &shape)),
         Values::Integers(values) => Values::Integers(row_major(&values, &shape)),
+        Values::Unsigned(values) => Values::Unsigned(row_major(&values, &shape)),
         Values::Floats(values) => Values::Floats(row_major(&values, &shape)),
     };
     Ok(Array { name, shape, values })
