@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong, one variant a kind of mistake.
 ///
 /// Each message names what was given, what was needed, and where, in one line that is [`plain`];
-/// what is longer than two thousand characters is cut. [`Error::is_usage`] parts the mistakes of the
+/// of what is longer than two thousand characters the middle is left out. [`Error::is_usage`] parts the mistakes of the
 /// caller (exit code 2 on the command line) from failures of the world (1).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -175,46 +175,39 @@ impl Error {
 /// assert_eq!(fanin::plain("a\nb \u{1b}[31mred").to_string(), r"a\nb \u{1b}[31mred");
 /// ```
 pub fn plain(text: impl Display) -> impl Display {
-    Plain { text, most: usize::MAX }
+    Plain(text)
 }
 
-/// What one message holds of one text.
+/// What one message holds of one text, in characters.
 const MOST: usize = 2000;
 
-/// [`plain`], and not without end.
-fn said(text: impl Display) -> impl Display {
-    Plain { text, most: MOST }
+/// [`plain`], and not without end: what matters stands at either end of a long one.
+fn said(text: impl Display) -> String {
+    let text = plain(text).to_string();
+    let letters = text.chars().count();
+    if letters <= MOST {
+        return text;
+    }
+    let head = text.chars().take(MOST / 2);
+    head.chain(['…']).chain(text.chars().skip(letters - MOST / 2)).collect()
 }
 
-struct Plain<T> {
-    text: T,
-    /// Characters, the ellipsis at their end included.
-    most: usize,
-}
+struct Plain<T>(T);
 
 impl<T: Display> Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping { out: f, left: self.most }, "{}", self.text)
+        write!(Escaping(f), "{}", self.0)
     }
 }
 
-struct Escaping<'a, 'b> {
-    out: &'a mut fmt::Formatter<'b>,
-    left: usize,
-}
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            match self.left {
-                0 => return Ok(()),
-                1 => self.out.write_char('…')?,
-                _ if misleads(c) => write!(self.out, "{}", c.escape_default())?,
-                _ => self.out.write_char(c)?,
-            }
-            self.left -= 1;
-        }
-        Ok(())
+        text.chars().try_for_each(|c| match misleads(c) {
+            true => write!(self.0, "{}", c.escape_default()),
+            false => self.0.write_char(c),
+        })
     }
 }
 

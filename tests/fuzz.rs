@@ -203,7 +203,7 @@ fn utf8(input: &[u8]) -> String {
 const RECIPE: &str = r#"
 name = "tiny"  # a comment
 description = """Two layers
-of "attention" \u001b"""
+of "attention" \u001b \u007f \u202e"""
 dtype = "f16"
 layout = "in_out"
 [[tensor]]

@@ -92,10 +92,7 @@ impl DeviceArgs {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
-    };
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage(error));
     start::prepare();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
@@ -136,14 +133,11 @@ fn progress(template: &str, length: u64) -> ProgressBar {
     bar
 }
 
-/// Help, or what is wrong with the arguments. These may be names of files, which a shell put there.
-fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    if shown(&text) == text {
-        error.exit();
-    }
-    let _ = write!(io::stderr(), "{}", shown(&text));
-    ExitCode::from(2)
+/// Prints help, or what is wrong with the arguments, and ends. These may be names of files, which a shell
+/// put there: they are made plain.
+fn usage(error: clap::Error) -> ! {
+    let arguments = std::env::args_os().map(|text| plain(text.to_string_lossy()).to_string());
+    Cli::try_parse_from(arguments).err().unwrap_or(error).exit()
 }
 
 /// A line on stderr, which may be closed.
