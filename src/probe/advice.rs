@@ -133,8 +133,9 @@ const TRIES: usize = 10;
 /// Initializers of one structure that it measures at most.
 const TRIES_ALIKE: usize = 2;
 
-/// No wider layers than this are tried.
-const WIDEST: u64 = 1024;
+/// Multiply-adds forward and back that a network may take to be tried, where the probed one took less:
+/// seconds on a CPU.
+const WORK: f64 = 1e11;
 
 /// Looks for what is healthy, and remembers what was measured.
 pub struct Advisor<'a> {
@@ -157,8 +158,8 @@ impl<'a> Advisor<'a> {
     /// What is healthy in place of a network that is not, as little as possible being changed: another
     /// initializer, then zero biases, wider layers, layer norm, residual connections, another
     /// nonlinearity. Within each, initializers go in the order of what the theory expects of them,
-    /// without those of which it expects nothing good. At most ten networks are measured; none is
-    /// the one that was probed.
+    /// without those of which it expects nothing good. At most ten networks are measured, none of
+    /// which takes long where the probed one did not; none is the one that was probed.
     ///
     /// # Errors
     /// As [`measure`], but that a network which does not fit is passed over.
@@ -170,6 +171,10 @@ impl<'a> Advisor<'a> {
             for (change, network) in ordered(mlp, run, &structure)? {
                 if measured == TRIES || alike == TRIES_ALIKE {
                     break;
+                }
+                let costs = work(&network, self.options);
+                if costs > WORK && costs > 2.0 * work(mlp, self.options) {
+                    continue;
                 }
                 if same(mlp, &network) || tried.iter().any(|(_, other)| same(other, &network)) {
                     continue;
@@ -240,6 +245,12 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
     found
 }
 
+/// Multiply-adds of a network's three products a layer, over all seeds.
+fn work(mlp: &Mlp, options: &Options) -> f64 {
+    let weights: f64 = mlp.widths().windows(2).map(|pair| pair[0] as f64 * pair[1] as f64).sum();
+    3.0 * weights * options.batch as f64 * options.seeds.len() as f64
+}
+
 /// Whether some bias is drawn from another distribution than 0.
 fn biased(mlp: &Mlp) -> bool {
     let own = |(_, tensor): &(usize, TensorSpec)| {
@@ -254,7 +265,7 @@ fn wider(mlp: &Mlp, given_inputs: bool) -> Option<Vec<u64>> {
     let widths = mlp.widths();
     let hidden = 1..mlp.layers();
     let enough = (mlp.layers() as u64).next_power_of_two().max(64);
-    if enough > WIDEST || hidden.clone().all(|at| widths[at] >= enough) {
+    if hidden.clone().all(|at| widths[at] >= enough) {
         return None;
     }
     let level = widths.iter().all(|width| *width == widths[0]);

@@ -116,12 +116,13 @@ const DEEPEST: usize = 1000;
 /// One of the two ways through a network, from where it starts: the signal's or the gradient's.
 struct Way {
     what: &'static str,
-    /// Measured variances: at the start, after each layer, and how many of them are of hidden layers.
+    /// Measured variances: at the start, and after each layer.
     whole: Vec<f64>,
-    hidden: std::ops::Range<usize>,
+    /// Those from the start, or for gradients from the last hidden layer, to the end of the hidden ones.
+    measured: std::ops::Range<usize>,
     /// The logarithm of the factor on variances a layer, as [`RULE`] has it.
     rate: f64,
-    /// By how much the logarithm of a variance strays most from the theory's.
+    /// By how much the logarithm of a second moment strays most from the theory's.
     strays: f64,
     /// The theory's factor a layer further on, where measured layers follow the theory.
     settled: Option<f64>,
@@ -154,48 +155,52 @@ pub(super) fn strain(
     boundary: &Boundary,
 ) -> Result<Option<f64>> {
     let hidden = &predicted[..predicted.len() - 1];
-    let Some(hidden) = hidden.iter().copied().collect::<Option<Vec<Prediction>>>() else {
+    if hidden.iter().any(Option::is_none) {
         return Ok(None);
-    };
+    }
     let further = settled(mlp, boundary)?;
-    let start = boundary.square - boundary.mean * boundary.mean;
-    let signal = std::iter::once(start).chain(hidden.iter().map(|own| own.activation_var));
-    let gradient = hidden.iter().rev().map(|own| own.gradient_var);
-    let rates = [signal.collect::<Vec<f64>>(), gradient.collect()]
-        .into_iter()
-        .zip(further)
-        .map(|(variances, further)| nearest([mean_rate(&variances), further.map(f64::ln)]).abs());
+    let ways = told(hidden.iter().copied(), boundary).into_iter().zip(further);
+    let rates = ways.map(|(variances, further)| told_rate(&variances, further).abs());
     Ok(Some(rates.fold(0.0, f64::max) / (2.0 * RATE.ln())))
 }
 
-fn ways(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
-    let count = layers.len() - 1;
-    let start = boundary.square - boundary.mean * boundary.mean;
-    let second = |mean: f64, var: f64| var + mean * mean;
-    let signal = std::iter::once(start).chain(layers.iter().map(|own| own.activation_var.mean));
-    let gradient = layers.iter().rev().map(|own| own.gradient_var.mean);
+/// Predicted variances of the signal, from the input to the last hidden layer, and of the gradient,
+/// from there to the first; NaN where there is none.
+fn told(hidden: impl Iterator<Item = Option<Prediction>>, boundary: &Boundary) -> [Vec<f64>; 2] {
+    let value =
+        |own: Option<Prediction>, get: fn(&Prediction) -> f64| own.as_ref().map_or(f64::NAN, get);
+    let (mut signal, mut gradient) = (vec![start(boundary)], Vec::new());
+    for own in hidden {
+        signal.push(value(own, |own| own.activation_var));
+        gradient.push(value(own, |own| own.gradient_var));
+    }
+    gradient.reverse();
+    [signal, gradient]
+}
 
-    // Second moments are what the theory's bands are of.
-    let of_signal = |own: &Layer| {
-        let told = own.predicted?;
-        let found = second(own.activation_mean.mean, own.activation_var.mean);
-        let wanted = second(told.activation_mean, told.activation_var);
-        Some((found, wanted, told.activation_band))
-    };
-    let of_gradient = |own: &Layer| {
-        let told = own.predicted?;
-        Some((own.gradient_var.mean, told.gradient_var, told.gradient_band))
-    };
-    let told = layers.iter().any(|own| own.predicted.is_some());
-    let further = if told { settled(mlp, boundary)? } else { [None; 2] };
-    let predicted = |value: fn(&Prediction) -> f64| {
-        let hidden = layers[..count].iter();
-        hidden.map(move |own| own.predicted.as_ref().map_or(f64::NAN, value))
-    };
-    let of = |what, whole: Vec<f64>, from, compare: &dyn Fn(&Layer) -> Option<(f64, f64, f64)>| {
-        let hidden = from..from + count;
-        let (mut follows, mut strays) = (told, 0f64);
-        for (found, wanted, band) in layers[..count].iter().filter_map(compare) {
+/// The variance of the input.
+fn start(boundary: &Boundary) -> f64 {
+    boundary.square - boundary.mean * boundary.mean
+}
+
+fn ways(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
+    let hidden = &layers[..layers.len() - 1];
+    let predicted = layers.iter().any(|own| own.predicted.is_some());
+    let further = if predicted { settled(mlp, boundary)? } else { [None; 2] };
+    let [told_signal, told_gradient] = told(hidden.iter().map(|own| own.predicted), boundary);
+    let second = |mean: f64, var: f64| var + mean * mean;
+    let way = |what, whole: Vec<f64>, from: usize, told: Vec<f64>, further: Option<f64>| {
+        let (mut follows, mut strays) = (predicted, 0f64);
+        for (own, layer) in hidden.iter().filter_map(|own| Some((own.predicted?, own))) {
+            // Second moments are what the theory's bands are of.
+            let (found, wanted, band) = match what {
+                SIGNAL => (
+                    second(layer.activation_mean.mean, layer.activation_var.mean),
+                    second(own.activation_mean, own.activation_var),
+                    own.activation_band,
+                ),
+                _ => (layer.gradient_var.mean, own.gradient_var, own.gradient_band),
+            };
             if found == wanted || !(wanted > 0.0 && wanted.is_finite()) {
                 continue;
             }
@@ -206,28 +211,26 @@ fn ways(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
                 strays = off;
             }
         }
-        (what, whole, hidden, follows, strays)
-    };
-    let own_way =
-        |(what, whole, hidden, follows, strays): (_, Vec<f64>, std::ops::Range<usize>, _, _),
-         predicted: Vec<f64>,
-         further: Option<f64>| {
-            let settled = further.filter(|_| follows);
-            let rate = match follows {
-                true => told_rate(&predicted, settled),
-                false => {
-                    let own = &whole[hidden.clone()];
-                    nearest([mean_rate(own), mean_rate(&own[own.len() / 2..])])
-                }
-            };
-            Way { what, whole, hidden, rate, strays, settled }
+        let settled = further.filter(|_| follows);
+        let own = &whole[1..=hidden.len()];
+        let rate = match follows {
+            true => told_rate(&told, settled),
+            false => nearest([mean_rate(own), mean_rate(&own[own.len() / 2..])]),
         };
-    let signal = of("signal", signal.collect(), 1, &of_signal);
-    let gradient = of("gradient", gradient.collect(), 1, &of_gradient);
-    let told_signal = std::iter::once(start).chain(predicted(|own| own.activation_var)).collect();
-    let told_gradient = predicted(|own| own.gradient_var).rev().collect();
-    Ok([own_way(signal, told_signal, further[0]), own_way(gradient, told_gradient, further[1])])
+        Way { what, measured: from..hidden.len() + 1, whole, rate, strays, settled }
+    };
+    let signal = std::iter::once(start(boundary))
+        .chain(layers.iter().map(|own| own.activation_var.mean))
+        .collect();
+    let gradient = layers.iter().rev().map(|own| own.gradient_var.mean).collect();
+    Ok([
+        way(SIGNAL, signal, 0, told_signal, further[0]),
+        way(GRADIENT, gradient, 1, told_gradient, further[1]),
+    ])
 }
+
+const SIGNAL: &str = "signal";
+const GRADIENT: &str = "gradient";
 
 /// The mean change of the logarithm a step, over those before nothing is left; none of fewer than two.
 fn mean_rate(variances: &[f64]) -> Option<f64> {
@@ -300,7 +303,7 @@ fn reasons(layers: &[Layer], ways: [&Way; 2]) -> (Kind, String) {
             return found;
         }
     }
-    let [signal, gradient] = ways.map(|way| number(change(measured(way))));
+    let [signal, gradient] = ways.map(|way| number(change(&way.whole[way.measured.clone()])));
     let reason = match hidden.len() {
         0 => "a single layer: no depth to be lost in, and its weights get their gradient".into(),
         1 => format!(
@@ -314,15 +317,9 @@ fn reasons(layers: &[Layer], ways: [&Way; 2]) -> (Kind, String) {
     (Kind::Healthy, reason)
 }
 
-/// What was measured from the start to the last hidden layer; gradients start at the last one.
-fn measured(way: &Way) -> &[f64] {
-    let from = if way.what == "signal" { 0 } else { way.hidden.start };
-    &way.whole[from..way.hidden.end]
-}
-
 /// Whether a way is lost, by rate or by chance.
 fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
-    let (what, variances) = (way.what, measured(way));
+    let (what, variances) = (way.what, &way.whole[way.measured.clone()]);
     let lasting = variances.iter().take_while(|&&variance| variance > 0.0).count();
     let gone = lasting < variances.len();
     let kind = |rises: bool| if rises { Kind::Exploding } else { Kind::Vanishing };
@@ -335,7 +332,9 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
         let seen = mean_rate(variances).filter(|rate| rate * way.rate > 0.0);
         let rate = times(seen.unwrap_or(way.rate));
         let whole = match (gone, seen) {
-            (true, _) => format!("and is exactly 0 after {lasting}"),
+            (true, _) => {
+                format!("and is exactly 0 after {}", way.measured.start + lasting.saturating_sub(1))
+            }
             (false, Some(seen)) => format!("{} over {layers}", times(seen * layers as f64)),
             (false, None) => "once signals have settled".into(),
         };
