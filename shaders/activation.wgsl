@@ -5,7 +5,7 @@ struct Params {
     // The vec4s of the bindings, or their elements for `*_rest`.
     begin: u32,
     end: u32,
-    // Of leaky ReLU and ELU.
+    // Of leaky ReLU, ELU and the sine.
     parameter: f32,
     unused: u32,
 }

@@ -51,8 +51,11 @@ pub enum Activation {
     HardSwish,
     /// `f(x) = x` cut to 0..6.
     Relu6,
-    /// `f(x) = sin x`.
-    Sin,
+    /// `f(x) = sin(omega x)`; SIREN's is `sin:30` (Sitzmann et al. 2020).
+    Sin {
+        /// The frequency, above 0; 1 by default.
+        omega: f64,
+    },
     /// One of the caller's own.
     Custom(Custom),
 }
@@ -130,7 +133,7 @@ impl Activation {
         Activation::HardSigmoid,
         Activation::HardSwish,
         Activation::Relu6,
-        Activation::Sin,
+        Activation::Sin { omega: 1.0 },
     ];
 
     /// The name that recipes and the command line use.
@@ -153,7 +156,7 @@ impl Activation {
             Activation::HardSigmoid => "hard_sigmoid",
             Activation::HardSwish => "hard_swish",
             Activation::Relu6 => "relu6",
-            Activation::Sin => "sin",
+            Activation::Sin { .. } => "sin",
             Activation::Custom(custom) => custom.name,
         }
     }
@@ -166,11 +169,12 @@ impl Activation {
         Activation::ALL.iter().position(same).map_or(CUSTOM_CODE, |place| place as u32)
     }
 
-    /// The parameter that the shaders are given: a slope, an alpha, 0 for those without.
+    /// The parameter that the shaders are given: a slope, an alpha, an omega, 0 for those without.
     pub fn parameter(&self) -> f32 {
         match *self {
             Activation::LeakyRelu { slope } => slope as f32,
             Activation::Elu { alpha } => alpha as f32,
+            Activation::Sin { omega } => omega as f32,
             _ => 0.0,
         }
     }
@@ -209,7 +213,7 @@ impl Activation {
             Activation::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
             Activation::HardSwish => times(x, (x / 6.0 + 0.5).clamp(0.0, 1.0)),
             Activation::Relu6 => x.clamp(0.0, 6.0),
-            Activation::Sin => libm::sin(x),
+            Activation::Sin { omega } => libm::sin(omega * x),
             Activation::Custom(custom) => (custom.value)(x),
         }
     }
@@ -260,7 +264,7 @@ impl Activation {
             Activation::HardSwish if x >= 3.0 => 1.0,
             Activation::HardSwish => between(-3.0, 3.0, x / 3.0 + 0.5),
             Activation::Relu6 => between(0.0, 6.0, 1.0),
-            Activation::Sin => libm::cos(x),
+            Activation::Sin { omega } => omega * libm::cos(omega * x),
             Activation::Custom(custom) => (custom.derivative)(x),
         }
     }
@@ -299,7 +303,9 @@ impl Activation {
             Activation::HardSigmoid => 1.897_840_424_729_559,
             Activation::HardSwish => 1.736_657_212_766_541_6,
             Activation::Relu6 => 1.414_213_565_095_073_7,
-            Activation::Sin => 1.520_866_623_178_814_9,
+            // E[sin(omega z)^2] = (1 - exp(-2 omega^2)) / 2, whose last bit at 1 is not quadrature's.
+            Activation::Sin { omega: 1.0 } => 1.520_866_623_178_814_9,
+            Activation::Sin { omega } => (-2.0 / libm::expm1(-2.0 * omega * omega)).sqrt(),
             Activation::Custom(custom) => custom.gain,
         }
     }
@@ -331,12 +337,13 @@ impl fmt::Display for Activation {
         match self {
             Activation::LeakyRelu { slope } if *slope != 0.01 => write!(f, ":{slope}"),
             Activation::Elu { alpha } if *alpha != 1.0 => write!(f, ":{alpha}"),
+            Activation::Sin { omega } if *omega != 1.0 => write!(f, ":{omega}"),
             _ => Ok(()),
         }
     }
 }
 
-/// Reads a name, with the parameter after a colon (`leaky_relu:0.2`, `elu:0.5`); `linear` is
+/// Reads a name, with the parameter after a colon (`leaky_relu:0.2`, `elu:0.5`, `sin:30`); `linear` is
 /// `identity`, `swish` is `silu`.
 impl FromStr for Activation {
     type Err = Error;
@@ -364,6 +371,10 @@ impl FromStr for Activation {
         match found {
             Activation::LeakyRelu { .. } => Ok(Activation::LeakyRelu { slope: number()? }),
             Activation::Elu { .. } => Ok(Activation::Elu { alpha: number()? }),
+            Activation::Sin { .. } => match number()? {
+                omega if omega > 0.0 => Ok(Activation::Sin { omega }),
+                _ => Err(Error::invalid(what(), parameter, "a number above 0")),
+            },
             _ => Err(Error::invalid(what(), parameter, format!("no parameter for {name}"))),
         }
     }

@@ -29,6 +29,8 @@ fn values_are_pytorchs() {
         ("hard_swish", -0.375, 0.43166666666666664),
         ("relu6", 0.0, 0.7),
         ("sin", -0.9974949866040544, 0.644217687237691),
+        // NumPy's sin(-45) and sin(21).
+        ("sin:30", -0.8509035245341184, 0.8366556385360561),
     ] {
         for (x, expected) in [(-1.5, left), (0.7, right)] {
             let found: f64 = named(name).value(x);
@@ -60,11 +62,22 @@ fn derivatives_are_the_values_differences() {
 }
 
 #[test]
+fn a_fast_sines_derivative_is_its_difference() {
+    // (30 step)^2 / 6 is below 2e-10 of the slope's 30, rounding 2^-53 / step 1e-9.
+    let (sine, step) = (named("sin:30"), 1e-6);
+    for tenths in -79..80 {
+        let x = f64::from(tenths) * 0.1 + 0.037;
+        let difference = (sine.value(x + step) - sine.value(x - step)) / (2.0 * step);
+        assert!((sine.derivative(x) - difference).abs() < 1e-8, "{x}: {difference}");
+    }
+}
+
+#[test]
 fn far_out_and_not_a_number() {
     for activation in Activation::ALL {
         assert!(activation.value(f64::NAN).is_nan(), "{activation}");
         assert!(activation.derivative(f64::NAN).is_nan(), "{activation}");
-        if activation == Activation::Sin {
+        if matches!(activation, Activation::Sin { .. }) {
             continue;
         }
         for x in [-1e300, -1e4, -40.0, 40.0, 1e4, 1e300, f64::INFINITY, f64::NEG_INFINITY] {
@@ -101,7 +114,8 @@ fn second_moment(activation: Activation) -> f64 {
 #[test]
 fn gains_keep_the_second_moment() {
     let conventions = ["identity", "sigmoid", "tanh", "selu"];
-    let others = Activation::ALL.into_iter().chain([named("elu:0.5"), named("leaky_relu:0.2")]);
+    let others =
+        Activation::ALL.into_iter().chain(["elu:0.5", "leaky_relu:0.2", "sin:2"].map(named));
     for activation in others {
         let kept = activation.gain().powi(2) * second_moment(activation);
         if conventions.contains(&activation.name()) && activation != Activation::Identity {
@@ -120,12 +134,18 @@ fn names_read_back() {
     }
     assert_eq!(named("leaky_relu:0.2"), Activation::LeakyRelu { slope: 0.2 });
     assert_eq!(named("elu:0.5").to_string(), "elu:0.5");
+    assert_eq!(named("sin:30"), Activation::Sin { omega: 30.0 });
+    assert_eq!((named("sin:30").to_string(), named("sin:1")), ("sin:30".into(), named("sin")));
+    // The weights' bits depend on it.
+    assert_eq!(named("sin").gain(), 1.520_866_623_178_814_9);
     assert_eq!((named("swish"), named("linear")), (named("silu"), named("identity")));
     for (text, part) in [
         ("rellu", "nearest: relu"),
         ("relu:1", "no parameter for relu"),
         ("elu:x", "a finite number"),
         ("elu:inf", "a finite number"),
+        ("sin:0", "a number above 0"),
+        ("sin:-30", "a number above 0"),
     ] {
         let error = text.parse::<Activation>().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

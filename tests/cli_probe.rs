@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::{fails, fanin, text};
+use crate::cli::{fails, fanin, succeeds, text};
 
 #[test]
 fn the_report_says_which_to_choose() {
@@ -109,4 +109,74 @@ fn mistakes_are_named() {
         let arguments = [vec!["probe", "--device", "cpu"], arguments].concat();
         fails(2, &arguments, &parts);
     }
+}
+
+/// The text is what a user can type in, and the flags make what was measured.
+#[test]
+fn what_is_advised_can_be_typed_in() {
+    let probe = |more: &[&str]| -> Value {
+        let arguments = [&["probe", "--device", "cpu", "--json"], more].concat();
+        let output = fanin(&arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    for (network, own) in [
+        (
+            vec!["--depth", "10", "--width", "64"],
+            vec!["--init", "he_normal", "--bias", "constant:-3"],
+        ),
+        (
+            vec!["--depth", "10", "--width", "64", "--activation", "hard_sigmoid"],
+            vec!["--init", "xavier_normal"],
+        ),
+        (
+            vec!["--depth", "100", "--seed", "4", "--batch", "64"],
+            vec!["--width", "16", "--init", "he_normal"],
+        ),
+        (vec!["--depth", "10"], vec!["--activation", "sin", "--init", "siren"]),
+        (vec!["--widths", "5,9,9,9,9,9,3"], vec!["--init", "zeros"]),
+    ] {
+        let found = probe(&[network.clone(), own.clone()].concat());
+        let run = &found["runs"][0];
+        assert_ne!(run["verdict"], "healthy");
+        let flags = run["instead_flags"].as_str().unwrap();
+        assert!(run["instead"].is_string() && run["tried"].is_array());
+        // In place of what they name.
+        let flags: Vec<&str> = flags.split(' ').collect();
+        let named = |flag: &str| flags.contains(&flag);
+        let kept = own.chunks(2).filter(|pair| !named(pair[0]));
+        let kept: Vec<&str> = kept.flatten().copied().collect();
+        let again = probe(&[network, kept, flags.clone()].concat());
+        assert_eq!(again["runs"][0]["verdict"], "healthy", "{flags:?}");
+    }
+}
+
+#[test]
+fn the_rule_is_stated() {
+    let short = ["probe", "--device", "cpu", "--depth", "3", "--width", "8"];
+    for out in [succeeds(&["probe", "--help"]), succeeds(&short)] {
+        let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("more than a tenth (a factor of 1.1) from layer to layer"), "{out}");
+    }
+}
+
+#[test]
+fn the_greatest_seed_works() {
+    let seed = u64::MAX.to_string();
+    let arguments = [
+        "probe",
+        "--device",
+        "cpu",
+        "--depth",
+        "3",
+        "--width",
+        "8",
+        "--init",
+        "he_normal",
+        "--seed",
+        &seed,
+    ];
+    succeeds(&arguments);
+    fails(2, &[&arguments[..], &["--seeds", "2"]].concat(), &["--seeds", "2 from", &seed]);
+    fails(2, &["probe", "--seeds", "1000000000000"], &["--seeds", "at most 100000"]);
 }

@@ -1,7 +1,7 @@
 //! The theory of signal propagation against closed forms, mpmath and published numbers.
 
 use fanin::Activation;
-use fanin::probe::theory::{Moments, Scales, backward_gain, forward_gain, moments};
+use fanin::probe::theory::{Course, Moments, Scales, backward_gain, forward_gain, moments};
 
 use crate::cli::{fails, succeeds};
 
@@ -24,8 +24,12 @@ fn moments_are_the_closed_forms() {
             (Activation::LeakyRelu { slope: 0.2 }, [0.8 * scale, half * 1.04, 0.5 * 1.04]),
             // E[cos(2x)] = exp(-2q).
             (
-                Activation::Sin,
+                Activation::Sin { omega: 1.0 },
                 [0.0, 0.5 * (1.0 - (-2.0 * q).exp()), 0.5 * (1.0 + (-2.0 * q).exp())],
+            ),
+            (
+                Activation::Sin { omega: 3.0 },
+                [0.0, 0.5 * (1.0 - (-18.0 * q).exp()), 4.5 * (1.0 + (-18.0 * q).exp())],
             ),
         ];
         for (activation, [mean, square, slope]) in cases {
@@ -92,9 +96,11 @@ fn he_holds_every_variance_for_relu_and_nothing_else_does() {
         close(he.chi(&relu, q).unwrap(), 1.0, "chi");
         assert_eq!(Scales::critical(&relu, q).unwrap().map(|found| found.bias), Some(0.0));
     }
-    close(he.fixed_point(&relu).unwrap(), 1.0, "fixed point");
-    assert_eq!(Scales { weight: 1.9, bias: 0.0 }.fixed_point(&relu), None, "it vanishes");
-    assert_eq!(Scales { weight: 2.1, bias: 0.0 }.fixed_point(&relu), None, "it explodes");
+    // It holds them all, and attracts none.
+    assert_eq!((he.course(&relu), he.fixed_point(&relu)), (Course::Stays, None));
+    let course = |weight| Scales { weight, bias: 0.0 }.course(&relu);
+    assert_eq!(course(1.9), Course::Vanishes { slowly: false });
+    assert_eq!(course(2.1), Course::Explodes);
     // With biases a smaller weight settles: q = w q / 2 + b.
     close(Scales { weight: 1.0, bias: 0.3 }.fixed_point(&relu).unwrap(), 0.6, "with biases");
 }
@@ -120,12 +126,54 @@ fn tanh_has_the_published_edge_of_chaos() {
     assert!((slope - 1.0 / 16.0).abs() < 1e-6);
 }
 
+/// What a course says is what iterating the map from either side of 1 does.
+#[test]
+fn variances_go_where_their_course_says() {
+    for activation in Activation::ALL {
+        for weight in [activation.gain().powi(2), forward_gain(&activation).powi(2), 1.0] {
+            let scales = Scales { weight, bias: 0.0 };
+            let after = |start: f64, layers: usize| {
+                let next = |q: f64, _| match (1e-60..1e60).contains(&q) {
+                    true => scales.variance(&activation, q).unwrap(),
+                    false => q,
+                };
+                (0..layers).fold(start, next)
+            };
+            let (below, above) = (after(0.8, 400), after(1.25, 400));
+            let near = |q: f64, wanted: f64| (q / wanted).ln().abs() < 0.02;
+            let course = scales.course(&activation);
+            let holds = match course {
+                Course::Attracts(q) => near(below, q) && near(above, q),
+                Course::Stays => near(below, 0.8) && near(above, 1.25),
+                Course::Repels(q) => below < 0.5 * q || above > 2.0 * q,
+                Course::Vanishes { slowly: false } => above < 1e-12,
+                Course::Vanishes { slowly: true } => (1e-12..0.2).contains(&above),
+                Course::Explodes => below > 1e12,
+            };
+            assert!(holds, "{activation}, {weight}: {course:?}, {below} and {above}");
+        }
+    }
+    let own = |activation: Activation| {
+        Scales { weight: forward_gain(&activation).powi(2), bias: 0.0 }.course(&activation)
+    };
+    for activation in [Activation::Gelu, Activation::Silu, Activation::Mish] {
+        assert_eq!(own(activation), Course::Repels(1.0), "{activation}");
+    }
+    assert_eq!(own(Activation::Tanh), Course::Attracts(1.0));
+    let slowly = Scales { weight: 1.0, bias: 0.0 }.course(&Activation::Tanh);
+    assert_eq!(slowly, Course::Vanishes { slowly: true });
+}
+
 #[test]
 fn gain_prints_what_theory_says() {
     let all = succeeds(&["gain"]);
     assert!(Activation::ALL.iter().all(|activation| all.contains(activation.name())));
     let one = succeeds(&["gain", "relu"]);
-    assert!(one.contains("1.414214") && one.contains("variances settle at 1"), "{one}");
+    assert!(one.contains("1.414214") && one.contains("every variance stays as it is"), "{one}");
+    for repels in ["gelu", "silu", "mish"] {
+        let text = succeeds(&["gain", repels]);
+        assert!(!text.contains("variances settle at") && text.contains("leave it"), "{text}");
+    }
     let json: serde_json::Value =
         serde_json::from_str(&succeeds(&["gain", "gelu", "--json"])).unwrap();
     let gelu = &json["activations"][0];

@@ -24,7 +24,7 @@ const ACTIVATION_CUSTOM = 255u;
 const SELU_SCALE = 1.0507009873554805;
 const SELU_ALPHA = 1.6732632423543772;
 
-// f(x); `parameter` is the slope of leaky ReLU and the alpha of ELU.
+// f(x); `parameter` is the slope of leaky ReLU, the alpha of ELU and the omega of the sine.
 fn activation_value(code: u32, parameter: f32, x: f32) -> f32 {
     return select(activation_value_of(code, parameter, x), x, is_nan(x));
 }
@@ -60,7 +60,7 @@ fn activation_value_of(code: u32, parameter: f32, x: f32) -> f32 {
         case ACTIVATION_HARD_SIGMOID: { return hard_sigmoid(x); }
         case ACTIVATION_HARD_SWISH: { return gate(x, hard_sigmoid(x)); }
         case ACTIVATION_RELU6: { return clamp(x, 0.0, 6.0); }
-        case ACTIVATION_SIN: { return sin_of(x); }
+        case ACTIVATION_SIN: { return unless_infinite(x, sin_of(turn(parameter, x))); }
         case ACTIVATION_CUSTOM: { return custom_value(x); }
         default: { return x; }
     }
@@ -104,7 +104,7 @@ fn activation_derivative_of(code: u32, parameter: f32, x: f32) -> f32 {
             return select(select(cut / 3.0 + 0.5, 0.0, x <= -3.0), 1.0, x >= 3.0);
         }
         case ACTIVATION_RELU6: { return select(0.0, 1.0, x > 0.0 && x < 6.0); }
-        case ACTIVATION_SIN: { return cos_of(x); }
+        case ACTIVATION_SIN: { return unless_infinite(x, parameter * cos_of(turn(parameter, x))); }
         case ACTIVATION_CUSTOM: { return custom_derivative(x); }
         default: { return 1.0; }
     }
@@ -118,6 +118,11 @@ fn gate(x: f32, part: f32) -> f32 {
 // Where every exponential here has fallen to 0, so that no infinity meets that 0.
 fn cut_far(x: f32) -> f32 {
     return clamp(x, -100.0, 100.0);
+}
+
+// omega * x, which stays finite where x is.
+fn turn(omega: f32, x: f32) -> f32 {
+    return clamp(omega * x, -3e38, 3e38);
 }
 
 fn elu(right: f32, left: f32, x: f32) -> f32 {

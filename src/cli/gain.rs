@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::probe::theory::{Scales, backward_gain, forward_gain, moments};
+use fanin::probe::theory::{Course, Scales, backward_gain, forward_gain, moments};
 use fanin::{Activation, Result};
 use serde_json::json;
 
@@ -78,12 +78,19 @@ fn variances(activation: &Activation) -> Result<String> {
         rows.push([vec![short(q), short(next), short(chi)], critical.to_vec()].concat());
     }
     let header = ["variance q", "next q", "chi", "critical sigma_w^2", "critical sigma_b^2"];
-    let fixed = match scales.fixed_point(activation) {
-        Some(q) => format!("variances settle at {}", short(q)),
-        None => "variances settle nowhere".into(),
+    let course = match scales.course(activation) {
+        Course::Attracts(q) => format!("variances settle at {}", short(q)),
+        Course::Stays => "every variance stays as it is".into(),
+        Course::Repels(q) => format!(
+            "a variance of {0} stays as it is, and those beside it leave it: nothing settles there",
+            short(q)
+        ),
+        Course::Vanishes { slowly: true } => "variances fall to 0, ever less a layer".into(),
+        Course::Vanishes { slowly: false } => "variances fall to 0".into(),
+        Course::Explodes => "variances grow without end".into(),
     };
     Ok(format!(
-        "\nWith weights of variance {} / fan_in and no biases, {fixed}:\n\n{}",
+        "\nWith weights of variance {} / fan_in and no biases, {course}:\n\n{}",
         short(scales.weight),
         table(&header, &header, rows)
     ))

@@ -6,7 +6,7 @@ use fanin::gpu::{Choice, Context};
 use fanin::init::Init;
 use fanin::model::Mlp;
 use fanin::model::data::{self, LoadOptions, Standardizer};
-use fanin::probe::{self, Layer, Limit, Options, Report, Run, Spread};
+use fanin::probe::{self, Advisor, Change, Kind, Layer, Limit, Options, Report, Run, Spread};
 use fanin::{Activation, Error, Result, file};
 use serde_json::{Value, json};
 
@@ -14,13 +14,7 @@ use super::inits::parse_inits;
 use super::{DeviceArgs, note, print, print_json, progress, report};
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    fanin probe --depth 50 --init zeros,normal:0.01,normal:0.1,xavier_normal,he_normal \\\n      \
-    --report probe.html\n  \
-    fanin probe --activation tanh,sigmoid,gelu --init xavier_normal,he_normal --seeds 5\n  \
-    fanin probe --depth 10,50,200 --width 128,512 --init he_normal --json\n  \
-    fanin probe --depth 50 --init he_normal --residual --layer-norm\n  \
-    fanin probe --widths 784,512,512,10 --activation gelu --data mnist/")]
+#[command(after_help = help())]
 pub struct ProbeArgs {
     /// Layers of weights, the last one linear
     #[arg(long, value_delimiter = ',', default_value = "32", value_name = "DEPTH,...")]
@@ -34,8 +28,8 @@ pub struct ProbeArgs {
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["depth", "width"])]
     widths: Vec<u64>,
 
-    /// The nonlinearities of the hidden layers: relu, tanh, sigmoid, gelu, leaky_relu:SLOPE and so
-    /// on (`fanin gain` lists them); a network for each
+    /// The nonlinearities of the hidden layers: relu, tanh, sigmoid, gelu, leaky_relu:SLOPE,
+    /// sin:OMEGA and so on (`fanin gain` lists them); a network for each
     #[arg(long, value_delimiter = ',', default_value = "relu", value_name = "ACTIVATION,...")]
     activation: Vec<Activation>,
 
@@ -108,14 +102,41 @@ pub struct ProbeArgs {
     device: DeviceArgs,
 }
 
+/// What the verdicts mean, and examples.
+fn help() -> String {
+    format!(
+        "Verdicts:\n{}.\n\n{EXAMPLES}",
+        super::table::wrap(
+            probe::RULE.split(' ').map(|word| (word.len(), word.to_owned())),
+            " ",
+            98
+        )
+        .iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+    )
+}
+
+const EXAMPLES: &str = "Examples:\n  \
+    fanin probe --depth 50 --init zeros,normal:0.01,normal:0.1,xavier_normal,he_normal \\\n      \
+    --report probe.html\n  \
+    fanin probe --activation tanh,sigmoid,gelu --init xavier_normal,he_normal --seeds 5\n  \
+    fanin probe --depth 10,50,200 --width 128,512 --init he_normal --json\n  \
+    fanin probe --depth 50 --init he_normal --residual --layer-norm\n  \
+    fanin probe --activation sin:30 --init siren --depth 10\n  \
+    fanin probe --widths 784,512,512,10 --activation gelu --data mnist/";
+
+/// Networks of one kind, each of which is measured.
+const MOST_SEEDS: u64 = 100_000;
+
 pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     let inits = parse_inits(&args.init)?;
     let networks = networks(&args)?;
     if let Some(path) = &args.report {
         file::check(path, args.force)?;
     }
-    let seeds = args.seed.checked_add(args.seeds).map(|end| (args.seed..end).collect());
-    let seeds: Vec<u64> = seeds.unwrap_or_default();
+    let seeds = seeds(&args)?;
     let context = Context::find(&args.device.device, args.device.options())?;
     if args.device.device == Choice::Auto && context.is_none() {
         note(
@@ -142,6 +163,8 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     };
     for network in &networks {
         let mut marks = Vec::new();
+        let mut advisor = Advisor::new(context.as_ref(), &options);
+        let mut measured = Vec::new();
         for (text, init) in &inits {
             bar.set_message(format!("{} {text}", network.nonlinearity()));
             let mlp = network.clone().init(*init);
@@ -151,9 +174,17 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
                 true => "zeros".into(),
                 false => args.bias.to_string(),
             };
-            report.runs.push(run);
             marks.extend(scale(&mlp)?.map(|scale| (text.clone(), scale)));
+            advisor.note(&mlp, &run);
+            measured.push((mlp, run));
             bar.inc(1);
+        }
+        for (mlp, mut run) in measured {
+            if run.verdict.kind != Kind::Healthy {
+                bar.set_message(format!("instead of {}", run.init));
+                run.advice = Some(advisor.advise(&mlp, &run)?);
+            }
+            report.runs.push(run);
         }
         let kind = |mlp: &Mlp| (mlp.nonlinearity(), mlp.layers());
         let first = networks.iter().position(|other| kind(other) == kind(network));
@@ -181,6 +212,19 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
         print(&report::terminal(&report, columns()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The seeds: so many from the first.
+fn seeds(args: &ProbeArgs) -> Result<Vec<u64>> {
+    let Some(more) = args.seeds.checked_sub(1) else { return Ok(Vec::new()) };
+    match args.seed.checked_add(more) {
+        Some(last) if args.seeds <= MOST_SEEDS => Ok((args.seed..=last).collect()),
+        _ => Err(Error::Invalid {
+            what: "--seeds".into(),
+            given: format!("{} from {}", args.seeds, args.seed),
+            needed: format!("at most {MOST_SEEDS}, the last of them at most {}", u64::MAX),
+        }),
+    }
 }
 
 /// The networks, but for their initializer.
@@ -335,6 +379,7 @@ fn of_run(run: &Run) -> Value {
             })
         })
     };
+    let instead = run.advice.as_ref().and_then(|advice| advice.instead.as_ref());
     json!({
         "init": run.init,
         "bias": run.bias,
@@ -347,7 +392,10 @@ fn of_run(run: &Run) -> Value {
         "batch": run.batch,
         "verdict": run.verdict.kind.name(),
         "reason": run.verdict.reason,
-        "instead": run.verdict.instead,
+        "instead": instead.map(Change::to_string),
+        "instead_flags": instead.map(Change::flags),
+        "tried": run.advice.iter().flat_map(|advice| &advice.tried).map(Change::to_string)
+            .collect::<Vec<_>>(),
         "signal_limit": limit(run.verdict.signal_limit),
         "gradient_limit": limit(run.verdict.gradient_limit),
         "lsuv": run.lsuv,

@@ -17,8 +17,9 @@ const SELU_LEFT: f32 = 1.758_099_3;
 /// rayon pool.
 ///
 /// Off [`Activation::value`] by at most `1e-6 max(1, |f|)`; NaN of NaN; the limits at the infinities.
-/// The sine keeps to that up to `|x| = 32768` and is some number in -1..1 beyond. A custom
-/// nonlinearity is computed in f64 and rounded.
+/// The sine rounds `omega x`, which is off by `2^-23 |omega x|` more where omega is not 1 (its
+/// derivative by omega times all that); it keeps to this up to `|omega x| = 32768` and is some number
+/// in -1..1 beyond. A custom nonlinearity is computed in f64 and rounded.
 ///
 /// # Errors
 /// [`Error::Invalid`] where the lengths differ.
@@ -151,6 +152,17 @@ fn gelu_argument(x: f32) -> f32 {
     1.595_769 * cut * (1.0 + 0.044_715 * cut * cut)
 }
 
+/// `omega * x`, which stays finite where `x` is.
+#[inline(always)]
+fn turn(omega: f32, x: f32) -> f32 {
+    (omega * x).clamp(-3e38, 3e38)
+}
+
+#[inline(always)]
+fn unless_infinite(x: f32, value: f32) -> f32 {
+    if x.is_infinite() { f32::NAN } else { value }
+}
+
 /// Mish's gate `tanh(ln(1 + exp(x)))`, and its slope in `x`.
 #[inline(always)]
 fn mish_gate(x: f32) -> (f32, f32) {
@@ -186,7 +198,9 @@ fn values(activation: Activation, x: &[f32], out: &mut [f32]) {
         Activation::HardSigmoid => map(x, out, hard_sigmoid),
         Activation::HardSwish => map(x, out, |x| gate(x, hard_sigmoid(x))),
         Activation::Relu6 => map(x, out, |x| x.clamp(0.0, 6.0)),
-        Activation::Sin => map(x, out, sin),
+        Activation::Sin { .. } => {
+            map(x, out, |x| unless_infinite(x, sin(turn(parameter, x))));
+        }
         Activation::Custom(custom) => map(x, out, |x| (custom.value)(f64::from(x)) as f32),
     }
 }
@@ -231,7 +245,9 @@ fn slopes(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
             if x >= 3.0 { 1.0 } else { step(x > -3.0, inner) }
         }),
         Activation::Relu6 => scale(x, dy, dx, |x| step(x > 0.0 && x < 6.0, 1.0)),
-        Activation::Sin => scale(x, dy, dx, cos),
+        Activation::Sin { .. } => {
+            scale(x, dy, dx, |x| unless_infinite(x, parameter * cos(turn(parameter, x))));
+        }
         Activation::Custom(custom) => {
             scale(x, dy, dx, |x| (custom.derivative)(f64::from(x)) as f32);
         }

@@ -23,8 +23,9 @@ impl Pass<'_, '_> {
     /// `out = f(x)`, element by element, `f` being the nonlinearity.
     ///
     /// Off [`Activation::value`] by at most `1e-6 max(1, |f|)`; NaN of NaN; the limits at the
-    /// infinities; subnormals may be taken for 0. The sine keeps to that up to `|x| = 32768` and is
-    /// some number in -1..1 beyond.
+    /// infinities; subnormals may be taken for 0. The sine rounds `omega x`, which is off by
+    /// `2^-23 |omega x|` more where omega is not 1 (its derivative by omega times all that); it keeps to
+    /// this up to `|omega x| = 32768` and is some number in -1..1 beyond.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) where a tensor is not f32, has another number of

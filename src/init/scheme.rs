@@ -172,8 +172,8 @@ impl Init {
     }
 
     /// `U(-sqrt(6 / fan_in) / omega, ...)`: SIREN's hidden and last layers, whose nonlinearity is
-    /// `sin(omega x)`; `omega = 30` (Sitzmann et al. 2020, section 3.2). Its variance is
-    /// `2 / (omega^2 fan_in)`.
+    /// `sin(omega x)` ([`Activation::Sin`]); `omega = 30` (Sitzmann et al. 2020, section 3.2). Its
+    /// variance is `2 / (omega^2 fan_in)`.
     pub const fn siren(omega: f64) -> Self {
         Init::variance_scaling(2.0 / (omega * omega), FanMode::FanIn, Family::Uniform)
     }

@@ -188,6 +188,50 @@ impl Mlp {
         Ok(own.is_none().then_some((tolerance, iterations)))
     }
 
+    /// The network with its last hidden layer so many times more; none where it has none, or where
+    /// the caller's own initializer knows layers by their names.
+    pub(crate) fn deepened(&self, more: usize) -> Option<Mlp> {
+        let last = self.layers().checked_sub(2)?;
+        if self.custom.is_some() {
+            return None;
+        }
+        fn repeat<T: Copy>(list: &mut Vec<T>, at: usize, more: usize) {
+            let item = list[at];
+            list.splice(at..at, std::iter::repeat_n(item, more));
+        }
+        let mut deeper = self.clone();
+        repeat(&mut deeper.widths, last + 1, more);
+        repeat(&mut deeper.weights, last, more);
+        repeat(&mut deeper.biases, last, more);
+        if let Some(base) = &mut deeper.mup_base {
+            // One for each hidden layer, or one for all.
+            if base.len() > 1 {
+                repeat(base, last, more);
+            }
+        }
+        Some(deeper)
+    }
+
+    /// The initializer of a layer's weights, where the caller's own does not decide.
+    pub(crate) fn weights(&self, layer: usize) -> Init {
+        self.weights[layer]
+    }
+
+    /// The network with these instead of the initializers that it has, the caller's own included.
+    pub(crate) fn with(&self, init: Init, bias: Option<Init>) -> Mlp {
+        let mut other = self.clone().init(init);
+        other.custom = None;
+        if let Some(bias) = bias {
+            other.biases.fill(bias);
+        }
+        other
+    }
+
+    /// The network of the same kind with these widths, as many as it has.
+    pub(crate) fn with_widths(&self, widths: Vec<u64>) -> Mlp {
+        Mlp { widths, ..self.clone() }
+    }
+
     pub(super) fn dropout_probability(&self) -> f64 {
         self.dropout
     }

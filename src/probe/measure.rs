@@ -23,7 +23,8 @@ pub struct Options {
     /// The batch's own inputs, row after row, instead of normal ones; rows that follow each other
     /// are then pairs.
     pub inputs: Option<Vec<f32>>,
-    /// Whether distributions, correlations and units are looked at, or the scale of signals alone.
+    /// Whether distributions, correlations and units are looked at and predictions made, or the scale
+    /// of signals is measured alone.
     pub details: bool,
 }
 
@@ -95,7 +96,7 @@ pub fn measure(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Resul
         batch: options.batch,
     });
     // What LSUV scales follows the data, not the initializer.
-    let predictions = match lsuv.is_empty() {
+    let predictions = match lsuv.is_empty() && options.details {
         true => predict(mlp, &boundary)?,
         false => vec![None; mlp.layers()],
     };
@@ -115,7 +116,9 @@ pub fn measure(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Resul
         layer_norm: mlp.has_layer_norm(),
         seeds: options.seeds.clone(),
         batch: options.batch,
-        verdict: judge(mlp, &layers, &boundary),
+        verdict: judge(mlp, &layers, &boundary)?,
+        advice: None,
+        boundary,
         layers,
         lsuv,
     })

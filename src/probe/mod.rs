@@ -7,9 +7,10 @@
 //! back by `chi = sigma_w^2 E[f'(sqrt(q) z)^2]` a layer. [`predict`] takes a network through them.
 //!
 //! [`measure`] builds the network on a device, takes a batch forward and a gradient back, and reports
-//! what each layer does beside the prediction, with a [`Verdict`]; [`heatmap`] does so for a range of
-//! scales. `fanin probe` shows the reports, and [`guide`](crate::guide) says what they mean.
+//! what each layer does beside the prediction, with a [`Verdict`] ([`RULE`] says what is healthy);
+//! [`Advisor`] tries what would be better; [`heatmap`] measures a range of scales. `fanin probe` shows the reports, and [`guide`](crate::guide) says what they mean.
 
+mod advice;
 mod heatmap;
 mod measure;
 mod predict;
@@ -18,8 +19,13 @@ mod run;
 pub mod theory;
 mod verdict;
 
+pub use advice::{Advice, Advisor, Change};
 pub use heatmap::heatmap;
 pub use measure::{Options, measure};
 pub use predict::{Boundary, predict};
 pub use run::{Heatmap, Layer, Prediction, Report, Run, Spread};
-pub use verdict::{Kind, Limit, Verdict};
+pub use verdict::{Kind, Limit, RULE, Verdict};
+
+/// The ends of float32's normal numbers, squared: variances there.
+const SMALLEST: f64 = 1.4e-76;
+const LARGEST: f64 = 1.16e77;

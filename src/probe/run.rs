@@ -1,3 +1,5 @@
+use super::advice::Advice;
+use super::predict::Boundary;
 use super::verdict::Verdict;
 use crate::{Activation, Histogram};
 
@@ -43,7 +45,7 @@ pub struct Prediction {
     pub activation_var: f64,
     /// `E[(dL/dh)^2]`, whose mean is 0.
     pub gradient_var: f64,
-    /// `E[(dL/dW)^2]`, whose mean is 0.
+    /// `Var(dL/dW)`.
     pub weight_gradient_var: f64,
     /// The cosine between the activations of two inputs of a pair.
     pub correlation: f64,
@@ -114,6 +116,11 @@ pub struct Run {
     pub batch: usize,
     /// What is to be said of it.
     pub verdict: Verdict,
+    /// What is healthy instead, as [`Advisor::advise`](super::Advisor::advise) found; none where
+    /// nobody asked, or where it is healthy.
+    pub advice: Option<Advice>,
+    /// What went in, of which predictions start.
+    pub(super) boundary: Boundary,
     /// From the first to the last.
     pub layers: Vec<Layer>,
     /// Of `lsuv`: the variances it met, one list a layer, in the first seed.

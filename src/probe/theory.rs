@@ -51,14 +51,15 @@ impl Gaussian {
         let place = |x: f64| (x - mean) / scale;
         let kinks = kinks(activation).iter().copied().chain([-BENT, BENT]).map(place);
         // The sine turns wherever one looks, and what a user's own does is not known.
-        let everywhere = matches!(activation, Activation::Sin | Activation::Custom(_));
-        let width = |z: f64| {
-            let bends = everywhere || (mean + scale * z).abs() < BENT;
-            if bends {
-                (1.0 / scale).clamp(if everywhere { 0.002 } else { 0.0 }, 0.25)
-            } else {
-                0.25
-            }
+        let frequency = match activation {
+            Activation::Sin { omega } => Some(*omega),
+            Activation::Custom(_) => Some(1.0),
+            _ => None,
+        };
+        let width = |z: f64| match frequency {
+            Some(frequency) => (1.0 / (frequency * scale)).clamp(0.002, 0.25),
+            None if (mean + scale * z).abs() < BENT => (1.0 / scale).min(0.25),
+            None => 0.25,
         };
         let nodes = nodes(&kinks.collect::<Vec<_>>(), width);
         Ok(Gaussian { mean, scale, nodes })
@@ -67,6 +68,17 @@ impl Gaussian {
     /// `E[g(x)]`.
     pub fn expect(&self, g: impl Fn(f64) -> f64) -> f64 {
         self.nodes.iter().map(|(z, weight)| weight * g(self.mean + self.scale * z)).sum()
+    }
+
+    /// `E[g(x, z)]` of several functions at once, `x = mean + scale z`.
+    pub fn expect_all<const N: usize>(&self, g: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
+        let mut sums = [0.0; N];
+        for (z, weight) in &self.nodes {
+            for (sum, value) in sums.iter_mut().zip(g(self.mean + self.scale * z, *z)) {
+                *sum += weight * value;
+            }
+        }
+        sums
     }
 
     /// The coefficients `a_k = E[f(x) h_k(z)]` on normalized Hermite polynomials, of which
@@ -132,6 +144,34 @@ pub fn backward_gain(activation: &Activation) -> f64 {
     moments(activation, 1.0).map_or(f64::NAN, |moments| 1.0 / moments.slope.sqrt())
 }
 
+/// Where variances go from layer to layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Course {
+    /// They settle at this one.
+    Attracts(f64),
+    /// This one stays as it is, but those on one side of it, or on both, leave it: above it they
+    /// grow, below it they shrink.
+    Repels(f64),
+    /// Every variance stays as it is: He's weights with ReLU.
+    Stays,
+    /// They shrink without end.
+    Vanishes {
+        /// Ever less a layer, as a power of the depth (tanh at its edge of chaos), where others
+        /// shrink by a factor a layer.
+        slowly: bool,
+    },
+    /// They grow without end.
+    Explodes,
+}
+
+/// How far either side of a variance of 1 is looked at, in its logarithm; also the least change a
+/// layer that counts as one by a factor.
+const NEAR: f64 = 1e-3;
+
+/// The strides in which a fixed point is looked for, and how far, in the logarithm of a variance.
+const STRIDE: f64 = 0.25;
+const FAR: f64 = 69.0;
+
 /// Weights of variance `weight / fan_in` and biases of variance `bias`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scales {
@@ -159,22 +199,57 @@ impl Scales {
         Ok(self.weight * moments(activation, q)?.slope)
     }
 
-    /// The variance that stays as it is from layer to layer, `q' = q`, reached from `q = 1`; none where
-    /// variances vanish (below 1e-30), explode (above 1e30), or have not settled to 1e-12 of themselves
-    /// within 100,000 layers.
+    /// The variance at which signals settle: the one that [`Scales::course`] says attracts.
     pub fn fixed_point(&self, activation: &Activation) -> Option<f64> {
-        let mut q = 1.0;
-        for _ in 0..100_000 {
-            let next = self.variance(activation, q).ok()?;
-            if !(1e-30..1e30).contains(&next) {
-                return None;
-            }
-            if (next - q).abs() <= 1e-12 * q {
-                return Some(next);
-            }
-            q = next;
+        match self.course(activation) {
+            Course::Attracts(q) => Some(q),
+            _ => None,
         }
-        None
+    }
+
+    /// Where variances go from `q = 1`, layer after layer. The map rises with `q`, so they go one way
+    /// until they meet a variance that stays as it is.
+    pub fn course(&self, activation: &Activation) -> Course {
+        // ln(q' / q): how far a layer moves the logarithm of a variance.
+        let step = |ln_q: f64| {
+            let q = ln_q.exp();
+            self.variance(activation, q).map_or(f64::NAN, |next| (next / q).ln())
+        };
+        // Quadrature's digits.
+        const SAME: f64 = 1e-9;
+        let first = step(0.0);
+        if first.abs() < SAME {
+            let (below, above) = (step(-NEAR), step(NEAR));
+            return match () {
+                () if below.abs() < SAME && above.abs() < SAME => Course::Stays,
+                () if below >= -SAME && above <= SAME => Course::Attracts(1.0),
+                () => Course::Repels(1.0),
+            };
+        }
+        let up = first > 0.0;
+        let stride = if up { STRIDE } else { -STRIDE };
+        let mut from = 0.0;
+        let end = loop {
+            let to = from + stride;
+            if to.abs() > FAR {
+                return match (up, step(from).abs() < NEAR) {
+                    (true, _) => Course::Explodes,
+                    (false, slowly) => Course::Vanishes { slowly },
+                };
+            }
+            // Not where nothing but rounding is left of a step.
+            let step = step(to);
+            if step.abs() > SAME && (step > 0.0) != up {
+                break to;
+            }
+            from = to;
+        };
+        let (mut from, mut end) = (from, end);
+        for _ in 0..60 {
+            let middle = 0.5 * (from + end);
+            if (step(middle) > 0.0) == up { from = middle } else { end = middle }
+        }
+        Course::Attracts(from.exp())
     }
 
     /// The scales at the edge of chaos that hold a variance `q`: `sigma_w^2 = 1 / E[f'^2]`, so that

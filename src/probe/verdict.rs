@@ -1,8 +1,10 @@
 //! What is to be said of a network at initialization.
 
-use super::predict::{Boundary, predict};
-use super::run::Layer;
-use crate::init::Init;
+use super::advice::missing_omega;
+use super::predict::{Boundary, settled};
+use super::run::{Layer, Prediction};
+use super::{LARGEST, SMALLEST};
+use crate::Result;
 use crate::model::Mlp;
 
 /// What became of the signal or of the gradient.
@@ -53,7 +55,8 @@ pub struct Limit {
     pub overflow: bool,
     /// Layers from where they start: from the input for the signal, from the output for the gradient.
     pub depth: usize,
-    /// Whether it was seen; else it is where the rate of the last layers leads.
+    /// Whether it was seen; else it is where the theory's variances lead, once they have settled to a
+    /// factor a layer. A signal that is bounded leads nowhere.
     pub seen: bool,
 }
 
@@ -68,13 +71,37 @@ pub struct Verdict {
     pub signal_limit: Option<Limit>,
     /// Where the gradient does.
     pub gradient_limit: Option<Limit>,
-    /// What to use instead, as it is written on the command line; none where it is healthy.
-    pub instead: Option<String>,
 }
 
-/// A factor on standard deviations over the whole depth beyond which a network is called vanishing or
-/// exploding: within it an optimizer's steps, or a learning rate, still make up for it.
-const FACTOR: f64 = 100.0;
+/// When a network is called healthy, in words.
+///
+/// The rule is one of rates, so that a network does not change its name with its depth. Let `r` be the
+/// factor on a variance from one hidden layer to the next, of the signal on its way forward (the first
+/// layer's step from the input included) or of the gradient on its way back; a network is healthy
+/// where `1.1^-2 <= r <= 1.1^2` for both. In the terms of Schoenholz et al. (2017), `r = chi` where
+/// signals have settled, and the rule asks for a depth scale `1 / |ln chi|` of 5 layers at least.
+///
+/// One network of finite width shows `r` only up to chance, and its first layers are on their way to
+/// where signals settle (tanh at its edge of chaos takes as many layers as it has). So `r` is the
+/// theory's where the measured layers lie within its band for their width: the mean over the network,
+/// or what it comes to 200 layers further on, whichever is nearer to 1. Elsewhere it is what was
+/// measured: the mean over the hidden layers, or over their second half.
+///
+/// Chance has a rule of its own, since its size is known: `ln E[h^2]` strays by about
+/// `sqrt(5 depth / width)` under ReLU (Hanin and Nica 2020). A network that strays from the theory of
+/// wide layers by a factor of 100 in standard deviation is too narrow for its depth.
+///
+/// Before all that come numbers that are not finite, units that are equal, dead or saturated.
+pub const RULE: &str = "healthy: neither the signal's nor the gradient's standard deviation changes by \
+                        more than a tenth (a factor of 1.1) from layer to layer, whatever the depth, \
+                        once signals have settled; chance, at this width, leaves both within a factor \
+                        of 100 of what wide layers have; no units are equal, few dead or saturated";
+
+/// The factor on standard deviations a layer up to which a network is healthy.
+const RATE: f64 = 1.1;
+
+/// The factor on standard deviations that chance may make.
+const CHANCE: f64 = 100.0;
 
 /// The share of dead units of a layer from which nothing is left to pass. Half of them is what ReLU
 /// has where all inputs have become alike.
@@ -86,35 +113,150 @@ const SATURATED: f64 = 0.5;
 /// The most layers that a limit is looked for.
 const DEEPEST: usize = 1000;
 
-/// The ends of float32's normal numbers, squared: variances there.
-const SMALLEST: f64 = 1.4e-76;
-const LARGEST: f64 = 1.16e77;
+/// One of the two ways through a network, from where it starts: the signal's or the gradient's.
+struct Way {
+    what: &'static str,
+    /// Measured variances: at the start, and after each layer.
+    whole: Vec<f64>,
+    /// Those from the start, or for gradients from the last hidden layer, to the end of the hidden ones.
+    measured: std::ops::Range<usize>,
+    /// The logarithm of the factor on variances a layer, as [`RULE`] has it.
+    rate: f64,
+    /// By how much the logarithm of a second moment strays most from the theory's.
+    strays: f64,
+    /// The theory's factor a layer further on, where measured layers follow the theory.
+    settled: Option<f64>,
+}
 
 /// Judges a network by what was measured.
-pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Verdict {
-    let signal: Vec<f64> = std::iter::once(boundary.square - boundary.mean * boundary.mean)
-        .chain(layers.iter().map(|layer| layer.activation_var.mean))
-        .collect();
-    let gradient: Vec<f64> = layers.iter().rev().map(|layer| layer.gradient_var.mean).collect();
-    let (kind, reason) = reasons(layers, &signal, &gradient);
+pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<Verdict> {
+    let [signal, gradient] = ways(mlp, layers, boundary)?;
+    let (kind, mut reason) = reasons(layers, [&signal, &gradient]);
+    if let (Kind::Vanishing, Some(omega)) = (kind, missing_omega(mlp)) {
+        let own = mlp.nonlinearity();
+        reason +=
+            &format!("; SIREN's weights are divided by an omega of {omega}, which {own} lacks");
+    }
     // Of equal units there is nothing more to say; a healthy network's drift is no rate.
-    let limit = |variances: &[f64]| match kind {
+    let limit = |way: &Way| match kind {
         Kind::Symmetric => None,
-        Kind::Healthy => limit(variances).filter(|limit| limit.seen),
-        _ => limit(variances),
+        Kind::Healthy => limit(way).filter(|limit| limit.seen),
+        _ => limit(way),
     };
-    Verdict {
-        kind,
-        reason,
-        signal_limit: limit(&signal),
-        gradient_limit: limit(&gradient),
-        instead: if kind == Kind::Healthy { None } else { advice(mlp, boundary) },
+    let (signal_limit, gradient_limit) = (limit(&signal), limit(&gradient));
+    Ok(Verdict { kind, reason, signal_limit, gradient_limit })
+}
+
+/// How far predictions are from [`RULE`]: the greater of the two rates, as a share of what a healthy
+/// network may have; none where there is no prediction.
+pub(super) fn strain(
+    mlp: &Mlp,
+    predicted: &[Option<Prediction>],
+    boundary: &Boundary,
+) -> Result<Option<f64>> {
+    let hidden = &predicted[..predicted.len() - 1];
+    if hidden.iter().any(Option::is_none) {
+        return Ok(None);
+    }
+    let further = settled(mlp, boundary)?;
+    let ways = told(hidden.iter().copied(), boundary).into_iter().zip(further);
+    let rates = ways.map(|(variances, further)| told_rate(&variances, further).abs());
+    Ok(Some(rates.fold(0.0, f64::max) / (2.0 * RATE.ln())))
+}
+
+/// Predicted variances of the signal, from the input to the last hidden layer, and of the gradient,
+/// from there to the first; NaN where there is none.
+fn told(hidden: impl Iterator<Item = Option<Prediction>>, boundary: &Boundary) -> [Vec<f64>; 2] {
+    let value =
+        |own: Option<Prediction>, get: fn(&Prediction) -> f64| own.as_ref().map_or(f64::NAN, get);
+    let (mut signal, mut gradient) = (vec![start(boundary)], Vec::new());
+    for own in hidden {
+        signal.push(value(own, |own| own.activation_var));
+        gradient.push(value(own, |own| own.gradient_var));
+    }
+    gradient.reverse();
+    [signal, gradient]
+}
+
+/// The variance of the input.
+fn start(boundary: &Boundary) -> f64 {
+    boundary.square - boundary.mean * boundary.mean
+}
+
+fn ways(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
+    let hidden = &layers[..layers.len() - 1];
+    let predicted = layers.iter().any(|own| own.predicted.is_some());
+    let further = if predicted { settled(mlp, boundary)? } else { [None; 2] };
+    let [told_signal, told_gradient] = told(hidden.iter().map(|own| own.predicted), boundary);
+    let second = |mean: f64, var: f64| var + mean * mean;
+    let way = |what, whole: Vec<f64>, from: usize, told: Vec<f64>, further: Option<f64>| {
+        let (mut follows, mut strays) = (predicted, 0f64);
+        for (own, layer) in hidden.iter().filter_map(|own| Some((own.predicted?, own))) {
+            // Second moments are what the theory's bands are of.
+            let (found, wanted, band) = match what {
+                SIGNAL => (
+                    second(layer.activation_mean.mean, layer.activation_var.mean),
+                    second(own.activation_mean, own.activation_var),
+                    own.activation_band,
+                ),
+                _ => (layer.gradient_var.mean, own.gradient_var, own.gradient_band),
+            };
+            if found == wanted || !(wanted > 0.0 && wanted.is_finite()) {
+                continue;
+            }
+            let off = (found / wanted).ln();
+            // As for any that is normal but for one in a million.
+            follows &= off.abs() <= (4.9 * band + 0.5 * band * band).max(0.1);
+            if off.abs() > strays.abs() {
+                strays = off;
+            }
+        }
+        let settled = further.filter(|_| follows);
+        let own = &whole[1..=hidden.len()];
+        let rate = match follows {
+            true => told_rate(&told, settled),
+            false => nearest([mean_rate(own), mean_rate(&own[own.len() / 2..])]),
+        };
+        Way { what, measured: from..hidden.len() + 1, whole, rate, strays, settled }
+    };
+    let signal = std::iter::once(start(boundary))
+        .chain(layers.iter().map(|own| own.activation_var.mean))
+        .collect();
+    let gradient = layers.iter().rev().map(|own| own.gradient_var.mean).collect();
+    Ok([
+        way(SIGNAL, signal, 0, told_signal, further[0]),
+        way(GRADIENT, gradient, 1, told_gradient, further[1]),
+    ])
+}
+
+const SIGNAL: &str = "signal";
+const GRADIENT: &str = "gradient";
+
+/// The mean change of the logarithm a step, over those before nothing is left; none of fewer than two.
+fn mean_rate(variances: &[f64]) -> Option<f64> {
+    let sound = |variance: &&f64| **variance > 0.0 && variance.is_finite();
+    let lasting = variances.iter().take_while(sound).count();
+    let steps = lasting.checked_sub(1).filter(|&steps| steps > 0)?;
+    Some((variances[steps] / variances[0]).ln() / steps as f64)
+}
+
+/// Of predicted variances, and of what they settle to; 0 where no layer follows on another.
+fn told_rate(variances: &[f64], settled: Option<f64>) -> f64 {
+    match mean_rate(variances) {
+        None => 0.0,
+        mean => nearest([mean, settled.map(f64::ln)]),
     }
 }
 
-fn reasons(layers: &[Layer], signal: &[f64], gradient: &[f64]) -> (Kind, String) {
+/// The rate that is nearest to 0; 0 where there is none.
+fn nearest(rates: [Option<f64>; 2]) -> f64 {
+    let rates = rates.into_iter().flatten().filter(|rate| !rate.is_nan());
+    rates.min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0)
+}
+
+fn reasons(layers: &[Layer], ways: [&Way; 2]) -> (Kind, String) {
     let hidden = &layers[..layers.len() - 1];
-    let width = hidden.first().map_or(0, |layer| layer.width);
+    let width = hidden.iter().map(|layer| layer.width).min().unwrap_or(0);
     if !hidden.is_empty() && hidden.iter().all(|layer| layer.equal_units) {
         return (
             Kind::Symmetric,
@@ -127,9 +269,9 @@ fn reasons(layers: &[Layer], signal: &[f64], gradient: &[f64]) -> (Kind, String)
     if let Some(layer) = layers.iter().find(|layer| layer.not_finite > 0) {
         return (Kind::Exploding, format!("activations overflow float32 in layer {}", layer.layer));
     }
-    if let Some(at) = gradient.iter().position(|variance| !variance.is_finite()) {
-        let layer = layers.len() - at;
-        return (Kind::Exploding, format!("gradients overflow float32 in layer {layer}"));
+    let infinite = |layer: &&Layer| !layer.gradient_var.mean.is_finite();
+    if let Some(layer) = layers.iter().rev().find(infinite) {
+        return (Kind::Exploding, format!("gradients overflow float32 in layer {}", layer.layer));
     }
     // Units that are flat because the signal is gone are not dead: they are the end of vanishing.
     let lively = |layer: &&Layer| {
@@ -156,36 +298,62 @@ fn reasons(layers: &[Layer], signal: &[f64], gradient: &[f64]) -> (Kind, String)
             ),
         );
     }
-    let (forward, back) = (change(signal), change(gradient));
-    let layers = layers.len();
-    for (what, variances, factor) in [("signal", signal, forward), ("gradient", gradient, back)] {
-        let how = if factor < 1.0 { "divided" } else { "multiplied" };
-        let kind = match factor {
-            _ if factor < 1.0 / FACTOR => Kind::Vanishing,
-            _ if factor > FACTOR => Kind::Exploding,
-            _ => continue,
-        };
-        // The rate is that of the layers before nothing is left.
-        let lasting = variances.iter().take_while(|&&variance| variance > 0.0).count();
-        let rate =
-            change(&variances[..lasting]).powf(1.0 / lasting.saturating_sub(1).max(1) as f64);
-        let times = |factor: f64| number(if factor < 1.0 { 1.0 / factor } else { factor });
-        let whole = match lasting == variances.len() {
-            true => format!("{} over {layers}", times(factor)),
-            false => format!("and is exactly 0 after {lasting}"),
-        };
-        return (
-            kind,
-            format!("the {what}'s standard deviation is {how} by {} a layer, {whole}", times(rate)),
-        );
+    for way in ways {
+        if let Some(found) = lost(way, width) {
+            return found;
+        }
     }
-    let reason = format!(
-        "over {layers} layers the signal's standard deviation changes by a factor of {}, the \
-         gradient's by {}",
-        number(forward),
-        number(back)
-    );
+    let [signal, gradient] = ways.map(|way| number(change(&way.whole[way.measured.clone()])));
+    let reason = match hidden.len() {
+        0 => "a single layer: no depth to be lost in, and its weights get their gradient".into(),
+        1 => format!(
+            "over its hidden layer the signal's standard deviation changes by a factor of {signal}"
+        ),
+        count => format!(
+            "over {count} hidden layers the signal's standard deviation changes by a factor of \
+             {signal}, the gradient's by {gradient}"
+        ),
+    };
     (Kind::Healthy, reason)
+}
+
+/// Whether a way is lost, by rate or by chance.
+fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
+    let (what, variances) = (way.what, &way.whole[way.measured.clone()]);
+    let lasting = variances.iter().take_while(|&&variance| variance > 0.0).count();
+    let gone = lasting < variances.len();
+    let kind = |rises: bool| if rises { Kind::Exploding } else { Kind::Vanishing };
+    let how = |rises: bool| if rises { "multiplied" } else { "divided" };
+    let times = |logarithm: f64| number((0.5 * logarithm.abs()).exp());
+    if way.rate.abs() > 2.0 * RATE.ln() || gone {
+        let rises = way.rate > 0.0 && !gone;
+        let layers = variances.len().saturating_sub(1);
+        // The measured mean is what is seen; one of the other sign has not settled.
+        let seen = mean_rate(variances).filter(|rate| rate * way.rate > 0.0);
+        let rate = times(seen.unwrap_or(way.rate));
+        let whole = match (gone, seen) {
+            (true, _) => {
+                format!("and is exactly 0 after {}", way.measured.start + lasting.saturating_sub(1))
+            }
+            (false, Some(seen)) => format!("{} over {layers}", times(seen * layers as f64)),
+            (false, None) => "once signals have settled".into(),
+        };
+        let text =
+            format!("the {what}'s standard deviation is {} by {rate} a layer, {whole}", how(rises));
+        return Some((kind(rises), text));
+    }
+    if way.strays.abs() > 2.0 * CHANCE.ln() {
+        let rises = way.strays > 0.0;
+        let text = format!(
+            "at a width of {width} chance has {} the {what}'s standard deviation by {} over {} \
+             layers: it is too narrow for its depth",
+            how(rises),
+            times(way.strays),
+            variances.len()
+        );
+        return Some((kind(rises), text));
+    }
+    None
 }
 
 /// From the first to the last, as a factor on the standard deviation.
@@ -196,61 +364,26 @@ fn change(variances: &[f64]) -> f64 {
     }
 }
 
-/// Where variances leave float32's range, or where their last layers lead.
-fn limit(variances: &[f64]) -> Option<Limit> {
+/// Where variances leave float32's range, or where the theory leads them.
+fn limit(way: &Way) -> Option<Limit> {
+    let variances = &way.whole;
     let out = |variance: f64| !(SMALLEST..=LARGEST).contains(&variance);
     if let Some(depth) = variances.iter().position(|&variance| out(variance)) {
         // NaN comes of infinities.
         let overflow = variances[depth].is_nan() || variances[depth] > 1.0;
-        return (depth > 0).then_some(Limit { overflow, depth, seen: true });
+        // What is exactly 0 underflows where it was near; else something multiplied it by 0.
+        let near = || depth > 0 && variances[depth - 1] < 1e-60;
+        let left = depth > 0 && (variances[depth] != 0.0 || near());
+        return left.then_some(Limit { overflow, depth, seen: true });
     }
     let last = variances.len().checked_sub(1)?;
-    let first = last / 2;
-    if first == last {
-        return None;
-    }
-    let rate = (variances[last] / variances[first]).ln() / (last - first) as f64;
+    let rate = way.settled?.ln();
     let end = if rate > 0.0 { LARGEST } else { SMALLEST };
-    let layers = ((end / variances[last]).ln() / rate).ceil();
-    let depth = last as f64 + layers;
-    (depth <= DEEPEST as f64).then_some(Limit {
+    let depth = last as f64 + ((end / variances[last]).ln() / rate).ceil();
+    (last as f64..=DEEPEST as f64).contains(&depth).then_some(Limit {
         overflow: rate > 0.0,
         depth: depth as usize,
         seen: false,
-    })
-}
-
-/// What the theory would use for this network: the first of the usual initializers that keeps both
-/// scales, without changing the network if that can be.
-fn advice(mlp: &Mlp, boundary: &Boundary) -> Option<String> {
-    let activation = mlp.nonlinearity();
-    let scaled = format!("xavier_normal:gain={:.2}", 1.0 / (mlp.layers() as f64).sqrt());
-    let own = format!("he_normal:nonlinearity={activation}");
-    let critical = format!("critical:{activation}");
-    let rectifies = activation.value(-30.0).abs() < 0.1 * activation.value(30.0).abs();
-    let named =
-        if rectifies { ["he_normal", "xavier_normal"] } else { ["xavier_normal", "he_normal"] };
-    let candidates = [named[0], named[1], "lecun_normal", &own, &critical, &scaled];
-    // The theory of correlations is not asked for.
-    let boundary = Boundary { correlation: f64::NAN, ..*boundary };
-    let keeps = |mlp: &Mlp, init: &str| {
-        let init: Init = init.parse().ok()?;
-        let mlp = mlp.clone().init(init).bias(Init::zeros());
-        let layers = predict(&mlp, &boundary).ok()?.into_iter().collect::<Option<Vec<_>>>()?;
-        let signal = change(&[boundary.square, layers.last()?.activation_var]);
-        let gradient = change(&[boundary.gradient, layers.first()?.gradient_var]);
-        let small = |factor: f64| factor > FACTOR.sqrt().recip() && factor < FACTOR.sqrt();
-        (small(signal) && small(gradient)).then_some(())
-    };
-    let networks = [
-        (mlp.clone(), ""),
-        (mlp.clone().layer_norm(true), ", with layer norm"),
-        (mlp.clone().residual(true), ", with residual connections"),
-        (mlp.clone().layer_norm(true).residual(true), ", with layer norm and residual connections"),
-    ];
-    networks.iter().find_map(|(network, how)| {
-        let found = candidates.iter().find(|init| keeps(network, init).is_some())?;
-        Some(format!("{found}{how}"))
     })
 }
 

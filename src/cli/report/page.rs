@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use fanin::probe::{Kind, Layer, Report, Run, Spread};
+use fanin::probe::{Kind, Layer, RULE, Report, Run, Spread};
 
 use super::super::table::short;
 use super::svg::{DARK, Figure, LIGHT, escape, style};
@@ -66,10 +66,7 @@ fn section(body: &mut String, index: usize, network: &Network<'_>) {
             summary::sign(verdict.kind),
             escape(&verdict.reason),
             escape(&or_dash(summary::limits(run))),
-            verdict
-                .instead
-                .as_ref()
-                .map_or("–".into(), |instead| format!("<code>{}</code>", escape(instead))),
+            escape(&or_dash(summary::instead(run))),
             name = verdict.kind.name(),
         );
     }
@@ -82,6 +79,7 @@ fn section(body: &mut String, index: usize, network: &Network<'_>) {
             escape(&about(network))
         ),
     );
+    let _ = write!(body, "<p>{}.</p>", escape(RULE));
     for (_, picture) in figures::all(network) {
         figure(body, &picture);
     }

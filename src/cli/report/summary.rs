@@ -1,4 +1,4 @@
-use fanin::probe::{Kind, Limit, Run};
+use fanin::probe::{Change, Kind, Limit, Run};
 
 use super::Network;
 
@@ -30,17 +30,39 @@ pub fn limits(run: &Run) -> String {
     found.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
+/// What was tried and is healthy, with the flags where more than the initializer changes; empty where
+/// nobody looked.
+pub fn instead(run: &Run) -> String {
+    let Some(advice) = &run.advice else { return String::new() };
+    match &advice.instead {
+        Some(change) => told(change),
+        None => {
+            let tried: Vec<String> = advice.tried.iter().map(Change::to_string).collect();
+            match tried.is_empty() {
+                true => "nothing is known that would be healthy here".into(),
+                false => format!("nothing that was tried is healthy here: {}", tried.join("; ")),
+            }
+        }
+    }
+}
+
+fn told(change: &Change) -> String {
+    let (text, flags) = (change.to_string(), change.flags());
+    if flags == format!("--init {text}") { text } else { format!("{text} ({flags})") }
+}
+
 /// What to use, in a sentence, and why.
 pub fn headline(network: &Network<'_>) -> String {
     let healthy: Vec<&Run> =
         network.runs.iter().copied().filter(|run| run.verdict.kind == Kind::Healthy).collect();
     let others: Vec<&Run> =
         network.runs.iter().copied().filter(|run| run.verdict.kind != Kind::Healthy).collect();
-    let advised = others.iter().find_map(|run| run.verdict.instead.clone());
+    let advised = others.iter().find_map(|run| run.advice.as_ref()?.instead.as_ref());
+    let init = advised.map(Change::to_string);
     let best = healthy
         .iter()
-        // What the theory would take, if it is here.
-        .find(|run| advised.as_ref() == Some(&run.init))
+        // What is advised, if it is here.
+        .find(|run| init.as_ref() == Some(&run.init))
         .or(healthy.iter().min_by(|a, b| drift(a).total_cmp(&drift(b))));
     match (best, advised) {
         (Some(best), _) if healthy.len() == 1 => {
@@ -52,9 +74,9 @@ pub fn headline(network: &Network<'_>) -> String {
             healthy.len(),
             network.runs.len()
         ),
-        (None, Some(advised)) => format!("None of these trains as it is. Use {advised}."),
+        (None, Some(advised)) => format!("None of these trains as it is. Use {}.", told(advised)),
         (None, None) => {
-            "None of these trains as it is, and no plain change of scale cures it.".into()
+            "None of these trains as it is, and nothing that was tried cures it.".into()
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use fanin::probe::{Layer, Report};
+use fanin::probe::{Layer, RULE, Report};
 
 use super::super::plot::{self, Curves, Series};
 use super::super::table::wrap;
@@ -26,6 +26,12 @@ pub fn terminal(report: &Report, columns: usize) -> String {
         }
         let _ = write!(text, "\n{}\n", summary::headline(network));
     }
+    let rule = format!("{RULE}.");
+    let words = rule.split(' ').map(|word| (word.chars().count(), word.to_owned()));
+    text.push('\n');
+    for line in wrap(words, " ", columns) {
+        let _ = writeln!(text, "{line}");
+    }
     let _ = write!(text, "\nmeasured on {}\n", report.device);
     text
 }
@@ -44,7 +50,8 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
         if !limits.is_empty() {
             words += &format!("; {limits}");
         }
-        if let Some(instead) = &verdict.instead {
+        let instead = summary::instead(run);
+        if !instead.is_empty() {
             words += &format!(". Instead: {instead}");
         }
         let words = words.split(' ').map(|word| (word.chars().count(), word.to_owned()));

@@ -1,0 +1,386 @@
+//! What to use instead of what is not healthy: tried before it is said.
+
+use std::fmt;
+
+use super::measure::{Options, measure};
+use super::predict::{Boundary, predict};
+use super::run::Run;
+use super::verdict::{Kind, strain};
+use crate::gpu::Context;
+use crate::init::{Family, FanMode, Init};
+use crate::model::Mlp;
+use crate::recipe::TensorSpec;
+use crate::{Activation, Result};
+
+/// A network in place of another: its initializer, and what else is not as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The initializer of the weights, as it is written.
+    pub init: String,
+    /// The initializer of the biases, where it is another.
+    pub bias: Option<String>,
+    /// All widths, where they are others.
+    pub widths: Option<Vec<u64>>,
+    /// The nonlinearity, where it is another.
+    pub activation: Option<Activation>,
+    /// Whether layer norm joins.
+    pub layer_norm: bool,
+    /// Whether residual connections join.
+    pub residual: bool,
+}
+
+impl Change {
+    fn of(init: String) -> Change {
+        Change {
+            init,
+            bias: None,
+            widths: None,
+            activation: None,
+            layer_norm: false,
+            residual: false,
+        }
+    }
+
+    /// The network with the change.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) where an initializer is none that the catalogue
+    /// knows.
+    pub fn apply(&self, mlp: &Mlp) -> Result<Mlp> {
+        let bias = self.bias.as_ref().map(|bias| bias.parse()).transpose()?;
+        let mut other = mlp.with(self.init.parse()?, bias);
+        if let Some(widths) = &self.widths {
+            other = other.with_widths(widths.clone());
+        }
+        if let Some(activation) = self.activation {
+            other = other.activation(activation);
+        }
+        let (layer_norm, residual) =
+            (other.has_layer_norm() || self.layer_norm, other.has_residual() || self.residual);
+        Ok(other.layer_norm(layer_norm).residual(residual))
+    }
+
+    /// The flags of `fanin probe` that make it, in place of those of their names, beside the others.
+    pub fn flags(&self) -> String {
+        let mut flags = format!("--init {}", self.init);
+        if let Some(activation) = &self.activation {
+            flags += &format!(" --activation {activation}");
+        }
+        if let Some(bias) = &self.bias {
+            flags += &format!(" --bias {bias}");
+        }
+        match self.widths.as_deref() {
+            Some([first, rest @ ..]) if rest.iter().all(|width| width == first) => {
+                flags += &format!(" --width {first}");
+            }
+            Some(widths) => {
+                let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
+                flags += &format!(" --widths {}", widths.join(","));
+            }
+            None => {}
+        }
+        flags += if self.layer_norm { " --layer-norm" } else { "" };
+        flags += if self.residual { " --residual" } else { "" };
+        flags
+    }
+}
+
+/// `he_normal, with zero biases`, `he_normal at width 256, with layer norm`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.init)?;
+        match self.widths.as_deref() {
+            Some([first, rest @ ..]) if rest.iter().all(|width| width == first) => {
+                write!(f, " at width {first}")?;
+            }
+            Some(widths) => {
+                let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
+                write!(f, " at widths {}", widths.join("-"))?;
+            }
+            None => {}
+        }
+        let mut with = Vec::new();
+        with.extend(self.activation.map(|activation| format!("activation {activation}")));
+        with.extend(self.bias.as_ref().map(|bias| match bias.as_str() {
+            ZEROS => "zero biases".to_owned(),
+            bias => format!("biases {bias}"),
+        }));
+        with.extend(self.layer_norm.then(|| "layer norm".to_owned()));
+        with.extend(self.residual.then(|| "residual connections".to_owned()));
+        match with.split_last() {
+            None => Ok(()),
+            Some((last, [])) => write!(f, ", with {last}"),
+            Some((last, others)) => write!(f, ", with {} and {last}", others.join(", ")),
+        }
+    }
+}
+
+const ZEROS: &str = "zeros";
+
+/// What trying came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advice {
+    /// The first that was measured and healthy, on the same seeds, batch and inputs; none where
+    /// nothing that was tried was.
+    pub instead: Option<Change>,
+    /// Those that were measured before it and were not.
+    pub tried: Vec<Change>,
+}
+
+/// Networks that an advice measures at most.
+const TRIES: usize = 10;
+
+/// Initializers of one structure that it measures at most.
+const TRIES_ALIKE: usize = 2;
+
+/// Multiply-adds forward and back that a network may take to be tried, where the probed one took less:
+/// seconds on a CPU.
+const WORK: f64 = 1e11;
+
+/// Looks for what is healthy, and remembers what was measured.
+pub struct Advisor<'a> {
+    context: Option<&'a Context>,
+    options: &'a Options,
+    known: Vec<(Mlp, Kind)>,
+}
+
+impl<'a> Advisor<'a> {
+    /// One that measures on the GPU of `context`, or for none on the CPU, by these options.
+    pub fn new(context: Option<&'a Context>, options: &'a Options) -> Advisor<'a> {
+        Advisor { context, options, known: Vec::new() }
+    }
+
+    /// Remembers a measured network, so that it is not measured again.
+    pub fn note(&mut self, mlp: &Mlp, run: &Run) {
+        self.known.push((mlp.clone(), run.verdict.kind));
+    }
+
+    /// What is healthy in place of a network that is not, as little as possible being changed: another
+    /// initializer, then zero biases, wider layers, layer norm, residual connections, another
+    /// nonlinearity. Within each, initializers go in the order of what the theory expects of them,
+    /// without those of which it expects nothing good. At most ten networks are measured, none of
+    /// which takes long where the probed one did not; none is the one that was probed.
+    ///
+    /// # Errors
+    /// As [`measure`], but that a network which does not fit is passed over.
+    pub fn advise(&mut self, mlp: &Mlp, run: &Run) -> Result<Advice> {
+        let mut tried: Vec<(Change, Mlp)> = Vec::new();
+        let (mut instead, mut measured) = (None, 0);
+        'all: for structure in structures(mlp, run, self.options.inputs.is_some()) {
+            let mut alike = 0;
+            for (change, network) in ordered(mlp, run, &structure)? {
+                if measured == TRIES || alike == TRIES_ALIKE {
+                    break;
+                }
+                let costs = work(&network, self.options);
+                if costs > WORK && costs > 2.0 * work(mlp, self.options) {
+                    continue;
+                }
+                if same(mlp, &network) || tried.iter().any(|(_, other)| same(other, &network)) {
+                    continue;
+                }
+                alike += 1;
+                let known = self.known.iter().find(|(other, _)| same(other, &network));
+                let kind = match known {
+                    Some((_, kind)) => *kind,
+                    None => {
+                        measured += 1;
+                        match measure(self.context, &network, self.options) {
+                            Err(error) if error.is_usage() => continue,
+                            found => {
+                                let found = found?;
+                                self.note(&network, &found);
+                                found.verdict.kind
+                            }
+                        }
+                    }
+                };
+                if kind == Kind::Healthy {
+                    instead = Some(change);
+                    break 'all;
+                }
+                tried.push((change, network));
+            }
+        }
+        Ok(Advice { instead, tried: tried.into_iter().map(|(change, _)| change).collect() })
+    }
+}
+
+/// What may be changed beside the initializer, the least first: changes whose own initializer is
+/// empty for any, else the only one.
+fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
+    let plain = Change::of(String::new());
+    let zeros = biased(mlp).then(|| ZEROS.to_owned());
+    let mut found = Vec::new();
+    if let Some(omega) = missing_omega(mlp) {
+        let activation = Some(Activation::Sin { omega });
+        found.push(Change { activation, ..Change::of(run.init.clone()) });
+    }
+    found.push(plain.clone());
+    let unbiased = Change { bias: zeros.clone(), ..plain.clone() };
+    if zeros.is_some() {
+        found.push(unbiased.clone());
+    }
+    let wider =
+        wider(mlp, given_inputs).map(|widths| Change { widths: Some(widths), ..unbiased.clone() });
+    found.extend(wider.clone());
+    let bases = || std::iter::once(&unbiased).chain(&wider);
+    for base in bases() {
+        for (layer_norm, residual) in [(true, false), (false, true), (true, true)] {
+            let adds = layer_norm && !mlp.has_layer_norm() || residual && !mlp.has_residual();
+            if adds {
+                let layer_norm = layer_norm && !mlp.has_layer_norm();
+                let residual = residual && !mlp.has_residual();
+                found.push(Change { layer_norm, residual, ..base.clone() });
+            }
+        }
+    }
+    for base in bases() {
+        for activation in [Activation::Tanh, Activation::Relu] {
+            if activation != mlp.nonlinearity() {
+                found.push(Change { activation: Some(activation), ..base.clone() });
+            }
+        }
+    }
+    found
+}
+
+/// Multiply-adds of a network's three products a layer, over all seeds.
+fn work(mlp: &Mlp, options: &Options) -> f64 {
+    let weights: f64 = mlp.widths().windows(2).map(|pair| pair[0] as f64 * pair[1] as f64).sum();
+    3.0 * weights * options.batch as f64 * options.seeds.len() as f64
+}
+
+/// Whether some bias is drawn from another distribution than 0.
+fn biased(mlp: &Mlp) -> bool {
+    let own = |(_, tensor): &(usize, TensorSpec)| {
+        tensor.name.ends_with(".bias") && (tensor.source.mean(), tensor.source.std()) != (0.0, 0.0)
+    };
+    mlp.by_layer().is_ok_and(|tensors| tensors.iter().any(own))
+}
+
+/// Widths at which chance has little to say over this depth: as many units as layers, and 64 at
+/// least. None where the hidden layers have them, or would have too many.
+fn wider(mlp: &Mlp, given_inputs: bool) -> Option<Vec<u64>> {
+    let widths = mlp.widths();
+    let hidden = 1..mlp.layers();
+    let enough = (mlp.layers() as u64).next_power_of_two().max(64);
+    if hidden.clone().all(|at| widths[at] >= enough) {
+        return None;
+    }
+    let level = widths.iter().all(|width| *width == widths[0]);
+    if level && !given_inputs {
+        return Some(vec![enough; widths.len()]);
+    }
+    let mut widths = widths.to_vec();
+    for at in hidden {
+        widths[at] = widths[at].max(enough);
+    }
+    Some(widths)
+}
+
+/// The omega that SIREN's weights were divided by, where the sine has another: uniform ones of
+/// variance `2 / (omega^2 fan_in)`, omega being a whole number.
+pub(super) fn missing_omega(mlp: &Mlp) -> Option<f64> {
+    let Activation::Sin { omega: own } = mlp.nonlinearity() else { return None };
+    let Init::VarianceScaling { scale, power: 1.0, mode: FanMode::FanIn, family: Family::Uniform } =
+        mlp.weights(0)
+    else {
+        return None;
+    };
+    let omega = (2.0 / scale).sqrt();
+    let whole = omega.round();
+    let near = (omega - whole).abs() < 1e-9 * omega;
+    (near && whole > 0.0 && whole != own).then_some(whole)
+}
+
+/// A structure's networks that the theory expects to be healthy, the best first, and those of which
+/// it has nothing to say.
+fn ordered(mlp: &Mlp, run: &Run, structure: &Change) -> Result<Vec<(Change, Mlp)>> {
+    let activation = structure.activation.unwrap_or(mlp.nonlinearity());
+    let candidates = match structure.init.as_str() {
+        "" => {
+            let mut found = candidates(&activation, mlp.layers());
+            let plain =
+                *structure == Change { bias: structure.bias.clone(), ..Change::of("".into()) };
+            found.extend(plain.then(|| ("lsuv".to_owned(), None)));
+            found
+        }
+        init => vec![(init.to_owned(), None)],
+    };
+    // The theory of correlations is not asked for.
+    let boundary = Boundary { correlation: f64::NAN, ..run.boundary };
+    let mut found = Vec::new();
+    for (init, bias) in candidates {
+        let bias = bias.or(structure.bias.clone());
+        let change = Change { init, bias, ..structure.clone() };
+        let Ok(network) = change.apply(mlp) else { continue };
+        // One that does not fit this network, as where no variance is critical.
+        let Ok(predicted) = predict(&network, &boundary) else { continue };
+        // What scales itself by the data is beyond prediction.
+        let told = if network.lsuv(0).ok().flatten().is_some() {
+            None
+        } else {
+            strain(&network, &predicted, &boundary)?
+        };
+        match told {
+            // Biases are a change more. In steps: among those that are as good the usual comes first.
+            Some(strain) if strain <= 1.0 => {
+                let biased = change.bias != structure.bias;
+                found.push(((biased, (4.0 * strain).floor()), change, network));
+            }
+            Some(_) => {}
+            None => found.push(((true, f64::INFINITY), change, network)),
+        }
+    }
+    found.sort_by(|((a, a_strain), ..), ((b, b_strain), ..)| {
+        a.cmp(b).then(a_strain.total_cmp(b_strain))
+    });
+    Ok(found.into_iter().map(|(_, change, network)| (change, network)).collect())
+}
+
+/// Initializers for a nonlinearity, the usual ones first, with biases where they belong to them.
+fn candidates(activation: &Activation, layers: usize) -> Vec<(String, Option<String>)> {
+    let rectifies = activation.value(-30.0).abs() < 0.1 * activation.value(30.0).abs();
+    let mut found: Vec<(String, Option<String>)> = Vec::new();
+    if let Activation::Sin { omega } = activation
+        && *omega != 1.0
+    {
+        let own = if *omega == 30.0 { "siren".into() } else { format!("siren:{omega}") };
+        found.push((own, None));
+    }
+    let usual = match rectifies {
+        true => ["he_normal", "xavier_normal", "lecun_normal"],
+        false => ["xavier_normal", "he_normal", "lecun_normal"],
+    };
+    found.extend(usual.map(|init| (init.to_owned(), None)));
+    // What the catalogue cannot name is left out.
+    if activation.to_string().parse::<Activation>().is_ok() {
+        found.push((format!("he_normal:nonlinearity={activation}"), None));
+        let bias = format!("critical_bias:{activation}");
+        let biased = bias.parse::<Init>().is_ok_and(|init| init != Init::zeros());
+        found.push((format!("critical:{activation}"), biased.then_some(bias)));
+    }
+    // Branches that are added up keep their sum where each is small.
+    found.push((format!("xavier_normal:gain={:.2}", 1.0 / (layers as f64).sqrt()), None));
+    found
+}
+
+/// Whether two networks are one: in form, and in what each tensor is drawn from.
+fn same(a: &Mlp, b: &Mlp) -> bool {
+    let form = |mlp: &Mlp| {
+        (mlp.widths().to_vec(), mlp.nonlinearity(), mlp.has_residual(), mlp.has_layer_norm())
+    };
+    let drawn = |mlp: &Mlp| -> Option<Vec<TensorSpec>> {
+        Some(mlp.by_layer().ok()?.into_iter().map(|(_, tensor)| tensor).collect())
+    };
+    let alike = |a: &TensorSpec, b: &TensorSpec| a.name == b.name && a.source == b.source;
+    // What scales itself is drawn as orthogonal matrices are.
+    let scaled = |mlp: &Mlp| -> Vec<_> { (0..mlp.layers()).map(|at| mlp.lsuv(at).ok()).collect() };
+    form(a) == form(b)
+        && scaled(a) == scaled(b)
+        && match (drawn(a), drawn(b)) {
+            (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| alike(a, b)),
+            _ => false,
+        }
+}
