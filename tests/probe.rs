@@ -431,6 +431,9 @@ fn every_engine_measures_the_same() {
         net(40, 12, Activation::Relu, "he_normal").residual(true).layer_norm(true),
         net(33, 8, Activation::Tanh, "orthogonal"),
         net(20, 6, Activation::Gelu, "lsuv"),
+        net(32, 5, Activation::Sin { omega: 30.0 }, "siren"),
+        // Of a faster one behind a norm, digits part: it is chaotic.
+        net(24, 5, Activation::Sin { omega: 2.0 }, "xavier_normal").layer_norm(true),
     ];
     for mlp in mlps {
         let options = Options { seeds: vec![3, 4], batch: 20, ..Options::default() };
