@@ -12,12 +12,21 @@ pub(crate) fn reserved<T>(what: &str, length: usize) -> Result<Vec<T>> {
     let mut values = Vec::new();
     match values.try_reserve_exact(length) {
         Ok(()) => Ok(values),
-        Err(_) => {
-            let bytes = length as u128 * size_of::<T>() as u128;
-            let wanted = format!("{bytes} bytes for {what}");
-            Err(Error::Exhausted { resource: "memory", wanted })
-        }
+        Err(_) => Err(exhausted::<T>(what, length)),
     }
+}
+
+fn exhausted<T>(what: &str, length: usize) -> Error {
+    let bytes = length as u128 * size_of::<T>() as u128;
+    Error::Exhausted { resource: "memory", wanted: format!("{bytes} bytes for {what}") }
+}
+
+/// Room for `more` values behind those that are there.
+///
+/// # Errors
+/// As [`reserved`].
+pub(crate) fn more<T>(what: &str, values: &mut Vec<T>, more: usize) -> Result<()> {
+    values.try_reserve(more).map_err(|_| exhausted::<T>(what, values.len() + more))
 }
 
 /// `length` times a value.

@@ -572,7 +572,7 @@ fn a_verdict_is_no_worse_than_its_numbers() {
 fn a_siren_that_learns_is_not_called_stuck() {
     let mut set = Generated::Teacher.generate(SEED, Some(600)).unwrap();
     Standardizer::fit(&set).apply(&mut set).unwrap();
-    let net = mlp([8, 64, 64, 64, 1], "siren").activation(Activation::Sin);
+    let net = mlp([8, 64, 64, 64, 1], "siren").activation(Activation::Sin { omega: 1.0 });
     for (epochs, wanted) in [(1, "learning"), (30, "learned")] {
         let options = Options { lr: 1e-3, ..options(epochs) };
         let mut trainer = Trainer::new(None, &net, &options, &set, None).unwrap();

@@ -434,14 +434,18 @@ fn step(context: Option<&Context>) -> Result<Timed> {
 /// A whole model into a file, written anew each time.
 fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
     let recipe = Recipe::builtin(name)?;
-    let folder = file::scratch()?;
+    let scratch = file::scratch()?;
+    // The scratch is locked, and whoever writes into a folder locks it.
+    let folder = scratch.path().join("model");
+    std::fs::create_dir(&folder).map_err(|error| Error::file("create", &folder, error))?;
     let engine: Box<dyn Engine> = match context {
         Some(context) => Box::new(GpuEngine::new(context.clone(), GpuEngine::CHUNK)),
         None => Box::new(CpuEngine::new(CpuEngine::CHUNK)),
     };
     Ok(timed(None, move || {
         // Moved in here, so that it stays as long as the work.
-        let out = folder.path().join("model.safetensors");
+        let _scratch = &scratch;
+        let out = folder.join("model.safetensors");
         let stop = AtomicBool::new(false);
         let options =
             WriteOptions { seed: 0, out: &out, max_shard_bytes: None, force: true, stop: &stop };

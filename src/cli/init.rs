@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use clap::Args;
 use fanin::random::Dtype;
-use fanin::recipe::{Recipe, Report, Rules, WriteOptions, write};
+use fanin::recipe::{FileReport, Recipe, Report, Rules, WriteOptions, write};
 use fanin::{Engine, Error, Result, init};
-use serde_json::json;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::table::{self, short, table};
 use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
@@ -148,6 +149,9 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
     Ok(recipe)
 }
 
+/// The most tensors that a table lists: nobody reads more.
+const MOST_ROWS: usize = 10_000;
+
 fn tables(recipe: &Recipe, report: &Report) -> String {
     let header =
         ["tensor", "shape", "dtype", "init", "mean", "measured", "std", "measured", "sha256"];
@@ -155,6 +159,7 @@ fn tables(recipe: &Recipe, report: &Report) -> String {
         .tensors
         .iter()
         .zip(&report.tensors)
+        .take(MOST_ROWS)
         .map(|(spec, done)| {
             vec![
                 spec.name.clone(),
@@ -170,6 +175,9 @@ fn tables(recipe: &Recipe, report: &Report) -> String {
         })
         .collect();
     let mut text = table(&header, &["mean", "measured", "std"], rows);
+    if let Some(more) = recipe.tensors.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
+        text += &format!("and {more} tensors more, which the manifest and --json have\n");
+    }
     text.push('\n');
     let rows = report
         .files
@@ -181,12 +189,22 @@ fn tables(recipe: &Recipe, report: &Report) -> String {
     text + &table(&["file", "size", "sha256"], &["size"], rows)
 }
 
-fn document(recipe: &Recipe, report: &Report, seed: u64, engine: &dyn Engine) -> serde_json::Value {
-    let tensors: Vec<_> = recipe
-        .tensors
-        .iter()
-        .zip(&report.tensors)
-        .map(|(spec, done)| {
+/// What `--json` prints, each tensor's part made when its turn comes: there may be a million.
+#[derive(Serialize)]
+struct Document<'a> {
+    seed: u64,
+    engine: &'a str,
+    device: String,
+    tensors: Tensors<'a>,
+    files: Vec<Value>,
+}
+
+struct Tensors<'a>(&'a Recipe, &'a Report);
+
+impl Serialize for Tensors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let pairs = self.0.tensors.iter().zip(&self.1.tensors);
+        serializer.collect_seq(pairs.map(|(spec, done)| {
             json!({
                 "name": spec.name,
                 "shape": spec.shape.dims(),
@@ -199,20 +217,27 @@ fn document(recipe: &Recipe, report: &Report, seed: u64, engine: &dyn Engine) ->
                 "sha256": done.sha256,
                 "file": done.file,
             })
-        })
-        .collect();
-    let files: Vec<_> = report
-        .files
-        .iter()
-        .map(|file| json!({ "path": file.path.to_string_lossy(), "bytes": file.bytes, "sha256": file.sha256 }))
-        .collect();
-    json!({
-        "seed": seed,
-        "engine": engine.name(),
-        "device": engine.device(),
-        "tensors": tensors,
-        "files": files,
-    })
+        }))
+    }
+}
+
+fn document<'a>(
+    recipe: &'a Recipe,
+    report: &'a Report,
+    seed: u64,
+    engine: &'a dyn Engine,
+) -> Document<'a> {
+    let file = |file: &FileReport| {
+        let path = file.path.to_string_lossy();
+        json!({ "path": path, "bytes": file.bytes, "sha256": file.sha256 })
+    };
+    Document {
+        seed,
+        engine: engine.name(),
+        device: engine.device(),
+        tensors: Tensors(recipe, report),
+        files: report.files.iter().map(file).collect(),
+    }
 }
 
 fn list(json: bool) -> Result<ExitCode> {

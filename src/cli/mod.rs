@@ -152,8 +152,14 @@ fn print(text: &str) -> Result<()> {
     written.map_err(|source| Error::File { action: "write to", path: "stdout".into(), source })
 }
 
-fn print_json(document: &serde_json::Value) -> Result<()> {
-    print(&plain_json(&format!("{document:#}\n")))
+fn print_json(document: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(document);
+    let text = text.map_err(|error| Error::Invalid {
+        what: "document".into(),
+        given: error.to_string(),
+        needed: "one of JSON".into(),
+    })?;
+    print(&(plain_json(&text) + "\n"))
 }
 
 /// Text for a terminal: its lines and the colours of plots are ours, all else is [`plain`].

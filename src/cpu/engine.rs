@@ -44,7 +44,9 @@ impl Engine for CpuEngine {
 
     fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
         check_pieces(pieces, self.chunk)?;
-        let threads = rayon::current_num_threads().min(THREADS).min(pieces.len());
+        let runs: Vec<&[Piece]> = runs(pieces).collect();
+        let runs = &runs[..];
+        let threads = rayon::current_num_threads().min(THREADS).min(runs.len());
         // Moved in, so that an error of the sink's ends the drawing too.
         thread::scope(move |scope| {
             let draw_every = |thread| -> Result<_> {
@@ -54,9 +56,9 @@ impl Engine for CpuEngine {
                 (0..BUFFERS).for_each(|_| drop(give_back.send(Vec::new())));
                 memory::start("drawing", scope, move || {
                     let Ok(threads) = shares.recv() else { return };
-                    let own = pieces.iter().skip(thread).step_by(threads);
-                    for (piece, mut data) in own.zip(spare) {
-                        let moments = draw(piece, &mut data);
+                    let own = runs.iter().skip(thread).step_by(threads);
+                    for (run, mut data) in own.zip(spare) {
+                        let moments = draw(run, &mut data);
                         if to_sink.send((data, moments)).is_err() {
                             break;
                         }
@@ -67,21 +69,30 @@ impl Engine for CpuEngine {
             // As many as the system starts.
             let drawing: Vec<_> =
                 (0..threads).map_while(|thread| draw_every(thread).ok()).collect();
-            if drawing.is_empty() {
-                let mut data = Vec::new();
-                return pieces.iter().enumerate().try_for_each(|(index, piece)| {
-                    let moments = draw(piece, &mut data)?;
-                    sink(index, &data[..piece.bytes() as usize], moments)
-                });
-            }
             for (share, ..) in &drawing {
                 let _ = share.send(drawing.len());
             }
-            let of = pieces.iter().zip(drawing.iter().cycle());
-            for (index, (piece, (_, drawn, give_back))) in of.enumerate() {
+            let mut index = 0;
+            let mut hand_over = |run: &[Piece], mut data: &[u8], moments: Vec<Moments>| {
+                for (piece, moments) in run.iter().zip(moments) {
+                    let bytes;
+                    (bytes, data) = data.split_at(piece.bytes() as usize);
+                    sink(index, bytes, moments)?;
+                    index += 1;
+                }
+                Ok(())
+            };
+            if drawing.is_empty() {
+                let mut data = Vec::new();
+                return runs.iter().try_for_each(|run| {
+                    let moments = draw(run, &mut data)?;
+                    hand_over(run, &data, moments)
+                });
+            }
+            for (run, (_, drawn, give_back)) in runs.iter().zip(drawing.iter().cycle()) {
                 // None comes of a thread that panicked; the scope hands that on.
                 let Ok((data, moments)) = drawn.recv() else { break };
-                sink(index, &data[..piece.bytes() as usize], moments?)?;
+                hand_over(run, &data, moments?)?;
                 let _ = give_back.send(data);
             }
             Ok(())
@@ -89,19 +100,39 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Draws a piece to the start of `data`, which grows with it.
-fn draw(piece: &Piece, data: &mut Vec<u8>) -> Result<Moments> {
-    let bytes = piece.bytes() as usize;
+/// Bytes below which pieces are drawn together: a thread's turn costs as much as drawing some of these.
+const TOGETHER: u64 = 64 << 10;
+
+/// Pieces one after the other, those that are small together.
+fn runs(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
+    let mut sum = 0;
+    pieces.chunk_by(move |piece, next| {
+        sum += piece.bytes();
+        let joins = sum + next.bytes() <= TOGETHER;
+        sum = if joins { sum } else { 0 };
+        joins
+    })
+}
+
+/// Draws pieces, one after the other, to the start of `data`, which grows with them.
+fn draw(run: &[Piece], data: &mut Vec<u8>) -> Result<Vec<Moments>> {
+    let bytes = run.iter().map(|piece| piece.bytes() as usize).sum();
     if data.len() < bytes {
         *data = memory::filled("a piece of a tensor", bytes, 0)?;
     }
-    let data = &mut data[..bytes];
-    let Piece { stream, distribution, dtype, first, .. } = piece;
-    let mut moments = Moments::default();
-    fill_here(stream, distribution, *dtype, *first, data, |task| {
-        if *distribution != Distribution::Words {
-            moments = moments.merge(task_moments(*dtype, task));
-        }
-    })?;
-    Ok(moments)
+    let mut data = &mut data[..];
+    let mut all = memory::reserved("what pieces come to", run.len())?;
+    for piece in run {
+        let Piece { stream, distribution, dtype, first, .. } = piece;
+        let own;
+        (own, data) = data.split_at_mut(piece.bytes() as usize);
+        let mut moments = Moments::default();
+        fill_here(stream, distribution, *dtype, *first, own, |task| {
+            if *distribution != Distribution::Words {
+                moments = moments.merge(task_moments(*dtype, task));
+            }
+        })?;
+        all.push(moments);
+    }
+    Ok(all)
 }

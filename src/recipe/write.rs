@@ -9,11 +9,11 @@ use std::sync::mpsc;
 use std::thread;
 
 use safetensors::tensor::{Metadata, TensorInfo};
-use serde_json::json;
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::header::safetensors_dtype;
-use super::{MAX_TEXT, Recipe, TensorSpec};
+use super::{MAX_TEXT, Recipe};
 use crate::file::{self, Drafts, Ready, Turn, file_name};
 use crate::random::{CONTRACT, Dtype, Source, Stream};
 use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu, memory};
@@ -68,6 +68,9 @@ pub struct FileReport {
 /// Chunks that wait to be digested, and as many that wait to be written.
 const QUEUE: usize = 2;
 
+/// Bytes below which tensors are handed on together.
+const TOGETHER: usize = 256 << 10;
+
 /// Bytes after which the disk is set to work.
 const SYNCED: usize = 64 << 20;
 
@@ -118,7 +121,7 @@ pub fn write(
     }
     let tensors: Vec<TensorReport> = tensors.into_iter().flatten().collect();
 
-    let manifest = document(&manifest(recipe, options.seed, &tensors, &files));
+    let manifest = manifest(recipe, options.seed, &tensors, &files)?;
     let mut documents = Vec::new();
     for (path, text) in plan.index.iter().chain([&(plan.manifest.clone(), manifest)]) {
         let mut draft = drafts.create(path)?;
@@ -139,42 +142,66 @@ pub fn write(
 }
 
 /// A document as it is written.
-fn document(document: &serde_json::Value) -> String {
-    format!("{document:#}\n")
+fn document(document: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(document);
+    // Maps with names and lists of plain values: nothing that JSON has no form for.
+    let text = text.map_err(|error| Error::invalid("document", error, "one of JSON"))?;
+    Ok(text + "\n")
 }
 
 /// What a manifest says, none of it dependent on the device.
+#[derive(Serialize)]
+struct Manifest<'a> {
+    recipe: &'a str,
+    seed: u64,
+    contract: u32,
+    tensors: Vec<TensorEntry<'a>>,
+    files: Vec<FileEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct TensorEntry<'a> {
+    name: &'a str,
+    shape: &'a [u64],
+    dtype: &'static str,
+    init: &'a str,
+    file: &'a str,
+    sha256: &'a str,
+}
+
+#[derive(Serialize)]
+struct FileEntry<'a> {
+    file: String,
+    bytes: u64,
+    sha256: &'a str,
+}
+
 fn manifest(
     recipe: &Recipe,
     seed: u64,
     tensors: &[TensorReport],
     files: &[FileReport],
-) -> serde_json::Value {
-    let tensors: Vec<_> = recipe
-        .tensors
-        .iter()
-        .zip(tensors)
-        .map(|(spec, report)| {
-            json!({
-                "name": spec.name,
-                "shape": spec.shape.dims(),
-                "dtype": spec.dtype.name(),
-                "init": spec.init,
-                "file": report.file,
-                "sha256": report.sha256,
-            })
-        })
-        .collect();
-    let files: Vec<_> = files
-        .iter()
-        .map(|file| json!({ "file": file_name(&file.path), "bytes": file.bytes, "sha256": file.sha256 }))
-        .collect();
-    json!({
-        "recipe": recipe.name,
-        "seed": seed,
-        "contract": CONTRACT,
-        "tensors": tensors,
-        "files": files,
+) -> Result<String> {
+    let pairs = recipe.tensors.iter().zip(tensors);
+    let tensors = pairs.map(|(spec, report)| TensorEntry {
+        name: &spec.name,
+        shape: spec.shape.dims(),
+        dtype: spec.dtype.name(),
+        init: &spec.init,
+        file: &report.file,
+        sha256: &report.sha256,
+    });
+    let files = files.iter().map(|file| FileEntry {
+        file: file_name(&file.path),
+        bytes: file.bytes,
+        sha256: &file.sha256,
+    });
+    document(&Manifest {
+        recipe: &recipe.name,
+        seed,
+        contract: CONTRACT,
+        tensors: tensors.collect(),
+        files: files.collect(),
     })
 }
 
@@ -205,7 +232,7 @@ impl Plan {
         let manifest = beside(&out, "manifest.json")?;
         let index = match shards.len() {
             1 => None,
-            _ => Some((beside(&out, "safetensors.index.json")?, index(recipe, &shards))),
+            _ => Some((beside(&out, "safetensors.index.json")?, index(recipe, &shards)?)),
         };
         if let Some((path, text)) = &index
             && text.len() as u64 > MAX_TEXT
@@ -299,19 +326,35 @@ fn standing(out: &Path) -> Vec<PathBuf> {
 }
 
 /// Which file of a model holds which tensor, as Hugging Face's loaders read it.
-fn index(recipe: &Recipe, shards: &[Shard]) -> String {
-    let total: u64 = recipe.tensors.iter().map(TensorSpec::bytes).sum();
-    let mut of = vec![String::new(); recipe.tensors.len()];
-    for shard in shards {
-        shard.tensors.iter().for_each(|&tensor| of[tensor] = file_name(&shard.path));
+#[derive(Serialize)]
+struct Index<'a> {
+    metadata: IndexMetadata,
+    weight_map: WeightMap<'a>,
+}
+
+#[derive(Serialize)]
+struct IndexMetadata {
+    total_size: u64,
+}
+
+/// Tensors, in the recipe's order, with their files.
+struct WeightMap<'a>(Vec<(&'a str, &'a str)>);
+
+impl Serialize for WeightMap<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
     }
-    let map: serde_json::Map<String, serde_json::Value> = recipe
-        .tensors
-        .iter()
-        .map(|spec| spec.name.clone())
-        .zip(of.into_iter().map(Into::into))
-        .collect();
-    document(&json!({ "metadata": { "total_size": total }, "weight_map": map }))
+}
+
+fn index(recipe: &Recipe, shards: &[Shard]) -> Result<String> {
+    let names: Vec<String> = shards.iter().map(|shard| file_name(&shard.path)).collect();
+    let mut map: Vec<(&str, &str)> =
+        recipe.tensors.iter().map(|spec| (spec.name.as_str(), "")).collect();
+    for (shard, name) in shards.iter().zip(&names) {
+        shard.tensors.iter().for_each(|&tensor| map[tensor].1 = name);
+    }
+    let metadata = IndexMetadata { total_size: recipe.bytes() };
+    document(&Index { metadata, weight_map: WeightMap(map) })
 }
 
 fn too_long(what: &str, path: &Path, bytes: usize) -> Error {
@@ -403,8 +446,7 @@ fn write_shard(
     mut file: &File,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Digests> {
-    let mut moments = vec![Moments::default(); shard.tensors.len()];
-    let mut digests = vec![Sha256::new(); shard.tensors.len()];
+    let mut tensors: Vec<(Moments, String)> = Vec::with_capacity(shard.tensors.len());
     let file_digest = thread::scope(|scope| -> Result<String> {
         // A chunk goes from here to the file's digest, to the file, and back.
         let (to_digest, chunks) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
@@ -438,28 +480,40 @@ fn write_shard(
                 Ok(())
             })
         })?;
-        let send = |bytes: &[u8]| -> Result<()> {
+        let mut chunk = Vec::new();
+        // Only where the writer ends early, and then its own error is the one that counts.
+        let pass_on = |chunk: Vec<u8>| to_digest.send(chunk).map_err(|_| Error::Interrupted);
+        let mut send = |bytes: &[u8]| -> Result<()> {
             if options.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            let mut chunk = spare.try_recv().unwrap_or_default();
-            chunk.clear();
-            if chunk.capacity() < bytes.len() {
-                chunk = memory::reserved("a chunk of a file", bytes.len())?;
-            }
+            memory::more("a chunk of a file", &mut chunk, bytes.len())?;
             chunk.extend_from_slice(bytes);
-            // Only where the writer ends early, and then its own error is the one that counts.
-            to_digest.send(chunk).map_err(|_| Error::Interrupted)
+            if chunk.len() < TOGETHER {
+                return Ok(());
+            }
+            let mut next: Vec<u8> = spare.try_recv().unwrap_or_default();
+            next.clear();
+            pass_on(std::mem::replace(&mut chunk, next))
         };
+        // One tensor's pieces come after another's.
+        let (mut at, mut digest, mut moments) = (0, Sha256::new(), Moments::default());
         let drawn = send(&shard.header).and_then(|()| {
             draw(recipe, engine, options, shard, &mut |tensor, bytes, drawn| {
-                moments[tensor] = moments[tensor].merge(drawn);
+                if tensor != at {
+                    let digest = hex(&std::mem::take(&mut digest).finalize());
+                    tensors.push((std::mem::take(&mut moments), digest));
+                    at = tensor;
+                }
                 progress(bytes.len() as u64);
                 send(bytes)?;
-                digests[tensor].update(bytes);
+                moments = moments.merge(drawn);
+                digest.update(bytes);
                 Ok(())
             })
         });
+        tensors.push((moments, hex(&digest.finalize())));
+        let drawn = drawn.and_then(|()| pass_on(chunk));
         drop(to_digest);
 
         let written: io::Result<()> = joined(writing).and(joined(syncing));
@@ -467,8 +521,7 @@ fn write_shard(
         drawn?;
         Ok(joined(digesting))
     })?;
-    let digests = digests.into_iter().map(|digest| hex(&digest.finalize()));
-    Ok(Digests { tensors: moments.into_iter().zip(digests).collect(), file: file_digest })
+    Ok(Digests { tensors, file: file_digest })
 }
 
 /// Asks for a file's room at once: where there is none that shows before anything is drawn.
