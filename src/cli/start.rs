@@ -1,7 +1,9 @@
 //! What the process is given before a command runs.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::io::{self, Write};
+#[cfg(not(unix))]
+use std::io;
+use std::io::Write;
 
 /// Readies the process: no other thread runs yet.
 pub fn prepare() {
@@ -40,12 +42,31 @@ static ALLOCATOR: OrExit = OrExit;
 impl OrExit {
     fn some(pointer: *mut u8, bytes: usize) -> *mut u8 {
         if pointer.is_null() {
-            // Which allocates nothing.
-            let _ = writeln!(io::stderr(), "error: out of memory: {bytes} bytes cannot be had");
-            std::process::exit(1);
+            let mut text = [0; 96];
+            let mut rest = &mut text[..];
+            let _ = writeln!(rest, "error: out of memory: {bytes} bytes cannot be had");
+            let length = 96 - rest.len();
+            end(&text[..length]);
         }
         pointer
     }
+}
+
+/// Ends the process at once, with a text on stderr: nothing that holds a lock or allocates is called.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn end(text: &[u8]) -> ! {
+    // SAFETY: the text is that long.
+    unsafe {
+        libc::write(2, text.as_ptr().cast(), text.len());
+        libc::_exit(1)
+    }
+}
+
+#[cfg(not(unix))]
+fn end(text: &[u8]) -> ! {
+    let _ = io::stderr().write_all(text);
+    std::process::exit(1)
 }
 
 // SAFETY: each call is handed on to the system's allocator as it is.

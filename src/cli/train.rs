@@ -65,7 +65,7 @@ pub struct TrainArgs {
 
     /// The nonlinearity of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu:SLOPE,
     /// elu:ALPHA, selu, gelu, gelu_tanh, silu, softplus, softsign, mish, hard_tanh, hard_sigmoid,
-    /// hard_swish, relu6 or sin
+    /// hard_swish, relu6 or sin:OMEGA
     #[arg(long, default_value = "relu")]
     activation: Activation,
 
