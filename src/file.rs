@@ -256,11 +256,10 @@ impl Turn {
     /// Waits for it.
     pub(crate) fn take(folder: &Path) -> Result<Turn> {
         const LONGEST: Duration = Duration::from_secs(60);
-        let _own = placing();
         // Where folders cannot be locked, names that are taken are still seen one by one.
-        let Ok(file) = File::open(folder) else { return Ok(Turn { _folder: None, _own }) };
+        let folder_lock = File::open(folder).ok();
         let start = Instant::now();
-        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        while let Some(Err(TryLockError::WouldBlock)) = folder_lock.as_ref().map(File::try_lock) {
             if start.elapsed() > LONGEST {
                 let error = io::Error::new(
                     io::ErrorKind::TimedOut,
@@ -270,7 +269,8 @@ impl Turn {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Turn { _folder: Some(file), _own })
+        // Last, since `abandon` waits for it.
+        Ok(Turn { _folder: folder_lock, _own: placing() })
     }
 }
 

@@ -541,6 +541,25 @@ fn signals_that_were_ignored_stay_ignored() {
     assert!(out.is_file());
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_is_obeyed_while_a_folder_is_locked() {
+    let folder = Folder::new();
+    let lock = fs::File::open(folder.models()).unwrap();
+    lock.lock().unwrap();
+    let child = folder.init(&[]).spawn().unwrap();
+    // By then it waits, or is about to.
+    std::thread::sleep(Duration::from_millis(500));
+    let start = Instant::now();
+    signal(child.id().into(), "INT");
+    let output = ended(child);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(folder.names(), Vec::<String>::new());
+    drop(lock);
+    folder.done(&[]);
+}
+
 /// An ext4 file system in a file, copied while it is mounted, as a power cut would leave it.
 #[test]
 #[cfg(target_os = "linux")]
