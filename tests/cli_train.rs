@@ -162,6 +162,9 @@ fn a_run_resumes_to_the_same_bits() {
     let other = ["train", "--device", "cpu", "--data", "moons", "--hidden", "9", "--resume", &part];
     fails(2, &other, &["architecture, to resume", "got 2-9-2 relu, needed 2-8-8-2 relu"]);
     fails(2, &["train", "--resume", &part, "--init", "zeros,ones"], &["needed one run"]);
+    // What it is called must be what it was.
+    let other = [&base[..], &["--init", "xavier_normal", "--resume", &part]].concat();
+    fails(2, &other, &["initializer, to resume"]);
 }
 
 #[cfg(unix)]
@@ -366,7 +369,11 @@ fn verdicts_are_said_in_words() {
     assert!(out.contains("he_normal overfitted: accuracy is "), "{out}");
     let out = succeeds(&[&base[..], &["--epochs", "1"]].concat());
     assert!(out.contains("he_normal has not learned yet: the training loss, "), "{out}");
-    let help = succeeds(&["train", "--help"]);
+    // Most rows are right, and few cost all the loss.
+    let out = succeeds(&[&base[..], &["--init", "normal:1"]].concat());
+    assert!(out.contains("of the training rows are right, where the best constant"), "{out}");
+    // As words, wherever its lines end.
+    let help = succeeds(&["train", "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["overfitted", "largest output", "mean over them", "three standard errors"] {
         assert!(help.contains(part), "{part}");
     }

@@ -58,11 +58,31 @@ fn the_page_alone_gives_every_known_answer() {
     for answer in answers(&document, "whole") {
         let (seed, id) = (long(&answer["seed"]), long(&answer["id"]));
         let of = &answer["initializer"];
-        let [rows, columns] = ["rows", "columns"].map(|side| of[side].as_u64().unwrap() as usize);
+        let count = |name: &str| of[name].as_u64().unwrap_or(0) as usize;
+        let [rows, columns, outputs, inputs] = ["rows", "columns", "outputs", "inputs"].map(count);
         let get = |name: &str| of[name].as_f64().unwrap();
+        let around = |centre: &[Vec<f32>]| {
+            contract.at_centre(of["layout"] == "out_in", count("taps"), count("centre"), centre)
+        };
         let drawn = match of["kind"].as_str().unwrap() {
             "orthogonal" => contract.orthogonal(seed, id, rows, columns, get("gain")),
-            _ => contract.sparse((seed, id), [rows, columns], get("sparsity"), get("std")),
+            "sparse" => contract.sparse((seed, id), [rows, columns], get("sparsity"), get("std")),
+            "identity" => (0..rows * columns)
+                .map(|i| if i / columns == i % columns { get("gain") as f32 } else { 0.0 })
+                .collect(),
+            "dirac" => {
+                let of_group = outputs / count("groups");
+                let value = |output, input| match output % of_group == input {
+                    true => get("gain") as f32,
+                    false => 0.0,
+                };
+                let row = |output| (0..inputs).map(|input| value(output, input)).collect();
+                around(&(0..outputs).map(row).collect::<Vec<Vec<f32>>>())
+            }
+            _ => {
+                let centre = contract.orthogonal(seed, id, outputs, inputs, get("gain"));
+                around(&centre.chunks(inputs).map(<[f32]>::to_vec).collect::<Vec<_>>())
+            }
         };
         let drawn: Vec<u64> = drawn.iter().map(|value| value.to_bits().into()).collect();
         assert_eq!(drawn, numbers(&answer["bits"]), "{of}");

@@ -214,6 +214,22 @@ impl Contract {
         (0..rows * columns).map(|i| (at(i / columns, i % columns) * gain) as f32).collect()
     }
 
+    /// Section 6: `centre[output][input]` at the centre of a convolution's weight, 0 elsewhere.
+    pub fn at_centre(&self, out_in: bool, taps: usize, at: usize, centre: &[Vec<f32>]) -> Vec<f32> {
+        let (outputs, inputs) = (centre.len(), centre[0].len());
+        let mut out = vec![0.0; outputs * inputs * taps];
+        for (output, row) in centre.iter().enumerate() {
+            for (input, value) in row.iter().enumerate() {
+                let place = match out_in {
+                    true => (output * inputs + input) * taps + at,
+                    false => (at * inputs + input) * outputs + output,
+                };
+                out[place] = *value;
+            }
+        }
+        out
+    }
+
     /// Section 6: a normal of which the smallest words of another stream take elements away.
     pub fn sparse(&self, at: (u64, u64), shape: [usize; 2], sparsity: f64, std: f64) -> Vec<f32> {
         let ((seed, id), [rows, columns]) = (at, shape);

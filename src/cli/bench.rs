@@ -15,7 +15,7 @@ use super::{note, print, print_json, progress, stop};
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     fanin bench --quick\n  \
-    fanin bench --device cpu,vulkan:llvmpipe --only matmul,normal --svg roofline.svg\n  \
+    fanin bench --device cpu,vulkan:llvmpipe --only matmul --svg roofline.svg\n  \
     fanin bench --device gpu --tune\n  \
     fanin bench --json > bench.json")]
 pub struct BenchArgs {

@@ -1,8 +1,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::random::{CONTRACT, Distribution, Dtype, Source, Stream, Whole, philox, quantile};
-use fanin::{Dropout, Result, model::data, verify};
+use fanin::random::{
+    CONTRACT, Distribution, Dtype, Kernel, Source, Stream, Whole, philox, quantile,
+};
+use fanin::{Dropout, Layout, Result, model::data, verify};
 use serde_json::{Value, json};
 
 use super::{print, print_json};
@@ -43,6 +45,7 @@ fn document() -> Result<Value> {
         "names": names,
         "quantile": {
             "fractional_bits": quantile::FRACTIONAL_BITS,
+            "columns": ["base", "round", "slope", "curve"],
             "segments": segments.as_slice(),
             "answers": words().map(|word| json!({ "word": word, "z": quantile::fixed(word) })).collect::<Vec<_>>(),
         },
@@ -151,6 +154,21 @@ fn whole() -> Result<Vec<Value>> {
         "kind": "sparse", "rows": rows, "columns": columns, "sparsity": sparsity, "std": std,
     });
     answers.push(draw(Whole::Sparse { rows, columns, sparsity, std }, parameters)?);
+    let parameters = json!({ "kind": "identity", "rows": 2, "columns": 3, "gain": 0.3 });
+    answers.push(draw(Whole::Identity { rows: 2, columns: 3, gain: 0.3 }, parameters)?);
+    for layout in [Layout::OutIn, Layout::InOut] {
+        let (outputs, inputs, taps, centre, groups, gain) = (6, 2, 6, 4, 2, 0.3);
+        let kernel = Kernel { outputs, inputs, taps, centre, layout };
+        let parameters = |kind: &str| {
+            json!({
+                "kind": kind, "outputs": outputs, "inputs": inputs, "taps": taps, "centre": centre,
+                "layout": layout.name(), "groups": groups, "gain": gain,
+            })
+        };
+        answers.push(draw(Whole::Dirac { kernel, groups, gain }, parameters("dirac"))?);
+        let whole = Whole::DeltaOrthogonal { kernel, gain };
+        answers.push(draw(whole, parameters("delta_orthogonal"))?);
+    }
     Ok(answers)
 }
 

@@ -17,7 +17,8 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     fanin init gpt2 --seed 7 --out gpt2.safetensors\n  \
     fanin init gpt2 --print-recipe > mine.toml\n  \
     fanin init mine.toml --out mine.safetensors\n  \
-    fanin init old.safetensors --rule '*.bias=zeros' --rule '*=he_normal' --out new.safetensors")]
+    fanin init old.safetensors --out new.safetensors \\\n      \
+    --rule '*.bias=zeros' --rule '*=he_normal'")]
 pub struct InitArgs {
     /// A built-in recipe, a recipe file (.toml), or a .safetensors file or its .index.json, whose
     /// tensors are made anew by --rules and --rule

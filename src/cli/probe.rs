@@ -109,7 +109,7 @@ fn help() -> String {
         super::table::wrap(
             probe::RULE.split(' ').map(|word| (word.len(), word.to_owned())),
             " ",
-            98
+            78
         )
         .iter()
         .map(|line| format!("  {line}"))
@@ -119,9 +119,9 @@ fn help() -> String {
 }
 
 const EXAMPLES: &str = "Examples:\n  \
-    fanin probe --depth 50 --init zeros,normal:0.01,normal:0.1,xavier_normal,he_normal \\\n      \
-    --report probe.html\n  \
-    fanin probe --activation tanh,sigmoid,gelu --init xavier_normal,he_normal --seeds 5\n  \
+    fanin probe --depth 50 --report probe.html \\\n      \
+    --init zeros,normal:0.01,normal:0.1,xavier_normal,he_normal\n  \
+    fanin probe --activation tanh,gelu --init xavier_normal,he_normal --seeds 5\n  \
     fanin probe --depth 10,50,200 --width 128,512 --init he_normal --json\n  \
     fanin probe --depth 50 --init he_normal --residual --layer-norm\n  \
     fanin probe --activation sin:30 --init siren --depth 10\n  \

@@ -24,27 +24,37 @@ use super::plot::{self, Curves, Series};
 use super::table::{short, table};
 use super::{DeviceArgs, note, print, print_json, progress, stop};
 
+/// In 80 columns: what is wrapped by hand is not to be wrapped again.
+const HELP: &str = "\
+Examples:
+  fanin train --init he_normal,xavier_normal,zeros
+  fanin train --data digits --hidden 256,256 --activation gelu --epochs 20
+  fanin train --data houses.csv --target price --out houses.safetensors
+  fanin train --data mnist/ --batch 256 --device gpu
+  fanin train --resume houses.safetensors --data houses.csv --target price \\
+      --epochs 60 --out houses.safetensors --force
+
+Verdicts compare the training loss (the last epoch's, or that of the final
+network on all training rows, whichever is less) with that of the best constant
+answer:
+  learned     more than 10 % below it
+  overfitted  the same, but on 20 test rows or more accuracy or R2 is lower by
+              0.1 or more, and what it is a mean of differs by more than three
+              standard errors
+  learning    1 to 10 % below it; or it still falls, the last epoch's being
+              more than 1 % below every earlier one's; or the run has fewer than
+              two epochs; or accuracy is 0.1 or more above that answer's
+  stuck       none of these, or the weights cannot learn; why is said
+  diverged    something became infinite or not a number; what, where and when
+
+Accuracy is the share of rows whose class has the largest output, with bce too.
+Of several targets from 0 to 1 a row with bce (labels that may come together) it
+is the share of single ones whose output is on the target's side of 1/2. R2 is
+1 - (mean squared error) / variance over the rows; of several targets the mean
+over them, as scikit-learn's r2_score has it.";
+
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    fanin train --init he_normal,xavier_normal,zeros\n  \
-    fanin train --data digits --hidden 256,256 --activation gelu --optimizer adamw --epochs 20\n  \
-    fanin train --data houses.csv --target price --out houses.safetensors --plot loss.svg\n  \
-    fanin train --data mnist/ --batch 256 --device gpu\n  \
-    fanin train --resume houses.safetensors --data houses.csv --target price --epochs 60 \\\n      \
-    --out houses.safetensors --force\n\n\
-    Verdicts compare the training loss (the last epoch's, or that of the final network on all\n\
-    training rows, whichever is less) with that of the best constant answer:\n  \
-    learned     more than 10 % below it\n  \
-    overfitted  the same, but on 20 test rows or more accuracy or R2 is lower by 0.1 or more, and\n              \
-    what it is a mean of differs by more than three standard errors\n  \
-    learning    1 to 10 % below it; or it still falls, the last epoch's being more than 1 % below\n              \
-    every earlier one's; or the run has fewer than two epochs\n  \
-    stuck       none of these, or the weights cannot learn; why is said\n  \
-    diverged    something became infinite or not a number; what, where and when is said\n\n\
-    Accuracy is the share of rows whose class has the largest output, with bce too. Of several\n\
-    targets from 0 to 1 a row with bce (labels that may come together) it is the share of single\n\
-    ones whose output is on the target's side of 1/2. R2 is 1 - (mean squared error) / variance\n\
-    over the rows; of several targets the mean over them, as scikit-learn's r2_score has it.")]
+#[command(after_help = HELP)]
 pub struct TrainArgs {
     /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
     /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors

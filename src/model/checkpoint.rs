@@ -167,12 +167,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// What decides the bits, by name.
+    /// What decides the bits, and what a run is called by, each by name.
     fn settings(&self) -> Vec<(String, String)> {
         let options = &self.options;
         let number = |value: f64| value.to_string();
+        let [weights, biases] = self.mlp.initializers();
         let mut settings = vec![
             ("architecture", self.mlp.architecture()),
+            ("initializer", weights),
+            ("biases", biases),
             ("dropout", number(self.mlp.dropout_probability())),
             ("data", self.digest.clone()),
             ("loss", self.loss.to_string()),

@@ -232,6 +232,19 @@ impl Mlp {
         Mlp { widths, ..self.clone() }
     }
 
+    /// The initializers of weights and of biases, each named once where layers have the same.
+    pub(super) fn initializers(&self) -> [String; 2] {
+        let names = |inits: &[Init]| {
+            let mut names: Vec<String> = inits.iter().map(Init::to_string).collect();
+            names.dedup();
+            names.join(", ")
+        };
+        match self.custom {
+            Some(_) => ["custom", "custom"].map(str::to_owned),
+            None => [names(&self.weights), names(&self.biases)],
+        }
+    }
+
     pub(super) fn dropout_probability(&self) -> f64 {
         self.dropout
     }

@@ -86,7 +86,8 @@ pub enum Verdict {
     /// more than three standard errors; and there are 20 test rows or more.
     Overfitted(String),
     /// The training loss is 1 % to 10 % below the baseline; or it still falls, the last epoch's being more
-    /// than 1 % below every earlier one's; or the run is not yet two epochs long.
+    /// than 1 % below every earlier one's; or the run is not yet two epochs long; or the training accuracy
+    /// is 0.1 or more above that of the best constant answer.
     Learning(String),
     /// None of these, and why; or the weights cannot learn, which can be seen in them at once.
     Stuck(String),
@@ -164,8 +165,10 @@ pub struct Trainer {
     group: usize,
     rows: usize,
     test_rows: usize,
-    /// The loss of the best constant answer, and the variances of values, on either set.
+    /// The loss of the best constant answer; its accuracy, where there are classes; and the variances of
+    /// values, on either set.
     baseline: f64,
+    majority: Option<f64>,
     variances: [Vec<f64>; 2],
     pub(super) digest: String,
     /// Where the next submission begins, and what it will say of it.
@@ -276,6 +279,7 @@ impl Trainer {
             rows,
             test_rows,
             baseline: baseline(train, &loss),
+            majority: majority(train),
             variances: [variances(train), test.map_or_else(Vec::new, variances)],
             digest,
             cursor: Cursor::default(),
@@ -653,6 +657,19 @@ impl Trainer {
             figure(self.baseline),
             self.cursor.step
         );
+        // A few rows that are far off may hold up a loss.
+        if let (Some(own), Some(constant)) = (score.accuracy, self.majority)
+            && own >= constant + 0.1
+        {
+            return Ok(Verdict::Learning(format!(
+                "{:.1} % of the training rows are right, where the best constant answer has {:.1} %, but \
+                 the training loss is {} beside its {}: some rows are far off; {CALMER}",
+                100.0 * own,
+                100.0 * constant,
+                figure(loss),
+                figure(self.baseline),
+            )));
+        }
         let before = self.history.iter().rev().skip(1).map(|epoch| epoch.train.loss);
         let falls = epoch < 0.99 * before.fold(f64::INFINITY, f64::min);
         let learning = match self.history.len() {
@@ -942,6 +959,14 @@ fn baseline(set: &Dataset, loss: &Loss) -> f64 {
             all.iter().sum::<f64>() / all.len() as f64
         }
     }
+}
+
+/// The share of the largest class; none for values.
+fn majority(set: &Dataset) -> Option<f64> {
+    let Targets::Classes { labels, names } = &set.targets else { return None };
+    let mut counts = vec![0u64; names.len().max(1)];
+    labels.iter().for_each(|label| counts[*label as usize] += 1);
+    counts.into_iter().max().map(|most| most as f64 / labels.len() as f64)
 }
 
 /// The variance of each column of values, as f32 has them; none for classes.

@@ -95,7 +95,8 @@ pub struct Verdict {
 pub const RULE: &str = "healthy: neither the signal's nor the gradient's standard deviation changes by \
                         more than a tenth (a factor of 1.1) from layer to layer, whatever the depth, \
                         once signals have settled; chance, at this width, leaves both within a factor \
-                        of 100 of what wide layers have; no units are equal, few dead or saturated";
+                        of 100 of what wide layers have; in no hidden layer are all units equal, 90 % \
+                        of them dead, or half of the pre-activations saturated";
 
 /// The factor on standard deviations a layer up to which a network is healthy.
 const RATE: f64 = 1.1;
