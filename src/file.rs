@@ -4,10 +4,11 @@
 //! ends; where a system cannot, in a hidden folder beside its place, which the next writer removes. Its
 //! bytes are on the disk before it is linked or renamed to its name, and the folder is after.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -39,24 +40,75 @@ pub fn save(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     sync_folder(&ready.place(force)?)
 }
 
+/// [`save`] for a model's weights in one file, which takes the place of all that stands for a model of
+/// its name.
+///
+/// # Errors
+/// As [`save`]'s; [`Error::Invalid`] where the name is none of a model.
+pub(crate) fn save_model(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
+    let model = Model::new(path)?;
+    model.check([path], force)?;
+    let mut drafts = Drafts::default();
+    let mut draft = drafts.create(path)?;
+    draft.file.write_all(bytes).map_err(|error| Error::file("write", path, error))?;
+    model.place(vec![drafts.finish(draft)?], Vec::new(), force)
+}
+
+/// What can be known beforehand of whether a model's weights can be written to one file.
+///
+/// # Errors
+/// As [`check`]'s; [`Error::Exists`] where a model of this name is there, in whatever files, and
+/// `force` is not given; [`Error::Invalid`] where the name is none of a model.
+pub fn check_model(path: &Path, force: bool) -> Result<()> {
+    Model::new(path)?.check([path], force)
+}
+
 /// What can be known beforehand of whether [`save`] can write a file.
 ///
 /// # Errors
-/// As [`save`]'s, of a name that is taken, a folder, a name that is too long, a folder that is not
-/// there.
+/// As [`save`]'s, of a name that is taken, a folder, a name that is too long or ends in a slash, a
+/// folder that is not there or that may not be written to, another's file in a folder of all.
 pub fn check(path: &Path, force: bool) -> Result<()> {
+    let needed = |needed: &str| Err(Error::invalid("output", path.display(), needed));
+    if path.as_os_str().as_encoded_bytes().last().is_some_and(|&byte| is_separator(byte.into())) {
+        return needed("a file's name, without a slash at its end");
+    }
     match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            Err(Error::invalid("output", path.display(), "a file's name; this is a folder"))
-        }
+        Ok(found) if found.is_dir() => needed("a file's name; this is a folder"),
         Ok(found) if found.is_file() && !force => Err(Error::Exists { path: path.into() }),
-        Ok(_) => Ok(()),
+        Ok(found) if !found.is_file() => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::file("write", path, error))
         }
-        Err(error) if !folder(&target(path)?).is_dir() => Err(Error::file("create", path, error)),
-        Err(_) => Ok(()),
+        _ => replaceable(path).map_err(|error| Error::file("create", path, error)),
     }
+}
+
+/// Whether a file may be made, or replaced, where a path leads.
+fn replaceable(path: &Path) -> io::Result<()> {
+    let place = target(path)?;
+    let folder = folder(&place);
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    if unnamed(folder)?.is_none() {
+        tempfile::tempfile_in(folder)?;
+    }
+    // Where all may write, each may replace what is theirs.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        const STICKY: u32 = 0o1000;
+        let of = std::fs::metadata(folder)?;
+        let user = rustix::process::geteuid().as_raw();
+        if let Ok(found) = std::fs::symlink_metadata(&place)
+            && of.mode() & STICKY != 0
+            && ![0, of.uid(), found.uid()].contains(&user)
+        {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+    }
+    Ok(())
 }
 
 /// Removes what files under way have left in hidden folders, and lets none get its name any more: for
@@ -147,7 +199,7 @@ impl Drafts {
     /// A new file that is to go to `path`.
     pub(crate) fn create(&mut self, path: &Path) -> Result<Draft> {
         let failed = |error| Error::file("create", path, error);
-        let place = target(path)?;
+        let place = target(path).map_err(failed)?;
         let folder = folder(&place);
         if self.swept.as_deref() != Some(folder) {
             sweep(folder);
@@ -222,7 +274,7 @@ impl Ready {
     ///
     /// # Errors
     /// [`Error::Exists`] where the name is taken and `force` is not given.
-    pub(crate) fn place(self, force: bool) -> Result<PathBuf> {
+    fn place(self, force: bool) -> Result<PathBuf> {
         let Ready { path, place, body } = self;
         let placed = match body {
             Body::Unnamed(file) if !force => link(&file, &place),
@@ -246,37 +298,221 @@ impl Ready {
     }
 }
 
-/// The sole right of this crate's processes and threads to change a folder's files that belong together.
-pub(crate) struct Turn {
-    _folder: Option<File>,
+/// The sole right of this crate's processes and threads to change folders' files that belong together.
+struct Turn {
+    _folders: Vec<File>,
     _own: MutexGuard<'static, ()>,
 }
 
 impl Turn {
     /// Waits for it.
-    pub(crate) fn take(folder: &Path) -> Result<Turn> {
+    fn take<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Result<Turn> {
         const LONGEST: Duration = Duration::from_secs(60);
-        // Where folders cannot be locked, names that are taken are still seen one by one.
-        let folder_lock = File::open(folder).ok();
-        let start = Instant::now();
-        while let Some(Err(TryLockError::WouldBlock)) = folder_lock.as_ref().map(File::try_lock) {
-            if start.elapsed() > LONGEST {
-                let error = io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "another process has held its lock for a minute",
-                );
-                return Err(Error::file("write into", folder, error));
+        // Each once, and in an order that all keep to.
+        let known = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.into());
+        let folders: BTreeSet<PathBuf> = folders.into_iter().map(known).collect();
+        let (mut locks, start) = (Vec::new(), Instant::now());
+        for folder in folders {
+            // Where folders cannot be locked, names that are taken are still seen one by one.
+            let Ok(lock) = File::open(&folder) else { continue };
+            while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+                if start.elapsed() > LONGEST {
+                    let error = io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "another process has held its lock for a minute",
+                    );
+                    return Err(Error::file("write into", folder, error));
+                }
+                std::thread::sleep(Duration::from_millis(5));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            locks.push(lock);
         }
         // Last, since `abandon` waits for it.
-        Ok(Turn { _folder: folder_lock, _own: placing() })
+        Ok(Turn { _folders: locks, _own: placing() })
     }
+}
+
+/// The files that stand for a model under one name: `model.safetensors`, or its shards
+/// (`model-00001-of-00002.safetensors`) with their `model.safetensors.index.json`; and
+/// `model.manifest.json`. What becomes of one concerns the others.
+pub(crate) struct Model {
+    out: PathBuf,
+    stem: String,
+}
+
+const WEIGHTS: &str = ".safetensors";
+
+impl Model {
+    /// The model whose file would be `out`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the name is none that index and manifest could hold, or a shard's.
+    pub(crate) fn new(out: &Path) -> Result<Model> {
+        let name = out.file_name().and_then(OsStr::to_str).unwrap_or("");
+        let Some(stem) = name.strip_suffix(WEIGHTS).filter(|stem| !stem.is_empty()) else {
+            let needed = "a file name in UTF-8 that ends in .safetensors";
+            return Err(Error::invalid("output", out.display(), needed));
+        };
+        let of = |(at, _): (usize, &str)| is_shard(&name[at..]);
+        if stem.match_indices('-').any(of) {
+            let needed = "a model's name; this is that of one of a model's shards";
+            return Err(Error::invalid("output", out.display(), needed));
+        }
+        Ok(Model { out: out.into(), stem: stem.into() })
+    }
+
+    /// The file of the model's name with this ending in place of `.safetensors`.
+    pub(crate) fn file(&self, ending: &str) -> PathBuf {
+        self.out.with_file_name(format!("{}{ending}", self.stem))
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.file(".manifest.json")
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.file(".safetensors.index.json")
+    }
+
+    /// Those of the model's files that are there.
+    fn standing(&self) -> Result<Vec<PathBuf>> {
+        let folder = folder(&self.out);
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::file("read", folder, error));
+            }
+            entries => entries.into_iter().flatten().flatten(),
+        };
+        let ours = |name: &String| {
+            let rest = name.strip_prefix(&self.stem);
+            rest.is_some_and(|rest| {
+                matches!(rest, WEIGHTS | ".safetensors.index.json" | ".manifest.json")
+                    || is_shard(rest)
+            })
+        };
+        let names = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut found: Vec<String> = names.filter(ours).collect();
+        found.sort();
+        Ok(found.into_iter().map(|name| self.out.with_file_name(name)).collect())
+    }
+
+    /// The model's files that are there, and, where one of `new` is a link into another folder, index
+    /// and manifest that describe what it leads to.
+    fn concerned<'a>(&self, new: impl IntoIterator<Item = &'a Path>) -> Result<Vec<PathBuf>> {
+        let mut found = self.standing()?;
+        for path in new {
+            let place = target(path).map_err(|error| Error::file("write", path, error))?;
+            if place != *path
+                && let Ok(other) = Model::new(&place)
+                && other.out.with_file_name("") != self.out.with_file_name("")
+            {
+                found.extend(other.standing()?.into_iter().filter(|path| is_document(path)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What can be known beforehand of whether these files can be the model.
+    ///
+    /// # Errors
+    /// As [`check`]'s; [`Error::Exists`] where a model of this name is there, in whatever files.
+    pub(crate) fn check<'a>(
+        &self,
+        new: impl IntoIterator<Item = &'a Path> + Clone,
+        force: bool,
+    ) -> Result<()> {
+        for path in new.clone() {
+            check(path, force)?;
+            // A pipe's bytes cannot be called back.
+            if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+                let needed = "a file's name; this is neither a file nor new";
+                return Err(Error::invalid("output", path.display(), needed));
+            }
+        }
+        let standing = self.concerned(new)?;
+        match standing.first().filter(|_| !force) {
+            Some(path) => Err(Error::Exists { path: path.clone() }),
+            None => standing.iter().try_for_each(|path| check(path, true)),
+        }
+    }
+
+    /// Gives files that are on the disk their names, so that they replace a whole model, or nothing:
+    /// index and manifest go first, then weights come, what they supersede goes, and `documents` come.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where a name is taken and `force` is not given; nothing is placed then.
+    pub(crate) fn place(
+        &self,
+        weights: Vec<Ready>,
+        documents: Vec<Ready>,
+        force: bool,
+    ) -> Result<()> {
+        let new: Vec<&Ready> = weights.iter().chain(&documents).collect();
+        let paths: Vec<PathBuf> = new.iter().map(|ready| ready.path.clone()).collect();
+        let places: Vec<PathBuf> = new.iter().map(|ready| ready.place.clone()).collect();
+        let _turn =
+            Turn::take(places.iter().map(|place| folder(place)).chain([folder(&self.out)]))?;
+        let standing = self.concerned(paths.iter().map(PathBuf::as_path))?;
+        if let Some(path) = standing.first().filter(|_| !force) {
+            return Err(Error::Exists { path: path.clone() });
+        }
+        for path in standing.iter().filter(|path| is_document(path)) {
+            remove(path)?;
+            // Where it comes again it comes through the same link.
+            if !paths.contains(path) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        sync_folders(&standing)?;
+
+        let mut placed = Vec::new();
+        let mut place = |ready: Vec<Ready>| {
+            for ready in ready {
+                match ready.place(force) {
+                    Ok(path) => placed.push(path),
+                    Err(error) => {
+                        // Another program's file came in between; those that came with ours go.
+                        if !force {
+                            placed.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+            sync_folders(&placed)
+        };
+        place(weights)?;
+        for path in standing.iter().filter(|path| !is_document(path) && !paths.contains(path)) {
+            let removed = std::fs::remove_file(path);
+            removed.map_err(|error| Error::file("remove", path, error))?;
+        }
+        place(documents)
+    }
+}
+
+/// Whether a name ends as a shard's does, after the model's: `-00001-of-00002.safetensors`.
+fn is_shard(ending: &str) -> bool {
+    let digits = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = ending.strip_prefix('-').and_then(|rest| rest.strip_suffix(WEIGHTS));
+    let numbers = numbers.and_then(|numbers| numbers.split_once("-of-"));
+    numbers.is_some_and(|(number, count)| digits(number) && digits(count))
+}
+
+/// Index or manifest, of a model's files.
+fn is_document(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "json")
+}
+
+/// [`sync_folder`] of each file's folder, once.
+fn sync_folders(places: &[PathBuf]) -> Result<()> {
+    let folders: BTreeSet<&Path> = places.iter().map(|place| folder(place)).collect();
+    folders.into_iter().try_for_each(|folder| sync_folder(&folder.join("file")))
 }
 
 /// Makes names that were given and removed in the folder of `place` last through a power cut.
 #[cfg(unix)]
-pub(crate) fn sync_folder(place: &Path) -> Result<()> {
+fn sync_folder(place: &Path) -> Result<()> {
     let folder = folder(place);
     let io = rustix::io::Errno::IO.raw_os_error();
     match File::open(folder).and_then(|file| file.sync_all()) {
@@ -287,13 +523,13 @@ pub(crate) fn sync_folder(place: &Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn sync_folder(_: &Path) -> Result<()> {
+fn sync_folder(_: &Path) -> Result<()> {
     Ok(())
 }
 
 /// Removes a file, symbolic links followed; that it is not there is as good.
-pub(crate) fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(target(path)?) {
+fn remove(path: &Path) -> Result<()> {
+    match target(path).and_then(std::fs::remove_file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::file("remove", path, error))
         }
@@ -308,7 +544,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 pub(crate) fn check_room<'a>(files: impl IntoIterator<Item = (&'a Path, u64)>) -> Result<()> {
     let mut folders: Vec<(PathBuf, u64)> = Vec::new();
     for (path, bytes) in files {
-        let place = target(path)?;
+        let place = target(path).map_err(|error| Error::file("write", path, error))?;
         match folders.iter_mut().find(|(known, _)| known == folder(&place)) {
             Some((_, sum)) => *sum = sum.saturating_add(bytes),
             None => folders.push((folder(&place).into(), bytes)),
@@ -337,7 +573,7 @@ fn free(_: &Path) -> Option<u64> {
 }
 
 /// Where a path leads, symbolic links followed, the last of which may lead to nothing.
-fn target(path: &Path) -> Result<PathBuf> {
+fn target(path: &Path) -> io::Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..40 {
         match std::fs::read_link(&place) {
@@ -345,11 +581,11 @@ fn target(path: &Path) -> Result<PathBuf> {
             Err(_) => return Ok(place),
         }
     }
-    Err(Error::file("write", path, io::Error::other("too many symbolic links")))
+    Err(io::Error::other("too many symbolic links"))
 }
 
 /// The folder that a path is in.
-pub(crate) fn folder(path: &Path) -> &Path {
+fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != OsStr::new("") => parent,
         _ => Path::new("."),

@@ -169,6 +169,35 @@ fn a_run_resumes_to_the_same_bits() {
 
 #[cfg(unix)]
 #[test]
+fn a_slow_step_is_waited_for_where_it_is_to_be_kept() {
+    let folder = Folder::new();
+    let out = folder.path("slow.safetensors");
+    // A step of some 40 billion operations.
+    let slow = ["--data", "digits", "--hidden", "2048,2048", "--batch", "full", "--epochs", "9999"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fanin"))
+        .args(["train", "--device", "cpu", "--no-plot", "--out", &out])
+        .args(slow)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut notes = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("parameters") {
+        line.clear();
+        assert!(notes.read_line(&mut line).unwrap() > 0, "it ended before it began");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    signal(child.id().into(), "INT");
+    let mut rest = String::new();
+    notes.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");
+    assert!(rest.contains("interrupted; --resume goes on"), "{rest}");
+    assert!(std::path::Path::new(&out).is_file());
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupt_saves_what_resumes() {
     let folder = Folder::new();
     let (out, whole) = (folder.path("run.safetensors"), folder.path("whole.safetensors"));

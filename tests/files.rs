@@ -44,9 +44,13 @@ impl Folder {
     }
 
     fn init(&self, more: &[&str]) -> Command {
+        self.init_to(&self.path("m.safetensors"), more)
+    }
+
+    fn init_to(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fanin"));
         command.arg("init").arg(self.0.path().join("r.toml")).args(["--device", "cpu", "--out"]);
-        command.arg(self.path("m.safetensors")).args(more);
+        command.arg(out).args(more);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
@@ -162,6 +166,41 @@ fn another_layout_of_the_name_is_a_model_that_exists() {
     let output = ended(folder.init(&["--max-shard-size", "120kB"]).spawn().unwrap());
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert_eq!(folder.names().len(), before.len() - 1);
+}
+
+#[test]
+fn a_trained_model_replaces_all_that_init_wrote() {
+    let train = |out: PathBuf, more: &[&str]| {
+        let base =
+            ["train", "--data", "moons", "--device", "cpu", "--hidden", "4", "--epochs", "1"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanin"));
+        command.args(base).args(["--no-plot", "--out"]).arg(out).args(more).output().unwrap()
+    };
+    for shards in [&SHARDS[..], &[]] {
+        let folder = Folder::new();
+        folder.done(shards);
+        let before = folder.names();
+        let out = || folder.path("m.safetensors");
+        let output = train(out(), &[]);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert_eq!(folder.names(), before);
+        let output = train(out(), &["--force"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(folder.names(), ["m.safetensors"]);
+    }
+    // Two outputs that would be one.
+    let folder = Folder::new();
+    let initial = folder.path("b.safetensors");
+    let metrics = folder.path("b.manifest.json");
+    let both =
+        ["--save-initial", initial.to_str().unwrap(), "--metrics", metrics.to_str().unwrap()];
+    let output = train(folder.path("m.safetensors"), &both);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("b.manifest.json twice"), "{}", text(&output.stderr));
+    // A shard is a part of another model.
+    let output = train(folder.path("m-00001-of-00002.safetensors"), &[]);
+    assert!(text(&output.stderr).contains("one of a model's shards"), "{}", text(&output.stderr));
+    assert_eq!(folder.names(), Vec::<String>::new());
 }
 
 #[test]
@@ -286,6 +325,16 @@ fn what_cannot_be_written_is_found_before_drawing() {
     let name = "n".repeat(255 - ".safetensors".len()) + ".safetensors";
     refused(&recipe, &folder.path(&name), 1, &["cannot write", ".manifest.json"]);
     refused(&recipe, Path::new("/dev/null/m.safetensors"), 1, &["cannot", "/dev/null/m"]);
+    refused(&recipe, &folder.path("m.safetensors/"), 2, &["without a slash at its end"]);
+    let shard = folder.path("m-00001-of-00002.safetensors");
+    refused(&recipe, &shard, 2, &["one of a model's shards"]);
+    // Where nobody makes files, training does not begin either.
+    #[cfg(target_os = "linux")]
+    for output in ["--out", "--save-initial", "--plot", "--metrics"] {
+        let out = "/proc/m.safetensors";
+        let forever = ["train", "--epochs", "1000000", "--device", "cpu", output, out];
+        fails(1, &forever, &["cannot create /proc/m.safetensors"]);
+    }
     assert_eq!(folder.names(), ["f.safetensors", "g.manifest.json"]);
 }
 
@@ -330,6 +379,17 @@ fn permissions_and_symbolic_links_are_respected() {
     assert_eq!(folder.seed("w3", "m.safetensors"), 0);
     folder.check();
     assert!(folder.0.path().join("list.json").is_file());
+    // What described the file that the link leads to does so no more.
+    let elsewhere = folder.0.path().join("e");
+    fs::create_dir(&elsewhere).unwrap();
+    let there = elsewhere.join("r.safetensors");
+    assert!(folder.init_to(&there, &[]).status().unwrap().success());
+    assert!(elsewhere.join("r.manifest.json").exists());
+    let link = folder.path("n.safetensors");
+    symlink(&there, &link).unwrap();
+    assert!(folder.init_to(&link, &["--seed", "2", "--force"]).status().unwrap().success());
+    assert_eq!(left_in(&elsewhere), 1);
+    assert!(folder.path("n.manifest.json").exists());
     // A new file is as the umask has it.
     fs::write(folder.path("plain"), "").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().mode();
@@ -353,8 +413,11 @@ fn pipes_and_devices_are_written_to_as_they_are() {
     fanin::file::save(Path::new("/dev/null"), b"gone", true).unwrap();
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
     // Weights are no stream: their folder's other files must fit them.
-    let output = folder.init(&["--force", "--out", pipe.to_str().unwrap()]).output().unwrap();
+    let stream = folder.path("s.safetensors");
+    assert!(Command::new("mkfifo").arg(&stream).status().unwrap().success());
+    let output = folder.init_to(&stream, &["--force"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("neither a file nor new"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -503,13 +566,12 @@ fn a_signal_is_obeyed_while_a_pipe_is_read() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let train = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fanin"));
-        command.args(["train", "--device", "cpu", "--data", "moons", "--no-plot"]).args(more);
+        command.args(["train", "--device", "cpu", "--data", "moons"]).args(more);
         command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
     };
     let pipe = pipe.to_str().unwrap();
-    for more in [["--resume", pipe], ["--data", pipe]] {
-        let more = if more[0] == "--data" { ["--target", "y"] } else { more };
-        let mut child = train(&more);
+    for more in [["--resume", pipe], ["--plot", pipe]] {
+        let mut child = train(&[&more[..], &["--epochs", "1"]].concat());
         std::thread::sleep(Duration::from_millis(400));
         let start = Instant::now();
         signal(child.id().into(), "TERM");
@@ -578,19 +640,29 @@ fn a_power_cut_leaves_the_old_model_or_the_new() {
         init --seed 1
         sync
         sleep 1
-        init --seed 2 --force $2
+        if [ "$2" = link ]; then
+            ln -s disk/m.safetensors m.safetensors
+            "$0" init r.toml --seed 2 --force --device cpu --out m.safetensors >/dev/null 2>&1
+        else
+            init --seed 2 --force $2
+        fi
         cp image cut
         mount -o loop cut crash
         cp crash/m* d/
     "#;
-    for shards in ["", "--max-shard-size 40kB"] {
+    for shards in ["", "--max-shard-size 40kB", "link"] {
         let mut command = Command::new("sh");
         command.args(["-c", script, env!("CARGO_BIN_EXE_fanin")]).arg(folder.0.path()).arg(shards);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         folder.check();
-        assert_eq!(folder.names().len(), if shards.is_empty() { 2 } else { 14 });
-        let file = if shards.is_empty() { "m.safetensors" } else { "m-00001-of-00012.safetensors" };
+        let (files, file) = match shards {
+            "" => (2, "m.safetensors"),
+            // The manifest is beside the link.
+            "link" => (1, "m.safetensors"),
+            _ => (14, "m-00001-of-00012.safetensors"),
+        };
+        assert_eq!(folder.names().len(), files);
         assert_eq!(folder.seed("w0", file), 2);
         fs::remove_dir_all(folder.models()).unwrap();
         for name in ["disk", "crash"] {

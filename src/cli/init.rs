@@ -102,7 +102,6 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     let written = write(&recipe, engine.as_ref(), &options, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let report = written?;
-    stop::ending();
     let seconds = started.elapsed().as_secs_f64();
 
     if args.json {

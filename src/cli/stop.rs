@@ -2,7 +2,7 @@
 
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
+use std::thread::{Builder, sleep};
 use std::time::Duration;
 
 use super::note;
@@ -10,36 +10,56 @@ use super::note;
 /// Whether the user asked to stop.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the work comes to its end by itself, and needs no more than to be let.
-static ENDING: AtomicBool = AtomicBool::new(false);
+/// Whether there is work that a first signal is not to cut short.
+static KEEPING: AtomicBool = AtomicBool::new(false);
 
 /// How long the work may take to hear: reads, locks and drivers do not look at a flag.
 const PATIENCE: Duration = Duration::from_millis(600);
 
-/// From here on a signal makes the result true in place of ending the process; a second one, or one
-/// that nothing hears (see [`ending`]), ends it from outside, and leaves nothing behind. Signals that
-/// whoever started the process had it ignore (`nohup`) stay ignored.
+/// From here on a signal makes the result true in place of ending the process; a second one ends it
+/// from outside, and leaves nothing behind, and so does a first one that nothing hears, once nothing is
+/// [kept](keep). Signals that whoever started the process had it ignore (`nohup`) stay ignored.
 pub fn listen() -> &'static AtomicBool {
     let before = dispositions();
     let set = ctrlc::set_handler(|| {
-        if !ASKED.swap(true, Ordering::Relaxed) {
-            sleep(PATIENCE);
-            if ENDING.load(Ordering::Relaxed) {
-                return;
-            }
+        let first = !ASKED.swap(true, Ordering::Relaxed);
+        // A thread of its own, so that a second signal finds this one free.
+        if !first || Builder::new().spawn(watch).is_err() {
+            end();
         }
-        fanin::file::abandon();
-        note("interrupted");
-        exit(1);
     });
     restore(&before, set.is_err());
     &ASKED
 }
 
-/// Says that the work is about to end and what it has made is being kept, which a first signal is not
-/// to cut short.
-pub fn ending() {
-    ENDING.store(true, Ordering::Relaxed);
+fn watch() {
+    loop {
+        sleep(PATIENCE);
+        if !KEEPING.load(Ordering::Relaxed) {
+            end();
+        }
+    }
+}
+
+fn end() -> ! {
+    fanin::file::abandon();
+    note("interrupted");
+    exit(1)
+}
+
+/// As long as this is there, work that hears the first signal may take its time to keep what it has.
+pub struct Keep;
+
+/// Says that a first signal is heard, and what has been made is kept before the end.
+pub fn keep() -> Keep {
+    KEEPING.store(true, Ordering::Relaxed);
+    Keep
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        KEEPING.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The signals that are listened to, each with what happens at it.

@@ -296,23 +296,29 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     }
     outputs.save_initial(&args, &runs, stop)?;
 
+    // What --out is to keep is kept, if it takes one more step first; nothing else is waited for.
+    let keeping = args.out.is_some().then(stop::keep);
     let interrupted = train_all(&mut runs, stop)?;
-    stop::ending();
-    let mut verdicts = Vec::new();
-    for run in &mut runs {
-        run.bar.finish_and_clear();
-        verdicts.push(run.trainer.verdict()?);
-    }
-    outputs.save(&args, &mut runs, &verdicts)?;
-    report(&args, &runs, &verdicts)?;
+    runs.iter().for_each(|run| run.bar.finish_and_clear());
+    let judge = |runs: &mut [Run]| -> Result<Vec<Verdict>> {
+        runs.iter_mut().map(|run| run.trainer.verdict()).collect()
+    };
+    // Whoever interrupts wants what there is, and a verdict takes a pass over all rows.
+    let mut verdicts = if interrupted { Vec::new() } else { judge(&mut runs)? };
+    outputs.save_trained(&args, &mut runs, &verdicts)?;
     if interrupted {
         note(match &args.out {
             Some(_) => "interrupted; --resume goes on from what --out wrote",
             None => "interrupted; nothing was saved (--out would have)",
         });
-        return Ok(ExitCode::from(1));
     }
-    Ok(ExitCode::SUCCESS)
+    drop(keeping);
+    if interrupted {
+        verdicts = judge(&mut runs)?;
+    }
+    outputs.save_figures(&args, &runs)?;
+    report(&args, &runs, &verdicts)?;
+    Ok(ExitCode::from(u8::from(interrupted)))
 }
 
 fn announcement(trainer: &Trainer, options: &Options) -> Result<String> {
@@ -533,15 +539,20 @@ impl Outputs {
         };
         let outputs =
             Outputs { initial: several(&args.save_initial)?, trained: several(&args.out)? };
+        let weights = || outputs.initial.iter().chain(&outputs.trained);
+        let others = || args.plot.iter().chain(&args.metrics);
+        // Which `fanin init` would write beside.
+        let manifests: Vec<PathBuf> =
+            outputs.initial.iter().map(|path| path.with_extension("manifest.json")).collect();
         let mut seen = HashSet::new();
-        let files = outputs.initial.iter().chain(&outputs.trained);
-        for path in files.chain(&args.plot).chain(&args.metrics) {
+        for path in weights().chain(others()).chain(&manifests) {
             if !seen.insert(path.as_path()) {
                 let given = path.display().to_string();
                 return invalid("output", &format!("{given} twice"), "a name for each file");
             }
-            file::check(path, args.force)?;
         }
+        weights().try_for_each(|path| file::check_model(path, args.force))?;
+        others().try_for_each(|path| file::check(path, args.force))?;
         Ok(outputs)
     }
 
@@ -561,13 +572,20 @@ impl Outputs {
         Ok(())
     }
 
-    fn save(&self, args: &TrainArgs, runs: &mut [Run], verdicts: &[Verdict]) -> Result<()> {
-        for ((path, run), verdict) in self.trained.iter().zip(runs.iter_mut()).zip(verdicts) {
+    /// Writes what was trained; `verdicts` are those that are known.
+    fn save_trained(&self, args: &TrainArgs, runs: &mut [Run], verdicts: &[Verdict]) -> Result<()> {
+        for (at, (path, run)) in self.trained.iter().zip(runs.iter_mut()).enumerate() {
+            let verdict = verdicts.get(at);
             // What is infinite or no number is of no use to anyone.
-            if !matches!(verdict, Verdict::Diverged(_)) {
+            let lost = run.trainer.diverged() || matches!(verdict, Some(Verdict::Diverged(_)));
+            if !lost {
                 run.trainer.save(path, args.force)?;
             }
         }
+        Ok(())
+    }
+
+    fn save_figures(&self, args: &TrainArgs, runs: &[Run]) -> Result<()> {
         if let Some(path) = &args.plot {
             file::save(path, plot::svg(&curves(args, runs)).as_bytes(), args.force)?;
             note(&format!("loss curves in {}", path.display()));

@@ -52,11 +52,13 @@ fn restored(score: &StoredScore) -> Score {
 
 impl Trainer {
     /// Writes the parameters, the optimizer's state, and how far the run has come, to a safetensors
-    /// file, from which [`Trainer::resume`] goes on to the same bits on the same device.
+    /// file, from which [`Trainer::resume`] goes on to the same bits on the same device. With `force` it
+    /// replaces a model of its name, be it in shards, with the index and the manifest that described it.
     ///
     /// # Errors
-    /// [`Error::Exists`] where the file is there and `force` is not given, [`Error::File`] where it
-    /// cannot be written, [`Error::Device`] where the device does not answer.
+    /// [`Error::Exists`] where such a model is there and `force` is not given, [`Error::Invalid`] where
+    /// the name is none that ends in `.safetensors`, [`Error::File`] where it cannot be written,
+    /// [`Error::Device`] where the device does not answer.
     pub fn save(&mut self, path: &Path, force: bool) -> Result<()> {
         let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
         for (slot, prefix) in self.state() {
@@ -96,7 +98,7 @@ impl Trainer {
         let metadata = HashMap::from([(KEY.to_owned(), text)]);
         let bytes = safetensors::serialize(views, Some(metadata))
             .map_err(|error| Error::safetensors(path, error))?;
-        file::save(path, &bytes, force)
+        file::save_model(path, &bytes, force)
     }
 
     /// Goes on where the run that wrote a file stopped: same network, data and settings, more epochs

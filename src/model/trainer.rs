@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::data::{Dataset, Targets, permutation};
 use super::{
     Aim, BATCH, Executor, FIRST, GRADIENTS, Loss, LsuvStep, Mlp, Optimizer, PARAMETERS, Parameter,
@@ -162,7 +164,9 @@ pub struct Trainer {
     squares: Option<View>,
     lengths: Vec<usize>,
     batch: usize,
+    /// The most steps a submission, and those of the next one.
     group: usize,
+    taken: usize,
     rows: usize,
     test_rows: usize,
     /// The loss of the best constant answer; its accuracy, where there are classes; and the variances of
@@ -240,6 +244,10 @@ impl Trainer {
         let batch = options.batch.unwrap_or(rows);
         // Long enough that the device is never short of work, short enough to see it move.
         let group = (16_384 / batch).clamp(8, 64);
+        // Multiply-adds of a step: forward, and back to weights and signals.
+        let pairs = mlp.widths().windows(2);
+        let work =
+            pairs.map(|pair| 3.0 * pair[0] as f64 * pair[1] as f64).sum::<f64>() * batch as f64;
         let aim = Aim {
             loss,
             optimizer: options.optimizer,
@@ -276,6 +284,7 @@ impl Trainer {
             lengths,
             batch,
             group,
+            taken: (QUICK / work).clamp(1.0, group as f64) as usize,
             rows,
             test_rows,
             baseline: baseline(train, &loss),
@@ -353,6 +362,11 @@ impl Trainer {
     /// Whether there is nothing left to do.
     pub fn finished(&self) -> bool {
         self.diverged.is_some() || (self.cursor.step >= self.steps() && self.cursor.test.is_none())
+    }
+
+    /// Whether something became infinite or not a number, which ended the training.
+    pub fn diverged(&self) -> bool {
+        self.diverged.is_some()
     }
 
     /// The epochs so far.
@@ -490,7 +504,8 @@ impl Trainer {
         Ok(epoch)
     }
 
-    /// Takes the next steps, 8 to 64 of them in one submission, over the ends of epochs if need be.
+    /// Takes the next steps, up to 64 of them in one submission, over the ends of epochs if need be: as
+    /// many as take a few tenths of a second, so that whoever calls is not kept waiting.
     ///
     /// # Errors
     /// [`Error::Device`] where the device fails. Divergence is no error: it ends the training, and
@@ -499,7 +514,7 @@ impl Trainer {
         let mut order = Vec::with_capacity(self.group * self.batch);
         let mut items = Vec::new();
         let mut cursor = self.cursor;
-        while items.len() < self.group {
+        while items.len() < self.taken {
             let Some((item, rows)) = self.item(&mut cursor, items.len()) else { break };
             items.push(item);
             order.extend_from_slice(&rows);
@@ -509,9 +524,16 @@ impl Trainer {
             return Ok(());
         }
         let steps: Vec<_> = items.iter().map(|item| (item.phase, item.step)).collect();
+        let start = Instant::now();
         let results = self.executor.run(&order, &steps, true)?;
-        self.submissions += 1;
         let sums = self.sums()?;
+        // The first has kernels to compile.
+        self.taken = match start.elapsed().as_secs_f64() {
+            long if long > 0.4 && self.submissions > 0 => (self.taken / 2).max(1),
+            short if short < 0.1 => (2 * self.taken).min(self.group),
+            _ => self.taken,
+        };
+        self.submissions += 1;
         for (place, item) in items.iter().enumerate() {
             let rows = &results[item.step.slot as usize..][..item.step.rows as usize];
             let trains = item.phase == Phase::Train;
@@ -960,6 +982,9 @@ fn baseline(set: &Dataset, loss: &Loss) -> f64 {
         }
     }
 }
+
+/// Multiply-adds that no device takes long for.
+const QUICK: f64 = 3e8;
 
 /// The share of the largest class; none for values.
 fn majority(set: &Dataset) -> Option<f64> {

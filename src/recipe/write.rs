@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::safetensors_dtype;
 use super::{MAX_TEXT, Recipe};
-use crate::file::{self, Drafts, Ready, Turn, file_name};
+use crate::file::{self, Drafts, Model, file_name};
 use crate::random::{CONTRACT, Dtype, Source, Stream};
 use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu, memory};
 
@@ -137,7 +137,7 @@ pub fn write(
     if options.stop.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
-    plan.place(ready, documents, options.force)?;
+    plan.model.place(ready, documents, options.force)?;
     Ok(Report { tensors, files })
 }
 
@@ -216,8 +216,7 @@ struct Shard {
 
 /// The files of a model.
 struct Plan {
-    /// The model's file, from which all others have their names.
-    out: PathBuf,
+    model: Model,
     shards: Vec<Shard>,
     /// The index's path and text, where there are several shards.
     index: Option<(PathBuf, String)>,
@@ -227,102 +226,24 @@ struct Plan {
 impl Plan {
     /// Plans files that can be written, as far as that can be known.
     fn new(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Plan> {
-        let out = options.out.to_owned();
-        let shards = shards(recipe, options)?;
-        let manifest = beside(&out, "manifest.json")?;
+        let model = Model::new(options.out)?;
+        let shards = shards(recipe, options, &model)?;
         let index = match shards.len() {
             1 => None,
-            _ => Some((beside(&out, "safetensors.index.json")?, index(recipe, &shards)?)),
+            _ => Some((model.index(), index(recipe, &shards)?)),
         };
         if let Some((path, text)) = &index
             && text.len() as u64 > MAX_TEXT
         {
             return Err(too_long("an index", path, text.len()));
         }
-        let plan = Plan { out, shards, index, manifest };
-        let paths = plan.shards.iter().map(|shard| &shard.path).chain([&plan.manifest]);
-        for path in paths.chain(plan.index.iter().map(|(path, _)| path)) {
-            file::check(path, options.force)?;
-            // A pipe's bytes cannot be called back.
-            if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-                let needed = "a file's name; this is neither a file nor new";
-                return Err(Error::invalid("output", path.display(), needed));
-            }
-        }
-        if !options.force {
-            plan.check_free()?;
-        }
-        file::check_room(plan.shards.iter().map(|shard| (shard.path.as_path(), shard.bytes)))?;
-        Ok(plan)
+        let manifest = model.manifest();
+        let files = shards.iter().map(|shard| shard.path.as_path());
+        let documents = index.iter().map(|(path, _)| path).chain([&manifest]);
+        model.check(files.clone().chain(documents.map(PathBuf::as_path)), options.force)?;
+        file::check_room(files.zip(shards.iter().map(|shard| shard.bytes)))?;
+        Ok(Plan { model, shards, index, manifest })
     }
-
-    /// Gives files that are on the disk their names, so that they replace a whole model, or nothing.
-    fn place(&self, weights: Vec<Ready>, documents: Vec<Ready>, force: bool) -> Result<()> {
-        let _turn = Turn::take(file::folder(&self.out))?;
-        let standing = standing(&self.out);
-        if !force {
-            self.check_free()?;
-        }
-        let is_document = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "json");
-        for path in standing.iter().filter(|path| is_document(path)) {
-            file::remove(path)?;
-        }
-        file::sync_folder(&self.out)?;
-
-        let mut placed = Vec::new();
-        let mut place = |ready: Vec<Ready>| {
-            for ready in ready {
-                match ready.place(force) {
-                    Ok(path) => placed.push(path),
-                    Err(error) => {
-                        // Another program's file came in between; those that came with ours go.
-                        if !force {
-                            placed.iter().for_each(|path| drop(std::fs::remove_file(path)));
-                        }
-                        return Err(error);
-                    }
-                }
-            }
-            file::sync_folder(&self.out)
-        };
-        place(weights)?;
-        let superseded = |path: &&PathBuf| {
-            !is_document(path) && !self.shards.iter().any(|shard| shard.path == **path)
-        };
-        for path in standing.iter().filter(superseded) {
-            let removed = std::fs::remove_file(path);
-            removed.map_err(|error| Error::file("remove", path, error))?;
-        }
-        place(documents)
-    }
-
-    /// That no file of this model's name is there.
-    fn check_free(&self) -> Result<()> {
-        match standing(&self.out).into_iter().next() {
-            Some(path) => Err(Error::Exists { path }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The files that are there of the model whose file would be `out`, whole or in shards.
-fn standing(out: &Path) -> Vec<PathBuf> {
-    let file = file_name(out);
-    let stem = file.strip_suffix(".safetensors").unwrap_or(&file);
-    let digits = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let ours = |name: &str| {
-        let Some(rest) = name.strip_prefix(stem) else { return false };
-        let shard = rest.strip_prefix('-').and_then(|rest| rest.strip_suffix(".safetensors"));
-        let shard = shard.and_then(|numbers| numbers.split_once("-of-"));
-        matches!(rest, ".safetensors" | ".safetensors.index.json" | ".manifest.json")
-            || shard.is_some_and(|(number, count)| digits(number) && digits(count))
-    };
-    let entries = std::fs::read_dir(file::folder(out)).into_iter().flatten().flatten();
-    let names = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut found: Vec<String> = names.filter(|name| ours(name)).collect();
-    found.sort();
-    found.into_iter().map(|name| out.with_file_name(name)).collect()
 }
 
 /// Which file of a model holds which tensor, as Hugging Face's loaders read it.
@@ -365,7 +286,7 @@ fn too_long(what: &str, path: &Path, bytes: usize) -> Error {
     Error::invalid(path.display().to_string(), given, needed)
 }
 
-fn shards(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Vec<Shard>> {
+fn shards(recipe: &Recipe, options: &WriteOptions<'_>, model: &Model) -> Result<Vec<Shard>> {
     let most = options.max_shard_bytes.unwrap_or(u64::MAX);
     if most == 0 {
         return Err(Error::invalid("max shard size", 0, "at least 1 byte"));
@@ -386,9 +307,7 @@ fn shards(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Vec<Shard>> {
     for (number, (data, mut tensors)) in groups.into_iter().enumerate() {
         let path = match count {
             1 => options.out.to_owned(),
-            _ => beside_with(options.out, |stem| {
-                format!("{stem}-{:05}-of-{count:05}.safetensors", number + 1)
-            })?,
+            _ => model.file(&format!("-{:05}-of-{count:05}.safetensors", number + 1)),
         };
         // The order that the safetensors crate gives: by dtype, the widest first, then by name.
         let key = |&index: &usize| {
@@ -593,21 +512,6 @@ fn draw(
         engine.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
     }
     Ok(())
-}
-
-/// `model.safetensors` to `model.<extension>`.
-fn beside(out: &Path, extension: &str) -> Result<PathBuf> {
-    beside_with(out, |stem| format!("{stem}.{extension}"))
-}
-
-fn beside_with(out: &Path, name: impl Fn(&str) -> String) -> Result<PathBuf> {
-    // Index and manifest hold the name in JSON.
-    let file = out.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    let Some(stem) = file.strip_suffix(".safetensors").filter(|stem| !stem.is_empty()) else {
-        let needed = "a file name in UTF-8 that ends in .safetensors";
-        return Err(Error::invalid("output", out.display(), needed));
-    };
-    Ok(out.with_file_name(name(stem)))
 }
 
 fn hex(digest: &[u8]) -> String {
