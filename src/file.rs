@@ -397,15 +397,14 @@ impl Model {
         Ok(found.into_iter().map(|name| self.out.with_file_name(name)).collect())
     }
 
-    /// The model's files that are there, and, where one of `new` is a link into another folder, index
-    /// and manifest that describe what it leads to.
+    /// The model's files that are there, and, where one of `new` is a link, index and manifest that
+    /// describe what it leads to.
     fn concerned<'a>(&self, new: impl IntoIterator<Item = &'a Path>) -> Result<Vec<PathBuf>> {
         let mut found = self.standing()?;
         for path in new {
             let place = target(path).map_err(|error| Error::file("write", path, error))?;
             if place != *path
                 && let Ok(other) = Model::new(&place)
-                && other.out.with_file_name("") != self.out.with_file_name("")
             {
                 found.extend(other.standing()?.into_iter().filter(|path| is_document(path)));
             }
