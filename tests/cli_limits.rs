@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::cli::text;
 
@@ -67,6 +68,8 @@ fn memory_that_is_not_there_is_an_error() {
             let limit = format!("ulimit -v {kibibytes}");
             let output = limited(&limit, binary, folder.path(), command).output().unwrap();
             assert!(ended_well(&format!("{limit}: {command:?}"), &output));
+            let told = text(&output.stdout).contains("No adapter: no driver is asked where memory");
+            assert!(told || command[0] != "devices", "{output:?}");
         }
     }
     assert!(failed > 0, "there was memory for everything");
@@ -125,6 +128,46 @@ fn threads_that_cannot_be_started_are_no_panic() {
         }
     }
 }
+
+/// Software drivers wait for threads that they could not start, or end the process.
+#[test]
+fn drivers_without_threads_are_not_waited_for() {
+    let root = rustix::process::geteuid().is_root();
+    let folder = tempfile::tempdir().unwrap();
+    let binary = folder.path().join("fanin");
+    std::fs::copy(env!("CARGO_BIN_EXE_fanin"), &binary).unwrap();
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let bench = ["bench", "--quick", "--only", "uniform", "--device", "gpu"];
+    for threads in [1, 3, 6, 8, 10, 11] {
+        for arguments in [&bench[..], &["devices"], &["sample", "--device", "gpu"]] {
+            let limit = format!("ulimit -u {threads} 2>/dev/null || ulimit -p {threads}");
+            let mut command = limited(&limit, &binary, folder.path(), arguments);
+            if root {
+                command.uid(61_235).gid(61_235);
+            }
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let end = Instant::now() + Duration::from_secs(60);
+            while child.try_wait().unwrap().is_none() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = child.kill();
+            let output = child.wait_with_output().unwrap();
+            let what = format!("{limit}: {arguments:?}: {output:?}");
+            let said = text(&[&output.stdout[..], &output.stderr].concat());
+            match output.status.code() {
+                // With none to spare the command itself ends.
+                Some(1) if said.contains("error: ") && (threads == 1 || !root) => {}
+                Some(0) if arguments == ["devices"] => assert!(said.contains(TOO_FEW), "{what}"),
+                Some(2) => assert!(said.contains(TOO_FEW), "{what}"),
+                _ => panic!("{what}"),
+            }
+        }
+    }
+}
+
+const TOO_FEW: &str = "more threads can be started (ulimit -u)";
 
 /// EGL connects to `wayland-0` in XDG_RUNTIME_DIR: in a folder that others can write, anyone may have
 /// put one there.

@@ -347,6 +347,42 @@ fn an_offset_that_f32_cannot_hold_costs_nothing() {
 }
 
 #[test]
+fn a_scale_that_f32_cannot_hold_costs_nothing() {
+    let folder = Folder::new();
+    let rows = |scale: f64| {
+        let row = |row: u32| (scale * f64::from(row).sin(), scale * f64::from(row % 17));
+        let rows = (0..300).map(row).map(|(x, y)| format!("{x:e},{y:e}\n"));
+        "x,y\n".to_owned() + &rows.collect::<String>()
+    };
+    let (small, large) = (folder.csv(&rows(1.0)), folder.path("large.csv"));
+    std::fs::write(&large, rows(2f64.powi(900))).unwrap();
+    for target in ["x", "y"] {
+        let task = ["--task", "regress"];
+        let ((wanted, _), (found, notes)) =
+            (regression(&small, target, &task), regression(&large, target, &task));
+        assert_eq!(found["runs"][0]["epochs"], wanted["runs"][0]["epochs"], "{target}");
+        assert!(!notes.contains("distinct numbers"), "{notes}");
+    }
+    let base = ["train", "--device", "cpu", "--data", &large, "--target", "y", "--task", "regress"];
+    let place = "data set `large`: row 1 (the first is 0), ";
+    let needed = "needed a finite f32 (3.4e38 at most), or to standardize";
+    for (rest, column) in [
+        (&["--no-standardize", "--test-split", "0"][..], "column `x`: got 7."),
+        (&["--loss", "bce", "--test-split", "0"], "target `y`: got 8."),
+    ] {
+        fails(2, &[&base[..], rest].concat(), &[place, column, needed]);
+    }
+    let probe = ["probe", "--device", "cpu", "--target", "y", "--widths", "1,8,8", "--batch", "64"];
+    let result = |data: &str| succeeds(&[&probe[..], &["--json", "--data", data]].concat());
+    let profile = |data: &str| -> Value {
+        let document: Value = serde_json::from_str(&result(data)).unwrap();
+        document["runs"].clone()
+    };
+    assert!(!profile(&small).is_null());
+    assert_eq!(profile(&small), profile(&large));
+}
+
+#[test]
 fn bce_counts_the_class_of_the_largest_output() {
     let arguments = [
         "train", "--device", "cpu", "--data", "digits", "--loss", "bce", "--init", "zeros",

@@ -8,6 +8,7 @@ use fanin::model::data::{
     Collapsed, Dataset, Generated, LoadOptions, Loaded, Numbers, Standardizer, Targets, Task, load,
     permutation,
 };
+use fanin::model::{Mlp, Options, Trainer};
 use fanin::random::Stream;
 use fanin::{Error, Result};
 use flate2::Compression;
@@ -144,13 +145,13 @@ mod datasets {
             &[0.0, 1.0, 2.0, f32::NAN],
             2,
             both,
-            "row 1 (the first is 0), column `c1`: got NaN, needed a finite f32",
+            "row 1 (the first is 0), column `c1`: got NaN, needed a finite f64",
         );
         assert_refused(
             &[0.0; 2],
             1,
             column(&[1.0, f32::INFINITY]),
-            "row 1 (the first is 0), target `y`: got inf, needed a finite f32",
+            "row 1 (the first is 0), target `y`: got inf, needed a finite f64",
         );
         assert_refused(
             &[0.0; 2],
@@ -441,6 +442,86 @@ mod standardizers {
             (values(&shares), &*shares.features.to_f32()),
             (vec![0.25, 0.1], &[-1.0, 1.0][..])
         );
+    }
+
+    /// Features and numbers to predict, of two columns of either.
+    fn both(numbers: &[f64]) -> Dataset {
+        let targets = Targets::Values { values: numbers.to_vec().into(), names: names(2) };
+        Dataset::new("d", numbers.to_vec(), names(2), targets).unwrap()
+    }
+
+    /// A power of two that is common to all leaves what they become to the last bit.
+    #[test]
+    fn a_scale_beyond_f32_costs_nothing() {
+        let small: Vec<f64> =
+            (0..400).map(|row| f64::from(row).sin() + f64::from(row % 7)).collect();
+        let mut wanted = both(&small);
+        Standardizer::fit(&wanted).apply(&mut wanted).unwrap();
+        for exponent in [-900, -150, 130, 900, 957, 958, 970, 1020] {
+            let scale = 2f64.powi(exponent);
+            let mut set = both(&small.iter().map(|x| x * scale).collect::<Vec<_>>());
+            let fitted = Standardizer::fit(&set);
+            assert_eq!(fitted.collapsed(&set).unwrap(), []);
+            fitted.apply(&mut set).unwrap();
+            assert_eq!(set, wanted, "2^{exponent}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_f64_are_within() {
+        let [max, min] = [f64::MAX, f64::MIN];
+        let mut set = both(&[max, max, min, max, max, 1.0, min, max.next_down()]);
+        let fitted = Standardizer::fit(&set);
+        assert_eq!((fitted.features[0].mean, fitted.features[0].std), (0.0, max));
+        assert!(fitted.features[1].mean.is_finite() && fitted.features[1].std.is_finite());
+        fitted.apply(&mut set).unwrap();
+        let columns = set.features.to_f32();
+        let column = |at: usize| columns.iter().skip(at).step_by(2).copied().collect::<Vec<f32>>();
+        assert_eq!(column(0), [1.0, -1.0, 1.0, -1.0]);
+        // Three equal ones and 0: the mean is 3/4, the deviation sqrt(3)/4 of them.
+        let (above, below) = ((1.0 / 3f32.sqrt()), -(3f32.sqrt()));
+        assert_close(&column(1), &[above, above, below, above]);
+        assert_eq!(values(&set), &*columns);
+        // And back, though `out * std` alone is beyond.
+        let fitted = Standardizer::fit(&both(&[min, min, max, 0.0]));
+        let restored = fitted.restore(&[-1.0, 2.5, 3.0, 0.0]).unwrap();
+        assert_eq!(restored, [min, 0.75 * max, f64::INFINITY, 0.5 * min]);
+    }
+
+    #[test]
+    fn what_f32_cannot_hold_is_refused() {
+        let refused = |by: &Standardizer, set: &Dataset, expected: &str| {
+            let mut same = set.clone();
+            let expected = format!("data set `d`: {expected}");
+            assert_eq!(by.apply(&mut same).unwrap_err().to_string(), expected);
+            assert_eq!(by.collapsed(set).unwrap_err().to_string(), expected);
+            assert_eq!(&same, set);
+        };
+        let set = both(&[0.5, 1.0, 2.0, 1e300]);
+        let none = Standardizer::default();
+        let needed = "got 1e300, needed a finite f32 (3.4e38 at most), or to standardize";
+        let feature = format!("row 1 (the first is 0), column `c1`: {needed}");
+        refused(&none, &set, &feature);
+        let target = format!("row 1 (the first is 0), target `c1`: {needed}");
+        refused(&Standardizer::fit(&set).without_targets(), &set, &target);
+        // A network takes them as they are.
+        let mlp = Mlp::new([2, 2]).unwrap();
+        for (set, expected) in [
+            (&set, feature),
+            (&Dataset { features: vec![0.0f32; 4].into(), ..set.clone() }, target),
+        ] {
+            let given = Options { batch: None, ..Options::default() };
+            let error = Trainer::new(None, &mlp, &given, set, None).err().unwrap().to_string();
+            assert_eq!(error, format!("training set: data set `d`: {expected}"));
+            let train = both(&[0.5, 1.0, 2.0, 4.0]);
+            let error = Trainer::new(None, &mlp, &given, &train, Some(set)).err().unwrap();
+            assert_eq!(error.to_string(), format!("test set: data set `d`: {expected}"));
+        }
+        // A test row that is far beyond the training rows.
+        let narrow = Standardizer::fit(&both(&[0.5, 1.0, 2.0, 4.0]));
+        let what = "row 1 (the first is 0), column `c1`, standardized by the training rows";
+        let needed = "a number that is then a finite f32 (3.4e38 at most)";
+        refused(&narrow, &set, &format!("{what}: got 1e300, needed {needed}"));
     }
 
     #[test]
@@ -746,15 +827,18 @@ mod csv {
         );
         assert_mistake(
             "a,,y\n1,2,2\n3,,4\n",
-            "line 3, column `column 2`: got an empty cell, needed a finite f32",
+            "line 3, column `column 2`: got an empty cell, needed a finite f64",
         );
-        assert_mistake("a,y\n1,2\nNaN,4\n", "line 3, column `a`: got `NaN`, needed a finite f32");
-        assert_mistake("a,y\n1,2\n1e39,4\n", "line 3, column `a`: got `1e39`, needed a finite f32");
+        assert_mistake("a,y\n1,2\nNaN,4\n", "line 3, column `a`: got `NaN`, needed a finite f64");
+        assert_mistake(
+            "a,y\n1,2\n1e309,4\n",
+            "line 3, column `a`: got `1e309`, needed a finite f64",
+        );
         assert_mistake(
             "a,y\n1,\n",
             "line 2, column `y`: got an empty cell, needed a class or a number",
         );
-        assert_mistake("a,y\n1,2\n1,inf\n", "line 3, column `y`: got inf, needed a finite number");
+        assert_mistake("a,y\n1,2\n1,inf\n", "line 3, column `y`: got inf, needed a finite f64");
         assert_mistake(
             b"a,y\n1,2\n\xff,4\n",
             "line 3: got bytes that are not UTF-8, needed CSV in UTF-8",
@@ -1232,12 +1316,12 @@ mod npy_files {
         assert_mistake(
             npy(&[2, 1], C, [1.0f32, f32::NAN]),
             y2(),
-            "data set `x`: row 1 (the first is 0), column `x0`: got NaN, needed a finite f32",
+            "data set `x`: row 1 (the first is 0), column `x0`: got NaN, needed a finite f64",
         );
         assert_mistake(
             &good,
             npy(&[2], C, [1.0, f64::INFINITY]),
-            "`y.npy`, element 1 (the first is 0): got inf, needed a finite number",
+            "`y.npy`, element 1 (the first is 0): got inf, needed a finite f64",
         );
         assert_mistake(
             npy(&[1, (1 << 20) + 1], C, vec![0u8; (1 << 20) + 1]),

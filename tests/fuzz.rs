@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fanin::gpu::{Choice, FillShape, Route, Tuning, Way};
 use fanin::init::{FanMode, Geometry, Init, catalogue};
-use fanin::model::data::{Generated, LoadOptions, Loaded, Task, load};
+use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
 use fanin::model::{Loss, Mlp, Optimizer, Options, Schedule, Trainer};
 use fanin::random::{Dtype, PhiloxRng, Stream};
 use fanin::recipe::{Recipe, Rules};
@@ -388,7 +388,13 @@ fn data(path: &Path, target: Option<PathBuf>, task: Option<Task>) -> Result<()> 
         load(path.to_str().unwrap(), &LoadOptions { target, task }, 0)?;
     for set in std::iter::once(&train).chain(&test) {
         assert!(set.rows() > 0 && set.features.len() == set.rows() * set.columns());
-        assert!(set.features.to_f32().iter().all(|feature| feature.is_finite()));
+    }
+    let standardizer = Standardizer::fit(&train);
+    for (mut set, own) in std::iter::once((train, true)).chain(test.map(|test| (test, false))) {
+        match standardizer.apply(&mut set) {
+            Ok(()) => assert!(set.features.to_f32().iter().all(|feature| feature.is_finite())),
+            Err(error) => assert!(!own, "the training rows themselves: {error}"),
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 use fanin::Result;
 use fanin::cpu::instruction_set;
-use fanin::gpu::adapters;
+use fanin::gpu::{adapters, withheld};
 use serde_json::json;
 
 use super::table::{bytes, table};
@@ -65,10 +65,12 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
         ["", "name", "backend", "kind", "driver", "int64", "binding", "buffer", "workgroups"];
     print(&table(&header, &["binding", "buffer", "workgroups"], rows))?;
     if adapters.is_empty() {
-        print(
-            "\nNo adapter. A GPU needs its Vulkan driver; Mesa's software one is \
-             `apt-get install mesa-vulkan-drivers libvulkan1` on Debian and Ubuntu.\n",
-        )?;
+        let reason = withheld().unwrap_or_else(|| {
+            "a GPU needs its Vulkan driver; Mesa's software one is \
+             `apt-get install mesa-vulkan-drivers libvulkan1` on Debian and Ubuntu"
+                .to_owned()
+        });
+        print(&format!("\nNo adapter: {reason}.\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::panic::catch_unwind;
 use std::str::FromStr;
+#[cfg(target_os = "linux")]
+use std::{sync::Mutex, thread::Builder};
 
 use wgpu::{Backend, DeviceType};
 
@@ -107,9 +109,10 @@ pub struct AdapterSummary {
 
 /// Every adapter that can run compute shaders, best first.
 ///
-/// The environment's `WGPU_BACKEND` restricts the backends, as for every wgpu program.
+/// The environment's `WGPU_BACKEND` restricts the backends, as for every wgpu program. None where
+/// [`withheld`] has a reason.
 pub fn adapters() -> Vec<AdapterSummary> {
-    let adapters = enumerate();
+    let adapters = enumerate().unwrap_or_default();
     adapters
         .iter()
         .enumerate()
@@ -143,24 +146,57 @@ pub(super) fn kind(device_type: DeviceType) -> &'static str {
 #[cfg(target_os = "linux")]
 const SPACE: u64 = 2 << 30;
 
-/// Why no driver is asked, if so.
-fn withheld() -> Option<String> {
+/// Why no driver is asked for adapters, if so: where too little memory may be addressed, or too few
+/// threads started. Drivers would end the process then, or wait for ever.
+pub fn withheld() -> Option<String> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, getrlimit};
-        let space = getrlimit(Resource::As).current.filter(|bytes| *bytes < SPACE)?;
-        Some(format!("no driver is asked where memory is limited to {space} bytes (ulimit -v)"))
+        if let Some(bytes) = getrlimit(Resource::As).current.filter(|bytes| *bytes < SPACE) {
+            return Some(format!(
+                "no driver is asked where memory is limited to {bytes} bytes (ulimit -v)"
+            ));
+        }
+        let threads = threads_of_drivers();
+        if !can_start(threads) {
+            return Some(format!(
+                "no driver is asked where no {threads} more threads can be started (ulimit -u)"
+            ));
+        }
     }
-    #[cfg(not(target_os = "linux"))]
     None
 }
 
-fn enumerate() -> Vec<wgpu::Adapter> {
-    if withheld().is_some() {
-        return Vec::new();
+/// Threads that drivers may start, and wait for even where they could not: a software driver some
+/// three for each core that it may run on, up to 32 of those.
+#[cfg(target_os = "linux")]
+fn threads_of_drivers() -> usize {
+    let cores = rustix::thread::sched_getaffinity(None).map_or(1, |cores| cores.count() as usize);
+    4 * cores.clamp(1, 32) + 8
+}
+
+/// Whether so many threads can be had at once, which no limit says: others of the user's count too,
+/// and a container's.
+#[cfg(target_os = "linux")]
+fn can_start(threads: usize) -> bool {
+    let gate = Mutex::new(());
+    let closed = gate.lock();
+    std::thread::scope(|scope| {
+        let wait = || drop(gate.lock());
+        let start = |_| Builder::new().stack_size(1 << 16).spawn_scoped(scope, wait).is_ok();
+        let all = (0..threads).all(start);
+        drop(closed);
+        all
+    })
+}
+
+/// The adapters, or why no driver was asked.
+fn enumerate() -> std::result::Result<Vec<wgpu::Adapter>, String> {
+    match withheld() {
+        Some(reason) => Err(reason),
+        // wgpu panics where a driver has no memory left.
+        None => Ok(catch_unwind(enumerate_all).unwrap_or_default()),
     }
-    // wgpu panics where a driver has no memory left.
-    catch_unwind(enumerate_all).unwrap_or_default()
 }
 
 fn enumerate_all() -> Vec<wgpu::Adapter> {
@@ -202,9 +238,10 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
         Choice::Named { .. } => choice.clone(),
     };
     let adapters = enumerate();
-    let present = match &adapters[..] {
-        [] => withheld().unwrap_or_else(|| "none is present".to_owned()),
-        _ => {
+    let present = match &adapters {
+        Err(reason) => reason.clone(),
+        Ok(adapters) if adapters.is_empty() => "none is present".to_owned(),
+        Ok(adapters) => {
             let names: Vec<String> = adapters
                 .iter()
                 .map(|adapter| {
@@ -215,7 +252,7 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
             format!("present: {}", names.join(", "))
         }
     };
-    let found = adapters.into_iter().find(|adapter| {
+    let found = adapters.unwrap_or_default().into_iter().find(|adapter| {
         let info = adapter.get_info();
         match &wanted {
             Choice::Auto => info.device_type != DeviceType::Cpu,

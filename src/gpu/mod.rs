@@ -51,7 +51,7 @@ mod tuning;
 mod turn;
 mod update;
 
-pub use adapter::{AdapterSummary, Choice, adapters};
+pub use adapter::{AdapterSummary, Choice, adapters, withheld};
 pub use context::{Context, Options};
 pub use engine::GpuEngine;
 pub(crate) use executor::GpuExecutor;

@@ -235,6 +235,7 @@ impl Trainer {
                 let given = format!("{} features", set.columns());
                 return Err(Error::invalid(what, given, format!("{}", mlp.widths()[0])));
             }
+            set.check_f32().map_err(|error| error.at(what))?;
             features.extend_from_slice(&set.features.to_f32());
             let (words, columns) = words(set, &loss, outputs).map_err(|error| error.at(what))?;
             targets.extend(words);

@@ -215,7 +215,7 @@ impl Target {
         let finite = |number: Exact| number.nearest().is_finite();
         if let Some((row, number)) = numbers.iter().enumerate().find(|(_, x)| !finite(*x)) {
             let what = format!("`{}`, element {row} (the first is 0)", array.name);
-            return Err(Error::invalid(what, number, "a finite number"));
+            return Err(Error::invalid(what, number, "a finite f64"));
         }
         match array.shape[..] {
             [_] | [_, 1] => Ok(Target::One(Column::Numbers(numbers))),

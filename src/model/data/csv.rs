@@ -42,7 +42,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
                 continue;
             }
             match Exact::parse(cell) {
-                Some(number) if number.fits_f32() => features.push(number),
+                Some(number) if number.nearest().is_finite() => features.push(number),
                 parsed => {
                     let what = format!("column `{}`", header_name(&header, column));
                     let given =
@@ -50,7 +50,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
                     let needed = if parsed.is_none() && !cell.is_empty() {
                         "a number: every column but the target is a numeric feature"
                     } else {
-                        "a finite f32"
+                        "a finite f64"
                     };
                     return Err(file.wrong(at, &what, given, needed));
                 }
@@ -114,7 +114,7 @@ impl Table<'_> {
         match line {
             None => Ok(Column::Numbers(numbers)),
             Some((number, &at)) => {
-                Err(self.wrong(at, &format!("column `{name}`"), number, "a finite number"))
+                Err(self.wrong(at, &format!("column `{name}`"), number, "a finite f64"))
             }
         }
     }

@@ -40,8 +40,8 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Invalid`] where lengths do not match, there are no rows or columns, a number is not
-    /// finite or too great for f32 (its row, counted from 0, and column are named), a label is no index of a class, all
-    /// rows are of one class, or a target's value is the same in all rows.
+    /// finite (its row, counted from 0, and column are named), a label is no index of a class, all rows
+    /// are of one class, or a target's value is the same in all rows.
     pub fn new(
         name: impl Into<String>,
         features: impl Into<Numbers>,
@@ -129,7 +129,17 @@ impl Dataset {
         Ok((self.select(train), self.select(test)))
     }
 
-    fn place(&self) -> String {
+    /// That f32 holds all of its numbers as they stand: what a network takes.
+    pub(crate) fn check_f32(&self) -> Result<()> {
+        let at = |error: Error| error.at(self.place());
+        self.features.check_f32(&self.feature_names, "column").map_err(at)?;
+        match &self.targets {
+            Targets::Values { values, names } => values.check_f32(names, "target").map_err(at),
+            Targets::Classes { .. } => Ok(()),
+        }
+    }
+
+    pub(super) fn place(&self) -> String {
         format!("data set `{}`", self.name)
     }
 
@@ -162,7 +172,7 @@ impl Dataset {
             return Err(Error::invalid("targets", given, needed));
         }
         count(rows)?;
-        finite(&self.features, &self.feature_names, "column")?;
+        self.features.check(&self.feature_names, "column")?;
         match &self.targets {
             Targets::Classes { labels, names } => {
                 let beyond = labels.iter().position(|&label| label as usize >= names.len());
@@ -172,7 +182,7 @@ impl Dataset {
                 }
                 Ok(())
             }
-            Targets::Values { values, names } => finite(values, names, "target"),
+            Targets::Values { values, names } => values.check(names, "target"),
         }
     }
 
@@ -204,15 +214,4 @@ impl Dataset {
 /// Rows are counted in u32 everywhere, on GPUs not least.
 fn count(rows: usize) -> Result<u32> {
     u32::try_from(rows).map_err(|_| Error::invalid("rows", rows, "fewer than 2^32"))
-}
-
-fn finite(numbers: &Numbers, names: &[String], kind: &str) -> Result<()> {
-    match numbers.iter().enumerate().find(|(_, number)| !number.fits_f32()) {
-        None => Ok(()),
-        Some((at, number)) => {
-            let (row, name) = (at / names.len(), &names[at % names.len()]);
-            let what = format!("row {row} (the first is 0), {kind} `{name}`");
-            Err(Error::invalid(what, number, "a finite f32"))
-        }
-    }
 }

@@ -85,8 +85,8 @@ const FILES: [&str; 5] =
 ///
 /// IDX files may be gzipped, and `t10k-...` beside them is the test set; so are `x_test` and
 /// `y_test` beside the arrays `x_train` and `y_train`. Bytes are taken as pixels and divided by 255;
-/// other numbers stay as exact as the source has them ([`Numbers`](super::Numbers)), within what f32
-/// reaches. What a compressed file holds may come to 64 MiB, or to 20 bytes for each of the file's,
+/// other numbers stay as exact as the source has them ([`Numbers`](super::Numbers)), within f64's range.
+/// What a compressed file holds may come to 64 MiB, or to 20 bytes for each of the file's,
 /// where that is more.
 ///
 /// Where `options` leave the task open, text is classified, and so are whole numbers with at most

@@ -2,6 +2,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::{Error, Result};
+
 /// Numbers as exact as they were given, in the narrowest form that holds all of them: f32, f64, or,
 /// where integers of 64 bits need it, sums of two f64. So what is standardized is standardized from
 /// what the user has, and what f32 holds takes no more than f32.
@@ -43,9 +45,9 @@ impl Exact {
         self.high.fract() == 0.0 && self.low.fract() == 0.0
     }
 
-    /// Whether an f32 is near it: no infinity, no NaN.
-    pub(super) fn fits_f32(self) -> bool {
-        (self.high as f32).is_finite()
+    /// `self * factor`, without rounding: the factor is a power of two.
+    pub(super) fn scaled(self, factor: f64) -> Exact {
+        Exact { high: self.high * factor, low: self.low * factor }
     }
 
     /// The order of the numbers; -0 is 0.
@@ -87,10 +89,19 @@ impl fmt::Display for Exact {
         // Adding 0 makes -0 and 0 one.
         let (high, low) = (self.high + 0.0, self.low);
         match low == 0.0 {
+            // Integers have all their digits; what is beyond them would have some 300.
+            true if high.abs() >= 2f64.powi(128) => write!(f, "{high:e}"),
             true => high.fmt(f),
             false => (high as i128 + low as i128).fmt(f),
         }
     }
+}
+
+/// Where a number is, in rows of columns of these names.
+pub(super) fn cell(index: usize, names: &[String], kind: &str) -> String {
+    let columns = names.len().max(1);
+    let (row, name) = (index / columns, names.get(index % columns).map_or("", String::as_str));
+    format!("row {row} (the first is 0), {kind} `{name}`")
 }
 
 impl Numbers {
@@ -113,11 +124,36 @@ impl Numbers {
         matches!(self.0, Form::Single(_))
     }
 
-    /// The nearest f32s.
+    /// The nearest f32s; infinities for numbers beyond f32's range, which no set has that went through
+    /// [`Standardizer::apply`](super::Standardizer::apply).
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match &self.0 {
             Form::Single(numbers) => Cow::Borrowed(numbers),
             _ => self.iter().map(|number| number.high as f32).collect(),
+        }
+    }
+
+    /// That all are finite: rows of columns of these names.
+    pub(super) fn check(&self, names: &[String], kind: &str) -> Result<()> {
+        self.find(names, kind, f64::is_finite, "a finite f64")
+    }
+
+    /// The same in f32, which holds less.
+    pub(super) fn check_f32(&self, names: &[String], kind: &str) -> Result<()> {
+        let fits = |number: f64| (number as f32).is_finite();
+        self.find(names, kind, fits, "a finite f32 (3.4e38 at most), or to standardize")
+    }
+
+    fn find(
+        &self,
+        names: &[String],
+        kind: &str,
+        will_do: impl Fn(f64) -> bool,
+        needed: &str,
+    ) -> Result<()> {
+        match self.iter().enumerate().find(|(_, number)| !will_do(number.high)) {
+            None => Ok(()),
+            Some((index, number)) => Err(Error::invalid(cell(index, names, kind), number, needed)),
         }
     }
 

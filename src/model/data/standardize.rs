@@ -1,6 +1,6 @@
 use crate::{Error, Result};
 
-use super::numbers::Exact;
+use super::numbers::{Exact, cell};
 use super::{Dataset, Numbers, Targets};
 
 /// Brings every column to mean 0 and standard deviation 1, by what the training rows have: features,
@@ -59,22 +59,25 @@ impl Standardizer {
     /// `(x - mean) / std` for every feature, and for every number to predict: f32s.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the number of columns is another than that of the training rows;
-    /// nothing has changed then.
+    /// [`Error::Invalid`] where the number of columns is another than that of the training rows, or what
+    /// a number becomes is beyond f32's range (its row and column are named); nothing has changed then.
     pub fn apply(&self, dataset: &mut Dataset) -> Result<()> {
         fits("columns to standardize", dataset.columns(), &self.features)?;
-        if let Targets::Values { names, .. } = &dataset.targets {
+        let place = dataset.place();
+        let at = |error: Error| error.at(&place);
+        let names = &dataset.feature_names;
+        let features = standardized(&self.features, &dataset.features, names, "column");
+        let features = features.map_err(at)?;
+        if let Targets::Values { values, names } = &mut dataset.targets {
             fits("targets to standardize", names.len(), &self.targets)?;
+            *values = standardized(&self.targets, values, names, "target").map_err(at)?.into();
         }
-        dataset.features = standardized(&self.features, &dataset.features);
-        if let Targets::Values { values, .. } = &mut dataset.targets {
-            *values = standardized(&self.targets, values);
-        }
+        dataset.features = features.into();
         Ok(())
     }
 
     /// What a network puts out, in the units of what it was to predict: `out * std + mean`, row by
-    /// row, as many columns as there are targets.
+    /// row, as many columns as there are targets. What is beyond f64's range is an infinity.
     ///
     /// # Errors
     /// [`Error::Invalid`] where these are no whole rows.
@@ -89,7 +92,7 @@ impl Standardizer {
         }
         let scales = self.targets.iter().cycle();
         let restored = outputs.iter().zip(scales);
-        Ok(restored.map(|(&out, scale)| f64::from(out) * scale.std + scale.mean).collect())
+        Ok(restored.map(|(&out, scale)| f64::from(out).mul_add(scale.std, scale.mean)).collect())
     }
 
     /// The columns of `dataset`, as it was loaded, that keep less than half of their distinct numbers
@@ -99,18 +102,29 @@ impl Standardizer {
     /// As [`Standardizer::apply`].
     pub fn collapsed(&self, dataset: &Dataset) -> Result<Vec<Collapsed>> {
         fits("columns to standardize", dataset.columns(), &self.features)?;
-        let mut all = collapsed(&self.features, &dataset.features, &dataset.feature_names);
+        let at = |error: Error| error.at(dataset.place());
+        let names = &dataset.feature_names;
+        let all = collapsed(&self.features, &dataset.features, names, "column");
+        let mut all = all.map_err(at)?;
         if let Targets::Values { values, names } = &dataset.targets {
             fits("targets to standardize", names.len(), &self.targets)?;
-            all.extend(collapsed(&self.targets, values, names));
+            all.extend(collapsed(&self.targets, values, names, "target").map_err(at)?);
         }
         Ok(all)
     }
 }
 
 impl Scale {
+    /// What a number becomes; an infinity beyond f32's range.
     fn of(&self, number: Exact) -> f32 {
-        (number.minus(Exact::from(self.mean).plus(self.rest)) / self.std) as f32
+        let mean = Exact::from(self.mean).plus(self.rest);
+        let difference = number.minus(mean);
+        let standardized = match difference.is_finite() {
+            true => difference / self.std,
+            // The difference of two numbers that f64 holds may be twice what it reaches.
+            false => number.scaled(0.25).minus(mean.scaled(0.25)) / (0.25 * self.std),
+        };
+        standardized as f32
     }
 }
 
@@ -125,9 +139,20 @@ fn scales(numbers: &Numbers, columns: usize) -> Vec<Scale> {
     let rows = (numbers.len() / columns.max(1)) as f64;
     // Differences from each column's first number: those of numbers that are large and close are
     // exact, which sums of the numbers would not be.
-    let origins: Vec<Exact> = numbers.iter().take(columns).collect();
-    let mut columns = vec![(0.0, 0.0f64); origins.len()];
+    let mut origins: Vec<Exact> = numbers.iter().take(columns).collect();
+    // Near the end of f64's range, in a unit whose sums over 2^32 rows stay within it.
+    let mut shrinks = vec![1.0; origins.len()];
     for (index, number) in numbers.iter().enumerate() {
+        if number.nearest().abs() >= 2f64.powi(960) {
+            shrinks[index % origins.len()] = 2f64.powi(-64);
+        }
+    }
+    let shrunk = |index: usize, number: Exact| number.scaled(shrinks[index % shrinks.len()]);
+    let numbers =
+        || numbers.iter().enumerate().map(|(index, number)| (index, shrunk(index, number)));
+    origins.iter_mut().enumerate().for_each(|(index, origin)| *origin = shrunk(index, *origin));
+    let mut columns = vec![(0.0, 0.0f64); origins.len()];
+    for (index, number) in numbers() {
         let column = index % origins.len();
         let difference = number.minus(origins[column]);
         let (sum, widest) = &mut columns[column];
@@ -139,31 +164,57 @@ fn scales(numbers: &Numbers, columns: usize) -> Vec<Scale> {
     let middles = origins.iter().zip(&columns).map(|(origin, (sum, _))| origin.plus(sum / rows));
     let middles: Vec<Exact> = middles.collect();
     let mut squares = vec![0.0; middles.len()];
-    for (index, number) in numbers.iter().enumerate() {
+    for (index, number) in numbers() {
         let column = index % middles.len();
         squares[column] += (number.minus(middles[column]) / unit(columns[column].1)).powi(2);
     }
-    let scale = |((middle, square), (_, widest)): ((&Exact, f64), &(f64, f64))| {
-        let std = (square / rows).sqrt() * unit(*widest);
-        let mean = middle.nearest();
-        let rest = middle.minus(mean.into());
-        Scale { mean, std: if *widest == 0.0 || std == 0.0 { 1.0 } else { std }, rest }
+    let scale = |column: usize| {
+        let (middle, shrink, widest) = (middles[column], shrinks[column], columns[column].1);
+        let std = (squares[column] / rows).sqrt() * unit(widest);
+        // Rounding may leave the range, where numbers are at its end.
+        let within = |x: f64| (x / shrink).clamp(f64::MIN, f64::MAX);
+        let mean = within(middle.nearest());
+        let rest = middle.minus((mean * shrink).into()) / shrink;
+        Scale { mean, std: if widest == 0.0 || std == 0.0 { 1.0 } else { within(std) }, rest }
     };
-    middles.iter().zip(squares).zip(&columns).map(scale).collect()
+    (0..middles.len()).map(scale).collect()
 }
 
-fn standardized(scales: &[Scale], numbers: &Numbers) -> Numbers {
+/// What numbers become: the nearest f32s, where there is no scale.
+fn standardized(
+    scales: &[Scale],
+    numbers: &Numbers,
+    names: &[String],
+    kind: &str,
+) -> Result<Vec<f32>> {
     if scales.is_empty() {
-        return numbers.to_f32().into_owned().into();
+        return numbers.check_f32(names, kind).map(|()| numbers.to_f32().into_owned());
     }
-    let numbers = numbers.iter().zip(scales.iter().cycle());
-    numbers.map(|(number, scale)| scale.of(number)).collect::<Vec<f32>>().into()
+    let standardized = |(index, (number, scale)): (usize, (Exact, &Scale))| {
+        let found = scale.of(number);
+        match found.is_finite() {
+            true => Ok(found),
+            false => {
+                let what =
+                    format!("{}, standardized by the training rows", cell(index, names, kind));
+                let needed = "a number that is then a finite f32 (3.4e38 at most)";
+                Err(Error::invalid(what, number, needed))
+            }
+        }
+    };
+    numbers.iter().zip(scales.iter().cycle()).enumerate().map(standardized).collect()
 }
 
-fn collapsed(scales: &[Scale], numbers: &Numbers, names: &[String]) -> Vec<Collapsed> {
+fn collapsed(
+    scales: &[Scale],
+    numbers: &Numbers,
+    names: &[String],
+    kind: &str,
+) -> Result<Vec<Collapsed>> {
     if numbers.is_f32() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
+    standardized(scales, numbers, names, kind)?;
     let look = |(index, name): (usize, &String)| {
         let mut column: Vec<Exact> = numbers.iter().skip(index).step_by(names.len()).collect();
         column.sort_unstable_by(Exact::total_cmp);
@@ -177,5 +228,5 @@ fn collapsed(scales: &[Scale], numbers: &Numbers, names: &[String]) -> Vec<Colla
         Collapsed { column: name.clone(), distinct: column.len(), left: steps.count() + 1 }
     };
     let all = names.iter().enumerate().map(look);
-    all.filter(|column| column.left < column.distinct.div_ceil(2)).collect()
+    Ok(all.filter(|column| column.left < column.distinct.div_ceil(2)).collect())
 }
