@@ -93,59 +93,74 @@ fn threads_that_cannot_be_started_are_no_panic() {
         ended_well(&format!("no threads: {arguments:?}"), &output);
     }
 
-    // Root is not held to a limit, and a folder of root's may not be another's to read.
-    let root = rustix::process::geteuid().is_root();
-    let folder = tempfile::tempdir().unwrap();
-    let binary = folder.path().join("fanin");
-    std::fs::copy(env!("CARGO_BIN_EXE_fanin"), &binary).unwrap();
-    let open = |folder: &Path| {
-        let all = std::fs::Permissions::from_mode(0o777);
-        std::fs::set_permissions(folder, all).unwrap();
-    };
-    open(folder.path());
-    let other = |command: &mut Command| {
-        if root {
-            command.uid(61_234).gid(61_234);
-        }
-    };
-    // In a folder of root's that is the root of all files no other user runs anything.
-    let mut shell = Command::new("sh");
-    other(shell.args(["-c", "exit 0"]).current_dir(folder.path()));
-    if shell.status().is_err() {
-        return;
-    }
+    let Some(user) = User::new(61_234) else { return };
     for threads in [1, 2, 3, 6] {
         for command in short() {
-            let out = tempfile::tempdir().unwrap();
-            open(out.path());
-            // dash's name of it is another than bash's.
-            let limit = format!("ulimit -u {threads} 2>/dev/null || ulimit -p {threads}");
+            let out = user.folder();
             let arguments = on_the_cpu(command);
-            let mut command = limited(&limit, &binary, out.path(), &arguments);
-            other(&mut command);
-            let output = command.output().unwrap();
-            ended_well(&format!("{limit}: {arguments:?}"), &output);
+            let output = user.limited(threads, out.path(), &arguments).output().unwrap();
+            ended_well(&format!("{threads} threads: {arguments:?}"), &output);
         }
     }
 }
 
-/// Software drivers wait for threads that they could not start, or end the process.
+/// Who is held to a limit of threads, as root is not.
+struct User {
+    /// None for who runs the tests.
+    id: Option<u32>,
+    /// A copy of the command, since a folder of root's may not be another's to read.
+    copy: tempfile::TempDir,
+}
+
+impl User {
+    /// Whoever runs the tests, or for root another; none where the root of all files is root's alone,
+    /// in which no other user runs anything.
+    fn new(id: u32) -> Option<User> {
+        let id = rustix::process::geteuid().is_root().then_some(id);
+        let user = User { id, copy: tempfile::tempdir().unwrap() };
+        user.open(user.copy.path());
+        std::fs::copy(env!("CARGO_BIN_EXE_fanin"), user.copy.path().join("fanin")).unwrap();
+        let mut shell = Command::new("sh");
+        user.own(shell.args(["-c", "exit 0"]).current_dir(user.copy.path()));
+        shell.status().is_ok().then_some(user)
+    }
+
+    fn own(&self, command: &mut Command) {
+        if let Some(id) = self.id {
+            command.uid(id).gid(id);
+        }
+    }
+
+    fn open(&self, folder: &Path) {
+        let all = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder, all).unwrap();
+    }
+
+    /// A folder that the user may write to.
+    fn folder(&self) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        self.open(folder.path());
+        folder
+    }
+
+    /// The command with so many threads.
+    fn limited(&self, threads: u32, folder: &Path, arguments: &[&str]) -> Command {
+        // dash's name of it is another than bash's.
+        let limit = format!("ulimit -u {threads} 2>/dev/null || ulimit -p {threads}");
+        let mut command = limited(&limit, &self.copy.path().join("fanin"), folder, arguments);
+        self.own(&mut command);
+        command
+    }
+}
+
 #[test]
 fn drivers_without_threads_are_not_waited_for() {
-    let root = rustix::process::geteuid().is_root();
-    let folder = tempfile::tempdir().unwrap();
-    let binary = folder.path().join("fanin");
-    std::fs::copy(env!("CARGO_BIN_EXE_fanin"), &binary).unwrap();
-    let open = std::fs::Permissions::from_mode(0o777);
-    std::fs::set_permissions(folder.path(), open).unwrap();
+    let Some(user) = User::new(61_235) else { return };
+    let folder = user.folder();
     let bench = ["bench", "--quick", "--only", "uniform", "--device", "gpu"];
     for threads in [1, 3, 6, 8, 10, 11] {
         for arguments in [&bench[..], &["devices"], &["sample", "--device", "gpu"]] {
-            let limit = format!("ulimit -u {threads} 2>/dev/null || ulimit -p {threads}");
-            let mut command = limited(&limit, &binary, folder.path(), arguments);
-            if root {
-                command.uid(61_235).gid(61_235);
-            }
+            let mut command = user.limited(threads, folder.path(), arguments);
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().unwrap();
             let end = Instant::now() + Duration::from_secs(60);
@@ -154,11 +169,11 @@ fn drivers_without_threads_are_not_waited_for() {
             }
             let _ = child.kill();
             let output = child.wait_with_output().unwrap();
-            let what = format!("{limit}: {arguments:?}: {output:?}");
+            let what = format!("{threads} threads: {arguments:?}: {output:?}");
             let said = text(&[&output.stdout[..], &output.stderr].concat());
             match output.status.code() {
                 // With none to spare the command itself ends.
-                Some(1) if said.contains("error: ") && (threads == 1 || !root) => {}
+                Some(1) if said.contains("error: ") && (threads == 1 || user.id.is_none()) => {}
                 Some(0) if arguments == ["devices"] => assert!(said.contains(TOO_FEW), "{what}"),
                 Some(2) => assert!(said.contains(TOO_FEW), "{what}"),
                 _ => panic!("{what}"),
