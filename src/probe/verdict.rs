@@ -334,12 +334,12 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
     let how = |rises: bool| if rises { "multiplied" } else { "divided" };
     let times = |logarithm: f64| number((0.5 * logarithm.abs()).exp());
     if gone {
-        let rate =
-            (way.rate < 0.0).then(|| format!("divided by {} a layer, and ", times(way.rate)));
+        let falls = way.changes() && way.rate < 0.0;
+        let rate = falls.then(|| format!("divided by {} a layer, and ", times(way.rate)));
         let text = format!(
-            "the {what}'s standard deviation is {}exactly 0 after {} layers",
+            "the {what}'s standard deviation is {}exactly 0 after {}",
             rate.unwrap_or_default(),
-            way.measured.start + lasting.saturating_sub(1)
+            layers(way.measured.start + lasting.saturating_sub(1))
         );
         return Some((Kind::Vanishing, text));
     }
@@ -347,12 +347,11 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
         let rises = way.rate > 0.0;
         let seen = 2.0 * change(variances).ln();
         let text = format!(
-            "the {what}'s standard deviation {} {} by {} a layer; measured over {} layers, it is {} \
-             by {}",
+            "the {what}'s standard deviation {} {} by {} a layer; measured over {}, it is {} by {}",
             if way.settled.is_some() { "settles to being" } else { "is" },
             how(rises),
             times(way.rate),
-            variances.len().saturating_sub(1),
+            layers(variances.len().saturating_sub(1)),
             how(seen > 0.0),
             times(seen)
         );
@@ -361,11 +360,11 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
     if way.strays.abs() > 2.0 * CHANCE.ln() {
         let rises = way.strays > 0.0;
         let text = format!(
-            "at a width of {width} chance has {} the {what}'s standard deviation by {} over {} \
-             layers: it is too narrow for its depth",
+            "at a width of {width} chance has {} the {what}'s standard deviation by {} over {}: \
+             it is too narrow for its depth",
             how(rises),
             times(way.strays),
-            variances.len()
+            layers(variances.len())
         );
         return Some((kind(rises), text));
     }
@@ -406,6 +405,10 @@ fn limit(way: &Way) -> Option<Limit> {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
+}
+
+fn layers(count: usize) -> String {
+    format!("{count} layer{}", if count == 1 { "" } else { "s" })
 }
 
 /// Three digits.
