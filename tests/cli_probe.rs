@@ -111,43 +111,58 @@ fn mistakes_are_named() {
     }
 }
 
-/// The text is what a user can type in, and the flags make what was measured.
+/// The flags make what was measured: in place of those of their names, `--depth` and `--width` being
+/// together what `--widths` is, and beside the others.
 #[test]
 fn what_is_advised_can_be_typed_in() {
-    let probe = |more: &[&str]| -> Value {
-        let arguments = [&["probe", "--device", "cpu", "--json"], more].concat();
-        let output = fanin(&arguments);
-        assert!(output.status.success(), "{}", text(&output.stderr));
+    let probe = |flags: &[String]| -> Value {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let output = fanin(&[&["probe", "--device", "cpu", "--json"], &flags[..]].concat());
+        assert!(output.status.success(), "{flags:?}: {}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     };
-    for (network, own) in [
-        (
-            vec!["--depth", "10", "--width", "64"],
-            vec!["--init", "he_normal", "--bias", "constant:-3"],
-        ),
-        (
-            vec!["--depth", "10", "--width", "64", "--activation", "hard_sigmoid"],
-            vec!["--init", "xavier_normal"],
-        ),
-        (
-            vec!["--depth", "100", "--seed", "4", "--batch", "64"],
-            vec!["--width", "16", "--init", "he_normal"],
-        ),
-        (vec!["--depth", "10"], vec!["--activation", "sin", "--init", "siren"]),
-        (vec!["--widths", "5,9,9,9,9,9,3"], vec!["--init", "zeros"]),
+    // A flag and its values.
+    let parts = |line: &str| -> Vec<Vec<String>> {
+        let mut parts: Vec<Vec<String>> = Vec::new();
+        for word in line.split(' ') {
+            match parts.last_mut() {
+                Some(part) if !word.starts_with("--") => part.push(word.to_owned()),
+                _ => parts.push(vec![word.to_owned()]),
+            }
+        }
+        parts
+    };
+    let shape = |flag: &str| match flag {
+        "--depth" | "--width" | "--widths" => "shape".to_owned(),
+        other => other.to_owned(),
+    };
+    for line in [
+        "--depth 10 --width 64 --init he_normal --bias constant:-3",
+        "--depth 10 --width 64 --activation hard_sigmoid --init xavier_normal",
+        "--depth 100 --seed 4 --batch 64 --width 16 --init he_normal",
+        "--depth 10 --activation sin --init siren",
+        "--widths 5,9,9,9,9,9,3 --init zeros",
+        "--widths 2,2,2,2,2,2,2,2,2,2,2 --init he_normal",
+        "--depth 10 --width 2 --init he_normal --residual",
+        "--data spirals --width 2 --depth 12 --init xavier_normal",
+        // Of several networks, the one that was tried.
+        "--depth 3,9 --width 32,16 --activation tanh,relu --init zeros,normal:0.01",
     ] {
-        let found = probe(&[network.clone(), own.clone()].concat());
-        let run = &found["runs"][0];
-        assert_ne!(run["verdict"], "healthy");
-        let flags = run["instead_flags"].as_str().unwrap();
-        assert!(run["instead"].is_string() && run["tried"].is_array());
-        // In place of what they name.
-        let flags: Vec<&str> = flags.split(' ').collect();
-        let named = |flag: &str| flags.contains(&flag);
-        let kept = own.chunks(2).filter(|pair| !named(pair[0]));
-        let kept: Vec<&str> = kept.flatten().copied().collect();
-        let again = probe(&[network, kept, flags.clone()].concat());
-        assert_eq!(again["runs"][0]["verdict"], "healthy", "{flags:?}");
+        let found = probe(&parts(line).concat());
+        let lost = |run: &&Value| run["verdict"] != "healthy";
+        let runs: Vec<&Value> = found["runs"].as_array().unwrap().iter().filter(lost).collect();
+        assert!(!runs.is_empty(), "{line}");
+        for run in runs {
+            assert!(run["instead"].is_string() && run["tried"].is_array(), "{line}: {run}");
+            let flags = parts(run["instead_flags"].as_str().unwrap());
+            let named = |own: &Vec<String>| flags.iter().any(|f| shape(&f[0]) == shape(&own[0]));
+            let kept = parts(line).into_iter().filter(|own| !named(own));
+            let again = probe(&kept.chain(flags.clone()).collect::<Vec<_>>().concat());
+            let again = again["runs"].as_array().unwrap();
+            assert_eq!(again.len(), 1, "{line}: {flags:?}");
+            assert_eq!(again[0]["verdict"], "healthy", "{line}: {flags:?}");
+            assert_eq!(again[0]["depth"], run["depth"], "{line}: {flags:?}");
+        }
     }
 }
 

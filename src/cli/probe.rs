@@ -393,7 +393,7 @@ fn of_run(run: &Run) -> Value {
         "verdict": run.verdict.kind.name(),
         "reason": run.verdict.reason,
         "instead": instead.map(Change::to_string),
-        "instead_flags": instead.map(Change::flags),
+        "instead_flags": instead.map(|change| change.flags(run)),
         "tried": run.advice.iter().flat_map(|advice| &advice.tried).map(Change::to_string)
             .collect::<Vec<_>>(),
         "signal_limit": limit(run.verdict.signal_limit),

@@ -188,25 +188,24 @@ impl Mlp {
         Ok(own.is_none().then_some((tolerance, iterations)))
     }
 
-    /// The network with its last hidden layer so many times more; none where it has none, or where
-    /// the caller's own initializer knows layers by their names.
-    pub(crate) fn deepened(&self, more: usize) -> Option<Mlp> {
+    /// The network with its last hidden layer twice; none where it has none, or where the caller's own
+    /// initializer knows layers by their names.
+    pub(crate) fn deepened(&self) -> Option<Mlp> {
         let last = self.layers().checked_sub(2)?;
         if self.custom.is_some() {
             return None;
         }
-        fn repeat<T: Copy>(list: &mut Vec<T>, at: usize, more: usize) {
-            let item = list[at];
-            list.splice(at..at, std::iter::repeat_n(item, more));
+        fn twice<T: Copy>(list: &mut Vec<T>, at: usize) {
+            list.insert(at, list[at]);
         }
         let mut deeper = self.clone();
-        repeat(&mut deeper.widths, last + 1, more);
-        repeat(&mut deeper.weights, last, more);
-        repeat(&mut deeper.biases, last, more);
+        twice(&mut deeper.widths, last + 1);
+        twice(&mut deeper.weights, last);
+        twice(&mut deeper.biases, last);
         if let Some(base) = &mut deeper.mup_base {
             // One for each hidden layer, or one for all.
             if base.len() > 1 {
-                repeat(base, last, more);
+                twice(base, last);
             }
         }
         Some(deeper)

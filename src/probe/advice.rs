@@ -60,27 +60,28 @@ impl Change {
         Ok(other.layer_norm(layer_norm).residual(residual))
     }
 
-    /// The flags of `fanin probe` that make it, in place of those of their names, beside the others.
-    pub fn flags(&self) -> String {
-        let mut flags = format!("--init {}", self.init);
-        if let Some(activation) = &self.activation {
-            flags += &format!(" --activation {activation}");
-        }
-        if let Some(bias) = &self.bias {
-            flags += &format!(" --bias {bias}");
-        }
-        match self.widths.as_deref() {
-            Some([first, rest @ ..]) if rest.iter().all(|width| width == first) => {
-                flags += &format!(" --width {first}");
+    /// The flags of `fanin probe` that make the changed network of a run, all that it is made of, in
+    /// place of those of their names and beside the others. `--depth` and `--width` are together what
+    /// `--widths` is, and each stands in place of the other.
+    pub fn flags(&self, run: &Run) -> String {
+        let widths = self.widths.as_ref().unwrap_or(&run.widths);
+        let mut flags = match widths.split_first() {
+            Some((first, rest)) if rest.iter().all(|width| width == first) => {
+                format!("--depth {} --width {first}", rest.len())
             }
-            Some(widths) => {
+            _ => {
                 let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
-                flags += &format!(" --widths {}", widths.join(","));
+                format!("--widths {}", widths.join(","))
             }
-            None => {}
-        }
-        flags += if self.layer_norm { " --layer-norm" } else { "" };
-        flags += if self.residual { " --residual" } else { "" };
+        };
+        flags += &format!(
+            " --activation {} --init {} --bias {}",
+            self.activation.unwrap_or(run.activation),
+            self.init,
+            self.bias.as_ref().unwrap_or(&run.bias)
+        );
+        flags += if self.layer_norm || run.layer_norm { " --layer-norm" } else { "" };
+        flags += if self.residual || run.residual { " --residual" } else { "" };
         flags
     }
 }

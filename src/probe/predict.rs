@@ -20,7 +20,7 @@ pub struct Boundary {
 }
 
 /// A layer, as far as the theory asks.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Plan {
     activation: Activation,
     inputs: f64,
@@ -64,11 +64,17 @@ pub fn predict(mlp: &Mlp, boundary: &Boundary) -> Result<Vec<Option<Prediction>>
     })
 }
 
-/// The factors on variances a layer that the theory comes to after many more layers like the last
-/// hidden one: of the signal, and of the gradient, each where float32 reaches that far.
+/// The factors on variances a layer that the theory comes to where layers like the last hidden one
+/// follow each other: of the signal, and of the gradient, each where float32 reaches that far. How
+/// many such layers the network has is all the same.
 pub(super) fn settled(mlp: &Mlp, boundary: &Boundary) -> Result<[Option<f64>; 2]> {
-    let Some(deeper) = mlp.deepened(MORE) else { return Ok([None; 2]) };
+    let Some(deeper) = mlp.deepened() else { return Ok([None; 2]) };
     let Some(mut plan) = plan(&deeper)? else { return Ok([None; 2]) };
+    // The last hidden layer is the one that was added.
+    let end = plan.len() - 1;
+    let own = plan[end - 1];
+    let alike = plan[..end].iter().rev().take_while(|layer| **layer == own).count();
+    plan.splice(end - alike..end, std::iter::repeat_n(own, MORE));
     let boundary = Boundary { correlation: f64::NAN, ..*boundary };
     let held = |found: &Vec<Option<Prediction>>| {
         let lost = |layer: &Option<Prediction>| !layer.is_some_and(|own| own.activation_var > 0.0);

@@ -82,21 +82,27 @@ pub struct Verdict {
 /// signals have settled, and the rule asks for a depth scale `1 / |ln chi|` of 5 layers at least.
 ///
 /// One network of finite width shows `r` only up to chance, and its first layers are on their way to
-/// where signals settle (tanh at its edge of chaos takes as many layers as it has). So `r` is the
-/// theory's where the measured layers lie within its band for their width: the mean over the network,
-/// or what it comes to 200 layers further on, whichever is nearer to 1. Elsewhere it is what was
-/// measured: the mean over the hidden layers, or over their second half.
+/// where signals settle, which takes many layers near a variance that repels (GELU's). So `r` is what
+/// the theory's map comes to as layers like the last hidden one follow each other, wherever measured
+/// layers lie within the theory's band for their width: variances that shrink or grow without end
+/// count by the rate at which they end up doing so, those that grow or shrink ever less a layer (tanh
+/// at its edge of chaos) by 1. Where the theory has nothing to say, or something else, `r` is what was
+/// measured: the mean over the hidden layers, or over their second half, whichever is nearer to 1. A
+/// single hidden layer has no other that gives it a gradient or takes one from it.
 ///
 /// Chance has a rule of its own, since its size is known: `ln E[h^2]` strays by about
 /// `sqrt(5 depth / width)` under ReLU (Hanin and Nica 2020). A network that strays from the theory of
 /// wide layers by a factor of 100 in standard deviation is too narrow for its depth.
 ///
-/// Before all that come numbers that are not finite, units that are equal, dead or saturated.
+/// Before all that come numbers that are not finite, units that are equal, dead or saturated. These
+/// are states and no rates: a deeper network may come to one (a residual tanh, whose sum grows layer
+/// by layer, is saturated from some depth on) where a shallower one of the same rates has not.
 pub const RULE: &str = "healthy: neither the signal's nor the gradient's standard deviation changes by \
                         more than a tenth (a factor of 1.1) from layer to layer, whatever the depth, \
                         once signals have settled; chance, at this width, leaves both within a factor \
                         of 100 of what wide layers have; in no hidden layer are all units equal, 90 % \
-                        of them dead, or half of the pre-activations saturated";
+                        of them dead, or half of the pre-activations saturated, states that a deeper \
+                        network may come to";
 
 /// The factor on standard deviations a layer up to which a network is healthy.
 const RATE: f64 = 1.1;
@@ -129,6 +135,13 @@ struct Way {
     settled: Option<f64>,
 }
 
+impl Way {
+    /// Whether the rate is more than a healthy network has.
+    fn changes(&self) -> bool {
+        self.rate.abs() > 2.0 * RATE.ln()
+    }
+}
+
 /// Judges a network by what was measured.
 pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<Verdict> {
     let [signal, gradient] = ways(mlp, layers, boundary)?;
@@ -138,12 +151,8 @@ pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<
         reason +=
             &format!("; SIREN's weights are divided by an omega of {omega}, which {own} lacks");
     }
-    // Of equal units there is nothing more to say; a healthy network's drift is no rate.
-    let limit = |way: &Way| match kind {
-        Kind::Symmetric => None,
-        Kind::Healthy => limit(way).filter(|limit| limit.seen),
-        _ => limit(way),
-    };
+    // Of equal units there is nothing more to say.
+    let limit = |way: &Way| if kind == Kind::Symmetric { None } else { limit(way) };
     let (signal_limit, gradient_limit) = (limit(&signal), limit(&gradient));
     Ok(Verdict { kind, reason, signal_limit, gradient_limit })
 }
@@ -241,12 +250,10 @@ fn mean_rate(variances: &[f64]) -> Option<f64> {
     Some((variances[steps] / variances[0]).ln() / steps as f64)
 }
 
-/// Of predicted variances, and of what they settle to; 0 where no layer follows on another.
+/// Of predicted variances: what they settle to, where that is known; 0 where no layer follows on
+/// another.
 fn told_rate(variances: &[f64], settled: Option<f64>) -> f64 {
-    match mean_rate(variances) {
-        None => 0.0,
-        mean => nearest([mean, settled.map(f64::ln)]),
-    }
+    mean_rate(variances).map_or(0.0, |mean| settled.map_or(mean, f64::ln))
 }
 
 /// The rate that is nearest to 0; 0 where there is none.
@@ -326,31 +333,38 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
     let kind = |rises: bool| if rises { Kind::Exploding } else { Kind::Vanishing };
     let how = |rises: bool| if rises { "multiplied" } else { "divided" };
     let times = |logarithm: f64| number((0.5 * logarithm.abs()).exp());
-    if way.rate.abs() > 2.0 * RATE.ln() || gone {
-        let rises = way.rate > 0.0 && !gone;
-        let layers = variances.len().saturating_sub(1);
-        // The measured mean is what is seen; one of the other sign has not settled.
-        let seen = mean_rate(variances).filter(|rate| rate * way.rate > 0.0);
-        let rate = times(seen.unwrap_or(way.rate));
-        let whole = match (gone, seen) {
-            (true, _) => {
-                format!("and is exactly 0 after {}", way.measured.start + lasting.saturating_sub(1))
-            }
-            (false, Some(seen)) => format!("{} over {layers}", times(seen * layers as f64)),
-            (false, None) => "once signals have settled".into(),
-        };
-        let text =
-            format!("the {what}'s standard deviation is {} by {rate} a layer, {whole}", how(rises));
+    if gone {
+        let falls = way.changes() && way.rate < 0.0;
+        let rate = falls.then(|| format!("divided by {} a layer, and ", times(way.rate)));
+        let text = format!(
+            "the {what}'s standard deviation is {}exactly 0 after {}",
+            rate.unwrap_or_default(),
+            layers(way.measured.start + lasting.saturating_sub(1))
+        );
+        return Some((Kind::Vanishing, text));
+    }
+    if way.changes() {
+        let rises = way.rate > 0.0;
+        let seen = 2.0 * change(variances).ln();
+        let text = format!(
+            "the {what}'s standard deviation {} {} by {} a layer; measured over {}, it is {} by {}",
+            if way.settled.is_some() { "settles to being" } else { "is" },
+            how(rises),
+            times(way.rate),
+            layers(variances.len().saturating_sub(1)),
+            how(seen > 0.0),
+            times(seen)
+        );
         return Some((kind(rises), text));
     }
     if way.strays.abs() > 2.0 * CHANCE.ln() {
         let rises = way.strays > 0.0;
         let text = format!(
-            "at a width of {width} chance has {} the {what}'s standard deviation by {} over {} \
-             layers: it is too narrow for its depth",
+            "at a width of {width} chance has {} the {what}'s standard deviation by {} over {}: \
+             it is too narrow for its depth",
             how(rises),
             times(way.strays),
-            variances.len()
+            layers(variances.len())
         );
         return Some((kind(rises), text));
     }
@@ -378,7 +392,8 @@ fn limit(way: &Way) -> Option<Limit> {
         return left.then_some(Limit { overflow, depth, seen: true });
     }
     let last = variances.len().checked_sub(1)?;
-    let rate = way.settled?.ln();
+    // What is no rate leads nowhere.
+    let rate = way.settled.filter(|_| way.changes())?.ln();
     let end = if rate > 0.0 { LARGEST } else { SMALLEST };
     let depth = last as f64 + ((end / variances[last]).ln() / rate).ceil();
     (last as f64..=DEEPEST as f64).contains(&depth).then_some(Limit {
@@ -390,6 +405,10 @@ fn limit(way: &Way) -> Option<Limit> {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
+}
+
+fn layers(count: usize) -> String {
+    format!("{count} layer{}", if count == 1 { "" } else { "s" })
 }
 
 /// Three digits.

@@ -30,12 +30,12 @@ pub fn limits(run: &Run) -> String {
     found.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// What was tried and is healthy, with the flags where more than the initializer changes; empty where
+/// What was tried and is healthy, with its flags where more than the initializer changes; empty where
 /// nobody looked.
 pub fn instead(run: &Run) -> String {
     let Some(advice) = &run.advice else { return String::new() };
     match &advice.instead {
-        Some(change) => told(change),
+        Some(change) => told(change, run),
         None => {
             let tried: Vec<String> = advice.tried.iter().map(Change::to_string).collect();
             match tried.is_empty() {
@@ -46,9 +46,9 @@ pub fn instead(run: &Run) -> String {
     }
 }
 
-fn told(change: &Change) -> String {
-    let (text, flags) = (change.to_string(), change.flags());
-    if flags == format!("--init {text}") { text } else { format!("{text} ({flags})") }
+fn told(change: &Change, run: &Run) -> String {
+    let text = change.to_string();
+    if text == change.init { text } else { format!("{text} ({})", change.flags(run)) }
 }
 
 /// What to use, in a sentence, and why.
@@ -57,8 +57,9 @@ pub fn headline(network: &Network<'_>) -> String {
         network.runs.iter().copied().filter(|run| run.verdict.kind == Kind::Healthy).collect();
     let others: Vec<&Run> =
         network.runs.iter().copied().filter(|run| run.verdict.kind != Kind::Healthy).collect();
-    let advised = others.iter().find_map(|run| run.advice.as_ref()?.instead.as_ref());
-    let init = advised.map(Change::to_string);
+    let advised =
+        others.iter().find_map(|run| Some((run.advice.as_ref()?.instead.as_ref()?, *run)));
+    let init = advised.map(|(change, _)| change.to_string());
     let best = healthy
         .iter()
         // What is advised, if it is here.
@@ -74,7 +75,9 @@ pub fn headline(network: &Network<'_>) -> String {
             healthy.len(),
             network.runs.len()
         ),
-        (None, Some(advised)) => format!("None of these trains as it is. Use {}.", told(advised)),
+        (None, Some((change, run))) => {
+            format!("None of these trains as it is. Use {}.", told(change, run))
+        }
         (None, None) => {
             "None of these trains as it is, and nothing that was tried cures it.".into()
         }
