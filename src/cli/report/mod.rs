@@ -35,7 +35,8 @@ fn networks(report: &Report) -> Vec<Network<'_>> {
 }
 
 fn title(run: &Run) -> String {
-    let mut text = format!("{}, {} layers ", run.activation, run.depth());
+    let layers = if run.depth() == 1 { "layer" } else { "layers" };
+    let mut text = format!("{}, {} {layers} ", run.activation, run.depth());
     let hidden = &run.widths[1..];
     match hidden.iter().all(|width| *width == hidden[0]) {
         true => text += &format!("of {} units", hidden[0]),

@@ -65,7 +65,10 @@ pub fn headline(network: &Network<'_>) -> String {
         // What is advised, if it is here.
         .find(|run| init.as_ref() == Some(&run.init))
         .or(healthy.iter().min_by(|a, b| drift(a).total_cmp(&drift(b))));
+    let alone = network.runs.len() == 1;
+    let none = if alone { "It does not train as it is" } else { "None of these trains as it is" };
     match (best, advised) {
+        (Some(best), _) if alone => format!("{} keeps both signal and gradient.", best.init),
         (Some(best), _) if healthy.len() == 1 => {
             format!("Use {}: of these, it alone keeps both signal and gradient.", best.init)
         }
@@ -76,11 +79,9 @@ pub fn headline(network: &Network<'_>) -> String {
             network.runs.len()
         ),
         (None, Some((change, run))) => {
-            format!("None of these trains as it is. Use {}.", told(change, run))
+            format!("{none}. Use {}.", told(change, run))
         }
-        (None, None) => {
-            "None of these trains as it is, and nothing that was tried cures it.".into()
-        }
+        (None, None) => format!("{none}, and nothing that was tried cures it."),
     }
 }
 

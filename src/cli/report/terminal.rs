@@ -24,16 +24,20 @@ pub fn terminal(report: &Report, columns: usize) -> String {
             let title = "variance of gradients, from the input to the output";
             text += &chart(network, columns, title, |layer| layer.gradient_var.mean);
         }
-        let _ = write!(text, "\n{}\n", summary::headline(network));
+        text.push('\n');
+        paragraph(&summary::headline(network), columns, &mut text);
     }
-    let rule = format!("{RULE}.");
-    let words = rule.split(' ').map(|word| (word.chars().count(), word.to_owned()));
     text.push('\n');
+    paragraph(&format!("{RULE}."), columns, &mut text);
+    let _ = write!(text, "\nmeasured on {}\n", report.device);
+    text
+}
+
+fn paragraph(words: &str, columns: usize, text: &mut String) {
+    let words = words.split(' ').map(|word| (word.chars().count(), word.to_owned()));
     for line in wrap(words, " ", columns) {
         let _ = writeln!(text, "{line}");
     }
-    let _ = write!(text, "\nmeasured on {}\n", report.device);
-    text
 }
 
 fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
