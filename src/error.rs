@@ -8,9 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, one variant a kind of mistake.
 ///
-/// Each message names what was given, what was needed, and where, in one line that is [`plain`];
-/// of what is longer than two thousand characters the middle is left out. [`Error::is_usage`] parts the mistakes of the
-/// caller (exit code 2 on the command line) from failures of the world (1).
+/// Each message names what was given, what was needed, and where, in one line that is [`plain`]; of what
+/// is longer than two thousand characters the middle is left out. [`Error::is_usage`] parts the mistakes
+/// of the caller (exit code 2 on the command line) from failures of the world (1).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -33,11 +33,9 @@ pub fn save(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     }
     check(path, force)?;
     let mut drafts = Drafts::default();
-    let mut draft = drafts.create(path)?;
-    draft.file.write_all(bytes).map_err(|error| Error::file("write", path, error))?;
-    let ready = drafts.finish(draft)?;
+    let ready = drafts.write(path, bytes)?;
     let _placing = placing();
-    sync_folder(&ready.place(force)?)
+    sync_folder(folder(&ready.place(force)?))
 }
 
 /// [`save`] for a model's weights in one file, which takes the place of all that stands for a model of
@@ -49,9 +47,8 @@ pub(crate) fn save_model(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let model = Model::new(path)?;
     model.check([path], force)?;
     let mut drafts = Drafts::default();
-    let mut draft = drafts.create(path)?;
-    draft.file.write_all(bytes).map_err(|error| Error::file("write", path, error))?;
-    model.place(vec![drafts.finish(draft)?], Vec::new(), force)
+    let ready = drafts.write(path, bytes)?;
+    model.place(vec![ready], Vec::new(), force)
 }
 
 /// What can be known beforehand of whether a model's weights can be written to one file.
@@ -211,6 +208,13 @@ impl Drafts {
         let named = new_file().tempfile_in(self.hidden(folder).map_err(failed)?);
         let (file, name) = named.map_err(failed)?.into_parts();
         Ok(Draft { path: path.into(), place, file, name: Some(name) })
+    }
+
+    /// A new file that is to go to `path`, with these bytes.
+    pub(crate) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Ready> {
+        let mut draft = self.create(path)?;
+        draft.file.write_all(bytes).map_err(|error| Error::file("write", path, error))?;
+        self.finish(draft)
     }
 
     /// Takes a file as it is: brings it to the disk, with the permissions of the one that it replaces.
@@ -506,13 +510,12 @@ fn is_document(path: &Path) -> bool {
 /// [`sync_folder`] of each file's folder, once.
 fn sync_folders(places: &[PathBuf]) -> Result<()> {
     let folders: BTreeSet<&Path> = places.iter().map(|place| folder(place)).collect();
-    folders.into_iter().try_for_each(|folder| sync_folder(&folder.join("file")))
+    folders.into_iter().try_for_each(sync_folder)
 }
 
-/// Makes names that were given and removed in the folder of `place` last through a power cut.
+/// Makes names that were given and removed in a folder last through a power cut.
 #[cfg(unix)]
-fn sync_folder(place: &Path) -> Result<()> {
-    let folder = folder(place);
+fn sync_folder(folder: &Path) -> Result<()> {
     let io = rustix::io::Errno::IO.raw_os_error();
     match File::open(folder).and_then(|file| file.sync_all()) {
         Err(error) if error.raw_os_error() == Some(io) => Err(Error::file("write", folder, error)),

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -167,16 +168,12 @@ fn a_run_resumes_to_the_same_bits() {
     fails(2, &other, &["initializer, to resume"]);
 }
 
+/// Trains until it is interrupted, `after` it has announced its network: then steps are taken, and the
+/// handler stands.
 #[cfg(unix)]
-#[test]
-fn a_slow_step_is_waited_for_where_it_is_to_be_kept() {
-    let folder = Folder::new();
-    let out = folder.path("slow.safetensors");
-    // A step of some 40 billion operations.
-    let slow = ["--data", "digits", "--hidden", "2048,2048", "--batch", "full", "--epochs", "9999"];
+fn interrupted(arguments: &[&str], after: Duration) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_fanin"))
-        .args(["train", "--device", "cpu", "--no-plot", "--out", &out])
-        .args(slow)
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -187,12 +184,23 @@ fn a_slow_step_is_waited_for_where_it_is_to_be_kept() {
         line.clear();
         assert!(notes.read_line(&mut line).unwrap() > 0, "it ended before it began");
     }
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(after);
     signal(child.id().into(), "INT");
     let mut rest = String::new();
     notes.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");
     assert!(rest.contains("interrupted; --resume goes on"), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_slow_step_is_waited_for_where_it_is_to_be_kept() {
+    let folder = Folder::new();
+    let out = folder.path("slow.safetensors");
+    // A step of some 40 billion operations.
+    let slow = ["--data", "digits", "--hidden", "2048,2048", "--batch", "full", "--epochs", "9999"];
+    let base = ["train", "--device", "cpu", "--no-plot", "--out", &out];
+    interrupted(&[&base[..], &slow].concat(), Duration::from_millis(500));
     assert!(std::path::Path::new(&out).is_file());
 }
 
@@ -203,25 +211,7 @@ fn an_interrupt_saves_what_resumes() {
     let (out, whole) = (folder.path("run.safetensors"), folder.path("whole.safetensors"));
     let base =
         ["train", "--device", "cpu", "--data", "digits", "--hidden", "64", "--epochs", "300"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fanin"))
-        .args(base)
-        .args(["--no-plot", "--out", &out])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Once the network is announced, steps are taken and the handler stands.
-    let mut notes = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("parameters") {
-        line.clear();
-        assert!(notes.read_line(&mut line).unwrap() > 0, "it ended before it began");
-    }
-    signal(child.id().into(), "INT");
-    let mut rest = String::new();
-    notes.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");
-    assert!(rest.contains("interrupted; --resume goes on"), "{rest}");
+    interrupted(&[&base[..], &["--no-plot", "--out", &out]].concat(), Duration::ZERO);
     succeeds(&[&base[..], &["--resume", &out, "--out", &out, "--force"]].concat());
     succeeds(&[&base[..], &["--out", &whole]].concat());
     assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&out).unwrap());

@@ -145,10 +145,15 @@ fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{}", plain(line));
 }
 
-/// Text on stdout.
+/// Text on stdout, made plain.
 fn print(text: &str) -> Result<()> {
+    put(&shown(text))
+}
+
+/// Text on stdout as it is.
+fn put(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(shown(text).as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|source| Error::File { action: "write to", path: "stdout".into(), source })
 }
 
@@ -159,7 +164,7 @@ fn print_json(document: &impl serde::Serialize) -> Result<()> {
         given: error.to_string(),
         needed: "one of JSON".into(),
     })?;
-    print(&(plain_json(&text) + "\n"))
+    put(&(plain_json(&text) + "\n"))
 }
 
 /// Text for a terminal: its lines and the colours of plots are ours, all else is [`plain`].

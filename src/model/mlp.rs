@@ -231,6 +231,13 @@ impl Mlp {
         Mlp { widths, ..self.clone() }
     }
 
+    /// Multiply-adds of a step over so many rows: forward, and back to weights and to signals.
+    pub(crate) fn multiply_adds(&self, rows: usize) -> f64 {
+        let pairs = self.widths.windows(2);
+        let weights: f64 = pairs.map(|pair| pair[0] as f64 * pair[1] as f64).sum();
+        3.0 * weights * rows as f64
+    }
+
     /// The initializers of weights and of biases, each named once where layers have the same.
     pub(super) fn initializers(&self) -> [String; 2] {
         let names = |inits: &[Init]| {

@@ -245,10 +245,6 @@ impl Trainer {
         let batch = options.batch.unwrap_or(rows);
         // Long enough that the device is never short of work, short enough to see it move.
         let group = (16_384 / batch).clamp(8, 64);
-        // Multiply-adds of a step: forward, and back to weights and signals.
-        let pairs = mlp.widths().windows(2);
-        let work =
-            pairs.map(|pair| 3.0 * pair[0] as f64 * pair[1] as f64).sum::<f64>() * batch as f64;
         let aim = Aim {
             loss,
             optimizer: options.optimizer,
@@ -285,7 +281,7 @@ impl Trainer {
             lengths,
             batch,
             group,
-            taken: (QUICK / work).clamp(1.0, group as f64) as usize,
+            taken: (QUICK / mlp.multiply_adds(batch)).clamp(1.0, group as f64) as usize,
             rows,
             test_rows,
             baseline: baseline(train, &loss),
@@ -955,10 +951,7 @@ fn baseline(set: &Dataset, loss: &Loss) -> f64 {
     };
     match (&set.targets, loss) {
         (Targets::Classes { labels, names }, loss) => {
-            let mut shares = vec![0.0; names.len().max(1)];
-            for label in labels {
-                shares[*label as usize] += 1.0 / labels.len() as f64;
-            }
+            let mut shares = shares(labels, names.len());
             if *loss == Loss::BinaryCrossEntropy {
                 let each = shares.iter().map(|share| entropy(&[*share, 1.0 - share]));
                 return each.sum::<f64>() / shares.len() as f64;
@@ -987,12 +980,17 @@ fn baseline(set: &Dataset, loss: &Loss) -> f64 {
 /// Multiply-adds that no device takes long for.
 const QUICK: f64 = 3e8;
 
+/// The share of each class.
+fn shares(labels: &[u32], classes: usize) -> Vec<f64> {
+    let mut shares = vec![0.0; classes.max(1)];
+    labels.iter().for_each(|label| shares[*label as usize] += 1.0 / labels.len() as f64);
+    shares
+}
+
 /// The share of the largest class; none for values.
 fn majority(set: &Dataset) -> Option<f64> {
     let Targets::Classes { labels, names } = &set.targets else { return None };
-    let mut counts = vec![0u64; names.len().max(1)];
-    labels.iter().for_each(|label| counts[*label as usize] += 1);
-    counts.into_iter().max().map(|most| most as f64 / labels.len() as f64)
+    shares(labels, names.len()).into_iter().max_by(f64::total_cmp)
 }
 
 /// The variance of each column of values, as f32 has them; none for classes.

@@ -246,10 +246,9 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
     found
 }
 
-/// Multiply-adds of a network's three products a layer, over all seeds.
+/// Multiply-adds of measuring a network, over all seeds.
 fn work(mlp: &Mlp, options: &Options) -> f64 {
-    let weights: f64 = mlp.widths().windows(2).map(|pair| pair[0] as f64 * pair[1] as f64).sum();
-    3.0 * weights * options.batch as f64 * options.seeds.len() as f64
+    mlp.multiply_adds(options.batch) * options.seeds.len() as f64
 }
 
 /// Whether some bias is drawn from another distribution than 0.

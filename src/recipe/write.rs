@@ -124,10 +124,7 @@ pub fn write(
     let manifest = manifest(recipe, options.seed, &tensors, &files)?;
     let mut documents = Vec::new();
     for (path, text) in plan.index.iter().chain([&(plan.manifest.clone(), manifest)]) {
-        let mut draft = drafts.create(path)?;
-        let written = draft.file.write_all(text.as_bytes());
-        written.map_err(|error| Error::file("write", path, error))?;
-        documents.push(drafts.finish(draft)?);
+        documents.push(drafts.write(path, text.as_bytes())?);
         files.push(FileReport {
             path: path.clone(),
             bytes: text.len() as u64,
