@@ -33,6 +33,8 @@ struct Params {
 override dtype: u32 = 0u;
 // The code of the nonlinearity.
 override activation: u32 = 0u;
+// 1 where the sums of A's rows are wanted, else 0.
+override row_sums: u32 = 0u;
 // 1 where the depth is no multiple of 4, else 0.
 override ragged: u32 = 0u;
 // 1 where a line of A is a depth, its rows side by side; 0 where it is a row.
@@ -58,7 +60,8 @@ const AFTER = 128u;
 @group(0) @binding(0) var<storage, read> a: array<Load>;
 @group(0) @binding(1) var<storage, read> b: array<Load>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-@group(0) @binding(3) var<storage, read_write> raw: array<f32>;
+// What an epilogue keeps of each element, or the sums of A's rows: no product has both.
+@group(0) @binding(3) var<storage, read_write> beside: array<f32>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<storage, read> before: array<f32>;
 @group(0) @binding(6) var<storage, read> z: array<f32>;
@@ -171,7 +174,7 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
             t += before[at];
         }
         if has(RAW) {
-            raw[at] = t;
+            beside[at] = t;
         }
         if has(VALUE) {
             t = activation_value(activation, p.parameter, t);
@@ -212,6 +215,25 @@ fn leave(row: u32, column: u32, sums: vec4<f32>, split: u32) {
     for (var i = 0u; i < count; i++) {
         out[first + column + i] = sums[i];
     }
+}
+
+// The sums of four rows of A, in their place or in the split's own: after all splits of the result.
+fn leave_rows(row: u32, sums: vec4<f32>, split: u32) {
+    let count = min(4u, max(p.rows, row) - row);
+    for (var i = 0u; i < count; i++) {
+        if p.splits > 1u {
+            out[(p.splits * p.columns + split) * p.rows + row + i] = sums[i];
+        } else if has(ADD) {
+            beside[row + i] += sums[i];
+        } else {
+            beside[row + i] = sums[i];
+        }
+    }
+}
+
+// The sum of each row of a block.
+fn sums_across(rows: mat4x4<f32>) -> vec4<f32> {
+    return vec4<f32>(1.0) * rows;
 }
 
 // A tile a workgroup, of 16 depths at a time. An invocation has the quads of rows and columns that
@@ -297,6 +319,8 @@ fn matmul_tiled(
     var low_high: array<vec4<f32>, 4>;
     var high_low: array<vec4<f32>, 4>;
     var high_high: array<vec4<f32>, 4>;
+    // Of what this invocation loads of A: of the first slot alone, since no second one is A's.
+    var of_rows: vec4<f32>;
     // What comes next is on its way while what is here is multiplied.
     let second = local + width;
     let two = second < tile_rows + tile_columns;
@@ -307,6 +331,9 @@ fn matmul_tiled(
     }
     for (var depth = span.x; depth < span.y; depth += DEPTH) {
         tile_store(local, first_block);
+        if row_sums == 1u {
+            of_rows += first_block * vec4<f32>(1.0);
+        }
         if two {
             tile_store(second, second_block);
         }
@@ -334,6 +361,22 @@ fn matmul_tiled(
         }
         workgroupBarrier();
     }
+    if row_sums == 1u && column == 0u {
+        if local < tile_rows {
+            a_tile[local] = of_rows;
+        }
+        workgroupBarrier();
+        let quads_of_rows = tile_rows / 4u;
+        if local < quads_of_rows {
+            let first = select(local * (DEPTH / 4u), local, a_rows == 1u);
+            let step = select(1u, quads_of_rows, a_rows == 1u);
+            var total: vec4<f32>;
+            for (var i = 0u; i < DEPTH / 4u; i++) {
+                total += a_tile[first + i * step];
+            }
+            leave_rows(row + 4u * local, total, split);
+        }
+    }
     var sums = array<array<vec4<f32>, 4>, 4>(low_low, low_high, high_low, high_high);
     for (var quarter = 0u; quarter < quads * quads; quarter++) {
         let first = row + 4u * select(y, high_y, quarter >= 2u);
@@ -354,6 +397,7 @@ fn add_outer(sums: ptr<function, array<vec4<f32>, 4>>, of_a: vec4<f32>, of_b: ve
 // Four rows a workgroup, quads of columns side by side and quads of depths in turn: as many of each
 // as read neighbours, and where depths are shared out, their sums come together at the end.
 var<workgroup> thin_sums: array<mat4x4<f32>, 64>;
+var<workgroup> thin_rows: array<vec4<f32>, 16>;
 
 @compute @workgroup_size(64)
 fn matmul_thin(
@@ -378,12 +422,19 @@ fn matmul_thin(
     let of_rows = left_bases(row);
     let of_columns = right_bases(column);
     var sums: mat4x4<f32>;
+    var row_parts: vec4<f32>;
     for (var depth = span.x + 4u * lane; depth < span.y; depth += 4u * lanes) {
         let of_a = left_rows(of_rows, depth);
         let of_b = transpose(right_columns(of_columns, depth));
         sums += of_b * of_a;
+        if row_sums == 1u {
+            row_parts += sums_across(of_a);
+        }
     }
     thin_sums[x * lanes + lane] = sums;
+    if row_sums == 1u && x == 0u {
+        thin_rows[lane] = row_parts;
+    }
     for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
         workgroupBarrier();
         if lane < reach {
@@ -392,6 +443,13 @@ fn matmul_thin(
     }
     if lane > 0u {
         return;
+    }
+    if row_sums == 1u && column == 0u {
+        var total: vec4<f32>;
+        for (var i = 0u; i < lanes; i++) {
+            total += thin_rows[i];
+        }
+        leave_rows(row, total, split);
     }
     let count = min(4u, p.rows - row);
     for (var i = 0u; i < count; i++) {
@@ -420,6 +478,14 @@ fn matmul_join(
         sums += left_four(at + split * p.rows * p.columns);
     }
     finish(row, column, sums);
+    if row_sums == 1u && column == 0u {
+        let first = p.splits * p.rows * p.columns + row;
+        var total = 0.0;
+        for (var split = 0u; split < p.splits; split++) {
+            total += left_four(vec4<u32>(first + split * p.rows)).x;
+        }
+        beside[row] = total;
+    }
 }
 
 // Eight lanes share a block of 32 x 32: each has 4 columns, and loads 4 rows of A for all.
@@ -470,6 +536,14 @@ fn matmul_direct(
     let count = min(BLOCK, p.rows - row);
     for (var i = 0u; i < count; i++) {
         finish(row + i, column, sums[i]);
+    }
+    // Anew, and of the first blocks alone: the loop above has no register to spare.
+    if row_sums == 1u && column_block == 0u {
+        var total: vec4<f32>;
+        for (var depth = p.first_depth; depth < p.end_depth; depth += 4u) {
+            total += sums_across(left_rows(of_rows, depth));
+        }
+        leave_rows(row + 4u * lane, total, 0u);
     }
 }
 

@@ -59,10 +59,10 @@ impl Form {
 }
 
 /// What happens to each element `t` of a product before it is stored, in the order of the fields,
-/// each of them optional.
+/// each of them optional; and the sums of A's rows, which are of no element.
 ///
 /// `T` is how an operand is named (a tensor, a slice) and `R` how one that is written. All have the
-/// result's shape `[m, n]` save for the bias.
+/// result's shape `[m, n]` save for the bias and the sums of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<T, R = T> {
     /// `t += bias[n]`, of shape `[n]`.
@@ -77,6 +77,10 @@ pub struct Epilogue<T, R = T> {
     pub dropout: Option<Dropout>,
     /// `t += after[m, n]`: a residual connection.
     pub after: Option<T>,
+    /// `row_sums[m] = sum over depth of A[m, depth]`, of shape `[m]`, f32, added up in an order that
+    /// depends on the shapes and the device alone: beside the gradient of a weight, `dY^T X`, that of
+    /// the bias. Not together with `raw`.
+    pub row_sums: Option<R>,
 }
 
 impl<T, R> Default for Epilogue<T, R> {
@@ -88,6 +92,7 @@ impl<T, R> Default for Epilogue<T, R> {
             nonlinearity: Nonlinearity::None,
             dropout: None,
             after: None,
+            row_sums: None,
         }
     }
 }
@@ -101,6 +106,7 @@ impl<T> Epilogue<T> {
             before: one(&self.before)?,
             raw: one(&self.raw)?,
             after: one(&self.after)?,
+            row_sums: one(&self.row_sums)?,
             dropout: self.dropout,
             nonlinearity: match &self.nonlinearity {
                 Nonlinearity::None => Nonlinearity::None,
@@ -119,6 +125,7 @@ impl<T> Epilogue<T> {
             before: self.before.as_ref(),
             raw: self.raw.as_ref(),
             after: self.after.as_ref(),
+            row_sums: self.row_sums.as_ref(),
             dropout: self.dropout,
             nonlinearity: match &self.nonlinearity {
                 Nonlinearity::None => Nonlinearity::None,

@@ -233,7 +233,7 @@ pub static MATMUL: Module = Module {
         Binding { index: 0, name: "a", access: Access::Read },
         Binding { index: 1, name: "b", access: Access::Read },
         Binding { index: 2, name: "out", access: Access::ReadWrite },
-        Binding { index: 3, name: "raw", access: Access::ReadWrite },
+        Binding { index: 3, name: "beside", access: Access::ReadWrite },
         Binding { index: 4, name: "bias", access: Access::Read },
         Binding { index: 5, name: "before", access: Access::Read },
         Binding { index: 6, name: "z", access: Access::Read },
@@ -244,6 +244,7 @@ pub static MATMUL: Module = Module {
     overrides: &[
         "dtype",
         "activation",
+        "row_sums",
         "ragged",
         "a_rows",
         "b_columns",

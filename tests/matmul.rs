@@ -335,6 +335,7 @@ fn every_part_of_an_epilogue_alone_and_together() {
             },
             dropout: has("dropout").then_some(dropout),
             after: has("after").then_some(&after[..]),
+            row_sums: None,
         };
         cpu::epilogue(&mut out, n, epilogue, step as u32).unwrap();
         close(&out, &want, "on the CPU");
@@ -361,6 +362,7 @@ fn every_part_of_an_epilogue_alone_and_together() {
                     },
                     dropout: has("dropout").then_some(dropout),
                     after: has("after").then_some(&after),
+                    row_sums: None,
                 };
                 let run = |pass: &mut Pass<'_, '_>| {
                     pass.matmul_by(Some(way), form, &a, &b, &out, &epilogue, step as u32)
@@ -386,6 +388,43 @@ fn every_part_of_an_epilogue_alone_and_together() {
 }
 
 #[test]
+fn the_sums_of_rows_come_with_the_product() {
+    // Several tiles down and across, depths that end within a load, and one of two dispatches.
+    for sizes @ [m, n, k] in [[70, 67, 5], [132, 36, 72], [9, 3, 803], [3, 5, 16_390]] {
+        let (a, b) = (drawn("a", m * k), drawn("b", n * k));
+        for form in Form::ALL {
+            let want = oracle(form, &a, &b, sizes);
+            let at = |row: usize, depth: usize| match form {
+                Form::Tn => f64::from(a[depth * m + row]),
+                _ => f64::from(a[row * k + depth]),
+            };
+            let sum =
+                |term: &dyn Fn(f64) -> f64, row| (0..k).map(|depth| term(at(row, depth))).sum();
+            let sums: Vec<f64> = (0..m).map(|row| sum(&|t| t, row)).collect();
+            let sizes_of_sums = (0..m).map(|row| sum(&f64::abs, row)).collect();
+            let want_sums = (sums, sizes_of_sums);
+            let mut sums = vec![f32::NAN; m];
+            cpu::row_sums(form, &a, &mut sums, [m, k]).unwrap();
+            assert_close(&sums, &want_sums, k, &format!("{form:?} {sizes:?} on the CPU"));
+            for context in contexts() {
+                let [a_dims, b_dims] = shapes(form, sizes);
+                let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
+                for way in ways(context) {
+                    let (out, sums) = (poisoned(context, &[m, n]), poisoned(context, &[m]));
+                    let epilogue = gpu::Epilogue { row_sums: Some(&sums), ..Default::default() };
+                    context
+                        .run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &epilogue, 0))
+                        .unwrap();
+                    let place = place(context, way, form, sizes);
+                    assert_close(&read(context, &out), &want, k, &place);
+                    assert_close(&read(context, &sums), &want_sums, k, &format!("rows of {place}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_to_add_up_gives_the_epilogue_of_zero() {
     let mut out = vec![f32::NAN; 6];
     cpu::matmul(Form::Nn, &[], &[], &mut out, [2, 3, 0]).unwrap();
@@ -394,6 +433,10 @@ fn nothing_to_add_up_gives_the_epilogue_of_zero() {
     assert_eq!(out, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
     cpu::matmul(Form::Nt, &[], &[1.0; 6], &mut [], [0, 2, 3]).unwrap();
     cpu::epilogue(&mut [], 0, cpu::Epilogue::default(), 0).unwrap();
+    let mut sums = [f32::NAN; 2];
+    cpu::row_sums(Form::Tn, &[], &mut sums, [2, 0]).unwrap();
+    assert_eq!(sums, [0.0; 2]);
+    cpu::row_sums(Form::Nt, &[], &mut [], [0, 3]).unwrap();
 }
 
 #[test]
@@ -422,6 +465,17 @@ fn bad_products_say_what_is_wrong() {
     assert!(say(&a, &b, &out, &after).contains("out's buffer: got that of after"));
     let raw = gpu::Epilogue { raw: Some(&out), ..none };
     assert!(say(&a, &b, &out, &raw).contains("out's buffer: got that of raw"));
+    let sums = new(&[4], Dtype::F32);
+    let both =
+        gpu::Epilogue { raw: Some(&new(&[4, 6], Dtype::F32)), row_sums: Some(&sums), ..none };
+    assert!(say(&a, &b, &out, &both).contains("row_sums: got raw as well, needed one of the two"));
+    let wide = gpu::Epilogue { row_sums: Some(&new(&[6], Dtype::F32)), ..none };
+    assert!(say(&a, &b, &out, &wide).contains("row_sums's shape: got [6], needed [4]"));
+    let whole = new(&[64], Dtype::F32);
+    let part = |dims: &[u64]| whole.within(0, Shape::new(dims.to_vec()).unwrap(), Dtype::F32);
+    let own = gpu::Epilogue { row_sums: Some(&part(&[4]).unwrap()), ..none };
+    let shared = say(&a, &b, &part(&[4, 6]).unwrap(), &own);
+    assert!(shared.contains("out's buffer: got that of row_sums"), "{shared}");
     let bias = gpu::Epilogue { bias: Some(&a), ..none };
     assert!(say(&a, &b, &out, &bias).contains("bias's shape: got [4, 8], needed [6]"));
     let stream = Stream::new(0, 0);
@@ -434,6 +488,11 @@ fn bad_products_say_what_is_wrong() {
 
     let error = cpu::matmul(Form::Nt, &[0.0; 3], &[0.0; 4], &mut [0.0; 4], [2, 2, 2]).unwrap_err();
     assert!(error.to_string().contains("A: got 3 elements, needed 2 x 2"), "{error}");
+    let error = cpu::row_sums(Form::Nt, &[0.0; 4], &mut [0.0; 3], [2, 2]).unwrap_err();
+    assert!(error.to_string().contains("row_sums: got 3 elements"), "{error}");
+    let sums = cpu::Epilogue { row_sums: Some(&mut [0.0; 2][..]), ..Default::default() };
+    let error = cpu::epilogue(&mut [0.0; 4], 2, sums, 0).unwrap_err();
+    assert!(error.to_string().contains("`cpu::row_sums` takes it"), "{error}");
     let short = cpu::Epilogue { bias: Some(&[0.0]), ..Default::default() };
     let error = cpu::epilogue(&mut [0.0; 4], 2, short, 0).unwrap_err();
     assert!(error.to_string().contains("bias: got 1 elements"), "{error}");

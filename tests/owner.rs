@@ -96,9 +96,13 @@ fn a_tensor_of_another_context_is_refused_everywhere() {
                 before: Some(t[4]),
                 raw: Some(t[5]),
                 nonlinearity: Nonlinearity::Derivative(Activation::Tanh, t[6]),
-                dropout: None,
                 after: Some(t[7]),
+                ..Epilogue::default()
             };
+            pass.matmul(Form::Nn, t[0], t[1], t[2], &epilogue, 0)
+        });
+        each("sums of a matmul's rows", 4, &|pass, t| {
+            let epilogue = Epilogue { row_sums: Some(&row(t[3])), ..Epilogue::default() };
             pass.matmul(Form::Nn, t[0], t[1], t[2], &epilogue, 0)
         });
         each("matmul in parts", 3, &|pass, t| {

@@ -2,8 +2,8 @@ use rayon::prelude::*;
 
 use super::norm::Norm;
 use super::{
-    Epilogue, column_extremes, column_sums, epilogue, fill, histogram, loss, matmul, summary,
-    update,
+    Epilogue, column_extremes, column_sums, epilogue, fill, histogram, loss, matmul, row_sums,
+    summary, update,
 };
 use crate::model::{
     BATCH, Executor, FIRST, GRADIENTS, NORM_EPSILON, Op, PARAMETERS, Phase, Program, Resident,
@@ -101,6 +101,7 @@ impl CpuExecutor {
             },
             dropout: parts.dropout,
             after: slice(parts.after),
+            row_sums: None,
         };
         epilogue(target, out.columns, parts, step.step)
     }
@@ -125,6 +126,11 @@ impl CpuExecutor {
                         own.product(form, a, b, target, out, &parts, Some(raw), step)
                     }),
                 })?;
+                // By themselves: they may stand in the buffer that the result stands in.
+                if let Some(sums) = parts.row_sums {
+                    let sizes = [out.rows, if form == Form::Tn { a.rows } else { a.columns }];
+                    self.with(sums, |own, sums| row_sums(form, own.slice(a), sums, sizes))?;
+                }
             }
             Op::Columns { values, weights, out } => self.with(out, |own, target| {
                 let weights = weights.map(|weights| own.slice(weights));

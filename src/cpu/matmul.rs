@@ -2,6 +2,8 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::activation;
+use super::columns::column_sums;
+use super::widest::{self, widest};
 use crate::product::{self, Dropout, Form, Nonlinearity};
 use crate::{Error, Result};
 
@@ -65,6 +67,31 @@ pub fn matmul(
     Ok(())
 }
 
+/// `sums[m] = sum over depth of A[m, depth]`, with A as `form` reads it and sizes `[m, k]`: what
+/// [`Epilogue::row_sums`] is of a product.
+///
+/// # Errors
+/// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
+pub fn row_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) -> Result<()> {
+    check("A", a.len(), m, k)?;
+    check("row_sums", sums.len(), 1, m)?;
+    if a.is_empty() {
+        sums.fill(0.0);
+    } else if form == Form::Tn {
+        column_sums(a, None, sums);
+    } else {
+        let rows = a.par_chunks_exact(k).with_min_len((TASK / k).max(1));
+        sums.par_iter_mut().zip(rows).for_each(|(sum, row)| *sum = sum_of(row));
+    }
+    Ok(())
+}
+
+widest! {
+    fn sum_of(row: &[f32]) -> f32 {
+        widest::sum([row], |[value]| value)
+    }
+}
+
 /// What happens to each element of a product; slices are row-major.
 pub type Epilogue<'a> = product::Epilogue<&'a [f32], &'a mut [f32]>;
 
@@ -74,10 +101,14 @@ const TASK: usize = 1 << 13;
 /// Applies an epilogue to a product of `columns` columns, in place; `step` is dropout's counter.
 ///
 /// # Errors
-/// [`Error::Invalid`] where a slice has not the length that `out` asks for, or a dropout's
-/// probability is off.
+/// [`Error::Invalid`] where a slice has not the length that `out` asks for, a dropout's probability is
+/// off, or the sums of A's rows are asked for, which [`row_sums`] makes of A.
 pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u32) -> Result<()> {
-    let Epilogue { bias, before, raw, nonlinearity, dropout, after } = epilogue;
+    let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = epilogue;
+    if row_sums.is_some() {
+        let needed = "none: A is not there to add up; `cpu::row_sums` takes it";
+        return Err(Error::invalid("epilogue: row_sums", "a slice", needed));
+    }
     if out.is_empty() {
         return Ok(());
     }

@@ -22,7 +22,7 @@ pub(crate) use columns::{column_extremes, column_sums};
 pub use engine::CpuEngine;
 pub(crate) use executor::CpuExecutor;
 pub use fill::{fill, instruction_set};
-pub use matmul::{Epilogue, epilogue, matmul};
+pub use matmul::{Epilogue, epilogue, matmul, row_sums};
 pub use moments::moments;
 pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};

@@ -100,9 +100,9 @@ impl GpuExecutor {
             }
             Op::Product { form, a, b, out, epilogue } => {
                 let mut epilogue = epilogue.try_map(|view| floats(*view))?;
-                if let Some(bias) = &mut epilogue.bias {
-                    let shape = Shape::new([bias.shape().elements()])?;
-                    *bias = bias.within(bias.offset(), shape, Dtype::F32)?;
+                for row in [&mut epilogue.bias, &mut epilogue.row_sums].into_iter().flatten() {
+                    let shape = Shape::new([row.shape().elements()])?;
+                    *row = row.within(row.offset(), shape, Dtype::F32)?;
                 }
                 let (a, b, out) = (floats(a)?, floats(b)?, floats(out)?);
                 matmul::matmul(context, form, &a, &b, &out, &epilogue.as_ref(), step)

@@ -49,6 +49,9 @@ const DEPTH: u64 = 1 << 14;
 /// Products that one dispatch adds up: a slow GPU does them in about 100 ms.
 const WORK: u64 = 1 << 34;
 
+/// The operands that are written.
+const WRITTEN: [&str; 3] = ["out", "raw", "row_sums"];
+
 /// Dispatches begin at a multiple of every tile's rows.
 const ROWS: u64 = 128;
 
@@ -128,7 +131,7 @@ fn prepare(
         let needed = format!("{}, as A has", a.dtype());
         return Err(Error::invalid("matmul: B's dtype", b.dtype(), needed));
     }
-    let Epilogue { bias, before, raw, nonlinearity, dropout, after } = *epilogue;
+    let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = *epilogue;
     let (value, z) = match nonlinearity {
         Nonlinearity::None => (0, None),
         Nonlinearity::Value(_) => (VALUE, None),
@@ -136,6 +139,10 @@ fn prepare(
     };
     if let Some(dropout) = &dropout {
         dropout.check()?;
+    }
+
+    if raw.is_some() && row_sums.is_some() {
+        return Err(Error::invalid("matmul: row_sums", "raw as well", "one of the two"));
     }
 
     let matrix: &[u64] = &[m, n];
@@ -146,6 +153,7 @@ fn prepare(
         ("before", before, matrix, BEFORE),
         ("z", z, matrix, DERIVATIVE),
         ("after", after, matrix, AFTER),
+        ("row_sums", row_sums, &[m], 0),
     ];
     let mut flags = value;
     let mut operands = vec![("A", a), ("B", b)];
@@ -173,7 +181,9 @@ fn prepare(
 
     let sizes = [m, n, k];
     let lines = form.shapes(sizes).map(|[_, line]| line);
-    let units = way.is_none() && cooperative::fits(context.units(), a.dtype(), sizes, lines);
+    let units = way.is_none()
+        && row_sums.is_none()
+        && cooperative::fits(context.units(), a.dtype(), sizes, lines);
     let way = match units {
         true => Way::filling(cooperative::route(context.units()), sizes),
         false => way.unwrap_or_else(|| context.way(sizes)).within(sizes),
@@ -210,6 +220,7 @@ fn prepare(
         [
             code,
             activation,
+            u32::from(row_sums.is_some()),
             u32::from(!k.is_multiple_of(4)),
             u32::from(a_rows),
             u32::from(b_columns),
@@ -228,12 +239,12 @@ fn prepare(
         after.binding(context)?,
     ];
     let [unused, _] = context.unused();
-    let raw = raw.map_or(Ok(unused), |raw| raw.binding(context))?;
+    let beside = raw.or(row_sums).map_or(Ok(unused), |beside| beside.binding(context))?;
     let dispatch = |kernel: &Kernel,
                     params: &Params,
                     [a, b, out]: [wgpu::BufferBinding<'_>; 3],
                     workgroups: u64| {
-        let rest = [raw.clone(), bias.clone(), before.clone(), z.clone(), after.clone()];
+        let rest = [beside.clone(), bias.clone(), before.clone(), z.clone(), after.clone()];
         let uniforms = context.uniforms(&[*params]);
         let mut buffers = vec![a, b, out];
         buffers.extend(rest);
@@ -253,7 +264,8 @@ fn prepare(
     }
     if units || way.splits > 1 {
         // Each part's sums to a place of their own, then all of them together.
-        let sums = context.buffer("sums", 4 * way.splits * m * n, wgpu::BufferUsages::STORAGE)?;
+        let floats = way.splits * (m * n + if row_sums.is_some() { m } else { 0 });
+        let sums = context.buffer("sums", 4 * floats, wgpu::BufferUsages::STORAGE)?;
         let (depth, split_depth) = (k as u32, way.split_depth(k) as u32);
         let part = Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
         let sums = sums.as_entire_buffer_binding();
@@ -266,7 +278,7 @@ fn prepare(
             vec![dispatch(&kernel, &part, operands, workgroups(m))]
         };
         // The sums are f32 words, whatever the factors are.
-        let constants = [0, activation.code()];
+        let constants = [0, activation.code(), u32::from(row_sums.is_some())];
         let (entry, custom) = ("matmul_join", activation.custom());
         let join = context.kernel_of(&shaders::MATMUL, entry, &constants, Loads::Words, custom)?;
         let joined = Params { flags, ..part };
@@ -317,7 +329,7 @@ fn sizes(form: Form, a: &Tensor, b: &Tensor) -> Result<[u64; 3]> {
     Ok(sizes)
 }
 
-/// That each operand is the context's and can be bound, and what is written (`out`, `raw`) is nowhere else.
+/// That each operand is the context's and can be bound, and what is written is nowhere else.
 fn check_bindings(context: &Context, operands: &[(&str, &Tensor)]) -> Result<()> {
     // First: buffers of two instances may be equal.
     for (name, tensor) in operands {
@@ -334,13 +346,13 @@ fn check_bindings(context: &Context, operands: &[(&str, &Tensor)]) -> Result<()>
             let needed = format!("at most the {} that the device binds", limits.binding);
             return Err(Error::invalid(what("bytes"), tensor.bytes(), needed));
         }
-        if !matches!(*name, "out" | "raw") {
+        if !WRITTEN.contains(name) {
             continue;
         }
         for (place, (other, shared)) in operands.iter().enumerate() {
             // WebGPU's rule is a buffer's, not a stretch's, where one side only reads.
             let (start, end) = (tensor.offset(), tensor.offset() + tensor.bytes());
-            let apart = matches!(*other, "out" | "raw")
+            let apart = WRITTEN.contains(other)
                 && (shared.offset() >= end || shared.offset() + shared.bytes() <= start);
             if place != index && tensor.buffer() == shared.buffer() && !apart {
                 let given = format!("that of {other}");
