@@ -232,15 +232,14 @@ impl Wiring {
             let out = self.parameter(layer, "norm.bias", GRADIENTS);
             ops.push(Op::Columns { values, weights: None, out });
         }
+        let bias = self.parameter(layer, "bias", GRADIENTS);
         ops.push(Op::Product {
             form: Form::Tn,
             a: gradient,
             b: self.layer_input(layer),
             out: self.parameter(layer, "weight", GRADIENTS),
-            epilogue: Epilogue::default(),
+            epilogue: Epilogue { row_sums: Some(bias), ..Epilogue::default() },
         });
-        let out = self.parameter(layer, "bias", GRADIENTS);
-        ops.push(Op::Columns { values: gradient, weights: None, out });
         let Some(below) = layer.checked_sub(1).and_then(|below| self.hidden.get(below)) else {
             return ops;
         };
