@@ -5,28 +5,27 @@ const DTYPE_BF16 = 1u;
 const DTYPE_F16 = 2u;
 
 // Nearest, ties to even, in the upper half. No NaN: no sample is one.
-fn bf16_from_f32(bits: u32) -> u32 {
+fn round_to_bf16(bits: u32) -> u32 {
     return bits + select(0x7FFFu, 0x8000u, (bits & 0x10000u) != 0u);
 }
 
 // The size, nearest, ties to even, subnormals included; src/random/dtype.rs is its twin. No NaN, and
 // nothing beyond what rounds to infinity: no sample is either.
-fn f16_size_from_f32(bits: u32) -> u32 {
-    let size = bits & 0x7FFFFFFFu;
-    // 2^-14 and up: the exponent's bias falls from 127 to 15, 13 bits of fraction go.
-    let normal = (size - (112u << 23u) + 0xFFFu + ((size >> 13u) & 1u)) >> 13u;
-    // Below, units of 2^-24, which are those of a float from 0.5 on: the sum rounds.
-    let subnormal = bitcast<u32>(bitcast<f32>(size) + 0.5) - 0x3F000000u;
-    return select(normal, subnormal, size < (113u << 23u));
+fn size_to_f16(bits: u32) -> u32 {
+    // With a power of two whose last place is that of the result (2^-24 at least) the sum of floats
+    // rounds there, and has the significand at its end.
+    let power = max(bits & 0x7F800000u, 113u << 23u) + (13u << 23u);
+    let sum = bitcast<f32>(bits & 0x7FFFFFFFu) + bitcast<f32>(power);
+    return bitcast<u32>(sum) - power + (power >> 13u) - (126u << 10u);
 }
 
 // Two elements of a 16-bit dtype in one word, the first in the low half.
 fn pack_pair(dtype: u32, first: u32, second: u32) -> u32 {
     if dtype == DTYPE_BF16 {
-        return (bf16_from_f32(first) >> 16u) | (bf16_from_f32(second) & 0xFFFF0000u);
+        return (round_to_bf16(first) >> 16u) | (round_to_bf16(second) & 0xFFFF0000u);
     }
     let signs = ((first >> 16u) & 0x8000u) | (second & 0x80000000u);
-    return signs | f16_size_from_f32(first) | (f16_size_from_f32(second) << 16u);
+    return signs | size_to_f16(first) | (size_to_f16(second) << 16u);
 }
 
 // unpack2x16float asks for a capability that not every GL has.

@@ -96,10 +96,11 @@ fn fill(
         let rotation = origin.rem_euclid(4) as u32;
         for part in planner::parts(&window, rotation, 16 / size as u32) {
             let [block_low, block_high, id_low, id_high] = stream.counter(block);
-            let taken = if part.edges {
-                1
-            } else {
-                planner::taken(part.groups, shape.taken, shaders::FILL.width)
+            let taken = match part.edges {
+                true => 1,
+                // A CPU has few units, and each workgroup costs it something.
+                false if context.is_software() => shape.taken,
+                false => planner::taken(part.groups, shape.taken, shaders::FILL.width),
             };
             params.push(Params {
                 key: stream.key(),

@@ -27,7 +27,8 @@ pub struct FillShape {
     /// Blocks of four words that an invocation draws side by side, 1, 2 or 4. If more than 1, what reads no
     /// table takes 4: it holds fewer numbers at a time.
     pub ahead: u32,
-    /// Groups of 16 bytes an invocation, at most: fewer where a buffer would not fill a large GPU.
+    /// Groups of 16 bytes an invocation, at most: on a GPU fewer where a buffer would not
+    /// fill a large one.
     pub taken: u32,
 }
 
