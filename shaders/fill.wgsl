@@ -17,41 +17,45 @@ struct Params {
     // The groups of this dispatch.
     first_group: u32,
     groups: u32,
-    unused: u32,
+    // Groups an invocation of fill_groups.
+    taken: u32,
     sampler: Sampler,
 }
 
 override kind: u32 = 0u;
 override dtype: u32 = 0u;
-// Groups an invocation of fill_groups.
-override taken: u32 = 8u;
+// 1 where the sampler's shift may be other than 0.
+override shifted: u32 = 1u;
 // 1 where fill_groups takes the table into workgroup memory first: a GPU's uniforms come one address
-// at a time, and lanes want as many rows as they are.
+// at a time, and lanes want as many rows as they are. Where the device is a CPU, uniforms are fastest.
 override staged: u32 = 0u;
+// Groups that an invocation of fill_groups draws side by side, so that a GPU has work while it waits for
+// a product or a row: 1, 2 or 4.
+override ahead: u32 = 1u;
 
 const WIDTH = 256u;
-const SEGMENTS = 833u;
+// Two segments a row.
+const ROWS = 417u;
 
 @group(0) @binding(0) var<storage, read_write> groups: array<vec4<u32>>;
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
 @group(0) @binding(1) var<uniform> params: Params;
-// Two segments a row.
-@group(0) @binding(2) var<uniform> table: array<vec4<u32>, 417>;
+@group(0) @binding(2) var<uniform> table: array<vec4<u32>, ROWS>;
+// The same, for taking it whole.
+@group(0) @binding(3) var<storage, read> rows: array<vec4<u32>, ROWS>;
 
-var<workgroup> stage: array<vec2<u32>, SEGMENTS>;
+// A segment a row, unpacked: shifts and masks cost a GPU more than bytes do.
+var<workgroup> stage: array<vec4<u32>, 1u + staged * (2u * ROWS - 1u)>;
 
-fn table_row(segment: u32) -> vec2<u32> {
-    // Two words by index: a whole row and a selection would fetch four, a lane at a time where the
-    // device is a CPU.
-    let column = (segment & 1u) * 2u;
-    return vec2<u32>(table[segment >> 1u][column], table[segment >> 1u][column + 1u]);
-}
-
-fn quantile_row(segment: u32) -> vec2<u32> {
+fn quantile_row(segment: u32) -> vec4<u32> {
     if staged == 1u {
         return stage[segment];
     }
-    return table_row(segment);
+    // Two words by index: a whole row and a selection would fetch four, a lane at a time where the
+    // device is a CPU.
+    let column = (segment & 1u) * 2u;
+    let row = segment >> 1u;
+    return quantile_unpack(vec2<u32>(table[row][column], table[row][column + 1u]));
 }
 
 fn block(p: Params, offset: u32) -> vec4<u32> {
@@ -65,10 +69,10 @@ fn block(p: Params, offset: u32) -> vec4<u32> {
 
 fn sample_block(sampler: Sampler, word: vec4<u32>) -> vec4<u32> {
     return vec4<u32>(
-        sample_bits(kind, sampler, word.x),
-        sample_bits(kind, sampler, word.y),
-        sample_bits(kind, sampler, word.z),
-        sample_bits(kind, sampler, word.w),
+        sample_bits(kind, shifted, sampler, word.x),
+        sample_bits(kind, shifted, sampler, word.y),
+        sample_bits(kind, shifted, sampler, word.z),
+        sample_bits(kind, shifted, sampler, word.w),
     );
 }
 
@@ -81,6 +85,15 @@ fn pack(first: vec4<u32>, second: vec4<u32>) -> vec4<u32> {
     );
 }
 
+// A group that begins with a block.
+fn draw(p: Params, group: u32) -> vec4<u32> {
+    if dtype == DTYPE_F32 {
+        return sample_block(p.sampler, block(p, group));
+    }
+    let first = sample_block(p.sampler, block(p, 2u * group));
+    return pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
+}
+
 @compute @workgroup_size(WIDTH)
 fn fill_groups(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -88,27 +101,46 @@ fn fill_groups(
     @builtin(local_invocation_index) local: u32,
 ) {
     if staged == 1u {
-        for (var segment = local; segment < SEGMENTS; segment += WIDTH) {
-            stage[segment] = table_row(segment);
+        for (var row = local; row < ROWS; row += WIDTH) {
+            let pair = rows[row];
+            stage[2u * row] = quantile_unpack(pair.xy);
+            stage[2u * row + 1u] = quantile_unpack(pair.zw);
         }
         workgroupBarrier();
     }
     // Read once: to a device that is a CPU each read of a uniform is one a lane.
     let p = params;
     // Groups that stand side by side are written side by side.
-    let first = grid_index(id, workgroups, WIDTH) * taken - (taken - 1u) * local;
-    for (var step = 0u; step < taken; step += 1u) {
-        let index = first + step * WIDTH;
-        if index >= p.groups {
-            return;
+    let first = grid_index(id, workgroups, WIDTH) * p.taken - (p.taken - 1u) * local;
+    let end = min(first + p.taken * WIDTH, p.groups);
+    var index = first;
+    // Written out, since loops are not unrolled everywhere.
+    if ahead == 2u {
+        for (; index + WIDTH < end; index += 2u * WIDTH) {
+            let group = p.first_group + index;
+            let group_1 = group + WIDTH;
+            let value = draw(p, group);
+            let value_1 = draw(p, group_1);
+            groups[group] = value;
+            groups[group_1] = value_1;
         }
+    }
+    if ahead == 4u {
+        for (; index + 3u * WIDTH < end; index += 4u * WIDTH) {
+            let group = p.first_group + index;
+            let value = draw(p, group);
+            let value_1 = draw(p, group + WIDTH);
+            let value_2 = draw(p, group + 2u * WIDTH);
+            let value_3 = draw(p, group + 3u * WIDTH);
+            groups[group] = value;
+            groups[group + WIDTH] = value_1;
+            groups[group + 2u * WIDTH] = value_2;
+            groups[group + 3u * WIDTH] = value_3;
+        }
+    }
+    for (; index < end; index += WIDTH) {
         let group = p.first_group + index;
-        if dtype == DTYPE_F32 {
-            groups[group] = sample_block(p.sampler, block(p, group));
-        } else {
-            let first = sample_block(p.sampler, block(p, 2u * group));
-            groups[group] = pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
-        }
+        groups[group] = draw(p, group);
     }
 }
 

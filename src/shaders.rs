@@ -200,8 +200,9 @@ pub static FILL: Module = Module {
         Binding { index: 0, name: "words", access: Access::ReadWrite },
         Binding { index: 1, name: "params", access: Access::Uniform },
         Binding { index: 2, name: "table", access: Access::Uniform },
+        Binding { index: 3, name: "rows", access: Access::Read },
     ],
-    overrides: &["kind", "dtype", "taken", "staged"],
+    overrides: &["kind", "dtype", "shifted", "staged", "ahead"],
     width: 256,
 };
 

@@ -45,6 +45,7 @@ struct Pipeline {
 struct Draw {
     what: String,
     pipeline: usize,
+    bindings: usize,
     params: Vec<u32>,
     workgroups: u32,
     bytes: usize,
@@ -76,7 +77,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         // Every product ends alike.
         "activation" if product && entry != "matmul_join" => vec![0],
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
-        "taken" | "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
+        "staged" | "ahead" if entry == "fill_edges" => values(name)[..1].to_vec(),
         name if sizes.contains(&name) => values(name)[..1].to_vec(),
         name => values(name),
     };
@@ -156,23 +157,26 @@ impl Work {
             let sampler = contract.sampler(&known["distribution"]);
             let code = ["f32", "bf16", "f16"].iter().position(|name| *name == dtype.name());
             let code = code.unwrap_or(0) as u32;
-            // Whole groups, over the carry of the block's low word; the table in workgroup memory and
-            // not; then a run that begins within a block and ends within a group.
+            // Whole groups, over the carry of the block's low word, as software adapters draw them and
+            // as GPUs do; then a run that begins within a block and ends within a group.
             let first = (1 << 34) - (1 << 15);
-            let mut runs = vec![
-                ("fill_groups", 0, first, elements),
-                ("fill_edges", 0, first + 1, elements - 3),
-            ];
-            if let Distribution::Normal { .. } | Distribution::TruncatedNormal { .. } = distribution
-            {
-                runs.push(("fill_groups", 1, first, elements));
-            }
-            for (entry, staged, first, count) in runs {
+            let quantile = matches!(
+                distribution,
+                Distribution::Normal { .. } | Distribution::TruncatedNormal { .. }
+            );
+            let (staged, ahead) = if quantile { (1, 2) } else { (0, 4) };
+            let constant = matches!(distribution, Distribution::Constant { .. });
+            for (entry, staged, ahead, first, count) in [
+                ("fill_groups", 0, 1, first, elements),
+                ("fill_groups", staged, ahead, first, elements),
+                ("fill_edges", 0, 1, first + 1, elements - 3),
+            ] {
                 let constants = BTreeMap::from([
                     ("kind", sampler.kind),
                     ("dtype", code),
-                    ("taken", 8),
+                    ("shifted", u32::from(sampler.shift != 0.0 && !constant)),
                     ("staged", staged),
+                    ("ahead", ahead),
                 ]);
                 let pipeline = self.pipeline(source, entry, constants);
                 let mut drawn = vec![0; count as usize * dtype.size()];
@@ -181,11 +185,15 @@ impl Work {
                 let each = if entry == "fill_groups" { 8 } else { 1 };
                 let halves = |long: u64| [long as u32, (long >> 32) as u32];
                 let [key, id, base] = [stream.seed, stream.id, first / 4].map(halves);
-                let rest = [(first % 4) as u32, 0, count, 0, groups as u32, 0];
+                let rest = [(first % 4) as u32, 0, count, 0, groups as u32, each as u32];
                 let sampler =
                     [sampler.scale.to_bits(), sampler.shift.to_bits(), sampler.low_word, 0];
                 self.draws.push(Draw {
-                    what: format!("{name} in {dtype}, {entry}, staged {staged}"),
+                    what: format!(
+                        "{name} in {dtype}, {entry}, staged {staged}, {ahead} side by side"
+                    ),
+                    // Edges are drawn by the table where it lies.
+                    bindings: if entry == "fill_groups" { 4 } else { 3 },
                     pipeline,
                     params: [key.as_slice(), &id, &base, &rest, &sampler].concat(),
                     workgroups: groups.div_ceil(256 * each) as u32,
@@ -204,6 +212,7 @@ impl Work {
         let draws = self.draws.iter().map(|draw| {
             json!({
                 "pipeline": draw.pipeline,
+                "bindings": draw.bindings,
                 "params": draw.params,
                 "workgroups": draw.workgroups,
                 "bytes": draw.bytes,

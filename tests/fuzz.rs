@@ -533,7 +533,7 @@ fn tunings() {
     let path = folder.path().join("tuning.json");
     let tuning = Tuning {
         device: "GPU".into(),
-        fill: FillShape { staged: true, taken: 4 },
+        fill: FillShape { staged: true, ahead: 2, taken: 4 },
         products: vec![([4096, 64, 1], Way { route: Route::Tiled128, splits: 2 })],
     };
     tuning.save(&path).unwrap();

@@ -268,12 +268,19 @@ fn a_tuning_that_cannot_be_meant_is_refused() {
     let context = &contexts()[0];
     let usual = context.tuning();
     let fill = |taken| Tuning { fill: FillShape { taken, ..usual.fill }, ..usual.clone() };
+    let ahead = |ahead| Tuning { fill: FillShape { ahead, ..usual.fill }, ..usual.clone() };
     let product = |sizes, splits| Tuning {
         products: vec![(sizes, Way { route: Route::Tiled32, splits })],
         ..usual.clone()
     };
-    for bad in [fill(0), fill(65), product([0, 1, 1], 1), product([8; 3], 0), product([8; 3], 1025)]
-    {
+    for bad in [
+        fill(0),
+        fill(65),
+        ahead(3),
+        product([0, 1, 1], 1),
+        product([8; 3], 0),
+        product([8; 3], 1025),
+    ] {
         let error = context.set_tuning(bad).unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         assert_eq!(context.tuning(), usual);

@@ -1,6 +1,6 @@
 //! Plans: every element in exactly one window, one part, one invocation, within the limits.
 
-use fanin::gpu::planner::{Limits, grid, parts, windows};
+use fanin::gpu::planner::{Limits, dispatch, grid, parts, taken, windows};
 use fanin::gpu::{Route, Way};
 use proptest::prelude::*;
 
@@ -43,7 +43,11 @@ fn check_windows(limits: &Limits, offset: u64, elements: u64, size: u64) {
     assert_eq!(covered, elements);
 }
 
-const USUAL: Limits = Limits { binding: 128 << 20, alignment: 256, workgroups: 65_535 };
+const USUAL: Limits =
+    Limits { binding: 128 << 20, alignment: 256, workgroups: 65_535, dispatch: dispatch(true) };
+
+/// As on a large GPU.
+const LARGE: Limits = Limits { binding: (1 << 31) - 4, dispatch: dispatch(false), ..USUAL };
 
 #[test]
 fn plans_hold_at_the_edges() {
@@ -53,7 +57,8 @@ fn plans_hold_at_the_edges() {
         for size in [2, 4] {
             for offset in [0, 1, 2, 63, 64, 65] {
                 check_windows(&USUAL, offset * size, elements, size);
-                let small = Limits { binding: 512, alignment: 256, workgroups: 3 };
+                check_windows(&LARGE, offset * size, elements, size);
+                let small = Limits { binding: 512, workgroups: 3, ..USUAL };
                 if elements < 1000 {
                     check_windows(&small, offset * size, elements, size);
                 }
@@ -67,6 +72,19 @@ fn a_grid_of_nothing_is_empty() {
     assert_eq!(grid(&USUAL, 0, 256), [0, 0, 1]);
 }
 
+#[test]
+fn a_large_gpu_has_work_on_all_its_units() {
+    // 2^20 f32s are 2^18 groups: four workgroups of 256 on each of 128 units.
+    assert_eq!(taken(1 << 18, 16, 256), 2);
+    assert_eq!(taken(1 << 26, 16, 256), 16);
+    assert_eq!(taken(1, 16, 256), 1);
+    for groups in (0..60).map(|step| 3u32.pow(step / 3) + step) {
+        let taken = taken(groups, 16, 256);
+        let workgroups = groups.div_ceil(taken).div_ceil(256);
+        assert!(taken == 1 || workgroups >= 256, "{groups} groups in {workgroups} workgroups");
+    }
+}
+
 proptest! {
     #[test]
     fn plans_hold_anywhere(
@@ -77,7 +95,8 @@ proptest! {
         rows in 2u64..64,
         workgroups in 200u32..65_536,
     ) {
-        let limits = Limits { binding: alignment.max(256) * rows, alignment, workgroups };
+        let limits =
+            Limits { binding: alignment.max(256) * rows, alignment, workgroups, dispatch: 1 << 20 };
         check_windows(&limits, offset * size, elements, size);
     }
 }

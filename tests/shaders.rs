@@ -73,7 +73,7 @@ pub fn values(name: &str) -> Vec<u32> {
         "tile_rows" | "tile_columns" => vec![32, 64, 128],
         "quads" => vec![1, 2],
         "width" => vec![64, 256],
-        "taken" => vec![1, 8, 32],
+        "ahead" => vec![1, 2, 4],
         "activation" => {
             fanin::Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }
@@ -217,8 +217,6 @@ fn the_uniform_table_holds_every_segment() {
         panic!("the table is an array");
     };
     assert_eq!(rows.get() as usize, fanin::random::quantile::SEGMENTS.div_ceil(2));
-    let source = fanin::shaders::FILL.entry_source;
-    assert!(source.contains(&format!("SEGMENTS = {}u", fanin::random::quantile::SEGMENTS)));
 }
 
 /// Each nonlinearity's code is `ACTIVATION_` and its name, in capitals.
@@ -260,7 +258,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
                 ("end", 32),
                 ("first_group", 36),
                 ("groups", 40),
-                ("unused", 44),
+                ("taken", 44),
                 ("sampler", 48),
             ],
             64,

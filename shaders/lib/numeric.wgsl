@@ -4,38 +4,28 @@ const DTYPE_F32 = 0u;
 const DTYPE_BF16 = 1u;
 const DTYPE_F16 = 2u;
 
-// Nearest, ties to even; NaN stays NaN.
-fn bf16_from_f32(bits: u32) -> u32 {
-    if (bits & 0x7FFFFFFFu) > 0x7F800000u {
-        return (bits >> 16u) | 0x40u;
-    }
-    return (bits + 0x7FFFu + ((bits >> 16u) & 1u)) >> 16u;
+// Nearest, ties to even, in the upper half. No NaN: no sample is one.
+fn round_to_bf16(bits: u32) -> u32 {
+    return bits + select(0x7FFFu, 0x8000u, (bits & 0x10000u) != 0u);
 }
 
-// Nearest, ties to even, subnormals included; src/random/dtype.rs is its twin.
-fn f16_from_f32(bits: u32) -> u32 {
-    let sign = (bits >> 16u) & 0x8000u;
-    let size = bits & 0x7FFFFFFFu;
-    let exponent = size >> 23u;
-    if size > 0x7F800000u {
-        return sign | 0x7E00u;
-    }
-    if exponent >= 113u {
-        let rebased = size - (112u << 23u);
-        return sign | min((rebased + 0xFFFu + ((rebased >> 13u) & 1u)) >> 13u, 0x7C00u);
-    }
-    let significand = (size & 0x7FFFFFu) | 0x800000u;
-    let places = select(26u, 126u - exponent, exponent > 100u);
-    let odd = (significand >> places) & 1u;
-    return sign | ((significand + (1u << (places - 1u)) - 1u + odd) >> places);
+// The size, nearest, ties to even, subnormals included; src/random/dtype.rs is its twin. No NaN, and
+// nothing beyond what rounds to infinity: no sample is either.
+fn size_to_f16(bits: u32) -> u32 {
+    // With a power of two whose last place is that of the result (2^-24 at least) the sum of floats
+    // rounds there, and has the significand at its end.
+    let power = max(bits & 0x7F800000u, 113u << 23u) + (13u << 23u);
+    let sum = bitcast<f32>(bits & 0x7FFFFFFFu) + bitcast<f32>(power);
+    return bitcast<u32>(sum) - power + (power >> 13u) - (126u << 10u);
 }
 
 // Two elements of a 16-bit dtype in one word, the first in the low half.
 fn pack_pair(dtype: u32, first: u32, second: u32) -> u32 {
     if dtype == DTYPE_BF16 {
-        return bf16_from_f32(first) | (bf16_from_f32(second) << 16u);
+        return (round_to_bf16(first) >> 16u) | (round_to_bf16(second) & 0xFFFF0000u);
     }
-    return f16_from_f32(first) | (f16_from_f32(second) << 16u);
+    let signs = ((first >> 16u) & 0x8000u) | (second & 0x80000000u);
+    return signs | size_to_f16(first) | (size_to_f16(second) << 16u);
 }
 
 // unpack2x16float asks for a capability that not every GL has.

@@ -144,6 +144,7 @@ impl Inner {
                 binding: limits.max_storage_buffer_binding_size.min((1 << 31) - 4),
                 alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
                 workgroups: limits.max_compute_workgroups_per_dimension,
+                dispatch: planner::dispatch(software),
             },
             features: Features {
                 int64,
@@ -163,7 +164,12 @@ impl Inner {
                 mapped_at_creation: false,
             }),
             turns,
-            table: create_filled(device, "quantile table", &rows),
+            table: create_filled(
+                device,
+                "quantile table",
+                &rows,
+                wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
+            ),
             kernels: Mutex::default(),
             modules: Mutex::default(),
             lost: Arc::default(),
@@ -879,10 +885,9 @@ impl Context {
         }
         let size = size_of::<T>() as u64;
         let _turn = self.inner.turns.take();
-        Uniforms {
-            buffer: self.held(create_filled(&self.inner.device, "parameters", &bytes)),
-            size,
-        }
+        let usage = wgpu::BufferUsages::UNIFORM;
+        let buffer = create_filled(&self.inner.device, "parameters", &bytes, usage);
+        Uniforms { buffer: self.held(buffer), size }
     }
 }
 
@@ -928,11 +933,16 @@ impl Mapping {
     }
 }
 
-fn create_filled(device: &wgpu::Device, label: &str, bytes: &[u8]) -> wgpu::Buffer {
+fn create_filled(
+    device: &wgpu::Device,
+    label: &str,
+    bytes: &[u8],
+    usage: wgpu::BufferUsages,
+) -> wgpu::Buffer {
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
         size: bytes.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM,
+        usage,
         mapped_at_creation: true,
     });
     if let Ok(mut view) = buffer.slice(..).get_mapped_range_mut() {

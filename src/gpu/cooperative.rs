@@ -31,11 +31,17 @@ const BLOCK: u64 = 4;
 /// Units in a row, and in a column, of a workgroup's tile.
 const TILE: u64 = 2 * BLOCK;
 
+/// Bytes of workgroup memory that a tile's stages take, in units of so many rows: 4096 elements of each
+/// factor, and two fours after each line.
+const fn stages(unit: u64) -> u64 {
+    2 * 2 * (4096 + 8 * TILE * unit)
+}
+
 /// Products that one dispatch adds up: matrix units do them in well under 100 ms.
 const WORK: u64 = 1 << 38;
 
 /// Rows of the matrices of an adapter's units, where they are what the kernel asks for: square, f16
-/// factors, f32 sums; else 0.
+/// factors, f32 sums, room for a tile's stages; else 0.
 pub(super) fn offered(adapter: &wgpu::Adapter) -> u32 {
     let features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
         | wgpu::Features::SHADER_F16
@@ -44,13 +50,15 @@ pub(super) fn offered(adapter: &wgpu::Adapter) -> u32 {
         return 0;
     }
     let offered = adapter.cooperative_matrix_properties();
+    let memory = u64::from(adapter.limits().max_compute_workgroup_storage_size);
     let has = |rows: &u32| {
-        offered.iter().any(|unit| {
-            [unit.m_size, unit.n_size, unit.k_size] == [*rows; 3]
-                && unit.ab_type == wgpu::CooperativeScalarType::F16
-                && unit.cr_type == wgpu::CooperativeScalarType::F32
-                && !unit.saturating_accumulation
-        })
+        stages(u64::from(*rows)) <= memory
+            && offered.iter().any(|unit| {
+                [unit.m_size, unit.n_size, unit.k_size] == [*rows; 3]
+                    && unit.ab_type == wgpu::CooperativeScalarType::F16
+                    && unit.cr_type == wgpu::CooperativeScalarType::F32
+                    && !unit.saturating_accumulation
+            })
     };
     [16, 8].into_iter().find(has).unwrap_or(0)
 }
@@ -110,8 +118,21 @@ pub(super) fn sums(
 
 #[cfg(test)]
 mod tests {
-    use super::{TILE, fits, route};
+    use super::{TILE, fits, route, stages};
     use crate::random::Dtype::{Bf16, F16};
+    use crate::shaders::{COOPERATIVE, Features};
+
+    #[test]
+    fn the_stages_are_the_kernels() {
+        for units in [8, 16] {
+            let source = COOPERATIVE.source(Features { units, ..Features::default() });
+            let module = naga::front::wgsl::parse_str(&source).unwrap();
+            let variables = module.global_variables.iter().map(|(_, variable)| variable);
+            let staged = variables.filter(|one| one.space == naga::AddressSpace::WorkGroup);
+            let bytes = staged.map(|one| module.types[one.ty].inner.size(module.to_ctx()));
+            assert_eq!(u64::from(bytes.sum::<u32>()), stages(units.into()));
+        }
+    }
 
     #[test]
     fn blocks_units_and_lines_are_whole() {

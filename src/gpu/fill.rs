@@ -1,7 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::pass::Dispatch;
-use super::tuning::FillShape;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::{Distribution, Dtype, Kind, Sampler, Stream, check_end};
 use crate::{Error, Result, shaders};
@@ -18,7 +17,7 @@ struct Params {
     end: u32,
     first_group: u32,
     groups: u32,
-    unused: u32,
+    taken: u32,
     scale: f32,
     shift: f32,
     low_word: u32,
@@ -71,17 +70,23 @@ fn fill(
         .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16; u32 for words"))?;
     let elements = tensor.shape().elements();
     check_end(first, elements)?;
-    let FillShape { staged, taken } = context.fill_shape();
-    // Only quantiles read the table.
-    let staged = staged && matches!(sampler.kind, Kind::Normal | Kind::Truncated);
-    let [groups, edges] =
-        [("fill_groups", staged), ("fill_edges", false)].map(|(entry, staged)| {
-            let constants = [sampler.kind as u32, code, taken, u32::from(staged)];
-            context.kernel(&shaders::FILL, entry, &constants)
-        });
-    let (groups, edges) = (groups?, edges?);
-
+    let shifted = sampler.shift != 0.0 && sampler.kind != Kind::Constant;
+    // 0.0 where it is -0.0: the kernel adds it to a -0.0 of its own.
+    let shift = if shifted || sampler.kind == Kind::Constant { sampler.shift } else { 0.0 };
     let size = dtype.size() as u64;
+    let shape = context.fill_shape();
+    // Only quantiles read the table.
+    let quantile = matches!(sampler.kind, Kind::Normal | Kind::Truncated);
+    let blocks = if quantile || shape.ahead == 1 { shape.ahead } else { 4 };
+    // A group of a 16-bit dtype is two blocks.
+    let ahead = (blocks * size as u32 / 4).max(1);
+    let kernel = |entry, staged, ahead| {
+        let constants = [sampler.kind as u32, code, u32::from(shifted), u32::from(staged), ahead];
+        context.kernel(&shaders::FILL, entry, &constants)
+    };
+    let groups = kernel("fill_groups", shape.staged && quantile, ahead)?;
+    let edges = kernel("fill_edges", false, 1)?;
+
     let mut params = Vec::new();
     let mut dispatches = Vec::new();
     for window in planner::windows(context.limits(), tensor.offset(), elements, size) {
@@ -91,6 +96,12 @@ fn fill(
         let rotation = origin.rem_euclid(4) as u32;
         for part in planner::parts(&window, rotation, 16 / size as u32) {
             let [block_low, block_high, id_low, id_high] = stream.counter(block);
+            let taken = match part.edges {
+                true => 1,
+                // A CPU has few units, and each workgroup costs it something.
+                false if context.is_software() => shape.taken,
+                false => planner::taken(part.groups, shape.taken, shaders::FILL.width),
+            };
             params.push(Params {
                 key: stream.key(),
                 id: [id_low, id_high],
@@ -100,24 +111,27 @@ fn fill(
                 end: window.end,
                 first_group: part.first,
                 groups: part.groups,
-                unused: 0,
+                taken,
                 scale: sampler.scale,
-                shift: sampler.shift,
+                shift,
                 low_word: sampler.low_word,
                 zero: 0,
             });
-            dispatches.push((window, part));
+            dispatches.push((window, part, taken));
         }
     }
     let uniforms = context.uniforms(&params);
-    let ready = dispatches.iter().enumerate().map(|(index, (window, part))| {
+    let ready = dispatches.iter().enumerate().map(|(index, (window, part, taken))| {
         let destination = tensor.window(context, window)?;
         let table = context.table().as_entire_buffer_binding();
-        let each = if part.edges { 1 } else { taken };
-        let invocations = part.groups.div_ceil(each);
+        let invocations = part.groups.div_ceil(*taken);
         let grid = planner::grid(context.limits(), invocations, shaders::FILL.width);
         let kernel = if part.edges { &edges } else { &groups };
-        Ok(context.prepare(kernel, &[destination, uniforms.block(index), table], grid))
+        Ok(context.prepare(
+            kernel,
+            &[destination, uniforms.block(index), table.clone(), table],
+            grid,
+        ))
     });
     ready.collect()
 }

@@ -9,11 +9,16 @@ pub struct Limits {
     pub alignment: u64,
     /// The most workgroups a dimension.
     pub workgroups: u32,
+    /// What one dispatch may cover, in bytes, whatever the device would bind: a slow adapter does it in
+    /// about 100 ms, which no watchdog minds. At least 512.
+    pub dispatch: u64,
 }
 
-/// What one dispatch may cover, in bytes, whatever the device would bind: a slow adapter does it in
-/// about 100 ms, which no watchdog minds.
-const DISPATCH: u64 = 1 << 27;
+/// [`Limits::dispatch`] of a software adapter, or of a GPU, whose units idle while a dispatch ends and
+/// the next begins.
+pub const fn dispatch(software: bool) -> u64 {
+    if software { 1 << 27 } else { 1 << 30 }
+}
 
 /// A stretch of a buffer, bound as one: whole windows between the first and the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub struct Window {
 
 /// The longest window, in bytes; a multiple of the alignment.
 pub fn window_bytes(limits: &Limits) -> u64 {
-    limits.binding.min(DISPATCH) / limits.alignment * limits.alignment
+    limits.binding.min(limits.dispatch) / limits.alignment * limits.alignment
 }
 
 /// The windows of a run of `elements` of `size` bytes that starts `offset` bytes into its buffer.
@@ -61,6 +66,14 @@ pub fn grid(limits: &Limits, invocations: u32, width: u32) -> [u32; 3] {
     let workgroups = invocations.div_ceil(width);
     let x = workgroups.min(limits.workgroups);
     [x, workgroups.div_ceil(x.max(1)), 1]
+}
+
+/// Workgroups that keep a large GPU busy: four on each of some 130 units.
+const BUSY: u32 = 512;
+
+/// Groups an invocation takes of so many in all, `most` unless that would leave parts of a large GPU idle.
+pub fn taken(groups: u32, most: u32, width: u32) -> u32 {
+    groups.div_ceil(width * BUSY).clamp(1, most)
 }
 
 /// A run of 16-byte groups that one dispatch fills.

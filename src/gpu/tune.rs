@@ -70,15 +70,15 @@ impl Context {
         let out = Tensor::new(self, Shape::new([1 << 24])?, Dtype::F32)?;
         let (stream, normal) = (Stream::new(7, 1), Distribution::normal(1.0));
         let mut trials = Vec::new();
-        for staged in [false, true] {
-            for taken in [4, 8, 16, 32] {
-                let fill = FillShape { staged, taken };
+        for (staged, ahead) in [(false, 1), (true, 1), (true, 2), (true, 4)] {
+            for taken in [8, 16, 32] {
+                let fill = FillShape { staged, ahead, taken };
                 self.set_tuning(Tuning { fill, ..self.tuning() })?;
                 let seconds = self.trial(|pass| pass.fill(&out, &stream, &normal))?;
                 let place = if staged { "staged table" } else { "table where it lies" };
                 report(&Trial {
                     what: "fill".into(),
-                    shape: format!("{place}, {taken} groups an invocation"),
+                    shape: format!("{place}, {taken} groups an invocation, {ahead} side by side"),
                     seconds,
                     usual: fill == usual,
                 });

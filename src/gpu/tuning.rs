@@ -24,7 +24,11 @@ pub struct Tuning {
 pub struct FillShape {
     /// Whether a workgroup takes the quantile's table into its own memory first.
     pub staged: bool,
-    /// Groups of 16 bytes an invocation.
+    /// Blocks of four words that an invocation draws side by side, 1, 2 or 4. If more than 1, what reads no
+    /// table takes 4: it holds fewer numbers at a time.
+    pub ahead: u32,
+    /// Groups of 16 bytes an invocation, at most: on a GPU fewer where a buffer would not
+    /// fill a large one.
     pub taken: u32,
 }
 
@@ -33,8 +37,8 @@ impl Tuning {
     /// have no workgroup memory that would be faster.
     pub fn usual(device: String, software: bool) -> Tuning {
         let fill = match software {
-            true => FillShape { staged: false, taken: 8 },
-            false => FillShape { staged: true, taken: 16 },
+            true => FillShape { staged: false, ahead: 1, taken: 8 },
+            false => FillShape { staged: true, ahead: 2, taken: 16 },
         };
         Tuning { device, fill, products: Vec::new() }
     }
@@ -68,10 +72,13 @@ impl Tuning {
     }
 
     /// # Errors
-    /// [`Error::Invalid`] where a fill takes no group of 16 bytes an invocation or more than 64, a
-    /// product has a size of 0, or its depth comes in no part or in more than 1024.
+    /// [`Error::Invalid`] where a fill draws no 1, 2 or 4 blocks side by side, or takes no group of 16 bytes
+    /// an invocation or more than 64, a product has a size of 0, or its depth comes in no part or in more than 1024.
     pub fn check(&self) -> Result<()> {
-        let taken = self.fill.taken;
+        let FillShape { ahead, taken, .. } = self.fill;
+        if ![1, 2, 4].contains(&ahead) {
+            return Err(Error::invalid("tuning: a fill's blocks side by side", ahead, "1, 2 or 4"));
+        }
         if !(1..=64).contains(&taken) {
             return Err(Error::invalid("tuning: a fill's groups", taken, "1 to 64"));
         }
