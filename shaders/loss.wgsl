@@ -35,19 +35,19 @@ const SLICE = 256u;
 var<workgroup> shares: array<vec2<f32>, width>;
 var<workgroup> tops: array<Top, width>;
 
-// The largest output, the first column that has it, and the bits of outputs that are infinite or no
-// numbers: comparing would hide those.
+// The largest output, the first column that has it, and the bits of the largest size: an infinity's
+// and above where an output is infinite or no number, which comparing floats would hide.
 struct Top {
     high: f32,
     column: u32,
-    broken: u32,
+    size: u32,
 }
 
 // What a lane has seen of its row, for each side of its items.
 struct Seen {
     high: Value,
     columns: Places,
-    broken: Places,
+    sizes: Places,
 }
 
 // Nothing yet, but for the row's first output.
@@ -59,12 +59,10 @@ fn see(team: Team, item: u32, output: Value, seen: Seen) -> Seen {
     // What stands beyond the row is its last item again.
     let higher = output > seen.high;
     let columns = places(min(item, team.items - 1u));
-    let bits = bitcast<Places>(output);
-    let infinite = (bits & Places(0x7F800000u)) == Places(0x7F800000u);
     return Seen(
         select(seen.high, output, higher),
         select(seen.columns, columns, higher),
-        seen.broken | select(Places(0u), bits, infinite),
+        max(seen.sizes, bitcast<Places>(output) & Places(0x7FFFFFFFu)),
     );
 }
 
@@ -76,7 +74,7 @@ fn see_all(team: Team, item: u32, held: Held, seen: Seen) -> Seen {
 }
 
 fn top(seen: Seen, at: u32) -> Top {
-    return Top(side(seen.high, at), place_side(seen.columns, at), place_side(seen.broken, at));
+    return Top(side(seen.high, at), place_side(seen.columns, at), place_side(seen.sizes, at));
 }
 
 fn higher(a: Top, b: Top) -> Top {
@@ -84,7 +82,7 @@ fn higher(a: Top, b: Top) -> Top {
     return Top(
         select(a.high, b.high, other),
         select(a.column, b.column, other),
-        a.broken | b.broken,
+        max(a.size, b.size),
     );
 }
 
@@ -107,11 +105,9 @@ fn team_top(local: u32, seen: Seen) -> Top {
 }
 
 // The loss, or no number where an output was none: that ends a training run with a clear word.
-fn whole(loss: f32, broken: u32) -> f32 {
-    if broken != 0u {
-        return bitcast<f32>(broken | 0x7FC00000u);
-    }
-    return loss;
+fn whole(loss: f32, size: u32) -> f32 {
+    // The bits from a value: a constant that is no number is an error.
+    return bitcast<f32>(select(bitcast<u32>(loss), size | 0x7FC00000u, size >= 0x7F800000u));
 }
 
 // ln(1 + x) of x >= 0: a sum of exponentials, of which none is above 1.
@@ -224,7 +220,7 @@ fn cross_entropy(team: Team, label: u32) -> vec2<f32> {
         let mean = both.y * params.share - best.high;
         loss = normalizer - (1.0 - params.smoothing) * wanted - params.smoothing * mean;
     }
-    return vec2<f32>(whole(loss, best.broken), select(0.0, 1.0, best.column == label));
+    return vec2<f32>(whole(loss, best.size), select(0.0, 1.0, best.column == label));
 }
 
 fn squared_error(team: Team) -> vec2<f32> {
@@ -297,7 +293,7 @@ fn one_of_several(team: Team, label: u32) -> vec2<f32> {
     let best = team_top(team.local, seen);
     let sum = team_sum(team.local, vec2<f32>(total(sums.terms), 0.0)).x;
     let right = select(0.0, 1.0, best.column == label);
-    return vec2<f32>(whole(sum * params.share, best.broken), right);
+    return vec2<f32>(whole(sum * params.share, best.size), right);
 }
 
 fn binary_cross_entropy(team: Team) -> vec2<f32> {
@@ -308,10 +304,10 @@ fn binary_cross_entropy(team: Team) -> vec2<f32> {
         seen = see_all(team, item, outputs, seen);
         sums = binary_all(team, item, outputs, held_targets(team, item), sums);
     }
-    let broken = team_top(team.local, seen).broken;
+    let size = team_top(team.local, seen).size;
     let own = vec2<f32>(total(sums.terms), total(sums.right));
     let both = team_sum(team.local, own) * params.share;
-    return vec2<f32>(whole(both.x, broken), both.y);
+    return vec2<f32>(whole(both.x, size), both.y);
 }
 
 fn held_targets(team: Team, item: u32) -> Held {

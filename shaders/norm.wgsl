@@ -97,9 +97,6 @@ fn less(held: Held, mean: f32) -> Held {
 }
 
 fn finish_forward(team: Team, item: u32, deviation: Value, inverse: f32) {
-    if item >= team.items {
-        return;
-    }
     let at = team.first + item;
     let unit = deviation * inverse;
     normalized[at] = item_of(unit);
@@ -138,14 +135,13 @@ fn norm_forward(
     if team.lane == 0u && team.items > 0u {
         inverses_out[team.row] = inverse;
     }
-    for (var item = team.lane; item < team.items; item += stride()) {
+    // One item a turn: nonlinearities are long.
+    for (var item = team.lane; item < team.items; item += lanes) {
         if !team.single {
-            held = less(held_values(team, item), mean);
+            held.a = value_of(values[team.first + item]) - mean;
         }
         finish_forward(team, item, held.a, inverse);
-        finish_forward(team, item + lanes, held.b, inverse);
-        finish_forward(team, item + 2u * lanes, held.c, inverse);
-        finish_forward(team, item + 3u * lanes, held.d, inverse);
+        held = followed(held, held.a);
     }
 }
 
@@ -204,12 +200,10 @@ fn norm_backward(
     for (var item = team.lane; item < team.items; item += stride()) {
         held = held_values(team, item);
         units = held_units(team, item);
-        held = Held(
-            through(team, item, held.a, units.a),
-            through(team, item + lanes, held.b, units.b),
-            through(team, item + 2u * lanes, held.c, units.c),
-            through(team, item + 3u * lanes, held.d, units.d),
-        );
+        for (var own = 0u; own < 4u; own++) {
+            held = followed(held, through(team, item + own * lanes, held.a, units.a));
+            units = followed(units, units.a);
+        }
         sum += held_sum(held);
         along += held_sum(held_product(held, units));
     }

@@ -205,7 +205,8 @@ fn extremes_keep_their_digits() {
                 let bound = (chain(columns) + 16.0) * u * wanted;
                 let place = format!("{}: {columns}, row {row}", context.name());
                 assert!((found - wanted).abs() <= bound, "{place}: {found}, {wanted}");
-                let sum: f64 = gradient[row * columns..][..columns].iter().map(|g| f64::from(*g)).sum();
+                let sum: f64 =
+                    gradient[row * columns..][..columns].iter().map(|g| f64::from(*g)).sum();
                 assert!(sum.abs() <= (chain(columns) + 16.0) * u, "{place}: {sum:e}");
             }
             assert!(gradient[3 * columns..].iter().all(|slope| *slope == 0.0));

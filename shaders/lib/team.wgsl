@@ -69,6 +69,12 @@ fn inside_all(team: Team, item: u32, held: Held) -> Held {
     );
 }
 
+// The next item in the place of the first, and another value in that of the last: after four, all stand
+// where they stood.
+fn followed(held: Held, last: Value) -> Held {
+    return Held(held.b, held.c, held.d, last);
+}
+
 fn held_sum(held: Held) -> Value {
     return (held.a + held.b) + (held.c + held.d);
 }

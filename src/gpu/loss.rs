@@ -40,7 +40,7 @@ impl Pass<'_, '_> {
     /// with an output that is infinite or not a number has a loss that is not a number.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, or there are more than 2^24
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, or there are more than 2^23
     /// columns.
     pub fn loss(&mut self, kind: Loss, tensors: &LossTensors<'_>) -> Result<()> {
         let rows = tensors.outputs.shape().dims().first().map_or(1, |&rows| rows as u32);

@@ -50,7 +50,7 @@ impl Pass<'_, '_> {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, two share a buffer of which
-    /// one is written, or there are more than 2^24 columns; [`Error::Device`](crate::Error::Device) for a
+    /// one is written, or there are more than 2^23 columns; [`Error::Device`](crate::Error::Device) for a
     /// custom nonlinearity whose WGSL does not compile.
     pub fn norm(
         &mut self,

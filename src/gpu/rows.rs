@@ -21,8 +21,8 @@ struct Params {
 const HELD: u64 = 4;
 
 /// How often an invocation may come back for more of them: it goes over its row three times at most,
-/// and llvmpipe ends loops after 65,535 iterations in sum.
-const TURNS: u64 = 1 << 14;
+/// once of these an item at a time, and llvmpipe ends loops after 65,535 iterations in sum.
+const TURNS: u64 = 1 << 13;
 
 /// Turns after which a software adapter gives a row to a team: at a barrier its invocations wait for
 /// each other one by one, so that one a row is faster as long as rows are enough.
@@ -61,7 +61,8 @@ impl Teams {
         let most = 1 << most.ilog2();
         let lanes = lanes(context.is_software(), items, most).ok_or_else(|| {
             let per = columns / items;
-            let needed = format!("at most {} on {}", u64::from(most) * HELD * TURNS * per, context.name());
+            let needed =
+                format!("at most {} on {}", u64::from(most) * HELD * TURNS * per, context.name());
             Error::invalid(what, format!("{columns} columns"), needed)
         })?;
         Ok(Teams { loads, lanes, width: lanes.max(shaders::ROWS.width) })
@@ -104,7 +105,7 @@ impl Pass<'_, '_> {
     /// off by at most `(n / 4 + 16) 2^-24` of the sum of its terms' sizes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 2^24 columns.
+    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 2^23 columns.
     pub fn row_sums(
         &mut self,
         values: &Tensor,
@@ -142,11 +143,11 @@ fn row_sums(
 mod tests {
     use super::{ALONE, HELD, TURNS, lanes};
 
-    /// llvmpipe ends loops after 65,535 iterations in sum; a row is gone over three times, then added
-    /// up in a tree.
+    /// llvmpipe ends loops after 65,535 iterations in sum; a row is gone over three times, once an item
+    /// at a time, and added up in trees.
     #[test]
     fn no_loop_is_too_long_and_no_lane_is_idle() {
-        assert!(3 * TURNS.max(ALONE) + 64 < 65_535);
+        assert!((3 + HELD) * TURNS.max(ALONE) + 64 < 65_535);
         for software in [false, true] {
             for most in [64, 128, 256] {
                 let longest = u64::from(most) * HELD * TURNS;
