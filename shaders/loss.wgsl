@@ -68,6 +68,9 @@ fn see(team: Team, item: u32, output: Value, seen: Seen) -> Seen {
 
 fn see_all(team: Team, item: u32, held: Held, seen: Seen) -> Seen {
     var all = see(team, item, held.a, seen);
+    if taken() == 1u {
+        return all;
+    }
     all = see(team, item + lanes, held.b, all);
     all = see(team, item + 2u * lanes, held.c, all);
     return see(team, item + 3u * lanes, held.d, all);
@@ -135,9 +138,11 @@ fn put(team: Team, item: u32, slope: Value) {
 
 fn put_all(team: Team, item: u32, slopes: Held) {
     put(team, item, slopes.a);
-    put(team, item + lanes, slopes.b);
-    put(team, item + 2u * lanes, slopes.c);
-    put(team, item + 3u * lanes, slopes.d);
+    if taken() > 1u {
+        put(team, item + lanes, slopes.b);
+        put(team, item + 2u * lanes, slopes.c);
+        put(team, item + 3u * lanes, slopes.d);
+    }
 }
 
 fn terms(held: Held, high: f32) -> Held {
@@ -237,10 +242,13 @@ fn squared_error(team: Team) -> vec2<f32> {
         sum += held_sum(inside_all(team, item, held_product(errors, errors)));
         if gradients == 1u {
             let factor = params.share * step.inverse;
-            put(team, item, 2.0 * errors.a * factor);
-            put(team, item + lanes, 2.0 * errors.b * factor);
-            put(team, item + 2u * lanes, 2.0 * errors.c * factor);
-            put(team, item + 3u * lanes, 2.0 * errors.d * factor);
+            let slopes = Held(
+                2.0 * errors.a * factor,
+                2.0 * errors.b * factor,
+                2.0 * errors.c * factor,
+                2.0 * errors.d * factor,
+            );
+            put_all(team, item, slopes);
         }
     }
     let square = team_sum(team.local, vec2<f32>(total(sum), 0.0)).x;
@@ -271,6 +279,9 @@ fn binary(team: Team, item: u32, output: Value, wanted: Value, sums: Binary) -> 
 
 fn binary_all(team: Team, item: u32, outputs: Held, wanted: Held, sums: Binary) -> Binary {
     var all = binary(team, item, outputs.a, wanted.a, sums);
+    if taken() == 1u {
+        return all;
+    }
     all = binary(team, item + lanes, outputs.b, wanted.b, all);
     all = binary(team, item + 2u * lanes, outputs.c, wanted.c, all);
     return binary(team, item + 3u * lanes, outputs.d, wanted.d, all);

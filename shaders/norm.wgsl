@@ -200,14 +200,20 @@ fn norm_backward(
     for (var item = team.lane; item < team.items; item += stride()) {
         held = held_values(team, item);
         units = held_units(team, item);
-        for (var own = 0u; own < 4u; own++) {
-            held = followed(held, through(team, item + own * lanes, held.a, units.a));
-            units = followed(units, units.a);
+        if taken() == 1u {
+            held.a = through(team, item, held.a, units.a);
+        } else {
+            for (var own = 0u; own < 4u; own++) {
+                held = followed(held, through(team, item + own * lanes, held.a, units.a));
+                units = followed(units, units.a);
+            }
         }
+        held = inside_all(team, item, held);
         sum += held_sum(held);
         along += held_sum(held_product(held, units));
     }
     let means = team_sum(local, vec2<f32>(total(sum), total(along))) * params.share;
+    let inverse = inverses[min(team.row, params.rows - 1u)];
     for (var item = team.lane; item < team.items; item += stride()) {
         if !team.single {
             units = held_units(team, item);
@@ -218,10 +224,11 @@ fn norm_backward(
                 scaled(team, item + 3u * lanes),
             );
         }
-        let inverse = inverses[team.row];
         finish_backward(team, item, held.a, units.a, means, inverse);
-        finish_backward(team, item + lanes, held.b, units.b, means, inverse);
-        finish_backward(team, item + 2u * lanes, held.c, units.c, means, inverse);
-        finish_backward(team, item + 3u * lanes, held.d, units.d, means, inverse);
+        if taken() > 1u {
+            finish_backward(team, item + lanes, held.b, units.b, means, inverse);
+            finish_backward(team, item + 2u * lanes, held.c, units.c, means, inverse);
+            finish_backward(team, item + 3u * lanes, held.d, units.d, means, inverse);
+        }
     }
 }

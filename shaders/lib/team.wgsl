@@ -4,7 +4,8 @@
 //
 // A row's items go to the lanes in turn, so that neighbours read neighbours, and a lane takes four
 // at once: they are on their way together, and where the row is no longer than that they stay with
-// it from one pass over the row to the next.
+// it from one pass over the row to the next. But where a lane is a team and items are elements it
+// takes one, `a`: such rows are mostly short, and three places of four would stand empty.
 
 struct Team {
     row: u32,
@@ -18,7 +19,7 @@ struct Team {
     single: bool,
 }
 
-// What a lane takes at once of a row: `item`, and every `lanes`th after it.
+// What a lane takes at once of a row: `item`, and each `lanes`th after it.
 struct Held {
     a: Value,
     b: Value,
@@ -45,9 +46,14 @@ fn nothing() -> Held {
     return Held(Value(0.0), Value(0.0), Value(0.0), Value(0.0));
 }
 
+// How many items a lane takes at once.
+fn taken() -> u32 {
+    return select(4u, 1u, lanes == 1u && SIDES == 1u);
+}
+
 // From a lane's item to the next that it does not hold.
 fn stride() -> u32 {
-    return 4u * lanes;
+    return taken() * lanes;
 }
 
 // An item's place in the matrix; beyond the row, that of the row's last.
@@ -61,6 +67,9 @@ fn inside(team: Team, item: u32, value: Value) -> Value {
 }
 
 fn inside_all(team: Team, item: u32, held: Held) -> Held {
+    if taken() == 1u {
+        return Held(held.a, Value(0.0), Value(0.0), Value(0.0));
+    }
     return Held(
         inside(team, item, held.a),
         inside(team, item + lanes, held.b),
@@ -69,8 +78,8 @@ fn inside_all(team: Team, item: u32, held: Held) -> Held {
     );
 }
 
-// The next item in the place of the first, and another value in that of the last: after four, all stand
-// where they stood.
+// The next item in the place of the first, and another value in that of the last: after four, each
+// stands where it stood.
 fn followed(held: Held, last: Value) -> Held {
     return Held(held.b, held.c, held.d, last);
 }
