@@ -1,6 +1,6 @@
 // The loss of each row and its gradient with respect to the row's outputs, for the mean over the
 // batch's real rows. Rows beyond them have neither. And the squared errors of each column, whose sums
-// say how well each of several targets is met.
+// say how well each of several targets is met. A team takes a row (lib/team.wgsl).
 
 struct Params {
     rows: u32,
@@ -12,9 +12,11 @@ struct Params {
 
 // 0: softmax cross-entropy with class indices; 1: mean squared error; 2: binary cross-entropy of
 // logits. The codes are those of `Loss::code`. 3: binary cross-entropy with class indices, of targets
-// that are 1 at the class and 0 elsewhere.
+// that are 1 at the class and 0 elsewhere. 0 and 3 are `loss_classes`, 1 and 2 `loss_values`.
 override kind: u32 = 0u;
 override gradients: u32 = 1u;
+override lanes: u32 = 1u;
+override width: u32 = 64u;
 
 const WIDTH = 64u;
 // Rows whose squared errors one invocation adds up.
@@ -22,25 +24,93 @@ const SLICE = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> outputs: array<f32>;
-@group(0) @binding(3) var<storage, read> targets: array<u32>;
-@group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read> outputs: array<Item>;
+@group(0) @binding(3) var<storage, read> classes: array<u32>;
+@group(0) @binding(3) var<storage, read> targets: array<Item>;
+@group(0) @binding(4) var<storage, read_write> gradient: array<Item>;
 // The loss, and how much of the row was predicted right: of 1.
 @group(0) @binding(5) var<storage, read_write> results: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(5) var<storage, read_write> sums: array<Item>;
 
-// The bits of a float that is infinite or no number, else 0. min and max would hide it.
-fn broken(value: f32) -> u32 {
-    let bits = bitcast<u32>(value);
-    return select(0u, bits, (bits & 0x7F800000u) == 0x7F800000u);
+var<workgroup> shares: array<vec2<f32>, width>;
+var<workgroup> tops: array<Top, width>;
+
+// The largest output, the first column that has it, and the bits of the largest size: an infinity's
+// and above where an output is infinite or no number, which comparing floats would hide.
+struct Top {
+    high: f32,
+    column: u32,
+    size: u32,
+}
+
+// What a lane has seen of its row, for each side of its items.
+struct Seen {
+    high: Value,
+    columns: Places,
+    sizes: Places,
+}
+
+// Nothing yet, but for the row's first output.
+fn unseen(team: Team) -> Seen {
+    return Seen(Value(side(value_of(outputs[team.first]), 0u)), Places(0u), Places(0u));
+}
+
+fn see(team: Team, item: u32, output: Value, seen: Seen) -> Seen {
+    // What stands beyond the row is its last item again.
+    let higher = output > seen.high;
+    let columns = places(min(item, team.items - 1u));
+    return Seen(
+        select(seen.high, output, higher),
+        select(seen.columns, columns, higher),
+        max(seen.sizes, bitcast<Places>(output) & Places(0x7FFFFFFFu)),
+    );
+}
+
+fn see_all(team: Team, item: u32, held: Held, seen: Seen) -> Seen {
+    var all = see(team, item, held.a, seen);
+    if taken() == 1u {
+        return all;
+    }
+    all = see(team, item + lanes, held.b, all);
+    all = see(team, item + 2u * lanes, held.c, all);
+    return see(team, item + 3u * lanes, held.d, all);
+}
+
+fn top(seen: Seen, at: u32) -> Top {
+    return Top(side(seen.high, at), place_side(seen.columns, at), place_side(seen.sizes, at));
+}
+
+fn higher(a: Top, b: Top) -> Top {
+    let other = b.high > a.high || (b.high == a.high && b.column < a.column);
+    return Top(
+        select(a.high, b.high, other),
+        select(a.column, b.column, other),
+        max(a.size, b.size),
+    );
+}
+
+// As `team_sum`.
+fn team_top(local: u32, seen: Seen) -> Top {
+    let own = higher(higher(top(seen, 0u), top(seen, 1u)), higher(top(seen, 2u), top(seen, 3u)));
+    if lanes == 1u {
+        return own;
+    }
+    workgroupBarrier();
+    tops[local] = own;
+    for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if local % lanes < reach {
+            tops[local] = higher(tops[local], tops[local + reach]);
+        }
+    }
+    workgroupBarrier();
+    return tops[local / lanes * lanes];
 }
 
 // The loss, or no number where an output was none: that ends a training run with a clear word.
-fn whole(loss: f32, broken: u32) -> f32 {
-    if broken != 0u {
-        return bitcast<f32>(broken | 0x7FC00000u);
-    }
-    return loss;
+fn whole(loss: f32, size: u32) -> f32 {
+    // The bits from a value: a constant that is no number is an error.
+    return bitcast<f32>(select(bitcast<u32>(loss), size | 0x7FC00000u, size >= 0x7F800000u));
 }
 
 // ln(1 + x) of x >= 0: a sum of exponentials, of which none is above 1.
@@ -51,134 +121,261 @@ fn log_one_plus(x: f32) -> f32 {
     return log1p_unit(x);
 }
 
-fn cross_entropy(row: u32) -> vec2<f32> {
-    let first = row * params.columns;
-    let last = first + params.columns;
-    let label = targets[row];
-    var best = first;
-    var high = outputs[first];
-    var total = 0.0;
-    var bad = 0u;
-    for (var at = first; at < last; at++) {
-        let output = outputs[at];
-        bad |= broken(output);
-        total += output;
-        if output > high {
-            high = output;
-            best = at;
-        }
+fn held_outputs(team: Team, item: u32) -> Held {
+    return Held(
+        value_of(outputs[place_of(team, item)]),
+        value_of(outputs[place_of(team, item + lanes)]),
+        value_of(outputs[place_of(team, item + 2u * lanes)]),
+        value_of(outputs[place_of(team, item + 3u * lanes)]),
+    );
+}
+
+fn put(team: Team, item: u32, slope: Value) {
+    if item < team.items {
+        gradient[team.first + item] = item_of(slope);
     }
+}
+
+fn put_all(team: Team, item: u32, slopes: Held) {
+    put(team, item, slopes.a);
+    if taken() > 1u {
+        put(team, item + lanes, slopes.b);
+        put(team, item + 2u * lanes, slopes.c);
+        put(team, item + 3u * lanes, slopes.d);
+    }
+}
+
+fn terms(held: Held, high: f32) -> Held {
+    return Held(
+        exp_negatives(held.a - high),
+        exp_negatives(held.b - high),
+        exp_negatives(held.c - high),
+        exp_negatives(held.d - high),
+    );
+}
+
+// `value`, and 0 at a column.
+fn but(column: u32, item: u32, value: Value) -> Value {
+    return select(value, Value(0.0), places(item) == Places(column));
+}
+
+fn but_all(column: u32, item: u32, held: Held) -> Held {
+    return Held(
+        but(column, item, held.a),
+        but(column, item + lanes, held.b),
+        but(column, item + 2u * lanes, held.c),
+        but(column, item + 3u * lanes, held.d),
+    );
+}
+
+// 1 at the row's class, 0 elsewhere.
+fn one_at(label: u32, item: u32) -> Value {
+    return select(Value(0.0), Value(1.0), places(item) == Places(label));
+}
+
+fn softmax_slope(term: Value, scale: f32, label: u32, item: u32) -> Value {
+    let even = params.smoothing * params.share;
+    let own = even + (1.0 - params.smoothing);
+    let wanted = select(Value(even), Value(own), places(item) == Places(label));
+    return (term * scale - wanted) * step.inverse;
+}
+
+// All of these need every invocation of the workgroup.
+fn cross_entropy(team: Team, label: u32) -> vec2<f32> {
+    var held = nothing();
+    var seen = unseen(team);
+    var sum = Value(0.0);
+    for (var item = team.lane; item < team.items; item += stride()) {
+        held = held_outputs(team, item);
+        seen = see_all(team, item, held, seen);
+        sum += held_sum(inside_all(team, item, held));
+    }
+    let best = team_top(team.local, seen);
     // The largest term is 1: what the others add to it goes through a logarithm of its own.
-    var others = 0.0;
-    for (var at = first; at < last; at++) {
-        if at != best {
-            others += exp_negative(outputs[at] - high);
+    var others = Value(0.0);
+    for (var item = team.lane; item < team.items; item += stride()) {
+        if !team.single {
+            held = held_outputs(team, item);
         }
+        held = terms(held, best.high);
+        others += held_sum(inside_all(team, item, but_all(best.column, item, held)));
     }
-    let normalizer = log_one_plus(others);
+    let both = team_sum(team.local, vec2<f32>(total(others), total(sum)));
+    let scale = 1.0 / (1.0 + both.x);
     if gradients == 1u {
-        let scale = 1.0 / (1.0 + others);
-        let even = params.smoothing * params.share;
-        for (var at = first; at < last; at++) {
-            var term = 1.0;
-            if at != best {
-                term = exp_negative(outputs[at] - high);
+        for (var item = team.lane; item < team.items; item += stride()) {
+            if !team.single {
+                held = terms(held_outputs(team, item), best.high);
             }
-            var wanted = even;
-            if at - first == label {
-                wanted += 1.0 - params.smoothing;
-            }
-            gradient[at] = (term * scale - wanted) * step.inverse;
+            let slopes = Held(
+                softmax_slope(held.a, scale, label, item),
+                softmax_slope(held.b, scale, label, item + lanes),
+                softmax_slope(held.c, scale, label, item + 2u * lanes),
+                softmax_slope(held.d, scale, label, item + 3u * lanes),
+            );
+            put_all(team, item, slopes);
         }
     }
-    let wanted = outputs[first + min(label, params.columns - 1u)] - high;
+    let own = min(label, params.columns - 1u);
+    let output = side(value_of(outputs[team.first + own / SIDES]), own % SIDES);
+    let normalizer = log_one_plus(both.x);
+    let wanted = output - best.high;
     var loss = normalizer - wanted;
     if params.smoothing > 0.0 {
-        let mean = total * params.share - high;
+        let mean = both.y * params.share - best.high;
         loss = normalizer - (1.0 - params.smoothing) * wanted - params.smoothing * mean;
     }
-    return vec2<f32>(whole(loss, bad), select(0.0, 1.0, best - first == label));
+    return vec2<f32>(whole(loss, best.size), select(0.0, 1.0, best.column == label));
 }
 
-fn squared_error(row: u32) -> vec2<f32> {
-    let first = row * params.columns;
-    var sum = 0.0;
-    for (var at = first; at < first + params.columns; at++) {
-        let error = outputs[at] - bitcast<f32>(targets[at]);
-        sum += error * error;
+fn squared_error(team: Team) -> vec2<f32> {
+    var sum = Value(0.0);
+    for (var item = team.lane; item < team.items; item += stride()) {
+        let outputs = held_outputs(team, item);
+        let wanted = held_targets(team, item);
+        let errors = Held(
+            outputs.a - wanted.a,
+            outputs.b - wanted.b,
+            outputs.c - wanted.c,
+            outputs.d - wanted.d,
+        );
+        sum += held_sum(inside_all(team, item, held_product(errors, errors)));
         if gradients == 1u {
-            gradient[at] = 2.0 * error * (params.share * step.inverse);
+            let factor = params.share * step.inverse;
+            let slopes = Held(
+                2.0 * errors.a * factor,
+                2.0 * errors.b * factor,
+                2.0 * errors.c * factor,
+                2.0 * errors.d * factor,
+            );
+            put_all(team, item, slopes);
         }
     }
-    return vec2<f32>(sum * params.share, 0.0);
+    let square = team_sum(team.local, vec2<f32>(total(sum), 0.0)).x;
+    return vec2<f32>(square * params.share, 0.0);
 }
 
-fn binary_cross_entropy(row: u32) -> vec2<f32> {
-    let first = row * params.columns;
-    // The first value, where it is no class: not used then, and there.
-    let label = targets[select(first, row, kind == 3u)];
-    var best = first;
-    var high = outputs[first];
-    var sum = 0.0;
-    var right = 0.0;
-    var bad = 0u;
-    for (var at = first; at < first + params.columns; at++) {
-        let output = outputs[at];
-        var wanted = 0.0;
-        if kind == 3u {
-            wanted = select(0.0, 1.0, at - first == label);
-        } else {
-            wanted = bitcast<f32>(targets[at]);
-        }
-        bad |= broken(output);
-        if output > high {
-            high = output;
-            best = at;
-        }
-        let small = exp_negative(-abs(output));
-        // Of a positive output 1 - t is what is lost of it, of a negative one t.
-        sum += select(-output * wanted, output * (1.0 - wanted), output > 0.0);
-        sum += log1p_unit(small);
-        if (output > 0.0) == (wanted > 0.5) {
-            right += 1.0;
-        }
-        if gradients == 1u {
-            let probability = select(small, 1.0, output > 0.0) / (1.0 + small);
-            gradient[at] = (probability - wanted) * (params.share * step.inverse);
-        }
-    }
-    right *= params.share;
-    if kind == 3u {
-        right = select(0.0, 1.0, best - first == label);
-    }
-    return vec2<f32>(whole(sum * params.share, bad), right);
+// The terms of a binary cross-entropy, and whether each is right.
+struct Binary {
+    terms: Value,
+    right: Value,
 }
 
-@compute @workgroup_size(WIDTH)
-fn loss_rows(
+fn binary(team: Team, item: u32, output: Value, wanted: Value, sums: Binary) -> Binary {
+    let small = exp_negatives(-abs(output));
+    let above = output > Value(0.0);
+    if gradients == 1u {
+        let probability = select(small, Value(1.0), above) / (1.0 + small);
+        put(team, item, (probability - wanted) * (params.share * step.inverse));
+    }
+    // Of a positive output 1 - t is what is lost of it, of a negative one t.
+    let lost = select(-output * wanted, output * (1.0 - wanted), above);
+    let right = select(Value(0.0), Value(1.0), above == (wanted > Value(0.5)));
+    return Binary(
+        sums.terms + inside(team, item, lost + log1p_units(small)),
+        sums.right + inside(team, item, right),
+    );
+}
+
+fn binary_all(team: Team, item: u32, outputs: Held, wanted: Held, sums: Binary) -> Binary {
+    var all = binary(team, item, outputs.a, wanted.a, sums);
+    if taken() == 1u {
+        return all;
+    }
+    all = binary(team, item + lanes, outputs.b, wanted.b, all);
+    all = binary(team, item + 2u * lanes, outputs.c, wanted.c, all);
+    return binary(team, item + 3u * lanes, outputs.d, wanted.d, all);
+}
+
+fn one_of_several(team: Team, label: u32) -> vec2<f32> {
+    var seen = unseen(team);
+    var sums = Binary(Value(0.0), Value(0.0));
+    for (var item = team.lane; item < team.items; item += stride()) {
+        let outputs = held_outputs(team, item);
+        let wanted = Held(
+            one_at(label, item),
+            one_at(label, item + lanes),
+            one_at(label, item + 2u * lanes),
+            one_at(label, item + 3u * lanes),
+        );
+        seen = see_all(team, item, outputs, seen);
+        sums = binary_all(team, item, outputs, wanted, sums);
+    }
+    let best = team_top(team.local, seen);
+    let sum = team_sum(team.local, vec2<f32>(total(sums.terms), 0.0)).x;
+    let right = select(0.0, 1.0, best.column == label);
+    return vec2<f32>(whole(sum * params.share, best.size), right);
+}
+
+fn binary_cross_entropy(team: Team) -> vec2<f32> {
+    var seen = unseen(team);
+    var sums = Binary(Value(0.0), Value(0.0));
+    for (var item = team.lane; item < team.items; item += stride()) {
+        let outputs = held_outputs(team, item);
+        seen = see_all(team, item, outputs, seen);
+        sums = binary_all(team, item, outputs, held_targets(team, item), sums);
+    }
+    let size = team_top(team.local, seen).size;
+    let own = vec2<f32>(total(sums.terms), total(sums.right));
+    let both = team_sum(team.local, own) * params.share;
+    return vec2<f32>(whole(both.x, size), both.y);
+}
+
+fn held_targets(team: Team, item: u32) -> Held {
+    return Held(
+        value_of(targets[place_of(team, item)]),
+        value_of(targets[place_of(team, item + lanes)]),
+        value_of(targets[place_of(team, item + 2u * lanes)]),
+        value_of(targets[place_of(team, item + 3u * lanes)]),
+    );
+}
+
+// The team of a row that has a loss: a row of no example is as one beyond the last, and has a gradient
+// of 0.
+fn team_of_example(index: u32, local: u32) -> Team {
+    let row = index / lanes;
+    if gradients == 1u && row >= step.rows && row < params.rows {
+        let items = params.columns / SIDES;
+        for (var item = index % lanes; item < items; item += lanes) {
+            gradient[row * items + item] = item_of(Value(0.0));
+        }
+    }
+    return team_of(index, local, min(step.rows, params.rows), params.columns);
+}
+
+fn put_result(team: Team, result: vec2<f32>) {
+    if team.lane == 0u && team.row < params.rows {
+        results[step.slot + team.row] = select(vec2<f32>(0.0), result, team.row < step.rows);
+    }
+}
+
+@compute @workgroup_size(width)
+fn loss_classes(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
 ) {
-    let row = grid_index(id, workgroups, WIDTH);
-    if row >= params.rows {
-        return;
+    let team = team_of_example(grid_index(id, workgroups, width), local);
+    let label = classes[min(team.row, params.rows - 1u)];
+    if kind == 0u {
+        put_result(team, cross_entropy(team, label));
+    } else {
+        put_result(team, one_of_several(team, label));
     }
-    if row >= step.rows {
-        if gradients == 1u {
-            for (var column = 0u; column < params.columns; column++) {
-                gradient[row * params.columns + column] = 0.0;
-            }
-        }
-        results[step.slot + row] = vec2<f32>(0.0, 0.0);
-        return;
+}
+
+@compute @workgroup_size(width)
+fn loss_values(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_of_example(grid_index(id, workgroups, width), local);
+    if kind == 1u {
+        put_result(team, squared_error(team));
+    } else {
+        put_result(team, binary_cross_entropy(team));
     }
-    var result = vec2<f32>(0.0, 0.0);
-    switch kind {
-        case 1u: { result = squared_error(row); }
-        case 2u, 3u: { result = binary_cross_entropy(row); }
-        default: { result = cross_entropy(row); }
-    }
-    results[step.slot + row] = result;
 }
 
 // Each column's squared errors over a slice of rows: `sums` is [steps, slices, columns].
@@ -189,16 +386,17 @@ fn loss_columns(
 ) {
     let index = grid_index(id, workgroups, WIDTH);
     let slices = (params.rows + SLICE - 1u) / SLICE;
-    if index >= params.columns * slices {
+    let items = params.columns / SIDES;
+    if index >= items * slices {
         return;
     }
-    let first = (index / params.columns) * SLICE;
+    let first = (index / items) * SLICE;
     let last = min(first + SLICE, step.rows);
-    var sum = 0.0;
+    var sum = Value(0.0);
     for (var row = first; row < last; row++) {
-        let at = row * params.columns + index % params.columns;
-        let error = outputs[at] - bitcast<f32>(targets[at]);
+        let at = row * items + index % items;
+        let error = value_of(outputs[at]) - value_of(targets[at]);
         sum += error * error;
     }
-    sums[step.slot / params.rows * (slices * params.columns) + index] = sum;
+    sums[step.slot / params.rows * (slices * items) + index] = item_of(sum);
 }

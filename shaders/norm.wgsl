@@ -1,5 +1,5 @@
 // Layer norm with what follows it: out = dropout(f(y)) + after, y = scale * x^ + shift, x^ the row
-// with mean 0 and variance 1 (Ba, Kiros, Hinton 2016). An invocation takes a row.
+// with mean 0 and variance 1 (Ba, Kiros, Hinton 2016). A team takes a row (lib/team.wgsl).
 
 struct Params {
     rows: u32,
@@ -20,96 +20,215 @@ override activation: u32 = 0u;
 override dropout: u32 = 0u;
 // Whether the rows of a residual connection are added.
 override residual: u32 = 0u;
-
-const WIDTH = 64u;
+override lanes: u32 = 1u;
+override width: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> scale: array<f32>;
-@group(0) @binding(3) var<storage, read> shift: array<f32>;
+@group(0) @binding(2) var<storage, read> scale: array<Item>;
+@group(0) @binding(3) var<storage, read> shift: array<Item>;
 // Forward: the rows. Backward: the gradient of what came out.
-@group(0) @binding(4) var<storage, read> values: array<f32>;
-// Forward: what a residual connection adds. Backward: 1 / the rows' standard deviations.
-@group(0) @binding(5) var<storage, read> beside: array<f32>;
+@group(0) @binding(4) var<storage, read> values: array<Item>;
+// Forward: what a residual connection adds.
+@group(0) @binding(5) var<storage, read> beside: array<Item>;
+// Backward: 1 / the rows' standard deviations.
+@group(0) @binding(5) var<storage, read> inverses: array<f32>;
 // Forward: x^, written. Backward: x^, read.
-@group(0) @binding(6) var<storage, read_write> normalized: array<f32>;
-// Forward: 1 / the rows' standard deviations. Backward: the gradient of y.
-@group(0) @binding(7) var<storage, read_write> extra: array<f32>;
+@group(0) @binding(6) var<storage, read_write> normalized: array<Item>;
+// Forward: 1 / the rows' standard deviations.
+@group(0) @binding(7) var<storage, read_write> inverses_out: array<f32>;
+// Backward: the gradient of y.
+@group(0) @binding(7) var<storage, read_write> inner: array<Item>;
 // Forward: what comes out. Backward: the gradient of the rows.
-@group(0) @binding(8) var<storage, read_write> result: array<f32>;
+@group(0) @binding(8) var<storage, read_write> result: array<Item>;
 
-// 1 / (1 - p) where the element is kept, else 0.
-fn kept(row: u32, column: u32) -> f32 {
+var<workgroup> shares: array<vec2<f32>, width>;
+
+// 1 / (1 - p) where an element is kept, else 0.
+fn kept(row: u32, item: u32) -> Value {
     if dropout == 0u {
-        return 1.0;
+        return Value(1.0);
     }
-    let group = column / 4u;
+    let group = item * SIDES / 4u;
     let words = dropout_words(row, group, params.columns, step.step, params.id, params.key);
-    return select(0.0, params.keep_scale, words[column % 4u] >= params.threshold);
+    let falls = words_of(words, item) < Places(params.threshold);
+    return select(Value(params.keep_scale), Value(0.0), falls);
 }
 
-@compute @workgroup_size(WIDTH)
+fn activated(y: Value) -> Value {
+    let parameter = params.parameter;
+    let first = activation_value(activation, parameter, side(y, 0u));
+    if SIDES == 1u {
+        return Value(first);
+    }
+    return of_sides(
+        first,
+        activation_value(activation, parameter, side(y, 1u)),
+        activation_value(activation, parameter, side(y, 2u)),
+        activation_value(activation, parameter, side(y, 3u)),
+    );
+}
+
+fn slope(y: Value) -> Value {
+    let parameter = params.parameter;
+    let first = activation_derivative(activation, parameter, side(y, 0u));
+    if SIDES == 1u {
+        return Value(first);
+    }
+    return of_sides(
+        first,
+        activation_derivative(activation, parameter, side(y, 1u)),
+        activation_derivative(activation, parameter, side(y, 2u)),
+        activation_derivative(activation, parameter, side(y, 3u)),
+    );
+}
+
+fn held_values(team: Team, item: u32) -> Held {
+    return Held(
+        value_of(values[place_of(team, item)]),
+        value_of(values[place_of(team, item + lanes)]),
+        value_of(values[place_of(team, item + 2u * lanes)]),
+        value_of(values[place_of(team, item + 3u * lanes)]),
+    );
+}
+
+fn less(held: Held, mean: f32) -> Held {
+    return Held(held.a - mean, held.b - mean, held.c - mean, held.d - mean);
+}
+
+fn finish_forward(team: Team, item: u32, deviation: Value, inverse: f32) {
+    let at = team.first + item;
+    let unit = deviation * inverse;
+    normalized[at] = item_of(unit);
+    let y = value_of(scale[item]) * unit + value_of(shift[item]);
+    var out = activated(y) * kept(team.row, item);
+    if residual == 1u {
+        out += value_of(beside[at]);
+    }
+    result[at] = item_of(out);
+}
+
+@compute @workgroup_size(width)
 fn norm_forward(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
 ) {
-    let row = grid_index(id, workgroups, WIDTH);
-    if row >= params.rows {
-        return;
+    let team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    var held = nothing();
+    var sum = Value(0.0);
+    for (var item = team.lane; item < team.items; item += stride()) {
+        held = held_values(team, item);
+        sum += held_sum(inside_all(team, item, held));
     }
-    let first = row * params.columns;
-    var sum = 0.0;
-    for (var column = 0u; column < params.columns; column++) {
-        sum += values[first + column];
-    }
-    let mean = sum * params.share;
-    var squares = 0.0;
-    for (var column = 0u; column < params.columns; column++) {
-        let deviation = values[first + column] - mean;
-        squares += deviation * deviation;
-    }
-    let inverse = 1.0 / sqrt(squares * params.share + params.epsilon);
-    extra[row] = inverse;
-    for (var column = 0u; column < params.columns; column++) {
-        let at = first + column;
-        let unit = (values[at] - mean) * inverse;
-        normalized[at] = unit;
-        let y = scale[column] * unit + shift[column];
-        var out = activation_value(activation, params.parameter, y) * kept(row, column);
-        if residual == 1u {
-            out += beside[at];
+    let mean = team_sum(local, vec2<f32>(total(sum), 0.0)).x * params.share;
+    var squares = Value(0.0);
+    for (var item = team.lane; item < team.items; item += stride()) {
+        if !team.single {
+            held = held_values(team, item);
         }
-        result[at] = out;
+        held = less(held, mean);
+        squares += held_sum(inside_all(team, item, held_product(held, held)));
+    }
+    let square = team_sum(local, vec2<f32>(total(squares), 0.0)).x;
+    let inverse = 1.0 / sqrt(square * params.share + params.epsilon);
+    if team.lane == 0u && team.items > 0u {
+        inverses_out[team.row] = inverse;
+    }
+    // One item a turn: nonlinearities are long.
+    for (var item = team.lane; item < team.items; item += lanes) {
+        if !team.single {
+            held.a = value_of(values[team.first + item]) - mean;
+        }
+        finish_forward(team, item, held.a, inverse);
+        held = followed(held, held.a);
     }
 }
 
-@compute @workgroup_size(WIDTH)
+fn held_units(team: Team, item: u32) -> Held {
+    return Held(
+        value_of(normalized[place_of(team, item)]),
+        value_of(normalized[place_of(team, item + lanes)]),
+        value_of(normalized[place_of(team, item + 2u * lanes)]),
+        value_of(normalized[place_of(team, item + 3u * lanes)]),
+    );
+}
+
+// The gradient of y goes out; what comes back is that of x^, 0 beyond the row.
+fn through(team: Team, item: u32, gradient: Value, unit: Value) -> Value {
+    if item >= team.items {
+        return Value(0.0);
+    }
+    let own_scale = value_of(scale[item]);
+    let y = own_scale * unit + value_of(shift[item]);
+    let inward = gradient * slope(y) * kept(team.row, item);
+    inner[team.first + item] = item_of(inward);
+    return inward * own_scale;
+}
+
+// What `through` left.
+fn scaled(team: Team, item: u32) -> Value {
+    let at = min(item, team.items - 1u);
+    return value_of(inner[team.first + at]) * value_of(scale[at]);
+}
+
+fn finish_backward(
+    team: Team,
+    item: u32,
+    gradient: Value,
+    unit: Value,
+    means: vec2<f32>,
+    inverse: f32,
+) {
+    if item < team.items {
+        let out = inverse * (gradient - means.x - unit * means.y);
+        result[team.first + item] = item_of(out);
+    }
+}
+
+@compute @workgroup_size(width)
 fn norm_backward(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
 ) {
-    let row = grid_index(id, workgroups, WIDTH);
-    if row >= params.rows {
-        return;
+    let team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    var held = nothing();
+    var units = nothing();
+    var sum = Value(0.0);
+    var along = Value(0.0);
+    for (var item = team.lane; item < team.items; item += stride()) {
+        held = held_values(team, item);
+        units = held_units(team, item);
+        if taken() == 1u {
+            held.a = through(team, item, held.a, units.a);
+        } else {
+            for (var own = 0u; own < 4u; own++) {
+                held = followed(held, through(team, item + own * lanes, held.a, units.a));
+                units = followed(units, units.a);
+            }
+        }
+        held = inside_all(team, item, held);
+        sum += held_sum(held);
+        along += held_sum(held_product(held, units));
     }
-    let first = row * params.columns;
-    var mean = 0.0;
-    var along = 0.0;
-    for (var column = 0u; column < params.columns; column++) {
-        let at = first + column;
-        let unit = normalized[at];
-        let y = scale[column] * unit + shift[column];
-        let slope = activation_derivative(activation, params.parameter, y);
-        let gradient = values[at] * slope * kept(row, column);
-        extra[at] = gradient;
-        mean += gradient * scale[column];
-        along += gradient * scale[column] * unit;
-    }
-    mean *= params.share;
-    along *= params.share;
-    let inverse = beside[row];
-    for (var column = 0u; column < params.columns; column++) {
-        let at = first + column;
-        result[at] = inverse * (extra[at] * scale[column] - mean - normalized[at] * along);
+    let means = team_sum(local, vec2<f32>(total(sum), total(along))) * params.share;
+    let inverse = inverses[min(team.row, params.rows - 1u)];
+    for (var item = team.lane; item < team.items; item += stride()) {
+        if !team.single {
+            units = held_units(team, item);
+            held = Held(
+                scaled(team, item),
+                scaled(team, item + lanes),
+                scaled(team, item + 2u * lanes),
+                scaled(team, item + 3u * lanes),
+            );
+        }
+        finish_backward(team, item, held.a, units.a, means, inverse);
+        if taken() > 1u {
+            finish_backward(team, item + lanes, held.b, units.b, means, inverse);
+            finish_backward(team, item + 2u * lanes, held.c, units.c, means, inverse);
+            finish_backward(team, item + 3u * lanes, held.d, units.d, means, inverse);
+        }
     }
 }

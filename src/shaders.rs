@@ -47,6 +47,8 @@ pub enum Part {
     Factors,
     /// The matrices of the device's matrix units, in two sizes.
     Units,
+    /// `Item`, what rows are taken in: an element, or four with the [`Loads`] that are quads.
+    Items,
 }
 
 /// One binding of a module.
@@ -91,16 +93,17 @@ pub struct Features {
     pub units: u32,
 }
 
-/// How a product reads its factors.
+/// How a kernel reads matrices: a product its factors, [`NORM`], [`LOSS`] and [`ROWS`] theirs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Loads {
-    /// A word at a time: any dtype, any shape. Their bindings are arrays of `u32`.
+    /// A word at a time: any shape. The bindings of factors are arrays of `u32`, of any dtype; of others
+    /// of `f32`.
     #[default]
     Words,
-    /// Four elements at a time: factors of f32 whose rows, in memory, are whole quads. `vec4<f32>`, or
+    /// Four elements at a time: matrices of f32 whose rows, in memory, are whole quads. `vec4<f32>`, or
     /// `vec2<u64>` with [`Features::longs`].
     Quads,
-    /// Four elements of bf16 or f16 at a time, `vec2<u32>`.
+    /// Four elements of bf16 or f16 at a time, `vec2<u32>`: factors alone.
     Halves,
 }
 
@@ -114,7 +117,7 @@ impl Loads {
 pub struct Variant {
     /// What the device has.
     pub features: Features,
-    /// How factors are read, where the module multiplies.
+    /// How matrices are read, where the module has [`Part::Factors`] or [`Part::Items`].
     pub loads: Loads,
     /// The WGSL of a nonlinearity of the caller's ([`Custom::wgsl`](crate::Custom)), where the module
     /// holds the nonlinearities.
@@ -164,6 +167,10 @@ impl Module {
                         Loads::Halves => sources.extend([LOAD_FOURS, FOUR_HALVES]),
                     }
                 }
+                Part::Items => match loads {
+                    Loads::Quads => sources.extend([ITEM_FOUR, fours]),
+                    Loads::Words | Loads::Halves => sources.push(ITEM_WORD),
+                },
                 Part::Units => sources.push(if features.units == 8 { UNITS_8 } else { UNITS_16 }),
             }
         }
@@ -174,6 +181,9 @@ impl Module {
 const LOAD_WORDS: &str = include_str!("../shaders/lib/load_words.wgsl");
 const LOAD_FOURS: &str = include_str!("../shaders/lib/load_fours.wgsl");
 const FOUR_HALVES: &str = include_str!("../shaders/lib/four_halves.wgsl");
+const ITEM_WORD: &str = include_str!("../shaders/lib/item_word.wgsl");
+const ITEM_FOUR: &str = include_str!("../shaders/lib/item_four.wgsl");
+const TEAM: &str = include_str!("../shaders/lib/team.wgsl");
 const UNITS_8: &str = include_str!("../shaders/lib/units_8.wgsl");
 const UNITS_16: &str = include_str!("../shaders/lib/units_16.wgsl");
 const TILE: &str = include_str!("../shaders/lib/tile.wgsl");
@@ -311,23 +321,41 @@ pub static COLUMNS: Module = Module {
     width: 64,
 };
 
+/// Sums of the rows of a matrix.
+pub static ROWS: Module = Module {
+    name: "rows",
+    entry_source: include_str!("../shaders/rows.wgsl"),
+    libraries: &[MATH, GRID, TEAM],
+    parts: &[Part::Items],
+    entries: &["rows_sum"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "values", access: Access::Read },
+        Binding { index: 2, name: "weights", access: Access::Read },
+        Binding { index: 3, name: "sums", access: Access::ReadWrite },
+    ],
+    overrides: &["weighted", "lanes", "width"],
+    width: 64,
+};
+
 /// Losses of rows, and their gradients.
 pub static LOSS: Module = Module {
     name: "loss",
     entry_source: include_str!("../shaders/loss.wgsl"),
-    libraries: &[STEP, MATH, GRID],
-    parts: &[],
-    entries: &["loss_rows", "loss_columns"],
+    libraries: &[STEP, MATH, GRID, TEAM],
+    parts: &[Part::Items],
+    entries: &["loss_classes", "loss_values", "loss_columns"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
         Binding { index: 1, name: "step", access: Access::Step },
         Binding { index: 2, name: "outputs", access: Access::Read },
+        Binding { index: 3, name: "classes", access: Access::Read },
         Binding { index: 3, name: "targets", access: Access::Read },
         Binding { index: 4, name: "gradient", access: Access::ReadWrite },
         Binding { index: 5, name: "results", access: Access::ReadWrite },
         Binding { index: 5, name: "sums", access: Access::ReadWrite },
     ],
-    overrides: &["kind", "gradients"],
+    overrides: &["kind", "gradients", "lanes", "width"],
     width: 64,
 };
 
@@ -393,8 +421,8 @@ pub static HISTOGRAM: Module = Module {
 pub static NORM: Module = Module {
     name: "norm",
     entry_source: include_str!("../shaders/norm.wgsl"),
-    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID],
-    parts: &[Part::Philox],
+    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID, TEAM],
+    parts: &[Part::Philox, Part::Items],
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
@@ -403,11 +431,13 @@ pub static NORM: Module = Module {
         Binding { index: 3, name: "shift", access: Access::Read },
         Binding { index: 4, name: "values", access: Access::Read },
         Binding { index: 5, name: "beside", access: Access::Read },
+        Binding { index: 5, name: "inverses", access: Access::Read },
         Binding { index: 6, name: "normalized", access: Access::ReadWrite },
-        Binding { index: 7, name: "extra", access: Access::ReadWrite },
+        Binding { index: 7, name: "inverses_out", access: Access::ReadWrite },
+        Binding { index: 7, name: "inner", access: Access::ReadWrite },
         Binding { index: 8, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["activation", "dropout", "residual"],
+    overrides: &["activation", "dropout", "residual", "lanes", "width"],
     width: 64,
 };
 
@@ -485,7 +515,7 @@ pub static PEAK: Module = Module {
 
 /// Every module. [`COOPERATIVE`] needs more of a device than the others: `SHADER_F16`, `SUBGROUP` and
 /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
-pub static MODULES: [&Module; 15] = [
+pub static MODULES: [&Module; 16] = [
     &FILL,
     &MOMENTS,
     &REDUCE,
@@ -495,6 +525,7 @@ pub static MODULES: [&Module; 15] = [
     &ACTIVATION,
     &DROPOUT,
     &COLUMNS,
+    &ROWS,
     &NORM,
     &LOSS,
     &CLIP,

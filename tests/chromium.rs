@@ -419,7 +419,17 @@ fn only_what_wgsl_has_not_is_kept_from_browsers() {
     beyond.dedup();
     assert_eq!(
         beyond,
-        ["fill", "matmul", "cooperative", "activation", "dropout", "norm", "update"]
+        [
+            "fill",
+            "matmul",
+            "cooperative",
+            "activation",
+            "dropout",
+            "rows",
+            "norm",
+            "loss",
+            "update"
+        ]
     );
     for module in MODULES {
         let base = module.source(Default::default());

@@ -7,6 +7,7 @@ use fanin::random::Dtype;
 
 use crate::devices::contexts;
 use crate::guarded::{Guarded, normals};
+use crate::rows::{SIZES, chain};
 
 const LOSSES: [Loss; 4] = [
     Loss::CROSS_ENTROPY,
@@ -101,7 +102,7 @@ fn run(
 #[test]
 fn losses_and_gradients_are_f64s() {
     for context in contexts() {
-        for (rows, columns) in [(1, 2), (3, 1), (5, 3), (64, 10), (65, 63), (257, 5), (2, 1000)] {
+        for (rows, columns) in SIZES {
             for loss in LOSSES {
                 for classes in [false, true] {
                     if classes && loss != Loss::BinaryCrossEntropy {
@@ -124,12 +125,12 @@ fn losses_and_gradients_are_f64s() {
                         let t: Vec<f64> =
                             case.values[own.clone()].iter().map(|t| f64::from(*t)).collect();
                         let (value, slopes) = oracle(loss, &z, &t, case.labels[row] as usize);
-                        // A sum of `columns` terms of the outputs' size, each good to some 16 u.
+                        // A sum of terms of the outputs' size, each good to some 16 u.
                         let u = 2f64.powi(-24);
                         let size =
                             z.iter().zip(&t).fold(1.0f64, |most, (z, t)| most.max((z - t).abs()));
                         let size = if loss == Loss::MeanSquaredError { size * size } else { size };
-                        let bound = (columns as f64 + 16.0) * u * size;
+                        let bound = (chain(columns) + 16.0) * u * size;
                         let found = f64::from(results[2 * row]);
                         assert!(
                             (found - value).abs() <= bound,
@@ -138,7 +139,7 @@ fn losses_and_gradients_are_f64s() {
                         for (column, slope) in slopes.iter().enumerate() {
                             let found = f64::from(gradient[own.start + column]) * rows as f64;
                             // exp amplifies the rounding of the difference that it is of.
-                            let bound = (columns as f64 + 16.0 + 2.0 * size) * u;
+                            let bound = (chain(columns) + 16.0 + 2.0 * size) * u;
                             assert!(
                                 (found - slope).abs() <= bound,
                                 "{place}, column {column}: {found}, by definition {slope}"
@@ -147,6 +148,103 @@ fn losses_and_gradients_are_f64s() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The first of equals is the one that is predicted, wherever it stands: in another lane, in another
+/// turn, on another side of an item.
+#[test]
+fn of_equals_the_first_is_predicted() {
+    for context in contexts() {
+        for columns in [3, 4, 10, 64, 1000, 1025, 4100, 20_001] {
+            let places = [0, 1, columns / 2, columns - 2, columns - 1];
+            let rows = 2 * places.len();
+            let mut outputs = vec![-1.5; rows * columns];
+            for (row, place) in places.iter().enumerate() {
+                // Equal from there on, and all equal but for that one.
+                outputs[row * columns + place..(row + 1) * columns].fill(2.5);
+                outputs[(row + places.len()) * columns + place] = -1e30;
+            }
+            let firsts = places.iter().map(|place| *place as u32);
+            let seconds = places.iter().map(|place| u32::from(*place == 0));
+            let labels = firsts.chain(seconds).collect();
+            let case = Case { rows, columns, outputs, labels, values: Vec::new() };
+            for loss in [Loss::CROSS_ENTROPY, Loss::BinaryCrossEntropy] {
+                let (results, _) = run(context, loss, &case, false, true);
+                let right: Vec<f32> = results.chunks_exact(2).map(|row| row[1]).collect();
+                assert_eq!(right, vec![1.0; rows], "{}: {loss}, {columns}", context.name());
+            }
+        }
+    }
+}
+
+/// A large output, equal ones, ones far below, in long rows too: what stands far from the others
+/// keeps its digits.
+#[test]
+fn extremes_keep_their_digits() {
+    for context in contexts() {
+        for columns in [4usize, 10, 1025, 50_257] {
+            let rows = 4;
+            let mut outputs = vec![0.0f32; rows * columns];
+            // One above all others by 20: a loss of (columns - 1) e^-20.
+            outputs[columns - 1] = 20.0;
+            // All equal: ln columns. As far down as f32s go: the same.
+            outputs[2 * columns..3 * columns].fill(-3e38);
+            // All but one as far down: a loss of 0, and gradients of 0.
+            outputs[3 * columns..].fill(-3e38);
+            outputs[3 * columns + 1] = 3e38;
+            let labels = vec![columns as u32 - 1, 2, 3, 1];
+            let case = Case { rows, columns, outputs, labels, values: Vec::new() };
+            let (results, gradient) = run(context, Loss::CROSS_ENTROPY, &case, true, true);
+            let others = (columns - 1) as f64;
+            let (even, u) = ((columns as f64).ln(), 2f64.powi(-24));
+            let wanted = [(others * (-20f64).exp()).ln_1p(), even, even, 0.0];
+            for (row, wanted) in wanted.into_iter().enumerate() {
+                let found = f64::from(results[2 * row]);
+                let bound = (chain(columns) + 16.0) * u * wanted;
+                let place = format!("{}: {columns}, row {row}", context.name());
+                assert!((found - wanted).abs() <= bound, "{place}: {found}, {wanted}");
+                let sum: f64 =
+                    gradient[row * columns..][..columns].iter().map(|g| f64::from(*g)).sum();
+                assert!(sum.abs() <= (chain(columns) + 16.0) * u, "{place}: {sum:e}");
+            }
+            assert!(gradient[3 * columns..].iter().all(|slope| *slope == 0.0));
+        }
+    }
+}
+
+/// Where a row has an output that is no number, its loss is none; those beside it, of its workgroup, stay.
+#[test]
+fn what_is_no_number_stays_in_its_row() {
+    for context in contexts() {
+        for columns in [3usize, 10, 64, 1025, 4100] {
+            for loss in LOSSES {
+                for (place, bad) in
+                    [(0, f32::NAN), (columns / 2, f32::INFINITY), (columns - 1, f32::NEG_INFINITY)]
+                {
+                    let mut case = case(9, columns);
+                    case.outputs[4 * columns + place] = bad;
+                    let (results, gradient) = run(context, loss, &case, true, false);
+                    let what = format!("{}: {loss} of {bad}, {columns}", context.name());
+                    for row in 0..9 {
+                        assert_eq!(results[2 * row].is_finite(), row != 4, "{what}, row {row}");
+                        let own = &gradient[row * columns..][..columns];
+                        assert!(row == 4 || own.iter().all(|slope| slope.is_finite()), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_is_the_same_every_time() {
+    for context in contexts() {
+        for loss in LOSSES {
+            let case = case(7, 1025);
+            let once = || run(context, loss, &case, true, false);
+            assert_eq!(once(), once(), "{}: {loss}", context.name());
         }
     }
 }

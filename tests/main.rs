@@ -38,6 +38,7 @@ mod random;
 mod readme;
 mod recipe;
 mod reduce;
+mod rows;
 mod shaders;
 mod small_inputs;
 mod statistics;

@@ -24,7 +24,13 @@ pub fn variants(module: &Module) -> Vec<Variant> {
         for units in [0, 8, 16] {
             let features = Features { int64, longs, subgroups, units };
             for loads in Loads::ALL {
-                let other = !module.parts.contains(&Part::Factors) && loads != Loads::default();
+                let other = match loads {
+                    Loads::Words => false,
+                    Loads::Quads => {
+                        !module.parts.iter().any(|part| matches!(part, Part::Factors | Part::Items))
+                    }
+                    Loads::Halves => !module.parts.contains(&Part::Factors),
+                };
                 if !(other || !module.parts.contains(&Part::Units) && units > 0) {
                     variants.push(Variant { features, loads, custom: None });
                 }
@@ -74,6 +80,8 @@ pub fn values(name: &str) -> Vec<u32> {
         "quads" => vec![1, 2],
         "width" => vec![64, 256],
         "ahead" => vec![1, 2, 4],
+        "lanes" => vec![1, 64],
+        "taken" => vec![1, 8, 32],
         "activation" => {
             fanin::Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }
@@ -246,7 +254,7 @@ fn the_nonlinearities_have_rusts_codes() {
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
     type Members = &'static [(&'static str, u32)];
-    let expected: [(&str, Members, u32); 15] = [
+    let expected: [(&str, Members, u32); 16] = [
         (
             "fill",
             &[
@@ -312,6 +320,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             72,
         ),
         ("columns", &[("rows", 0), ("columns", 4), ("slices", 8), ("rows_of_slice", 12)], 16),
+        ("rows", &[("rows", 0), ("columns", 4), ("unused0", 8), ("unused1", 12)], 16),
         ("loss", &[("rows", 0), ("columns", 4), ("smoothing", 8), ("share", 12)], 16),
         (
             "norm",

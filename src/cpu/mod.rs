@@ -13,6 +13,7 @@ mod moments;
 mod norm;
 mod peak;
 mod reduce;
+mod rows;
 mod threads;
 mod update;
 mod widest;
@@ -26,6 +27,7 @@ pub use matmul::{Epilogue, epilogue, matmul, row_sums};
 pub use moments::moments;
 pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};
+pub use rows::row_sums;
 pub use threads::start_threads;
 
 /// The CPU in words: `2 threads, AVX-512`.

@@ -2,10 +2,11 @@ use bytemuck::{Pod, Zeroable};
 
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
-use super::{Context, Pass, Tensor, planner};
+use super::rows::Teams;
+use super::{Context, Pass, Tensor, planner, rows};
 use crate::model::{Loss, SLICE, Step};
 use crate::random::Dtype;
-use crate::{Error, Result, shaders};
+use crate::{Result, shaders};
 
 /// `Params` of `shaders/loss.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -34,15 +35,13 @@ pub struct LossTensors<'a> {
 /// The shader's `kind` for a binary cross-entropy with class indices.
 const ONE_OF_SEVERAL: u32 = 3;
 
-/// Columns at most: no invocation may loop for longer.
-const MOST: u64 = 20_000;
-
 impl Pass<'_, '_> {
     /// The loss of each row, and the gradient of their mean. See [`Loss`] for the formulas; a row
     /// with an output that is infinite or not a number has a loss that is not a number.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 20,000 columns.
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, or there are more than 2^23
+    /// columns.
     pub fn loss(&mut self, kind: Loss, tensors: &LossTensors<'_>) -> Result<()> {
         let rows = tensors.outputs.shape().dims().first().map_or(1, |&rows| rows as u32);
         let step = Step { rows, inverse: 1.0 / rows as f32, ..Step::default() };
@@ -62,9 +61,7 @@ pub(super) fn loss(
     kind.check()?;
     let LossTensors { outputs, targets, gradient, results } = *tensors;
     let [rows, columns] = matrix("outputs", outputs)?;
-    if columns > MOST {
-        return Err(Error::invalid("outputs", format!("{columns} columns"), "at most 20000"));
-    }
+    let teams = Teams::of(context, "outputs", columns)?;
     let elements = rows * columns;
     let classes = match kind {
         Loss::BinaryCrossEntropy => targets.dtype() == Dtype::U32,
@@ -89,14 +86,15 @@ pub(super) fn loss(
         _ => kind.code(),
     };
     let constants = [code, u32::from(gradient.is_some())];
-    let kernel = context.kernel(&shaders::LOSS, "loss_rows", &constants)?;
+    let entry = if classes { "loss_classes" } else { "loss_values" };
+    let kernel = teams.kernel(context, &shaders::LOSS, entry, &constants, None)?;
     let params = Params {
         rows: rows as u32,
         columns: columns as u32,
         smoothing: kind.smoothing(),
         share: 1.0 / columns as f32,
     };
-    let grid = planner::grid(context.limits(), params.rows, shaders::LOSS.width);
+    let grid = teams.grid(context, params.rows);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
 }
 
@@ -110,6 +108,7 @@ pub(super) fn squares(
     step: wgpu::BufferBinding<'_>,
 ) -> Result<Vec<Dispatch>> {
     let [rows, columns] = matrix("outputs", outputs)?;
+    let (loads, items) = rows::items(columns);
     let slices = rows.div_ceil(SLICE as u64);
     let [nothing, _] = context.unused();
     let buffers = [
@@ -120,9 +119,9 @@ pub(super) fn squares(
         operand(context, "sums", sums, Dtype::F32, sums.shape().elements())?,
     ];
     apart(&[("outputs", outputs), ("targets", targets)], &[("sums", sums)])?;
-    let kernel =
-        context.kernel(&shaders::LOSS, "loss_columns", &[Loss::MeanSquaredError.code(), 0])?;
+    let constants = [Loss::MeanSquaredError.code(), 0, 1, shaders::LOSS.width];
+    let kernel = context.kernel_of(&shaders::LOSS, "loss_columns", &constants, loads, None)?;
     let params = Params { rows: rows as u32, columns: columns as u32, smoothing: 0.0, share: 1.0 };
-    let grid = planner::grid(context.limits(), (columns * slices) as u32, shaders::LOSS.width);
+    let grid = planner::grid(context.limits(), (items * slices) as u32, shaders::LOSS.width);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
 }

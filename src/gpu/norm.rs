@@ -1,12 +1,13 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::operand::operand;
+use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
-use super::{Context, Tensor, planner};
-use crate::model::NORM_EPSILON;
+use super::rows::Teams;
+use super::{Context, Pass, Tensor};
+use crate::model::{NORM_EPSILON, Step};
 use crate::product::Dropout;
-use crate::random::Dtype;
-use crate::{Activation, Error, Result, shaders};
+use crate::random::{Dtype, Stream};
+use crate::{Activation, Result, shaders};
 
 /// `Params` of `shaders/norm.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -24,18 +25,64 @@ struct Params {
     unused: u32,
 }
 
-/// A layer norm of tensors; see [`crate::model::Norm`].
-pub(super) struct NormTensors {
+/// A layer norm and what follows it; see [`Pass::norm`].
+#[derive(Clone, Debug)]
+pub struct NormTensors {
+    /// `[n]`, f32: the factor of each column.
     pub scale: Tensor,
+    /// `[n]`, f32: what is added to each column.
     pub shift: Tensor,
+    /// `[m, n]`, f32: the rows with mean 0 and variance 1, `x^`; the way back reads what the way forward
+    /// wrote.
     pub normalized: Tensor,
+    /// `[m]`, f32: 1 / the rows' standard deviations, likewise.
     pub inverse: Tensor,
+    /// The nonlinearity `f`.
     pub activation: Activation,
+    /// Dropout after it.
     pub dropout: Option<Dropout>,
 }
 
-/// Columns at most: no invocation may loop for longer.
-const MOST: u64 = 16_384;
+impl Pass<'_, '_> {
+    /// `out = dropout(f(scale x^ + shift)) + after`, `x^ = (x - mean) / sqrt(variance + 1e-5)` of each row
+    /// `x` of `values` (Ba, Kiros, Hinton 2016); `step` is the counter of dropout. `values`, `after` and
+    /// `out` are `[m, n]`, f32.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, two share a buffer of which
+    /// one is written, or there are more than 2^23 columns; [`Error::Device`](crate::Error::Device) for a
+    /// custom nonlinearity whose WGSL does not compile.
+    pub fn norm(
+        &mut self,
+        norm: &NormTensors,
+        step: u32,
+        values: &Tensor,
+        after: Option<&Tensor>,
+        out: &Tensor,
+    ) -> Result<()> {
+        let steps = self.context.uniforms(&[Step { step, ..Step::default() }]);
+        self.once(norm.forward(self.context, values, after, out, steps.block(0)))
+    }
+
+    /// From the gradient of what [`Pass::norm`] put out to those of `y = scale x^ + shift` (`inner`) and
+    /// of the rows (`out`): `inner = gradient dropout f'(y)` and, with `g = inner scale`,
+    /// `out = (g - mean(g) - x^ mean(g x^)) / sqrt(variance + 1e-5)`. The gradients of scale and shift
+    /// are [`Pass::column_sums`] of `inner`, with `x^` for weights and without. All are `[m, n]`, f32.
+    ///
+    /// # Errors
+    /// As [`Pass::norm`].
+    pub fn norm_backward(
+        &mut self,
+        norm: &NormTensors,
+        step: u32,
+        gradient: &Tensor,
+        inner: &Tensor,
+        out: &Tensor,
+    ) -> Result<()> {
+        let steps = self.context.uniforms(&[Step { step, ..Step::default() }]);
+        self.once(norm.backward(self.context, gradient, inner, out, steps.block(0)))
+    }
+}
 
 impl NormTensors {
     pub(super) fn forward(
@@ -46,9 +93,23 @@ impl NormTensors {
         out: &Tensor,
         step: wgpu::BufferBinding<'_>,
     ) -> Result<Vec<Dispatch>> {
-        let beside = after.unwrap_or(values).binding(context)?;
-        let written = [&self.normalized, &self.inverse, out];
-        self.dispatch(context, "norm_forward", values, beside, written, after.is_some(), step)
+        let [rows, columns] = matrix("values", values)?;
+        let elements = rows * columns;
+        let reads = [vec![("values", values)], self.factors(), named("after", after)].concat();
+        let writes = [("normalized", &self.normalized), ("inverse", &self.inverse), ("out", out)];
+        apart(&reads, &writes)?;
+        let source = operand(context, "values", values, Dtype::F32, elements)?;
+        let buffers = [
+            source.clone(),
+            match after {
+                Some(after) => operand(context, "after", after, Dtype::F32, elements)?,
+                None => source,
+            },
+            operand(context, "normalized", &self.normalized, Dtype::F32, elements)?,
+            operand(context, "inverse", &self.inverse, Dtype::F32, rows)?,
+            operand(context, "out", out, Dtype::F32, elements)?,
+        ];
+        self.dispatch(context, "norm_forward", [rows, columns], buffers, after.is_some(), step)
     }
 
     pub(super) fn backward(
@@ -59,35 +120,42 @@ impl NormTensors {
         out: &Tensor,
         step: wgpu::BufferBinding<'_>,
     ) -> Result<Vec<Dispatch>> {
-        let beside = self.inverse.binding(context)?;
-        let written = [&self.normalized, inner, out];
-        self.dispatch(context, "norm_backward", gradient, beside, written, false, step)
+        let [rows, columns] = matrix("gradient", gradient)?;
+        let elements = rows * columns;
+        let reads = [vec![("gradient", gradient), ("inverse", &self.inverse)], self.factors()];
+        // The binding of x^ is one that may be written.
+        let writes = [("normalized", &self.normalized), ("inner", inner), ("out", out)];
+        apart(&reads.concat(), &writes)?;
+        let buffers = [
+            operand(context, "gradient", gradient, Dtype::F32, elements)?,
+            operand(context, "inverse", &self.inverse, Dtype::F32, rows)?,
+            operand(context, "normalized", &self.normalized, Dtype::F32, elements)?,
+            operand(context, "inner", inner, Dtype::F32, elements)?,
+            operand(context, "out", out, Dtype::F32, elements)?,
+        ];
+        self.dispatch(context, "norm_backward", [rows, columns], buffers, false, step)
     }
 
-    #[allow(clippy::too_many_arguments)] // One for each binding.
+    fn factors(&self) -> Vec<(&'static str, &Tensor)> {
+        vec![("scale", &self.scale), ("shift", &self.shift)]
+    }
+
+    /// `buffers` are those of the bindings from `values` on.
     fn dispatch(
         &self,
         context: &Context,
         entry: &'static str,
-        values: &Tensor,
-        beside: wgpu::BufferBinding<'_>,
-        [normalized, extra, result]: [&Tensor; 3],
+        [rows, columns]: [u64; 2],
+        buffers: [wgpu::BufferBinding<'_>; 5],
         residual: bool,
         step: wgpu::BufferBinding<'_>,
     ) -> Result<Vec<Dispatch>> {
-        let columns = self.scale.shape().elements();
-        let rows = values.shape().elements() / columns;
-        if columns > MOST {
-            let needed = format!("at most {MOST} on a GPU");
-            return Err(Error::invalid("layer norm", format!("{columns} units"), needed));
-        }
-        let own = |what, tensor: &'_ Tensor| -> Result<()> {
-            operand(context, what, tensor, Dtype::F32, tensor.shape().elements()).map(|_| ())
-        };
-        own("values", values)?;
-        own("result", result)?;
+        let teams = Teams::of(context, "layer norm", columns)?;
+        let scale = operand(context, "scale", &self.scale, Dtype::F32, columns)?;
+        let shift = operand(context, "shift", &self.shift, Dtype::F32, columns)?;
         let dropout = self.dropout;
-        let stream = dropout.map_or(crate::random::Stream::new(0, 0), |dropout| dropout.stream);
+        dropout.map_or(Ok(()), |dropout| dropout.check())?;
+        let stream = dropout.map_or(Stream::new(0, 0), |dropout| dropout.stream);
         let params = Params {
             rows: rows as u32,
             columns: columns as u32,
@@ -102,18 +170,8 @@ impl NormTensors {
         };
         let constants = [self.activation.code(), u32::from(dropout.is_some()), u32::from(residual)];
         let custom = self.activation.custom();
-        let kernel = context.kernel_with(&shaders::NORM, entry, &constants, custom)?;
-        let buffers = [
-            step,
-            self.scale.binding(context)?,
-            self.shift.binding(context)?,
-            values.binding(context)?,
-            beside,
-            normalized.binding(context)?,
-            extra.binding(context)?,
-            result.binding(context)?,
-        ];
-        let grid = planner::grid(context.limits(), params.rows, shaders::NORM.width);
-        Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
+        let kernel = teams.kernel(context, &shaders::NORM, entry, &constants, custom)?;
+        let buffers = [vec![step, scale, shift], buffers.to_vec()].concat();
+        Ok(vec![context.dispatch(&kernel, &params, &buffers, teams.grid(context, params.rows))])
     }
 }

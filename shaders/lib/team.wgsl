@@ -1,0 +1,112 @@
+// Rows, and the teams of `lanes` invocations that take one each. A module that has teams has the
+// constants `lanes`, a power of two, and `width`, a workgroup's invocations: whole teams; and in the
+// workgroup's memory a place for each in `shares`. Where a team is one invocation, nothing waits.
+//
+// A row's items go to the lanes in turn, so that neighbours read neighbours, and a lane takes four
+// at once: they are on their way together, and where the row is no longer than that they stay with
+// it from one pass over the row to the next. But where a lane is a team and items are elements it
+// takes one, `a`: such rows are mostly short, and three places of four would stand empty.
+
+struct Team {
+    row: u32,
+    lane: u32,
+    // The invocation in its workgroup.
+    local: u32,
+    // The row's first item in the matrix, and how many the row has: none beyond the last row.
+    first: u32,
+    items: u32,
+    // Whether a lane has no more items than it holds.
+    single: bool,
+}
+
+// What a lane takes at once of a row: `item`, and each `lanes`th after it.
+struct Held {
+    a: Value,
+    b: Value,
+    c: Value,
+    d: Value,
+}
+
+fn team_of(index: u32, local: u32, rows: u32, columns: u32) -> Team {
+    let row = index / lanes;
+    let items = columns / SIDES;
+    let real = row < rows;
+    return Team(
+        row,
+        index % lanes,
+        local,
+        select(0u, row * items, real),
+        select(0u, items, real),
+        // As a constant where a lane is a team: rows are long then.
+        lanes > 1u && items <= 4u * lanes,
+    );
+}
+
+fn nothing() -> Held {
+    return Held(Value(0.0), Value(0.0), Value(0.0), Value(0.0));
+}
+
+// How many items a lane takes at once.
+fn taken() -> u32 {
+    return select(4u, 1u, lanes == 1u && SIDES == 1u);
+}
+
+// From a lane's item to the next that it does not hold.
+fn stride() -> u32 {
+    return taken() * lanes;
+}
+
+// An item's place in the matrix; beyond the row, that of the row's last.
+fn place_of(team: Team, item: u32) -> u32 {
+    return team.first + min(item, team.items - 1u);
+}
+
+// `value`, and 0 beyond the row.
+fn inside(team: Team, item: u32, value: Value) -> Value {
+    return select(Value(0.0), value, item < team.items);
+}
+
+fn inside_all(team: Team, item: u32, held: Held) -> Held {
+    if taken() == 1u {
+        return Held(held.a, Value(0.0), Value(0.0), Value(0.0));
+    }
+    return Held(
+        inside(team, item, held.a),
+        inside(team, item + lanes, held.b),
+        inside(team, item + 2u * lanes, held.c),
+        inside(team, item + 3u * lanes, held.d),
+    );
+}
+
+// The next item in the place of the first, and another value in that of the last: after four, each
+// stands where it stood.
+fn followed(held: Held, last: Value) -> Held {
+    return Held(held.b, held.c, held.d, last);
+}
+
+fn held_sum(held: Held) -> Value {
+    return (held.a + held.b) + (held.c + held.d);
+}
+
+fn held_product(left: Held, right: Held) -> Held {
+    return Held(left.a * right.a, left.b * right.b, left.c * right.c, left.d * right.d);
+}
+
+// The sums over a team of what each of its lanes has, for all of them: in one order. Every invocation
+// of the workgroup is to come here.
+fn team_sum(local: u32, own: vec2<f32>) -> vec2<f32> {
+    if lanes == 1u {
+        return own;
+    }
+    // The last sum is read.
+    workgroupBarrier();
+    shares[local] = own;
+    for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if local % lanes < reach {
+            shares[local] += shares[local + reach];
+        }
+    }
+    workgroupBarrier();
+    return shares[local / lanes * lanes];
+}

@@ -1,0 +1,58 @@
+use rayon::prelude::*;
+
+use super::widest::{sum, widest};
+use crate::{Error, Result};
+
+/// Elements a task, in whole rows.
+const TASK: usize = 1 << 13;
+
+/// `sums[m] = sum_n values[m, n]`, or of `values[m, n] weights[m, n]`, as
+/// [`Pass::row_sums`](crate::gpu::Pass::row_sums); `sums.len()` is the number of rows. The order of a
+/// row's sum depends on its length alone.
+///
+/// # Errors
+/// [`Error::Invalid`] where `values` are no whole rows, or `weights` are not as many.
+pub fn row_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Result<()> {
+    let (elements, rows) = (values.len(), sums.len());
+    if !elements.is_multiple_of(rows) {
+        let needed = format!("as many for each of {rows} rows");
+        return Err(Error::invalid("values", format!("{elements} elements"), needed));
+    }
+    if let Some(weights) = weights.filter(|weights| weights.len() != elements) {
+        let given = format!("{} elements", weights.len());
+        return Err(Error::invalid("weights", given, format!("{elements}, as values")));
+    }
+    if elements == 0 {
+        sums.fill(0.0);
+        return Ok(());
+    }
+    let columns = elements / rows;
+    let task = (TASK / columns).max(1);
+    sums.par_chunks_mut(task).enumerate().for_each(|(index, sums)| {
+        let own = index * task * columns..(index * task + sums.len()) * columns;
+        match weights {
+            None => plain(&values[own], sums),
+            Some(weights) => weighted(&values[own.clone()], &weights[own], sums),
+        }
+    });
+    Ok(())
+}
+
+widest! {
+    fn plain(values: &[f32], sums: &mut [f32]) {
+        let columns = values.len() / sums.len();
+        for (row, out) in values.chunks_exact(columns).zip(sums) {
+            *out = sum([row], |[value]| value);
+        }
+    }
+}
+
+widest! {
+    fn weighted(values: &[f32], weights: &[f32], sums: &mut [f32]) {
+        let columns = values.len() / sums.len();
+        let rows = values.chunks_exact(columns).zip(weights.chunks_exact(columns));
+        for ((row, weights), out) in rows.zip(sums) {
+            *out = sum([row, weights], |[value, weight]| value * weight);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::context::Kernel;
+use super::operand::{apart, matrix, named, operand};
+use super::pass::Dispatch;
+use super::{Context, Pass, Tensor, planner};
+use crate::random::Dtype;
+use crate::shaders::{Loads, Module};
+use crate::{Custom, Error, Result, shaders};
+
+/// `Params` of `shaders/rows.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    unused: [u32; 2],
+}
+
+/// Items that an invocation holds of its row from one pass over it to the next.
+const HELD: u64 = 4;
+
+/// How often an invocation may come back for more of them: it goes over its row three times at most,
+/// once of these an item at a time, and llvmpipe ends loops after 65,535 iterations in sum.
+const TURNS: u64 = 1 << 13;
+
+/// Turns after which a software adapter gives a row to a team: at a barrier its invocations wait for
+/// each other one by one, so that one a row is faster as long as rows are enough.
+const ALONE: u64 = 1 << 12;
+
+/// Invocations a row at most.
+const LANES: u32 = 256;
+
+/// How rows are read, and in how many items.
+pub(super) fn items(columns: u64) -> (Loads, u64) {
+    match columns.is_multiple_of(4) {
+        true => (Loads::Quads, columns / 4),
+        false => (Loads::Words, columns),
+    }
+}
+
+/// How the rows of a matrix are shared out: a team of invocations takes one, several teams a
+/// workgroup.
+pub(super) struct Teams {
+    loads: Loads,
+    lanes: u32,
+    width: u32,
+}
+
+impl Teams {
+    /// # Errors
+    /// [`Error::Invalid`] where the rows are longer than a team can take.
+    pub(super) fn of(context: &Context, what: &str, columns: u64) -> Result<Teams> {
+        let (loads, items) = items(columns);
+        let limits = context.device().limits();
+        let most = limits
+            .max_compute_invocations_per_workgroup
+            .min(limits.max_compute_workgroup_size_x)
+            .clamp(1, LANES);
+        // The largest power of two.
+        let most = 1 << most.ilog2();
+        let lanes = lanes(context.is_software(), items, most).ok_or_else(|| {
+            let per = columns / items;
+            let needed =
+                format!("at most {} on {}", u64::from(most) * HELD * TURNS * per, context.name());
+            Error::invalid(what, format!("{columns} columns"), needed)
+        })?;
+        Ok(Teams { loads, lanes, width: lanes.max(shaders::ROWS.width) })
+    }
+
+    /// The kernel of an entry of a module whose last constants are `lanes` and `width`.
+    pub(super) fn kernel(
+        &self,
+        context: &Context,
+        module: &'static Module,
+        entry: &'static str,
+        constants: &[u32],
+        custom: Option<Custom>,
+    ) -> Result<Kernel> {
+        let constants = [constants, &[self.lanes, self.width]].concat();
+        context.kernel_of(module, entry, &constants, self.loads, custom)
+    }
+
+    pub(super) fn grid(&self, context: &Context, rows: u32) -> [u32; 3] {
+        planner::grid(context.limits(), rows * self.lanes, self.width)
+    }
+}
+
+/// Invocations a row of so many items: a power of two, of which each holds all that it takes where
+/// `most` are enough. None where they would loop for too long.
+fn lanes(software: bool, items: u64, most: u32) -> Option<u32> {
+    let turns = items.div_ceil(HELD);
+    if turns > u64::from(most) * TURNS {
+        return None;
+    }
+    if software && turns <= ALONE {
+        return Some(1);
+    }
+    Some(turns.next_power_of_two().min(most.into()) as u32)
+}
+
+impl Pass<'_, '_> {
+    /// `sums[m] = sum_n values[m, n]`, or of `values[m, n] weights[m, n]`. `values` and `weights` are
+    /// `[m, n]`, `sums` has `m` elements; all are f32. Added in one order on a device: a row's sum is
+    /// off by at most `(n / 4 + 16) 2^-24` of the sum of its terms' sizes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 2^23 columns.
+    pub fn row_sums(
+        &mut self,
+        values: &Tensor,
+        weights: Option<&Tensor>,
+        sums: &Tensor,
+    ) -> Result<()> {
+        self.once(row_sums(self.context, values, weights, sums))
+    }
+}
+
+fn row_sums(
+    context: &Context,
+    values: &Tensor,
+    weights: Option<&Tensor>,
+    sums: &Tensor,
+) -> Result<Vec<Dispatch>> {
+    let [rows, columns] = matrix("values", values)?;
+    let teams = Teams::of(context, "values", columns)?;
+    let source = operand(context, "values", values, Dtype::F32, rows * columns)?;
+    let factor = match weights {
+        Some(weights) => operand(context, "weights", weights, Dtype::F32, rows * columns)?,
+        None => source.clone(),
+    };
+    let out = operand(context, "sums", sums, Dtype::F32, rows)?;
+    let reads = [vec![("values", values)], named("weights", weights)].concat();
+    apart(&reads, &[("sums", sums)])?;
+    let constants = [u32::from(weights.is_some())];
+    let kernel = teams.kernel(context, &shaders::ROWS, "rows_sum", &constants, None)?;
+    let params = Params { rows: rows as u32, columns: columns as u32, unused: [0; 2] };
+    let grid = teams.grid(context, params.rows);
+    Ok(vec![context.dispatch(&kernel, &params, &[source, factor, out], grid)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALONE, HELD, TURNS, lanes};
+
+    /// llvmpipe ends loops after 65,535 iterations in sum; a row is gone over three times, once an item
+    /// at a time, and added up in trees.
+    #[test]
+    fn no_loop_is_too_long_and_no_lane_is_idle() {
+        assert!((3 + HELD) * TURNS.max(ALONE) + 64 < 65_535);
+        for software in [false, true] {
+            for most in [64, 128, 256] {
+                let longest = u64::from(most) * HELD * TURNS;
+                for items in (1..3000).chain([50_257, 151_936, longest - 1, longest]) {
+                    let lanes = lanes(software, items, most).unwrap();
+                    let place = format!("{software} {most} {items}: {lanes}");
+                    assert!(lanes.is_power_of_two() && lanes <= most, "{place}");
+                    assert!(items.div_ceil(HELD * u64::from(lanes)) <= TURNS, "{place}");
+                    // Half the lanes would not do, or this many are more than what is one's alone.
+                    assert!(lanes == 1 || items > HELD * u64::from(lanes / 2), "{place}");
+                    let held = items <= HELD * u64::from(lanes);
+                    assert!(software || held || lanes == most, "{place}");
+                }
+                assert!(lanes(software, longest + 1, most).is_none());
+            }
+        }
+        assert_eq!(lanes(false, 256, 256), Some(64), "1024 columns");
+        assert_eq!(lanes(false, 10, 256), Some(4), "10 columns");
+    }
+}
