@@ -36,10 +36,12 @@ pub const SIZES: [(usize, usize); 22] = [
     (1, 151_936),
 ];
 
-/// Terms that are added one after the other at most: a lane has a quarter of a row's at most, then come
-/// its four, the sides of its items and the team's tree.
+/// Terms that are added one after the other at most: an invocation that has a row of elements to itself
+/// adds all of them, but no row so long; another has a quarter at most, in sums of four, in a side of its
+/// items, or in a lane. Then come the sides, and the team's tree.
 pub fn chain(columns: usize) -> f64 {
-    columns as f64 / 4.0 + 16.0
+    let alone = columns <= 1 << 14 && !columns.is_multiple_of(4);
+    (if alone { columns } else { columns / 4 }) as f64 + 16.0
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //
 // A row's items go to the lanes in turn, so that neighbours read neighbours, and a lane takes four
 // at once: they are on their way together, and where the row is no longer than that they stay with
-// it from one pass over the row to the next. But where a lane is a team and items are elements it
-// takes one, `a`: such rows are mostly short, and three places of four would stand empty.
+// it from one pass over the row to the next. A lane that is a team takes one, `a`, at a time: its rows
+// are short, or its adapter is a CPU, which waits for no memory.
 
 struct Team {
     row: u32,
@@ -37,7 +37,7 @@ fn team_of(index: u32, local: u32, rows: u32, columns: u32) -> Team {
         local,
         select(0u, row * items, real),
         select(0u, items, real),
-        // As a constant where a lane is a team: rows are long then.
+        // A constant where a lane is a team.
         lanes > 1u && items <= 4u * lanes,
     );
 }
@@ -48,7 +48,7 @@ fn nothing() -> Held {
 
 // How many items a lane takes at once.
 fn taken() -> u32 {
-    return select(4u, 1u, lanes == 1u && SIDES == 1u);
+    return select(4u, 1u, lanes == 1u);
 }
 
 // From a lane's item to the next that it does not hold.
