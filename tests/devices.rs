@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 
 use fanin::gpu::{Choice, Context, Options, adapters};
+use fanin::wgpu;
 
-/// A context of every adapter, and where it has 64-bit integers or subgroups a second that takes GPUs'
-/// sources: 64-bit products of 32-bit words, no subgroups of 8 lanes. Adapters without 64-bit integers
-/// run the third kind. The adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
+/// A context of every adapter, before it of a software adapter one with the kernels of GPUs. The
+/// adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
 ///
 /// A test without an adapter fails: it would prove nothing by passing.
 pub fn contexts() -> &'static [Context] {
@@ -27,22 +27,21 @@ pub fn contexts() -> &'static [Context] {
         let mut contexts = Vec::new();
         for name in names {
             let choice: Choice = name.parse().expect("a device name");
-            let open = |all| {
-                let options =
-                    Options { longs: all, subgroups: all, tuned: false, ..Options::default() };
+            let open = |as_gpu| {
+                let options = Options { as_gpu, tuned: false, ..Options::default() };
                 Context::open(&choice, options).unwrap_or_else(|error| {
                     panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
                 })
             };
-            let context = open(true);
-            if context.uses_int64() || context.uses_subgroups() {
-                contexts.push(open(false));
+            let context = open(false);
+            if context.adapter_info().device_type == wgpu::DeviceType::Cpu {
+                contexts.push(open(true));
             }
             contexts.push(context);
         }
         for context in &contexts {
-            let int64 = if context.uses_int64() { "64-bit" } else { "16-bit" };
-            println!("testing on {}, {int64} products", context.name());
+            let form = if context.is_software() { "software" } else { "a GPU's" };
+            println!("testing on {}, kernels: {form}", context.name());
         }
         contexts
     })

@@ -30,6 +30,8 @@ struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
+    /// Whether the kernels are those of software adapters.
+    software: bool,
     limits: planner::Limits,
     features: Features,
     turns: Turns,
@@ -70,6 +72,10 @@ pub struct Options {
     /// Whether to take the shapes of kernels that `fanin bench --tune` has found and kept for this
     /// adapter and driver ([`Tuning`]). Drawn bits are the same without.
     pub tuned: bool,
+    /// Whether a software adapter is given the kernels of a GPU, which are slower there: to try those
+    /// where there is no GPU. Drawn bits are the same without. Off unless the environment has
+    /// `FANIN_AS_GPU`.
+    pub as_gpu: bool,
 }
 
 impl Default for Options {
@@ -81,6 +87,7 @@ impl Default for Options {
             cooperative: false,
             timestamps: false,
             tuned: true,
+            as_gpu: std::env::var_os("FANIN_AS_GPU").is_some(),
         }
     }
 }
@@ -128,7 +135,7 @@ impl Inner {
         device: &wgpu::Device,
         queue: &wgpu::Queue,
         turns: Turns,
-        longs: bool,
+        options: &Options,
         units: u32,
     ) -> Inner {
         let (limits, info) = (device.limits(), device.adapter_info());
@@ -136,7 +143,7 @@ impl Inner {
         // Two segments a row of 16 bytes: the last row is half empty.
         let mut rows = table.to_vec();
         rows.resize(table.len().next_multiple_of(16), 0);
-        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let software = info.device_type == wgpu::DeviceType::Cpu && !options.as_gpu;
         let int64 = device.features().contains(wgpu::Features::SHADER_INT64);
         Inner {
             limits: planner::Limits {
@@ -147,7 +154,7 @@ impl Inner {
             },
             features: Features {
                 int64,
-                longs: longs && int64 && software,
+                longs: options.longs && int64 && software,
                 // Lanes share loads where those cost a loop over the lanes: llvmpipe, 8 wide. A browser
                 // wants a directive for them, which naga rejects.
                 subgroups: info.backend != wgpu::Backend::BrowserWebGpu
@@ -176,6 +183,7 @@ impl Inner {
             device: device.clone(),
             queue: queue.clone(),
             info,
+            software,
         }
     }
 }
@@ -237,7 +245,7 @@ impl Context {
             device: info.name.clone(),
             message: format!("the device does not open: {error}"),
         })?;
-        let context = Context::made(device, queue, options.longs, units)?;
+        let context = Context::made(device, queue, &options, units)?;
         // A device of ours reports to us; one of the caller's keeps the caller's handlers.
         let lost = context.inner.lost.clone();
         context.inner.device.set_device_lost_callback(move |reason, message| {
@@ -269,7 +277,7 @@ impl Context {
     /// [`Error::Invalid`] where no kernel runs within the device's limits, [`Error::Device`] where the
     /// tables cannot be allocated, the device is lost, or the queue is not its own.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        let context = Context::made(device, queue, true, 0)?;
+        let context = Context::made(device, queue, &Options::default(), 0)?;
         context.check_module(&shaders::FILL)?;
         // wgpu panics where it does not know what it is given.
         let empty = || context.submit(|_| Ok(())).map(drop);
@@ -279,7 +287,12 @@ impl Context {
         }
     }
 
-    fn made(device: wgpu::Device, queue: wgpu::Queue, longs: bool, units: u32) -> Result<Self> {
+    fn made(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &Options,
+        units: u32,
+    ) -> Result<Self> {
         let limits = device.limits();
         // No plan comes to anything with less; a limit of 0 says that there are no compute shaders.
         for (what, given, least) in [
@@ -301,7 +314,8 @@ impl Context {
         }
         let info = device.adapter_info();
         let turns = Turns::of(info.backend);
-        let (inner, error) = caught(&device, |_| Inner::new(&device, &queue, turns, longs, units));
+        let (inner, error) =
+            caught(&device, |_| Inner::new(&device, &queue, turns, options, units));
         match error {
             None => Ok(Context { inner: Arc::new(Held::new(inner, turns)) }),
             Some(error) => {
@@ -353,9 +367,10 @@ impl Context {
         self.inner.features.units.into()
     }
 
-    /// Whether the adapter is a CPU.
-    pub(super) fn is_software(&self) -> bool {
-        self.inner.info.device_type == wgpu::DeviceType::Cpu
+    /// Whether the kernels are those of software adapters: the adapter is a CPU, and
+    /// [`Options::as_gpu`] is off.
+    pub fn is_software(&self) -> bool {
+        self.inner.software
     }
 
     /// The adapter and its driver: what a tuning holds for.
