@@ -77,7 +77,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "activation" if product && entry != "matmul_join" => vec![0],
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
         "taken" | "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
-        name if sizes.contains(&name) => values(name)[..1].to_vec(),
+        name if product && sizes.contains(&name) => values(name)[..1].to_vec(),
         name => values(name),
     };
     let least: BTreeMap<&str, u32> =
@@ -410,7 +410,17 @@ fn only_what_wgsl_has_not_is_kept_from_browsers() {
     beyond.dedup();
     assert_eq!(
         beyond,
-        ["fill", "matmul", "cooperative", "activation", "dropout", "norm", "update"]
+        [
+            "fill",
+            "reduce",
+            "histogram",
+            "matmul",
+            "cooperative",
+            "activation",
+            "dropout",
+            "norm",
+            "update"
+        ]
     );
     for module in MODULES {
         let base = module.source(Default::default());
