@@ -1,30 +1,124 @@
 // Folds the rows of a matrix into one: sums, a bias's gradient; weighted by a second matrix, that of a
-// scale; or the least or the greatest of each column. Rows come in slices, so that no invocation
-// loops for too long; a second dispatch folds the slices.
+// scale; or the least or the greatest of each column. Rows come in slices, which a second dispatch
+// folds. On a GPU a workgroup takes some columns of a slice, its invocations a row each in turn; CPUs'
+// drivers suspend every invocation at a barrier, so there an invocation takes a column of a slice.
 
 struct Params {
     rows: u32,
     columns: u32,
     slices: u32,
     rows_of_slice: u32,
+    // Of a workgroup's invocations, those side by side and those one below the other: powers of 2.
+    across: u32,
+    down: u32,
+    // What lies across: columns, or fours of them.
+    units: u32,
+    unused: u32,
 }
 
 // 0 sum, 1 weighted sum, 2 least, 3 greatest.
 override fold: u32 = 0u;
+// Whether rows are whole fours of columns, and read so.
+override fours: u32 = 0u;
 
-const WIDTH = 64u;
+override width: u32 = 64u;
+
+// Rows that an invocation loads at once.
+const TAKEN = 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
-@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+@group(0) @binding(3) var<storage, read> value_fours: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> weight_fours: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> result: array<f32>;
 
-@compute @workgroup_size(WIDTH)
-fn columns_fold(
+fn joined(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    switch fold {
+        case 2u: { return min(a, b); }
+        case 3u: { return max(a, b); }
+        default: { return a + b; }
+    }
+}
+
+// What there is to fold at a place: of a column, or of four.
+fn value(at: u32) -> vec4<f32> {
+    if fours == 1u {
+        if fold == 1u {
+            return value_fours[at] * weight_fours[at];
+        }
+        return value_fours[at];
+    }
+    if fold == 1u {
+        return vec4<f32>(values[at] * weights[at], 0.0, 0.0, 0.0);
+    }
+    return vec4<f32>(values[at], 0.0, 0.0, 0.0);
+}
+
+// A row of a slice; beyond its last row what changes no result.
+fn row_or_none(row: u32, last: u32, unit: u32) -> vec4<f32> {
+    let found = value(min(row, last - 1u) * params.units + unit);
+    return select(found, vec4<f32>(0.0), fold < 2u && row >= last);
+}
+
+var<workgroup> shares: array<vec4<f32>, width>;
+
+@compute @workgroup_size(width)
+fn columns_workgroups(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let blocks = (params.units + params.across - 1u) / params.across;
+    let index = id.y * workgroups.x + id.x;
+    if index >= blocks * params.slices {
+        return;
+    }
+    let slice = index / blocks;
+    let unit = (index % blocks) * params.across + local % params.across;
+    // One that has no column looks at the last.
+    let near = min(unit, params.units - 1u);
+    let last = min((slice + 1u) * params.rows_of_slice, params.rows);
+    var row = slice * params.rows_of_slice + local / params.across;
+    var folded = vec4<f32>(0.0);
+    if fold >= 2u {
+        folded = row_or_none(row, last, near);
+    }
+    while row < last {
+        let a = row_or_none(row, last, near);
+        let b = row_or_none(row + params.down, last, near);
+        let c = row_or_none(row + 2u * params.down, last, near);
+        let d = row_or_none(row + 3u * params.down, last, near);
+        folded = joined(folded, joined(joined(a, b), joined(c, d)));
+        row += TAKEN * params.down;
+    }
+    shares[local] = folded;
+    for (var reach = params.down / 2u; reach > 0u; reach /= 2u) {
+        workgroupBarrier();
+        if local < reach * params.across {
+            folded = joined(folded, shares[local + reach * params.across]);
+            shares[local] = folded;
+        }
+    }
+    if local >= params.across || unit >= params.units {
+        return;
+    }
+    let place = slice * params.units + unit;
+    if fours == 0u {
+        result[place] = folded.x;
+        return;
+    }
+    for (var column = 0u; column < 4u; column++) {
+        result[4u * place + column] = folded[column];
+    }
+}
+
+@compute @workgroup_size(width)
+fn columns_invocations(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
-    let index = grid_index(id, workgroups, WIDTH);
+    let index = grid_index(id, workgroups, width);
     if index >= params.columns * params.slices {
         return;
     }

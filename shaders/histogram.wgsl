@@ -1,6 +1,6 @@
 // Elements counted into bins. Counters are atomic, so the counts are exact in any order; there are
-// several of each, one a workgroup in turn, so that a full bin is no queue. Counters in workgroup
-// memory would need a barrier, for which a CPU's driver suspends every invocation.
+// several of each, one a workgroup in turn, so that a full bin is no queue. A GPU's workgroup counts
+// in its own memory first; that needs a barrier, for which a CPU's driver suspends every invocation.
 
 struct Params {
     // The elements of the binding.
@@ -9,20 +9,29 @@ struct Params {
     bins: u32,
     // Bins a unit: only for a guess, which the edges correct.
     scale: f32,
+    // Of a workgroup: sixteens of elements an invocation, and counters of each kind, a power of 2.
+    turns: u32,
+    copies: u32,
+    unused0: u32,
+    unused1: u32,
 }
 
 override dtype: u32 = 0u;
+override width: u32 = 64u;
 
-const WIDTH = 64u;
-// Elements that one invocation takes, WIDTH apart so that neighbours read neighbours.
+// Elements that one invocation of `histogram_invocations` takes, `width` apart so that neighbours read
+// neighbours.
 const TAKEN = 64u;
 const COPIES = 64u;
+// What a workgroup has room for: 16 KiB.
+const COUNTERS = 4096u;
 
-@group(0) @binding(0) var<storage, read> words: array<u32>;
-@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> groups: array<Four>;
+@group(0) @binding(2) var<storage, read> words: array<u32>;
 // Each copy: below, above, NaN, then the bins.
-@group(0) @binding(2) var<storage, read_write> counts: array<atomic<u32>>;
-@group(0) @binding(3) var<storage, read> edges: array<f32>;
+@group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>;
+@group(0) @binding(4) var<storage, read> edges: array<f32>;
 
 fn slot(x: f32) -> u32 {
     if is_nan(x) {
@@ -46,16 +55,16 @@ fn slot(x: f32) -> u32 {
     return 3u + bin;
 }
 
-@compute @workgroup_size(WIDTH)
-fn histogram_count(
+@compute @workgroup_size(width)
+fn histogram_invocations(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
-    let index = grid_index(id, workgroups, WIDTH);
-    let first = params.begin + (index / WIDTH) * (WIDTH * TAKEN) + index % WIDTH;
-    let copy = ((index / WIDTH) % COPIES) * (params.bins + 3u);
+    let index = grid_index(id, workgroups, width);
+    let first = params.begin + (index / width) * (width * TAKEN) + index % width;
+    let copy = ((index / width) % COPIES) * (params.bins + 3u);
     for (var taken = 0u; taken < TAKEN; taken++) {
-        let element = first + taken * WIDTH;
+        let element = first + taken * width;
         if element >= params.end {
             return;
         }
@@ -63,6 +72,61 @@ fn histogram_count(
     }
 }
 
-fn element_at(element: u32) -> f32 {
-    return element_of(dtype, words[word_of(dtype, element)], element);
+var<workgroup> counters: array<atomic<u32>, COUNTERS>;
+
+// Neighbours count in copies of their own, which lie in banks of their own.
+fn count_one(x: f32, local: u32) {
+    atomicAdd(&counters[slot(x) * params.copies + local % params.copies], 1u);
+}
+
+fn count_four(x: vec4<f32>, inside: vec4<bool>, local: u32) {
+    for (var at = 0u; at < 4u; at++) {
+        if inside[at] {
+            count_one(x[at], local);
+        }
+    }
+}
+
+fn count_sixteen(x: Sixteen, inside: Which, local: u32) {
+    count_four(x.a, inside.a, local);
+    count_four(x.b, inside.b, local);
+    count_four(x.c, inside.c, local);
+    count_four(x.d, inside.d, local);
+}
+
+@compute @workgroup_size(width)
+fn histogram_workgroups(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let slots = params.bins + 3u;
+    for (var at = local; at < slots * params.copies; at += width) {
+        atomicStore(&counters[at], 0u);
+    }
+    workgroupBarrier();
+    let index = id.y * workgroups.x + id.x;
+    let whole = params.end / of_group();
+    let turn = width * of_sixteen();
+    let start = params.begin / of_group() + index * params.turns * turn;
+    let last = min(start + params.turns * turn, whole);
+    for (var first = start + local; first < last; first += turn) {
+        let x = sixteen_at(first, width, whole);
+        count_sixteen(x, inside(first, width, params.begin, whole), local);
+    }
+    if index == 0u && local == 0u {
+        let inside = rest_inside(whole, params.begin, params.end);
+        count_sixteen(rest_at(whole, params.end), inside, local);
+    }
+    workgroupBarrier();
+    let copy = (index % COPIES) * slots;
+    for (var at = local; at < slots; at += width) {
+        var count = 0u;
+        for (var other = 0u; other < params.copies; other++) {
+            count += atomicLoad(&counters[at * params.copies + other]);
+        }
+        if count > 0u {
+            atomicAdd(&counts[copy + at], count);
+        }
+    }
 }

@@ -196,6 +196,7 @@ const ACTIVATIONS: &str = include_str!("../shaders/lib/activation.wgsl");
 const MATH: &str = include_str!("../shaders/lib/math.wgsl");
 const CUSTOM: &str = include_str!("../shaders/lib/custom.wgsl");
 const DROPOUT_WORDS: &str = include_str!("../shaders/lib/dropout.wgsl");
+const RUN: &str = include_str!("../shaders/lib/run.wgsl");
 const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 
 /// Samples into a buffer.
@@ -214,23 +215,6 @@ pub static FILL: Module = Module {
     ],
     overrides: &["kind", "dtype", "shifted", "staged", "ahead"],
     width: 256,
-};
-
-/// Count, mean and squared deviations of a buffer's elements.
-pub static MOMENTS: Module = Module {
-    name: "moments",
-    entry_source: include_str!("../shaders/moments.wgsl"),
-    libraries: &[NUMERIC, GRID],
-    parts: &[],
-    entries: &["moments_leaves", "moments_merge"],
-    bindings: &[
-        Binding { index: 0, name: "words", access: Access::Read },
-        Binding { index: 0, name: "rows_in", access: Access::Read },
-        Binding { index: 1, name: "params", access: Access::Uniform },
-        Binding { index: 2, name: "rows_out", access: Access::ReadWrite },
-    ],
-    overrides: &["dtype"],
-    width: 64,
 };
 
 /// Matrix products with what follows them in a layer.
@@ -310,15 +294,17 @@ pub static COLUMNS: Module = Module {
     entry_source: include_str!("../shaders/columns.wgsl"),
     libraries: &[GRID],
     parts: &[],
-    entries: &["columns_fold"],
+    entries: &["columns_workgroups", "columns_invocations"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
         Binding { index: 1, name: "values", access: Access::Read },
         Binding { index: 2, name: "weights", access: Access::Read },
-        Binding { index: 3, name: "result", access: Access::ReadWrite },
+        Binding { index: 3, name: "value_fours", access: Access::Read },
+        Binding { index: 4, name: "weight_fours", access: Access::Read },
+        Binding { index: 5, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["fold"],
-    width: 64,
+    overrides: &["fold", "fours", "width"],
+    width: 256,
 };
 
 /// Sums of the rows of a matrix.
@@ -384,37 +370,42 @@ pub static ACTIVATION: Module = Module {
     width: 256,
 };
 
-/// Counts, extremes, mean and squared deviations of a buffer's elements.
+/// Counts, extremes, mean and squared deviations of a buffer's elements; the norm of all gradients, and
+/// the factor that bounds it.
 pub static REDUCE: Module = Module {
     name: "reduce",
     entry_source: include_str!("../shaders/reduce.wgsl"),
-    libraries: &[NUMERIC, MATH, GRID],
-    parts: &[],
-    entries: &["reduce_leaves"],
+    libraries: &[RUN, NUMERIC],
+    parts: &[Part::Fours],
+    entries: &["reduce_workgroups", "reduce_invocations", "reduce_norm"],
     bindings: &[
-        Binding { index: 0, name: "words", access: Access::Read },
-        Binding { index: 1, name: "params", access: Access::Uniform },
-        Binding { index: 2, name: "rows", access: Access::ReadWrite },
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "groups", access: Access::Read },
+        Binding { index: 1, name: "parts", access: Access::Read },
+        Binding { index: 2, name: "words", access: Access::Read },
+        Binding { index: 3, name: "rows", access: Access::ReadWrite },
+        Binding { index: 3, name: "scale", access: Access::ReadWrite },
     ],
-    overrides: &["dtype"],
-    width: 64,
+    overrides: &["dtype", "width", "norm_alone", "branches"],
+    width: 256,
 };
 
 /// A buffer's elements counted into bins.
 pub static HISTOGRAM: Module = Module {
     name: "histogram",
     entry_source: include_str!("../shaders/histogram.wgsl"),
-    libraries: &[NUMERIC, MATH, GRID],
-    parts: &[],
-    entries: &["histogram_count"],
+    libraries: &[RUN, NUMERIC, MATH, GRID],
+    parts: &[Part::Fours],
+    entries: &["histogram_workgroups", "histogram_invocations"],
     bindings: &[
-        Binding { index: 0, name: "words", access: Access::Read },
-        Binding { index: 1, name: "params", access: Access::Uniform },
-        Binding { index: 2, name: "counts", access: Access::ReadWrite },
-        Binding { index: 3, name: "edges", access: Access::Read },
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "groups", access: Access::Read },
+        Binding { index: 2, name: "words", access: Access::Read },
+        Binding { index: 3, name: "counts", access: Access::ReadWrite },
+        Binding { index: 4, name: "edges", access: Access::Read },
     ],
-    overrides: &["dtype"],
-    width: 64,
+    overrides: &["dtype", "width"],
+    width: 256,
 };
 
 /// Layer norm with the nonlinearity, dropout and residual connection after it.
@@ -455,23 +446,6 @@ pub static DROPOUT: Module = Module {
     ],
     overrides: &[],
     width: 256,
-};
-
-/// The norm of all gradients, and the factor that bounds it.
-pub static CLIP: Module = Module {
-    name: "clip",
-    entry_source: include_str!("../shaders/clip.wgsl"),
-    libraries: &[GRID],
-    parts: &[],
-    entries: &["clip_squares", "clip_merge"],
-    bindings: &[
-        Binding { index: 0, name: "params", access: Access::Uniform },
-        Binding { index: 1, name: "gradients", access: Access::Read },
-        Binding { index: 1, name: "squares", access: Access::Read },
-        Binding { index: 2, name: "sums", access: Access::ReadWrite },
-    ],
-    overrides: &[],
-    width: 64,
 };
 
 /// A step of an optimizer.
@@ -515,9 +489,8 @@ pub static PEAK: Module = Module {
 
 /// Every module. [`COOPERATIVE`] needs more of a device than the others: `SHADER_F16`, `SUBGROUP` and
 /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
-pub static MODULES: [&Module; 16] = [
+pub static MODULES: [&Module; 14] = [
     &FILL,
-    &MOMENTS,
     &REDUCE,
     &HISTOGRAM,
     &MATMUL,
@@ -528,7 +501,6 @@ pub static MODULES: [&Module; 16] = [
     &ROWS,
     &NORM,
     &LOSS,
-    &CLIP,
     &UPDATE,
     &GATHER,
     &PEAK,

@@ -57,6 +57,15 @@ impl Part {
         }
     }
 
+    /// The moments, which a NaN or an infinity leaves without a number.
+    pub(crate) fn moments_of_all(self) -> Moments {
+        let others = self.nan + self.infinite;
+        match others {
+            0 => self.moments,
+            _ => Moments { count: self.moments.count + others, mean: f64::NAN, square: f64::NAN },
+        }
+    }
+
     pub(crate) fn finish(self) -> Summary {
         let Moments { count, mean, square } = self.moments;
         let finite = count as f64;

@@ -142,8 +142,8 @@ fn exact(
         Ok(())
     })?;
     let mut check = check(format!("{name}, {dtype}"), values, wrong, "values");
-    // A reduction in f32 over runs of 16, in rows of 64: some tens of roundings. A constant's
-    // moments are of what was asked for, not of what 16 bits hold.
+    // A reduction in f32: some tens of roundings. A constant's moments are of what was asked for, not
+    // of what 16 bits hold.
     let tolerance = if distribution.std() == 0.0 { 0.01 } else { 1e-5 };
     if off > tolerance {
         check.holds = false;

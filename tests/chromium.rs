@@ -421,6 +421,8 @@ fn only_what_wgsl_has_not_is_kept_from_browsers() {
         beyond,
         [
             "fill",
+            "reduce",
+            "histogram",
             "matmul",
             "cooperative",
             "activation",

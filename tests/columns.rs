@@ -6,13 +6,30 @@ use fanin::{Dropout, Extreme};
 use crate::devices::{SEED, contexts};
 use crate::guarded::{Guarded, normals};
 
+/// By fours and one by one, wide and narrow; the last of each go through slices.
+const SHAPES: [(usize, usize); 16] = [
+    (1, 1),
+    (3, 5),
+    (63, 64),
+    (65, 127),
+    (1000, 3),
+    (3, 10_004),
+    (257, 33),
+    (256, 512),
+    (16_385, 2),
+    (20_000, 31),
+    (70_001, 1),
+    (1, 4),
+    (600, 8),
+    (4100, 12),
+    (9001, 64),
+    (2500, 1028),
+];
+
 #[test]
 fn column_sums_are_f64s() {
     for context in contexts() {
-        // The last two go through slices.
-        for (rows, columns) in
-            [(1, 1), (3, 5), (63, 64), (65, 127), (1000, 3), (16_385, 2), (70_001, 1)]
-        {
+        for (rows, columns) in SHAPES {
             let dims = [rows as u64, columns as u64];
             let (values, weights) =
                 (normals("values", rows * columns), normals("weights", rows * columns));
@@ -55,7 +72,7 @@ fn column_sums_are_f64s() {
 #[test]
 fn every_row_is_summed_once() {
     for context in contexts() {
-        for (rows, columns) in [(64, 5), (16_384, 2), (16_385, 2), (50_000, 3)] {
+        for (rows, columns) in SHAPES.into_iter().chain([(16_384, 2), (50_000, 3)]) {
             let dims = [rows as u64, columns as u64];
             let whole = |place: usize, modulus: usize| (place % modulus) as f32 - 2.0;
             let values: Vec<f32> = (0..rows * columns).map(|place| whole(place, 7)).collect();
@@ -73,9 +90,10 @@ fn every_row_is_summed_once() {
 #[test]
 fn column_extremes_are_exact() {
     for context in contexts() {
-        // The last two go through slices.
-        for (rows, columns) in [(1, 1), (3, 5), (65, 127), (16_385, 2), (50_000, 3)] {
-            let values = normals("values", rows * columns);
+        for (rows, columns) in SHAPES {
+            let mut values = normals("values", rows * columns);
+            // A column of nothing else has no other extreme.
+            (0..rows).for_each(|row| values[row * columns + columns / 2] = f32::NEG_INFINITY);
             let a = Guarded::shaped(context, &[rows as u64, columns as u64], &values);
             let poisoned = || Guarded::poisoned(context, &[columns as u64]);
             let (least, greatest) = (poisoned(), poisoned());

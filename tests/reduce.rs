@@ -114,7 +114,10 @@ fn summaries_are_f64s_at_any_size() {
             everywhere(&format!("{dtype} x {elements}"), &noise(elements), dtype, 3);
         }
     }
-    everywhere("more than 65,536 * 64", &noise((1 << 22) + 77), Dtype::F32, 0);
+    // More than a turn of every workgroup that there may be.
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        everywhere("more than 2^22", &noise((1 << 22) + 77), dtype, 0);
+    }
 }
 
 #[test]
@@ -129,6 +132,11 @@ fn hard_values_keep_their_digits() {
         ("zeros", with(&|_, _| 0.0)),
         ("huge", with(&|_, x| x * 3e38)),
         ("tiny", with(&|_, x| x.signum() * x.abs().max(0.01) * 1e-35)),
+        // The mean of f32s that are whole numbers, to a millionth: two f32s hold it on the way.
+        ("a huge mean", with(&|i, _| 1e7 + (i % 3) as f32)),
+        ("a size for each stretch", with(&|i, x| x * 2f32.powi((i / 999) as i32 % 200 - 100))),
+        ("one far out, the last", with(&|i, x| if i == 40_000 { -1e6 } else { x * 1e-3 })),
+        ("one number among NaN", with(&|i, _| if i == 30_000 { 0.5 } else { f32::NAN })),
         ("one far out, the first of its row", with(&|i, x| if i == 0 { 1e6 } else { x * 1e-3 })),
         ("NaN here and there", with(&|i, x| if i % 7 == 0 { f32::NAN } else { x })),
         ("nothing but NaN", with(&|_, _| -f32::NAN)),

@@ -254,7 +254,7 @@ fn the_nonlinearities_have_rusts_codes() {
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
     type Members = &'static [(&'static str, u32)];
-    let expected: [(&str, Members, u32); 16] = [
+    let expected: [(&str, Members, u32); 14] = [
         (
             "fill",
             &[
@@ -270,18 +270,6 @@ fn params_are_laid_out_as_rust_lays_them_out() {
                 ("sampler", 48),
             ],
             64,
-        ),
-        (
-            "moments",
-            &[
-                ("begin", 0),
-                ("end", 4),
-                ("rows", 8),
-                ("first_row", 12),
-                ("scale", 16),
-                ("unused", 20),
-            ],
-            24,
         ),
         (
             "gather",
@@ -319,7 +307,20 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             ],
             72,
         ),
-        ("columns", &[("rows", 0), ("columns", 4), ("slices", 8), ("rows_of_slice", 12)], 16),
+        (
+            "columns",
+            &[
+                ("rows", 0),
+                ("columns", 4),
+                ("slices", 8),
+                ("rows_of_slice", 12),
+                ("across", 16),
+                ("down", 20),
+                ("units", 24),
+                ("unused", 28),
+            ],
+            32,
+        ),
         ("rows", &[("rows", 0), ("columns", 4), ("unused0", 8), ("unused1", 12)], 16),
         ("loss", &[("rows", 0), ("columns", 4), ("smoothing", 8), ("share", 12)], 16),
         (
@@ -354,7 +355,6 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             ],
             48,
         ),
-        ("clip", &[("count", 0), ("rows", 4), ("taken", 8), ("bound", 12)], 16),
         (
             "update",
             &[
@@ -371,8 +371,34 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             ],
             40,
         ),
-        ("reduce", &[("begin", 0), ("end", 4), ("rows", 8), ("unused", 12)], 16),
-        ("histogram", &[("begin", 0), ("end", 4), ("bins", 8), ("scale", 12)], 16),
+        (
+            "reduce",
+            &[
+                ("begin", 0),
+                ("end", 4),
+                ("turns", 8),
+                ("rows", 12),
+                ("first_row", 16),
+                ("zero", 20),
+                ("bound", 24),
+                ("unused", 28),
+            ],
+            32,
+        ),
+        (
+            "histogram",
+            &[
+                ("begin", 0),
+                ("end", 4),
+                ("bins", 8),
+                ("scale", 12),
+                ("turns", 16),
+                ("copies", 20),
+                ("unused0", 24),
+                ("unused1", 28),
+            ],
+            32,
+        ),
         ("activation", &[("begin", 0), ("end", 4), ("parameter", 8), ("unused", 12)], 16),
         (
             "cooperative",

@@ -8,19 +8,85 @@ use crate::random::Dtype;
 use crate::{Result, shaders};
 
 /// `Params` of `shaders/columns.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct Params {
     rows: u32,
     columns: u32,
     slices: u32,
     rows_of_slice: u32,
+    across: u32,
+    down: u32,
+    units: u32,
+    unused: u32,
 }
 
-/// Rows that one invocation folds. A software adapter waits for no memory, so there it is as many as a
-/// loop should take; a GPU has as many rows a slice as slices, so that neither loop is long.
-fn rows_of_slice(software: bool, rows: u32) -> u32 {
-    if software { 1 << 14 } else { (rows.isqrt() + 1).max(16) }
+/// How rows are folded, on the way to one in each slice.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    software: bool,
+    /// Whether columns are read by fours.
+    fours: bool,
+    params: Params,
+}
+
+/// Invocations of a workgroup of a GPU.
+const WIDTH: u32 = 256;
+
+/// Rows that a software adapter's invocation folds: as many as a loop should take. It waits for no
+/// memory.
+const SOFTWARE_ROWS: u32 = 1 << 14;
+
+impl Plan {
+    /// Of the rows of a matrix.
+    fn of_rows(software: bool, rows: u32, columns: u32) -> Plan {
+        let fours = columns.is_multiple_of(4) && !software;
+        // 128 bytes of a row side by side, and workgroups that fill a large GPU: more of those that load
+        // less at once.
+        let (across, full) = if fours { (8, 512) } else { (32, 1024) };
+        let plan = Plan::new(software, rows, columns, across);
+        let Params { down, units, across, .. } = plan.params;
+        let turn = 4 * down;
+        let slices = match software {
+            true => rows.div_ceil(SOFTWARE_ROWS),
+            // Four turns one after the other take no longer than a second dispatch.
+            false if rows <= 4 * turn => 1,
+            false => u32::div_ceil(full, units.div_ceil(across)).min(rows.div_ceil(turn)),
+        };
+        let rows_of_slice = rows.div_ceil(slices);
+        let slices = rows.div_ceil(rows_of_slice);
+        Plan { params: Params { slices, rows_of_slice, ..plan.params }, ..plan }
+    }
+
+    /// Of what those come to, as many rows as slices.
+    fn of_slices(software: bool, slices: u32, columns: u32) -> Plan {
+        Plan::new(software, slices, columns, 1)
+    }
+
+    /// In one slice, so many columns or fours side by side at least, if there are, and as many rows one
+    /// below the other as that leaves room for.
+    fn new(software: bool, rows: u32, columns: u32, across: u32) -> Plan {
+        let fours = columns.is_multiple_of(4) && !software;
+        let units = if fours { columns / 4 } else { columns };
+        let across = units.next_power_of_two().min(across);
+        let down = rows.div_ceil(4).next_power_of_two().min(WIDTH / across);
+        let params = Params {
+            rows,
+            columns,
+            slices: 1,
+            rows_of_slice: rows,
+            across: WIDTH / down,
+            down,
+            units,
+            unused: 0,
+        };
+        Plan { software, fours, params }
+    }
+
+    fn workgroups(&self) -> u32 {
+        let Params { units, across, slices, .. } = self.params;
+        units.div_ceil(across) * slices
+    }
 }
 
 impl Pass<'_, '_> {
@@ -99,39 +165,82 @@ fn fold(
     let reads = [vec![("values", values)], named("weights", weights)].concat();
     apart(&reads, &[(what, result)])?;
     let (rows, columns) = (rows as u32, columns as u32);
-    let rows_of_slice = rows_of_slice(context.is_software(), rows);
-    let slices = rows.div_ceil(rows_of_slice);
-    let dispatch = |code: u32, rows, slices, rows_of_slice, a, b, out| -> Result<Dispatch> {
-        let kernel = context.kernel(&shaders::COLUMNS, "columns_fold", &[code])?;
-        let params = Params { rows, columns, slices, rows_of_slice };
-        let grid = planner::grid(context.limits(), columns * slices, shaders::COLUMNS.width);
-        Ok(context.dispatch(&kernel, &params, &[a, b, out], grid))
-    };
+    let first = Plan::of_rows(context.is_software(), rows, columns);
+    let slices = first.params.slices;
     if slices <= 1 {
-        return Ok(vec![dispatch(of_rows, rows, 1, rows, source, factor, out)?]);
+        return Ok(vec![dispatch(context, of_rows, first, source, factor, out)?]);
     }
+    let second = Plan::of_slices(first.software, slices, columns);
     let bytes = u64::from(slices) * u64::from(columns) * 4;
     let partials = context.buffer("folded columns", bytes, wgpu::BufferUsages::STORAGE)?;
     let partial = partials.as_entire_buffer_binding();
     Ok(vec![
-        dispatch(of_rows, rows, slices, rows_of_slice, source, factor, partial.clone())?,
-        dispatch(of_slices, slices, 1, slices, partial.clone(), partial, out)?,
+        dispatch(context, of_rows, first, source, factor, partial.clone())?,
+        dispatch(context, of_slices, second, partial.clone(), partial, out)?,
     ])
+}
+
+fn dispatch(
+    context: &Context,
+    code: u32,
+    plan: Plan,
+    values: wgpu::BufferBinding<'_>,
+    weights: wgpu::BufferBinding<'_>,
+    out: wgpu::BufferBinding<'_>,
+) -> Result<Dispatch> {
+    let Plan { software, fours, params } = plan;
+    let (entry, width, grid) = match software {
+        true => (
+            "columns_invocations",
+            64,
+            planner::grid(context.limits(), params.columns * params.slices, 64),
+        ),
+        false => {
+            ("columns_workgroups", WIDTH, planner::grid(context.limits(), plan.workgroups(), 1))
+        }
+    };
+    let kernel = context.kernel(&shaders::COLUMNS, entry, &[code, fours.into(), width])?;
+    // A few columns are not bound as fours, of which they have none.
+    let [nothing, _] = context.unused();
+    let by_fours = match fours {
+        true => [values.clone(), weights.clone()],
+        false => [nothing.clone(), nothing],
+    };
+    let [value_fours, weight_fours] = by_fours;
+    let buffers = [values, weights, value_fours, weight_fours, out];
+    Ok(context.dispatch(&kernel, &params, &buffers, grid))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rows_of_slice;
+    use super::{Plan, WIDTH};
 
     /// llvmpipe ends a loop after 65,535 iterations; a binding has 2^29 floats at most.
     #[test]
     fn no_loop_is_too_long() {
         for software in [false, true] {
-            for rows in [1, 16, 17, 300, 16_384, 16_385, 1 << 20, 1 << 29] {
-                let taken = rows_of_slice(software, rows);
-                assert!(taken.max(rows.div_ceil(taken)) < 65_535, "{software} {rows}");
+            for rows in [1u32, 2, 3, 16, 17, 256, 300, 4096, 16_385, 1 << 20, 1 << 24, 1 << 29] {
+                for columns in [1u32, 2, 3, 4, 5, 10, 31, 512, 1023, 1024, 1 << 20, 1 << 29] {
+                    if u64::from(rows) * u64::from(columns) > 1 << 29 {
+                        continue;
+                    }
+                    let first = Plan::of_rows(software, rows, columns);
+                    let second = Plan::of_slices(software, first.params.slices, columns);
+                    for plan in [first, second] {
+                        let params = plan.params;
+                        assert!(params.slices * params.rows_of_slice >= params.rows, "{plan:?}");
+                        assert!((params.slices - 1) * params.rows_of_slice < params.rows);
+                        assert_eq!(params.across * params.down, WIDTH, "{plan:?}");
+                        let at_once = if software { 1 } else { 4 * params.down };
+                        assert!(params.rows_of_slice.div_ceil(at_once) <= 1 << 15, "{plan:?}");
+                    }
+                }
             }
         }
-        assert_eq!(rows_of_slice(false, 1 << 14), 129);
+        // A batch's rows are one dispatch; larger matrices of any shape fill a card of 132 units.
+        assert_eq!(Plan::of_rows(false, 256, 512).params.slices, 1);
+        for (rows, columns) in [(4096, 1024), (1 << 24, 1), (1 << 20, 3), (3, 1 << 20)] {
+            assert!(Plan::of_rows(false, rows, columns).workgroups() >= 2 * 132);
+        }
     }
 }

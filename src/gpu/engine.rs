@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::context::Mapping;
-use super::moments::{self, ROW, Rows};
+use super::reduce::{self, ROW};
 use super::turn::Buffer;
 use super::{Context, Tensor};
 use crate::engine::{Engine, Piece, Sink, check_pieces};
@@ -26,7 +26,7 @@ const BATCH: u64 = 64;
 /// The buffers of one submission.
 struct Slot {
     data: Buffer,
-    rows: Rows,
+    rows: Buffer,
     download: Buffer,
 }
 
@@ -39,8 +39,8 @@ struct Drawn {
 }
 
 enum PieceMoments {
-    /// These rows, where the first counts from the start of the rows, of elements in this unit.
-    Rows(u32, u32, f32),
+    /// These rows, where the first counts from the start of the rows.
+    Rows(u32, u32),
     /// Those of words, which are no values.
     None,
     /// Constants go by the bytes, down to what a device may take for 0.
@@ -71,8 +71,8 @@ impl GpuEngine {
     }
 
     fn slot(&self) -> Result<Slot> {
-        let rows = Rows::new(&self.context, self.chunk, BATCH)?;
-        let size = self.chunk + rows.merged.size();
+        let rows = reduce::room(&self.context, self.chunk, BATCH)?;
+        let size = self.chunk + rows.size();
         Ok(Slot {
             data: self.context.buffer(
                 "data",
@@ -107,9 +107,9 @@ impl GpuEngine {
                     Distribution::Words => PieceMoments::None,
                     Distribution::Constant { .. } => PieceMoments::Constant(piece.dtype),
                     _ => {
-                        let (before, unit) = (row, piece.distribution.unit());
-                        row = pass.moments(&tensor, unit, &slot.rows, before)?;
-                        PieceMoments::Rows(before, row, unit)
+                        let before = row;
+                        row = pass.reduce(&tensor, &slot.rows, before)?;
+                        PieceMoments::Rows(before, row)
                     }
                 };
                 drawn.push(Drawn { index, offset, bytes, moments });
@@ -120,7 +120,7 @@ impl GpuEngine {
             encoder.copy_buffer_to_buffer(&slot.data, 0, &slot.download, 0, length);
             if row > 0 {
                 let rows = u64::from(row) * ROW;
-                encoder.copy_buffer_to_buffer(&slot.rows.merged, 0, &slot.download, length, rows);
+                encoder.copy_buffer_to_buffer(&slot.rows, 0, &slot.download, length, rows);
             }
             Ok(length)
         });
@@ -140,9 +140,9 @@ impl GpuEngine {
                 let moments = match moments {
                     PieceMoments::None => Moments::default(),
                     PieceMoments::Constant(dtype) => cpu::moments(dtype, data),
-                    PieceMoments::Rows(first, last, unit) => {
+                    PieceMoments::Rows(first, last) => {
                         let row = |row| (rows_at + u64::from(row) * ROW) as usize;
-                        moments::sum(&view[row(first)..row(last)], unit)
+                        reduce::total(&view[row(first)..row(last)]).moments_of_all()
                     }
                 };
                 sink(index, data, moments)?;

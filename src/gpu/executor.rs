@@ -4,7 +4,7 @@ use super::norm::NormTensors;
 use super::pass::Dispatch;
 use super::turn::Buffer;
 use super::{
-    Context, LossTensors, Pass, Tensor, UpdateTensors, clip, columns, loss, matmul, update,
+    Context, LossTensors, Pass, Tensor, UpdateTensors, columns, loss, matmul, reduce, update,
 };
 use crate::model::{
     Executor, FIRST, GRADIENTS, Norm, Op, PARAMETERS, Phase, Program, Resident, Room, RowResult,
@@ -143,7 +143,7 @@ impl GpuExecutor {
             Op::Squares { outputs, targets, out } => {
                 loss::squares(context, &floats(outputs)?, &floats(targets)?, &floats(out)?, step)
             }
-            Op::Clip { bound } => clip::clip(context, &whole(GRADIENTS)?, bound, &whole(SCALE)?),
+            Op::Clip { bound } => reduce::clip(context, &whole(GRADIENTS)?, bound, &whole(SCALE)?),
             Op::Update { optimizer, clipped, view, rate } => {
                 let moments = optimizer.moments();
                 let own = |slot: Slot| floats(View { slot, ..view });

@@ -1,7 +1,8 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::reduce::code;
-use super::{Context, Tensor, planner};
+use super::planner::{self, Window};
+use super::reduce::{self, Plan, code};
+use super::{Context, Tensor};
 use crate::random::Dtype;
 use crate::summary::{Histogram, edges};
 use crate::{Result, Shape, shaders};
@@ -14,9 +15,15 @@ struct Params {
     end: u32,
     bins: u32,
     scale: f32,
+    turns: u32,
+    copies: u32,
+    unused: [u32; 2],
 }
 
-/// Elements that an invocation takes, and copies of each counter: one would overflow beyond 2^38
+/// Counters that a workgroup of a GPU has room for: more slots are counted as on a software adapter.
+const COUNTERS: u64 = 4096;
+
+/// Elements that an invocation takes there, and copies of each counter: one would overflow beyond 2^38
 /// elements.
 const TAKEN: u32 = 64;
 const COPIES: u64 = 64;
@@ -37,31 +44,43 @@ impl Context {
         bins: usize,
     ) -> Result<Histogram> {
         let edges = edges(low, high, bins)?;
-        let module = &shaders::HISTOGRAM;
-        let kernel = self.kernel(module, "histogram_count", &[code(tensor)?])?;
-        let bound = Tensor::new(self, Shape::new([edges.len() as u64])?, Dtype::F32)?;
         let slots = bins as u64 + 3;
+        let shared = !self.is_software() && slots <= COUNTERS;
+        let (entry, width) = match shared {
+            true => ("histogram_workgroups", 256),
+            false => ("histogram_invocations", 64),
+        };
+        let kernel = self.kernel(&shaders::HISTOGRAM, entry, &[code(tensor)?, width])?;
+        let bound = Tensor::new(self, Shape::new([edges.len() as u64])?, Dtype::F32)?;
         let counts = Tensor::new(self, Shape::new([COPIES * slots])?, Dtype::U32)?;
-        let (elements, size) = (tensor.shape().elements(), tensor.dtype().size() as u64);
-        let windows = planner::windows(self.limits(), tensor.offset(), elements, size);
-        let scale = bins as f32 / (high - low);
-        let params: Vec<Params> = windows
-            .iter()
-            .map(|window| Params { begin: window.begin, end: window.end, bins: bins as u32, scale })
-            .collect();
+        let (elements, size) = (tensor.shape().elements(), tensor.dtype().size());
+        // As many counters of a kind as lanes that would wait for each other, if there is room.
+        let copies = (COUNTERS / slots).max(1).min(32) as u32;
+        let copies = 1 << copies.ilog2();
         self.run(|pass| {
             self.queue().write_buffer(bound.buffer(), 0, bytemuck::cast_slice(&edges));
-            let uniforms = self.uniforms(&params);
-            for (index, window) in windows.iter().enumerate() {
-                let invocations = (window.end - window.begin).div_ceil(TAKEN);
-                let buffers = [
-                    tensor.window(self, window)?,
-                    uniforms.block(index),
-                    counts.buffer().as_entire_buffer_binding(),
-                    bound.buffer().as_entire_buffer_binding(),
-                ];
-                let grid = planner::grid(self.limits(), invocations, module.width);
-                pass.record(&[self.prepare(&kernel, &buffers, grid)], 0);
+            for window in planner::windows(self.limits(), tensor.offset(), elements, size as u64) {
+                let Window { begin, end, .. } = window;
+                let plan = Plan::new(false, begin, end, size as u32);
+                let params = Params {
+                    begin,
+                    end,
+                    bins: bins as u32,
+                    scale: bins as f32 / (high - low),
+                    turns: plan.turns,
+                    copies,
+                    unused: [0; 2],
+                };
+                let workgroups = match shared {
+                    true => plan.workgroups,
+                    false => (end - begin).div_ceil(TAKEN * width),
+                };
+                let [groups, words] = reduce::both(self, tensor.window(self, &window)?);
+                let counts = counts.buffer().as_entire_buffer_binding();
+                let edges = bound.buffer().as_entire_buffer_binding();
+                let grid = planner::grid(self.limits(), workgroups, 1);
+                let buffers = [groups, words, counts, edges];
+                pass.record(&[self.dispatch(&kernel, &params, &buffers, grid)], 0);
             }
             Ok(())
         })?;

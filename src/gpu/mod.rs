@@ -24,7 +24,6 @@
 
 mod activation;
 mod adapter;
-mod clip;
 mod columns;
 mod context;
 mod cooperative;
@@ -36,7 +35,6 @@ mod gather;
 mod histogram;
 mod loss;
 mod matmul;
-mod moments;
 mod norm;
 mod operand;
 mod owner;

@@ -1,7 +1,10 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::planner::{self, Window};
-use super::{Context, Tensor};
+use super::operand::{apart, operand};
+use super::pass::Dispatch;
+use super::planner::{self, Window, window_bytes};
+use super::turn::Buffer;
+use super::{Context, Pass, Tensor};
 use crate::random::Dtype;
 use crate::summary::{Part, Summary};
 use crate::{Error, Moments, Result, Shape, shaders};
@@ -12,14 +15,15 @@ use crate::{Error, Moments, Result, Shape, shaders};
 struct Params {
     begin: u32,
     end: u32,
+    turns: u32,
     rows: u32,
+    first_row: u32,
+    zero: u32,
+    bound: f32,
     unused: u32,
 }
 
-/// Elements that an invocation takes.
-const TAKEN: u32 = 256;
-
-/// A row of `shaders/reduce.wgsl`.
+/// `Part` of `shaders/reduce.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Row {
@@ -28,13 +32,14 @@ struct Row {
     infinite: u32,
     exponent: u32,
     mean: f32,
-    sum: f32,
+    rest: f32,
     square: f32,
-    unused: f32,
     low: f32,
     high: f32,
-    unused_too: [f32; 2],
 }
+
+/// Bytes of a row.
+pub(super) const ROW: u64 = size_of::<Row>() as u64;
 
 impl Row {
     fn part(&self) -> Part {
@@ -42,58 +47,197 @@ impl Row {
         if self.finite == 0 {
             return Part { nan, infinite, ..Part::EMPTY };
         }
-        let (count, sum) = (f64::from(self.finite), f64::from(self.sum));
         let unit = 2f64.powi(self.exponent as i32 - 127);
         let moments = Moments {
             count: u64::from(self.finite),
-            mean: (f64::from(self.mean) + sum / count) * unit,
-            square: (f64::from(self.square) - sum * sum / count).max(0.0) * unit * unit,
+            mean: (f64::from(self.mean) + f64::from(self.rest)) * unit,
+            square: f64::from(self.square) * unit * unit,
         };
         Part { moments, min: self.low.into(), max: self.high.into(), nan, infinite }
     }
+}
+
+/// How a run goes through the first pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    software: bool,
+    /// Invocations a workgroup.
+    width: u32,
+    pub(super) workgroups: u32,
+    /// Sixteens of elements an invocation.
+    pub(super) turns: u32,
+    rows: u32,
+}
+
+/// Workgroups at most, so many as fill a large GPU twice over; there each makes a row.
+const WORKGROUPS: u32 = 1024;
+
+/// The same of software adapters, where each invocation makes a row.
+const SOFTWARE_WORKGROUPS: u32 = 256;
+
+/// Sixteens that an invocation takes at least on a software adapter, where they are in turn anyway.
+const SOFTWARE_TURNS: u32 = 16;
+
+impl Plan {
+    /// Of elements `begin..end`, `size` bytes each.
+    pub(super) fn new(software: bool, begin: u32, end: u32, size: u32) -> Plan {
+        let of_group = 16 / size;
+        let groups = end.div_ceil(of_group) - begin / of_group;
+        let (width, most, least) = match software {
+            true => (64, SOFTWARE_WORKGROUPS, SOFTWARE_TURNS),
+            false => (256, WORKGROUPS, 1),
+        };
+        let turn = width * 16 / of_group;
+        let turns = groups.div_ceil(turn).div_ceil(most).max(least);
+        let workgroups = groups.div_ceil(turn * turns);
+        let rows = if software { workgroups * width } else { workgroups };
+        Plan { software, width, workgroups, turns, rows }
+    }
+}
+
+/// Room for the rows of `tensors` tensors of together at most `bytes` bytes.
+pub(super) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer> {
+    // Each run's last workgroup may have little to do, and its first group begin early.
+    let runs = bytes / (window_bytes(context.limits()) / 2) + 1 + tensors;
+    let (every, each) = match context.is_software() {
+        true => (16 * SOFTWARE_TURNS, 128),
+        false => (16 * 256, 2),
+    };
+    let rows = bytes / 2 / u64::from(every) + each * runs;
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    context.buffer("rows of a reduction", rows * ROW, usage)
+}
+
+/// What rows come to, added in order.
+pub(super) fn total(rows: &[u8]) -> Part {
+    let rows = rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned::<Row>);
+    rows.map(|row| row.part()).fold(Part::EMPTY, Part::merge)
+}
+
+/// The first pass over a run of elements: a dispatch.
+fn first_pass(
+    context: &Context,
+    [dtype, norm_alone]: [u32; 2],
+    source: wgpu::BufferBinding<'_>,
+    plan: Plan,
+    params: Params,
+    rows: wgpu::BufferBinding<'_>,
+) -> Result<Dispatch> {
+    let entry = if plan.software { "reduce_invocations" } else { "reduce_workgroups" };
+    let constants = [dtype, plan.width, norm_alone, u32::from(!plan.software)];
+    let kernel = context.kernel(&shaders::REDUCE, entry, &constants)?;
+    let params = Params { turns: plan.turns, rows: plan.rows, ..params };
+    let [groups, words] = both(context, source);
+    let grid = planner::grid(context.limits(), plan.workgroups, 1);
+    Ok(context.dispatch(&kernel, &params, &[groups, words, rows], grid))
+}
+
+/// A run as groups of 16 bytes and as words: what `shaders/lib/run.wgsl` reads.
+pub(super) fn both<'a>(
+    context: &'a Context,
+    words: wgpu::BufferBinding<'a>,
+) -> [wgpu::BufferBinding<'a>; 2] {
+    // Less than a group is not bound as groups, of which it has none.
+    let [nothing, _] = context.unused();
+    let short = words.size.is_some_and(|size| size.get() < 16);
+    [if short { nothing } else { words.clone() }, words]
+}
+
+impl Pass<'_, '_> {
+    /// Reduces a tensor to rows from `first_row` on, and returns the row after the last.
+    pub(super) fn reduce(
+        &mut self,
+        tensor: &Tensor,
+        rows: &Buffer,
+        mut first_row: u32,
+    ) -> Result<u32> {
+        let (context, dtype) = (self.context, code(tensor)?);
+        let (elements, size) = (tensor.shape().elements(), tensor.dtype().size());
+        for window in planner::windows(context.limits(), tensor.offset(), elements, size as u64) {
+            let Window { begin, end, .. } = window;
+            let plan = Plan::new(context.is_software(), begin, end, size as u32);
+            let params = Params { begin, end, first_row, ..Params::zeroed() };
+            let source = tensor.window(context, &window)?;
+            let out = rows.as_entire_buffer_binding();
+            self.record(&[first_pass(context, [dtype, 0], source, plan, params, out)?], 0);
+            first_row += plan.rows;
+        }
+        Ok(first_row)
+    }
+
+    /// `min(1, bound / (norm + 1e-6))`, and the Euclidean norm of all `gradients`, into the first two
+    /// elements of `scale`: what [`Pass::update`] clips by. It is PyTorch's `clip_grad_norm_`.
+    ///
+    /// Squares are added in an order that the number of gradients decides, and neither overflow nor
+    /// vanish on the way: the norm is off by at most `2^-15` of itself. With a NaN among the gradients
+    /// both are NaN, with an infinity and no NaN the norm is infinite and the factor 0.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a tensor does not fit, or the bound is not above 0.
+    pub fn clip(&mut self, gradients: &Tensor, bound: f64, scale: &Tensor) -> Result<()> {
+        self.once(clip(self.context, gradients, bound, scale))
+    }
+}
+
+/// The dispatches of [`Pass::clip`].
+pub(super) fn clip(
+    context: &Context,
+    gradients: &Tensor,
+    bound: f64,
+    scale: &Tensor,
+) -> Result<Vec<Dispatch>> {
+    if !(bound > 0.0 && bound.is_finite()) {
+        return Err(Error::invalid("clip", bound, "a finite norm above 0"));
+    }
+    let count = gradients.shape().elements();
+    let source = operand(context, "gradients", gradients, Dtype::F32, count)?;
+    let out = operand(context, "scale", scale, Dtype::F32, scale.shape().elements().max(2))?;
+    apart(&[("gradients", gradients)], &[("scale", scale)])?;
+    let end = count as u32;
+    let plan = Plan::new(context.is_software(), 0, end, 4);
+    let params = Params { end, rows: plan.rows, bound: bound as f32, ..Params::zeroed() };
+    let usage = wgpu::BufferUsages::STORAGE;
+    let rows = context.buffer("rows of a norm", u64::from(plan.rows) * ROW, usage)?;
+    let rows = rows.as_entire_buffer_binding();
+    // Few invocations wait for each other on a software adapter.
+    let width = if plan.software { 32 } else { 256 };
+    let norm = context.kernel(&shaders::REDUCE, "reduce_norm", &[0, width, 1, 0])?;
+    Ok(vec![
+        first_pass(context, [0, 1], source, plan, params, rows.clone())?,
+        context.dispatch(&norm, &params, &[rows.clone(), rows, out], [1, 1, 1]),
+    ])
 }
 
 impl Context {
     /// Count, sum, mean, variance, extremes and norm of a tensor of f32, bf16 or f16, and how many
     /// elements are NaN or infinite; waited for.
     ///
-    /// Runs of 256 elements are reduced on the device in f32, and their results on the host in f64,
-    /// in an order that the tensor's size and offset decide. With `u = 2^-24`, the mean is off by at
-    /// most `40 u (max - min)`, the variance and the norm by `64 u` of their value; counts and extremes
-    /// are exact. Subnormals may be taken for 0.
+    /// Runs of elements are reduced on the device in f32, to a row for 4,096 elements or more (256 on a
+    /// software adapter), and the rows on the host in f64, in an order that the tensor's size and offset
+    /// decide. With `u = 2^-24`, the mean is off by at most `40 u (max - min)`, the variance and the norm
+    /// by `64 u` of their value; counts and extremes are exact. Subnormals may be taken for 0.
     ///
     /// # Errors
     /// [`Error::Invalid`] for other dtypes, [`Error::Device`] where the device fails.
     pub fn summary(&self, tensor: &Tensor) -> Result<Summary> {
-        let module = &shaders::REDUCE;
-        let kernel = self.kernel(module, "reduce_leaves", &[code(tensor)?])?;
-        let (elements, size) = (tensor.shape().elements(), tensor.dtype().size() as u64);
-        let windows = planner::windows(self.limits(), tensor.offset(), elements, size);
-        // The rows of one window fit into one binding: they are a twentieth of its bytes, or a tenth.
-        let mut total = Part::EMPTY;
-        for window in windows {
-            let Window { begin, end, .. } = window;
-            let rows = (end - begin).div_ceil(module.width * TAKEN) * module.width;
-            let shape = Shape::new([u64::from(rows) * (size_of::<Row>() / 4) as u64])?;
-            let result = Tensor::new(self, shape, Dtype::U32)?;
-            self.run(|pass| {
-                let uniforms = self.uniforms(&[Params { begin, end, rows, unused: 0 }]);
-                let buffers = [
-                    tensor.window(self, &window)?,
-                    uniforms.block(0),
-                    result.buffer().as_entire_buffer_binding(),
-                ];
-                let grid = planner::grid(self.limits(), rows, module.width);
-                pass.record(&[self.prepare(&kernel, &buffers, grid)], 0);
-                Ok(())
-            })?;
-            let rows = self.read(&result)?;
-            let parts = rows
-                .chunks_exact(size_of::<Row>())
-                .map(|row| bytemuck::pod_read_unaligned::<Row>(row).part());
-            total = parts.fold(total, Part::merge);
-        }
-        Ok(total.finish())
+        Ok(self.reduced(tensor)?.finish())
+    }
+
+    /// Count, mean and squared deviations of a tensor of f32, bf16 or f16, as exact as those of
+    /// [`Context::summary`], and waited for. Mean and deviations are NaN where an element is NaN or
+    /// infinite.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for other dtypes, [`Error::Device`] where the device fails.
+    pub fn moments(&self, tensor: &Tensor) -> Result<Moments> {
+        Ok(self.reduced(tensor)?.moments_of_all())
+    }
+
+    fn reduced(&self, tensor: &Tensor) -> Result<Part> {
+        let rows = room(self, tensor.bytes(), 1)?;
+        let count = self.run(|pass| pass.reduce(tensor, &rows, 0))?;
+        let shape = Shape::new([u64::from(count) * ROW / 4])?;
+        Ok(total(&self.read(&Tensor::of(self, &rows, 0, shape, Dtype::U32)?)?))
     }
 }
 
@@ -103,4 +247,34 @@ pub(super) fn code(tensor: &Tensor) -> Result<u32> {
     shaders::dtype_code(dtype)
         .filter(|_| dtype != Dtype::U32)
         .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, SOFTWARE_WORKGROUPS, WORKGROUPS};
+
+    #[test]
+    fn every_group_has_one_invocation_and_no_loop_is_long() {
+        for software in [false, true] {
+            for (size, most) in [(4, 1u32 << 29), (2, 1 << 30)] {
+                let mut ends = vec![1, 2, 3, 4, 5, 8, 9, 4095, 4096, 4097, 1 << 20, most - 1, most];
+                ends.extend([1, 4].map(|chunks| chunks * 4096 * WORKGROUPS + 1));
+                for end in ends {
+                    for begin in [0, 1, 3, 63].into_iter().filter(|begin| *begin < end) {
+                        let plan = Plan::new(software, begin, end, size);
+                        let of_group = 16 / size;
+                        let groups = u64::from(end.div_ceil(of_group) - begin / of_group);
+                        let each = u64::from(plan.width * plan.turns * 16 / of_group);
+                        assert!(u64::from(plan.workgroups) * each >= groups, "{plan:?}");
+                        assert!(u64::from(plan.workgroups - 1) * each < groups, "{plan:?}");
+                        let most = if software { SOFTWARE_WORKGROUPS } else { WORKGROUPS };
+                        assert!(plan.workgroups <= most && plan.turns <= 1 << 12, "{plan:?}");
+                        // The first element of each sixteen that is looked for has a number.
+                        let elements = u64::from(plan.workgroups) * each * u64::from(of_group);
+                        assert!(elements < 1 << 32, "{plan:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -135,12 +135,6 @@ impl Distribution {
         }
     }
 
-    /// A power of 2 near the size of the largest value: counted in it, squares neither overflow nor
-    /// vanish in f32.
-    pub(crate) fn unit(&self) -> f32 {
-        2f32.powi((self.extent().log2() as i32).clamp(-100, 100))
-    }
-
     /// Checks the parameters: finite, `std > 0`, `low < high`, `cut >= 0.01`, and within what every
     /// device computes alike.
     ///

@@ -1,0 +1,105 @@
+// The elements of a run, sixteen an invocation at a time: four groups of 16 bytes, two of a 16-bit
+// dtype, `apart` from each other so that neighbours read neighbours. A run's last elements may not
+// fill a group, which no binding of groups reaches then.
+
+struct Sixteen {
+    a: vec4<f32>,
+    b: vec4<f32>,
+    c: vec4<f32>,
+    d: vec4<f32>,
+}
+
+// Of each of sixteen, whether something holds.
+struct Which {
+    a: vec4<bool>,
+    b: vec4<bool>,
+    c: vec4<bool>,
+    d: vec4<bool>,
+}
+
+// The elements of a group, and the groups of sixteen.
+fn of_group() -> u32 {
+    return select(8u, 4u, dtype == DTYPE_F32);
+}
+
+fn of_sixteen() -> u32 {
+    return select(2u, 4u, dtype == DTYPE_F32);
+}
+
+fn four_halves(words: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(unpack_pair(dtype, words.x), unpack_pair(dtype, words.y));
+}
+
+// The sixteen from a group on, the last whole group in place of those after it: loads that wait for
+// nothing, and so all at once. `whole` is the number of whole groups.
+fn sixteen_at(first: u32, apart: u32, whole: u32) -> Sixteen {
+    let last = max(whole, 1u) - 1u;
+    let at = min(first + vec4<u32>(0u, 1u, 2u, 3u) * apart, vec4<u32>(last));
+    if dtype == DTYPE_F32 {
+        return Sixteen(
+            four_of(groups[at.x]),
+            four_of(groups[at.y]),
+            four_of(groups[at.z]),
+            four_of(groups[at.w]),
+        );
+    }
+    let one = bitcast<vec4<u32>>(four_of(groups[at.x]));
+    let other = bitcast<vec4<u32>>(four_of(groups[at.y]));
+    return Sixteen(
+        four_halves(one.xy),
+        four_halves(one.zw),
+        four_halves(other.xy),
+        four_halves(other.zw),
+    );
+}
+
+// Whether all sixteen are elements from `begin` on in whole groups.
+fn all_inside(first: u32, apart: u32, begin: u32, whole: u32) -> bool {
+    return first * of_group() >= begin && first + (of_sixteen() - 1u) * apart < whole;
+}
+
+// Which are.
+fn inside(first: u32, apart: u32, begin: u32, whole: u32) -> Which {
+    return Which(
+        four_inside(first, apart, 0u, begin, whole),
+        four_inside(first, apart, 1u, begin, whole),
+        four_inside(first, apart, 2u, begin, whole),
+        four_inside(first, apart, 3u, begin, whole),
+    );
+}
+
+fn four_inside(first: u32, apart: u32, place: u32, begin: u32, whole: u32) -> vec4<bool> {
+    let fours = of_group() / 4u;
+    let group = first + place / fours * apart;
+    let at = group * of_group() + place % fours * 4u + vec4<u32>(0u, 1u, 2u, 3u);
+    return at >= vec4<u32>(select(0xFFFFFFFFu, begin, group < whole));
+}
+
+fn element_at(element: u32) -> f32 {
+    return element_of(dtype, words[word_of(dtype, element)], element);
+}
+
+fn four_at(at: vec4<u32>) -> vec4<f32> {
+    return vec4<f32>(element_at(at.x), element_at(at.y), element_at(at.z), element_at(at.w));
+}
+
+// What lies after the whole groups, at most seven: the last element in place of what does not.
+fn rest_at(whole: u32, end: u32) -> Sixteen {
+    let at = whole * of_group() + vec4<u32>(0u, 1u, 2u, 3u);
+    let last = vec4<u32>(end - 1u);
+    let one = four_at(min(at, last));
+    let other = four_at(min(at + 4u, last));
+    return Sixteen(one, other, other, other);
+}
+
+// Which of those are elements.
+fn rest_inside(whole: u32, begin: u32, end: u32) -> Which {
+    let none = vec4<bool>(false);
+    let start = whole * of_group();
+    return Which(between(start, begin, end), between(start + 4u, begin, end), none, none);
+}
+
+fn between(start: u32, begin: u32, end: u32) -> vec4<bool> {
+    let at = start + vec4<u32>(0u, 1u, 2u, 3u);
+    return (at >= vec4<u32>(begin)) & (at < vec4<u32>(end));
+}
