@@ -73,7 +73,6 @@ pub fn values(name: &str) -> Vec<u32> {
         "tile_rows" | "tile_columns" => vec![32, 64, 128],
         "quads" => vec![1, 2],
         "width" => vec![64, 256],
-        "ahead" => vec![1, 2, 4],
         "activation" => {
             fanin::Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }
