@@ -1,8 +1,9 @@
 // Writes a run of a stream's samples into a buffer.
 //
 // The unit of work is a group of 16 bytes: 4 elements of f32 (one Philox block), 8 of a 16-bit
-// dtype (two). `fill_groups` writes whole groups that begin with a block; `fill_edges` does any
-// group, in part and at any offset into the stream, at the price of one more block each.
+// dtype (two). `fill_groups`, `fill_twos` and `fill_fours` write whole groups that begin with a block;
+// `fill_edges` does any group, in part and at any offset into the stream, at the price of one more block
+// each.
 
 struct Params {
     key: vec2<u32>,
@@ -17,7 +18,7 @@ struct Params {
     // The groups of this dispatch.
     first_group: u32,
     groups: u32,
-    // Groups an invocation of fill_groups.
+    // Groups an invocation that writes whole ones.
     taken: u32,
     sampler: Sampler,
 }
@@ -26,12 +27,9 @@ override kind: u32 = 0u;
 override dtype: u32 = 0u;
 // 1 where the sampler's shift may be other than 0.
 override shifted: u32 = 1u;
-// 1 where fill_groups takes the table into workgroup memory first: a GPU's uniforms come one address
+// 1 where whole groups take the table into workgroup memory first: a GPU's uniforms come one address
 // at a time, and lanes want as many rows as they are. Where the device is a CPU, uniforms are fastest.
 override staged: u32 = 0u;
-// Groups that an invocation of fill_groups draws side by side, so that a GPU has work while it waits for
-// a product or a row: 1, 2 or 4.
-override ahead: u32 = 1u;
 
 const WIDTH = 256u;
 // Two segments a row.
@@ -94,12 +92,7 @@ fn draw(p: Params, group: u32) -> vec4<u32> {
     return pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
 }
 
-@compute @workgroup_size(WIDTH)
-fn fill_groups(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
+fn stage_rows(local: u32) {
     if staged == 1u {
         for (var row = local; row < ROWS; row += WIDTH) {
             let pair = rows[row];
@@ -108,40 +101,81 @@ fn fill_groups(
         }
         workgroupBarrier();
     }
-    // Read once: to a device that is a CPU each read of a uniform is one a lane.
-    let p = params;
-    // Groups that stand side by side are written side by side.
+}
+
+// The first of an invocation's groups, which are WIDTH apart, so that groups that stand side by side are
+// written side by side; and one past the last that it may have.
+fn run_of(p: Params, id: vec3<u32>, workgroups: vec3<u32>, local: u32) -> vec2<u32> {
     let first = grid_index(id, workgroups, WIDTH) * p.taken - (p.taken - 1u) * local;
-    let end = min(first + p.taken * WIDTH, p.groups);
-    var index = first;
-    // Written out, since loops are not unrolled everywhere.
-    if ahead == 2u {
-        for (; index + WIDTH < end; index += 2u * WIDTH) {
-            let group = p.first_group + index;
-            let group_1 = group + WIDTH;
-            let value = draw(p, group);
-            let value_1 = draw(p, group_1);
-            groups[group] = value;
-            groups[group_1] = value_1;
-        }
-    }
-    if ahead == 4u {
-        for (; index + 3u * WIDTH < end; index += 4u * WIDTH) {
-            let group = p.first_group + index;
-            let value = draw(p, group);
-            let value_1 = draw(p, group + WIDTH);
-            let value_2 = draw(p, group + 2u * WIDTH);
-            let value_3 = draw(p, group + 3u * WIDTH);
-            groups[group] = value;
-            groups[group + WIDTH] = value_1;
-            groups[group + 2u * WIDTH] = value_2;
-            groups[group + 3u * WIDTH] = value_3;
-        }
-    }
-    for (; index < end; index += WIDTH) {
+    return vec2<u32>(first, min(first + p.taken * WIDTH, p.groups));
+}
+
+fn fill_rest(p: Params, first: u32, end: u32) {
+    for (var index = first; index < end; index += WIDTH) {
         let group = p.first_group + index;
         groups[group] = draw(p, group);
     }
+}
+
+@compute @workgroup_size(WIDTH)
+fn fill_groups(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    stage_rows(local);
+    // Read once: to a device that is a CPU each read of a uniform is one a lane.
+    let p = params;
+    let run = run_of(p, id, workgroups, local);
+    fill_rest(p, run.x, run.y);
+}
+
+// Two groups side by side, so that a GPU has work while it waits for a product or a row. Written out, since
+// loops are not unrolled everywhere; entry points of their own, since compilers take their time over what
+// a constant leaves out.
+@compute @workgroup_size(WIDTH)
+fn fill_twos(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    stage_rows(local);
+    let p = params;
+    let run = run_of(p, id, workgroups, local);
+    var index = run.x;
+    for (; index + WIDTH < run.y; index += 2u * WIDTH) {
+        let group = p.first_group + index;
+        let value = draw(p, group);
+        let value_1 = draw(p, group + WIDTH);
+        groups[group] = value;
+        groups[group + WIDTH] = value_1;
+    }
+    fill_rest(p, index, run.y);
+}
+
+// Four groups side by side.
+@compute @workgroup_size(WIDTH)
+fn fill_fours(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    stage_rows(local);
+    let p = params;
+    let run = run_of(p, id, workgroups, local);
+    var index = run.x;
+    for (; index + 3u * WIDTH < run.y; index += 4u * WIDTH) {
+        let group = p.first_group + index;
+        let value = draw(p, group);
+        let value_1 = draw(p, group + WIDTH);
+        let value_2 = draw(p, group + 2u * WIDTH);
+        let value_3 = draw(p, group + 3u * WIDTH);
+        groups[group] = value;
+        groups[group + WIDTH] = value_1;
+        groups[group + 2u * WIDTH] = value_2;
+        groups[group + 3u * WIDTH] = value_3;
+    }
+    fill_rest(p, index, run.y);
 }
 
 // Four words from the rotation on, of two blocks.

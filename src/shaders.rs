@@ -205,7 +205,7 @@ pub static FILL: Module = Module {
     entry_source: include_str!("../shaders/fill.wgsl"),
     libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
     parts: &[Part::Philox],
-    entries: &["fill_groups", "fill_edges"],
+    entries: &["fill_groups", "fill_twos", "fill_fours", "fill_edges"],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
         Binding { index: 0, name: "words", access: Access::ReadWrite },
@@ -213,7 +213,7 @@ pub static FILL: Module = Module {
         Binding { index: 2, name: "table", access: Access::Uniform },
         Binding { index: 3, name: "rows", access: Access::Read },
     ],
-    overrides: &["kind", "dtype", "shifted", "staged", "ahead"],
+    overrides: &["kind", "dtype", "shifted", "staged"],
     width: 256,
 };
 

@@ -77,7 +77,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         // Every product ends alike.
         "activation" if product && entry != "matmul_join" => vec![0],
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
-        "staged" | "ahead" if entry == "fill_edges" => values(name)[..1].to_vec(),
+        "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
         name if sizes.contains(&name) => values(name)[..1].to_vec(),
         name => values(name),
     };
@@ -164,36 +164,33 @@ impl Work {
                 distribution,
                 Distribution::Normal { .. } | Distribution::TruncatedNormal { .. }
             );
-            let (staged, ahead) = if quantile { (1, 2) } else { (0, 4) };
+            let (staged, gpus) = if quantile { (1, "fill_twos") } else { (0, "fill_fours") };
             let constant = matches!(distribution, Distribution::Constant { .. });
-            for (entry, staged, ahead, first, count) in [
-                ("fill_groups", 0, 1, first, elements),
-                ("fill_groups", staged, ahead, first, elements),
-                ("fill_edges", 0, 1, first + 1, elements - 3),
+            for (entry, staged, first, count) in [
+                ("fill_groups", 0, first, elements),
+                (gpus, staged, first, elements),
+                ("fill_edges", 0, first + 1, elements - 3),
             ] {
                 let constants = BTreeMap::from([
                     ("kind", sampler.kind),
                     ("dtype", code),
                     ("shifted", u32::from(sampler.shift != 0.0 && !constant)),
                     ("staged", staged),
-                    ("ahead", ahead),
                 ]);
                 let pipeline = self.pipeline(source, entry, constants);
                 let mut drawn = vec![0; count as usize * dtype.size()];
                 distribution.draw(&stream, dtype, first, &mut drawn).unwrap();
                 let groups = elements as usize * dtype.size() / 16;
-                let each = if entry == "fill_groups" { 8 } else { 1 };
+                let each = if entry == "fill_edges" { 1 } else { 8 };
                 let halves = |long: u64| [long as u32, (long >> 32) as u32];
                 let [key, id, base] = [stream.seed, stream.id, first / 4].map(halves);
                 let rest = [(first % 4) as u32, 0, count, 0, groups as u32, each as u32];
                 let sampler =
                     [sampler.scale.to_bits(), sampler.shift.to_bits(), sampler.low_word, 0];
                 self.draws.push(Draw {
-                    what: format!(
-                        "{name} in {dtype}, {entry}, staged {staged}, {ahead} side by side"
-                    ),
+                    what: format!("{name} in {dtype}, {entry}, staged {staged}"),
                     // Edges are drawn by the table where it lies.
-                    bindings: if entry == "fill_groups" { 4 } else { 3 },
+                    bindings: if entry == "fill_edges" { 3 } else { 4 },
                     pipeline,
                     params: [key.as_slice(), &id, &base, &rest, &sampler].concat(),
                     workgroups: groups.div_ceil(256 * each) as u32,

@@ -79,9 +79,7 @@ pub fn values(name: &str) -> Vec<u32> {
         "tile_rows" | "tile_columns" => vec![32, 64, 128],
         "quads" => vec![1, 2],
         "width" => vec![64, 256],
-        "ahead" => vec![1, 2, 4],
         "lanes" => vec![1, 64],
-        "taken" => vec![1, 8, 32],
         "activation" => {
             fanin::Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }

@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use super::norm::Norm;
 use super::{
-    Epilogue, column_extremes, column_sums, epilogue, fill, histogram, loss, matmul, row_sums,
+    Epilogue, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss, matmul,
     summary, update,
 };
 use crate::model::{
@@ -129,7 +129,7 @@ impl CpuExecutor {
                 // By themselves: they may stand in the buffer that the result stands in.
                 if let Some(sums) = parts.row_sums {
                     let sizes = [out.rows, if form == Form::Tn { a.rows } else { a.columns }];
-                    self.with(sums, |own, sums| row_sums(form, own.slice(a), sums, sizes))?;
+                    self.with(sums, |own, sums| left_sums(form, own.slice(a), sums, sizes))?;
                 }
             }
             Op::Columns { values, weights, out } => self.with(out, |own, target| {

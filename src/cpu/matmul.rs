@@ -3,7 +3,7 @@ use rayon::prelude::*;
 
 use super::activation;
 use super::columns::column_sums;
-use super::widest::{self, widest};
+use super::rows::row_sums;
 use crate::product::{self, Dropout, Form, Nonlinearity};
 use crate::{Error, Result};
 
@@ -72,24 +72,15 @@ pub fn matmul(
 ///
 /// # Errors
 /// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
-pub fn row_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) -> Result<()> {
+pub fn left_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) -> Result<()> {
     check("A", a.len(), m, k)?;
     check("row_sums", sums.len(), 1, m)?;
-    if a.is_empty() {
-        sums.fill(0.0);
-    } else if form == Form::Tn {
-        column_sums(a, None, sums);
-    } else {
-        let rows = a.par_chunks_exact(k).with_min_len((TASK / k).max(1));
-        sums.par_iter_mut().zip(rows).for_each(|(sum, row)| *sum = sum_of(row));
+    match form {
+        Form::Tn if a.is_empty() => sums.fill(0.0),
+        Form::Tn => column_sums(a, None, sums),
+        _ => row_sums(a, None, sums)?,
     }
     Ok(())
-}
-
-widest! {
-    fn sum_of(row: &[f32]) -> f32 {
-        widest::sum([row], |[value]| value)
-    }
 }
 
 /// What happens to each element of a product; slices are row-major.
@@ -102,11 +93,11 @@ const TASK: usize = 1 << 13;
 ///
 /// # Errors
 /// [`Error::Invalid`] where a slice has not the length that `out` asks for, a dropout's probability is
-/// off, or the sums of A's rows are asked for, which [`row_sums`] makes of A.
+/// off, or the sums of A's rows are asked for, which [`left_sums`] makes of A.
 pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u32) -> Result<()> {
     let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = epilogue;
     if row_sums.is_some() {
-        let needed = "none: A is not there to add up; `cpu::row_sums` takes it";
+        let needed = "none: A is not there to add up; `cpu::left_sums` takes it";
         return Err(Error::invalid("epilogue: row_sums", "a slice", needed));
     }
     if out.is_empty() {

@@ -23,7 +23,7 @@ pub(crate) use columns::{column_extremes, column_sums};
 pub use engine::CpuEngine;
 pub(crate) use executor::CpuExecutor;
 pub use fill::{fill, instruction_set};
-pub use matmul::{Epilogue, epilogue, matmul, row_sums};
+pub use matmul::{Epilogue, epilogue, left_sums, matmul};
 pub use moments::moments;
 pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};

@@ -79,13 +79,17 @@ fn fill(
     let quantile = matches!(sampler.kind, Kind::Normal | Kind::Truncated);
     let blocks = if quantile || shape.ahead == 1 { shape.ahead } else { 4 };
     // A group of a 16-bit dtype is two blocks.
-    let ahead = (blocks * size as u32 / 4).max(1);
-    let kernel = |entry, staged, ahead| {
-        let constants = [sampler.kind as u32, code, u32::from(shifted), u32::from(staged), ahead];
+    let entry = match blocks * size as u32 / 4 {
+        4 => "fill_fours",
+        2 => "fill_twos",
+        _ => "fill_groups",
+    };
+    let kernel = |entry, staged| {
+        let constants = [sampler.kind as u32, code, u32::from(shifted), u32::from(staged)];
         context.kernel(&shaders::FILL, entry, &constants)
     };
-    let groups = kernel("fill_groups", shape.staged && quantile, ahead)?;
-    let edges = kernel("fill_edges", false, 1)?;
+    let groups = kernel(entry, shape.staged && quantile)?;
+    let edges = kernel("fill_edges", false)?;
 
     let mut params = Vec::new();
     let mut dispatches = Vec::new();
