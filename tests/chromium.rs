@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use fanin::random::{Distribution, Stream, quantile};
-use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, Variant};
+use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, NORM, Variant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -76,6 +76,11 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         },
         // Every product ends alike.
         "activation" if product && entry != "matmul_join" => vec![0],
+        // Fours go through the functions that elements go through.
+        "activation" if module.name == NORM.name && loads == Loads::Quads => vec![0],
+        "kind" if entry == "loss_classes" => vec![0, 3],
+        "kind" if entry == "loss_values" => vec![1, 2],
+        "kind" | "lanes" | "gradients" if entry == "loss_columns" => values(name)[..1].to_vec(),
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
         "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
         name if sizes.contains(&name) => values(name)[..1].to_vec(),
