@@ -66,13 +66,36 @@ fn init_writes_a_model_and_says_what_it_did() {
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(manifest["tensors"][0]["sha256"], tensors[0]["sha256"]);
     assert_eq!(manifest["contract"], 1);
+    let digest = document["files"][0]["sha256"].as_str().unwrap();
 
     // Again: refused, then replaced by the same bytes.
     fails(2, &["init", "mlp", "--device", "cpu", "--out", out], &["exists", "--force"]);
     let table =
         succeeds(&["init", "mlp", "--seed", "7", "--device", "cpu", "--out", out, "--force"]);
     assert!(table.contains("layers.0.weight") && table.contains("he_normal"), "{table}");
+    assert!(!table.contains(digest) && table.contains("--file-digests"), "{table}");
     assert_eq!(std::fs::read(out).unwrap(), bytes);
+    let again = ["init", "mlp", "--seed", "7", "--force", "--file-digests", "--out", out];
+    assert!(succeeds(&again).contains(digest));
+    assert_eq!(std::fs::read(out).unwrap(), bytes);
+}
+
+/// A file of this size is ready before a driver has started: none is asked, and a line says so.
+#[test]
+fn init_takes_the_engine_that_has_a_file_ready_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanin"));
+        command.args(["init", "mlp", "--force", "--out"]).arg(folder.path().join("m.safetensors"));
+        command.env_remove("WGPU_ADAPTER_NAME").envs(variables.iter().copied()).output().unwrap()
+    };
+    let output = run(&[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("the CPU draws") && stderr.contains("--device gpu"), "{stderr}");
+    // Whoever names an adapter gets that one, or hears that it is not there.
+    let stderr = text(&run(&[("WGPU_ADAPTER_NAME", "none such")]).stderr);
+    assert!(stderr.contains("none such"), "{stderr}");
 }
 
 #[test]

@@ -447,8 +447,14 @@ fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
         let _scratch = &scratch;
         let out = folder.join("model.safetensors");
         let stop = AtomicBool::new(false);
-        let options =
-            WriteOptions { seed: 0, out: &out, max_shard_bytes: None, force: true, stop: &stop };
+        let options = WriteOptions {
+            seed: 0,
+            out: &out,
+            max_shard_bytes: None,
+            force: true,
+            file_digests: false,
+            stop: &stop,
+        };
         write(&recipe, engine.as_ref(), &options, &mut |_| {}).map(drop)
     }))
 }

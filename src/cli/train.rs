@@ -564,6 +564,7 @@ impl Outputs {
                 out: path,
                 max_shard_bytes: None,
                 force: args.force,
+                file_digests: false,
                 stop,
             };
             let recipe = run.trainer.mlp().recipe()?;

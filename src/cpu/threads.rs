@@ -3,8 +3,9 @@ use std::thread::{self, Builder};
 
 use rayon::ThreadPoolBuilder;
 
-/// Threads that are left for others: three that write a file, one that waits for signals, a bar's.
-const SPARE: usize = 5;
+/// Threads that are left for others: four that write and digest a file, one that waits for signals, a
+/// bar's.
+const SPARE: usize = 6;
 
 /// Starts the threads that this module works on, and returns how many: as many as there are cores, or
 /// as `RAYON_NUM_THREADS` says; fewer where the system starts no more; and where it starts none, the

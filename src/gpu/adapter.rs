@@ -1,5 +1,5 @@
 use std::fmt;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 #[cfg(target_os = "linux")]
 use std::{sync::Mutex, thread::Builder};
@@ -112,7 +112,7 @@ pub struct AdapterSummary {
 /// The environment's `WGPU_BACKEND` restricts the backends, as for every wgpu program. None where
 /// [`withheld`] has a reason.
 pub fn adapters() -> Vec<AdapterSummary> {
-    let adapters = enumerate().unwrap_or_default();
+    let adapters = enumerate(|_| false).unwrap_or_default();
     adapters
         .iter()
         .enumerate()
@@ -190,22 +190,34 @@ fn can_start(threads: usize) -> bool {
     })
 }
 
-/// The adapters, or why no driver was asked.
-fn enumerate() -> std::result::Result<Vec<wgpu::Adapter>, String> {
+/// The adapters, best first, or why no driver was asked. OpenGL, which comes last among adapters of a
+/// kind and takes as long to start, is not asked where another backend has one that is `enough`.
+fn enumerate(
+    enough: impl Fn(&wgpu::Adapter) -> bool,
+) -> std::result::Result<Vec<wgpu::Adapter>, String> {
     match withheld() {
         Some(reason) => Err(reason),
         // wgpu panics where a driver has no memory left.
-        None => Ok(catch_unwind(enumerate_all).unwrap_or_default()),
+        None => Ok(catch_unwind(AssertUnwindSafe(|| enumerate_until(enough))).unwrap_or_default()),
     }
 }
 
-fn enumerate_all() -> Vec<wgpu::Adapter> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.flags = wgpu::InstanceFlags::empty();
-    let descriptor = descriptor.with_env();
-    let backends = descriptor.backends;
-    let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+fn enumerate_until(enough: impl Fn(&wgpu::Adapter) -> bool) -> Vec<wgpu::Adapter> {
+    let mut adapters = Vec::new();
+    for part in [!wgpu::Backends::GL, wgpu::Backends::GL] {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.flags = wgpu::InstanceFlags::empty();
+        let mut descriptor = descriptor.with_env();
+        descriptor.backends &= part & wgpu::Instance::enabled_backend_features();
+        let backends = descriptor.backends;
+        if !backends.is_empty() {
+            let instance = wgpu::Instance::new(descriptor);
+            adapters.extend(pollster::block_on(instance.enumerate_adapters(backends)));
+        }
+        if adapters.iter().any(&enough) {
+            break;
+        }
+    }
     adapters.retain(|adapter| {
         let flags = adapter.get_downlevel_capabilities().flags;
         flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
@@ -237,7 +249,24 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
         },
         Choice::Named { .. } => choice.clone(),
     };
-    let adapters = enumerate();
+    let fits = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        match &wanted {
+            Choice::Auto => info.device_type != DeviceType::Cpu,
+            Choice::Cpu | Choice::Gpu => true,
+            Choice::Named { backend, name } => {
+                let text = format!("{} {} {}", info.name, info.driver, info.driver_info);
+                backend.is_none_or(|backend| backend == info.backend)
+                    && text.to_lowercase().contains(&name.to_lowercase())
+            }
+        }
+    };
+    // That no other can come before it.
+    let first = |adapter: &wgpu::Adapter| {
+        let discrete = adapter.get_info().device_type == DeviceType::DiscreteGpu;
+        fits(adapter) && (discrete || matches!(&wanted, Choice::Named { backend: Some(_), .. }))
+    };
+    let adapters = enumerate(first);
     let present = match &adapters {
         Err(reason) => reason.clone(),
         Ok(adapters) if adapters.is_empty() => "none is present".to_owned(),
@@ -252,18 +281,7 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
             format!("present: {}", names.join(", "))
         }
     };
-    let found = adapters.unwrap_or_default().into_iter().find(|adapter| {
-        let info = adapter.get_info();
-        match &wanted {
-            Choice::Auto => info.device_type != DeviceType::Cpu,
-            Choice::Cpu | Choice::Gpu => true,
-            Choice::Named { backend, name } => {
-                let text = format!("{} {} {}", info.name, info.driver, info.driver_info);
-                backend.is_none_or(|backend| backend == info.backend)
-                    && text.to_lowercase().contains(&name.to_lowercase())
-            }
-        }
-    });
+    let found = adapters.unwrap_or_default().into_iter().find(fits);
     match (found, &wanted) {
         (None, Choice::Auto) => Ok(None),
         (None, _) => Err(Error::NoAdapter { given: wanted.to_string(), present }),

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -30,6 +32,10 @@ pub struct WriteOptions<'a> {
     pub max_shard_bytes: Option<u64>,
     /// Whether to replace files that exist.
     pub force: bool,
+    /// Whether to take the SHA-256 of each file of weights as a whole, as `sha256sum` gives it. The
+    /// tensors' digests say as much; one over all of them is a chain that no second thread shortens, and
+    /// a disk may be faster than it.
+    pub file_digests: bool,
     /// Ends the writing where it becomes true.
     pub stop: &'a AtomicBool,
 }
@@ -61,15 +67,22 @@ pub struct FileReport {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
-    /// SHA-256 of the whole, in hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the whole, in hexadecimal; of weights where [`WriteOptions::file_digests`] asks for it.
+    pub sha256: Option<String>,
 }
 
-/// Chunks that wait to be digested, and as many that wait to be written.
-const QUEUE: usize = 2;
+/// Bytes that go on at a time: they still lie in the cache when they are digested and written.
+const CHUNK: usize = 2 << 20;
 
-/// Bytes below which tensors are handed on together.
+/// Bytes below which tensors go on together.
 const TOGETHER: usize = 256 << 10;
+
+/// Chunks that are under way at most: room for digests of several tensors to go on beside one another,
+/// which come one after the other.
+const CHUNKS: usize = 16;
+
+/// Threads that digest tensors at most: together they are faster than a file is written.
+const DIGESTING: usize = 4;
 
 /// Bytes after which the disk is set to work.
 const SYNCED: usize = 64 << 20;
@@ -128,7 +141,7 @@ pub fn write(
         files.push(FileReport {
             path: path.clone(),
             bytes: text.len() as u64,
-            sha256: hex(&Sha256::digest(text.as_bytes())),
+            sha256: Some(hex(&Sha256::digest(text.as_bytes()))),
         });
     }
     if options.stop.load(Ordering::Relaxed) {
@@ -170,7 +183,8 @@ struct TensorEntry<'a> {
 struct FileEntry<'a> {
     file: String,
     bytes: u64,
-    sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<&'a str>,
 }
 
 fn manifest(
@@ -191,7 +205,7 @@ fn manifest(
     let files = files.iter().map(|file| FileEntry {
         file: file_name(&file.path),
         bytes: file.bytes,
-        sha256: &file.sha256,
+        sha256: file.sha256.as_deref(),
     });
     document(&Manifest {
         recipe: &recipe.name,
@@ -351,8 +365,25 @@ fn header(recipe: &Recipe, tensors: &[usize], path: &Path) -> Result<Vec<u8>> {
 struct Digests {
     /// In the shard's order.
     tensors: Vec<(Moments, String)>,
-    file: String,
+    file: Option<String>,
 }
+
+/// A stretch of a file, shared by those who write and digest it; the last of them gives its room back.
+struct Chunk {
+    bytes: Vec<u8>,
+    /// Tensors of the shard, each with where its bytes are in these.
+    parts: Vec<(usize, Range<usize>)>,
+    give_back: Sender<Vec<u8>>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let _ = self.give_back.send(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Chunks, one after the other.
+type Chunks = Receiver<Arc<Chunk>>;
 
 fn write_shard(
     recipe: &Recipe,
@@ -362,82 +393,176 @@ fn write_shard(
     mut file: &File,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Digests> {
-    let mut tensors: Vec<(Moments, String)> = Vec::with_capacity(shard.tensors.len());
-    let file_digest = thread::scope(|scope| -> Result<String> {
-        // A chunk goes from here to the file's digest, to the file, and back.
-        let (to_digest, chunks) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
-        let (to_file, digested) = mpsc::sync_channel::<Vec<u8>>(QUEUE);
-        let (give_back, spare) = mpsc::channel();
-        let digesting = memory::start("digesting a file", scope, move || {
-            let mut digest = Sha256::new();
-            for chunk in chunks {
-                digest.update(&chunk);
-                if to_file.send(chunk).is_err() {
-                    break;
-                }
-            }
-            hex(&digest.finalize())
-        })?;
+    thread::scope(|scope| {
         // The disk is at work meanwhile, so that little is left for it at the end. A failure of its is
         // told once, so none may be passed over.
         let (to_disk, written) = mpsc::sync_channel(1);
         let sync = move || written.iter().try_for_each(|()| file.sync_data());
         let syncing = memory::start("syncing a file", scope, sync)?;
+        let (to_file, chunks): (_, Chunks) = mpsc::channel();
         let writing = memory::start("writing a file", scope, move || {
             let mut unsynced = 0;
-            digested.iter().try_for_each(|chunk| {
-                file.write_all(&chunk)?;
-                unsynced += chunk.len();
+            chunks.iter().try_for_each(|chunk| {
+                file.write_all(&chunk.bytes)?;
+                unsynced += chunk.bytes.len();
                 if unsynced >= SYNCED {
                     unsynced = 0;
                     let _ = to_disk.try_send(());
                 }
-                let _ = give_back.send(chunk);
                 Ok(())
             })
         })?;
-        let mut chunk = Vec::new();
-        // Only where the writer ends early, and then its own error is the one that counts.
-        let pass_on = |chunk: Vec<u8>| to_digest.send(chunk).map_err(|_| Error::Interrupted);
-        let mut send = |bytes: &[u8]| -> Result<()> {
-            if options.stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
-            memory::more("a chunk of a file", &mut chunk, bytes.len())?;
-            chunk.extend_from_slice(bytes);
-            if chunk.len() < TOGETHER {
-                return Ok(());
-            }
-            let mut next: Vec<u8> = spare.try_recv().unwrap_or_default();
-            next.clear();
-            pass_on(std::mem::replace(&mut chunk, next))
+        let mut readers = vec![to_file];
+        let mut digesting_file = None;
+        if options.file_digests {
+            let (to_digest, chunks): (_, Chunks) = mpsc::channel();
+            readers.push(to_digest);
+            digesting_file = Some(memory::start("digesting a file", scope, move || {
+                let mut digest = Sha256::new();
+                chunks.iter().for_each(|chunk| digest.update(&chunk.bytes));
+                hex(&digest.finalize())
+            })?);
+        }
+        // Tensors' digests go on beside one another: each thread takes a run of chunks at a time.
+        let (to_digest, runs) = mpsc::channel();
+        let runs = Arc::new(Mutex::new(runs));
+        let digest = || {
+            let runs = runs.clone();
+            memory::start("digesting tensors", scope, move || {
+                let next = || runs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+                std::iter::from_fn(next).flat_map(digests).collect::<Vec<_>>()
+            })
         };
-        // One tensor's pieces come after another's.
-        let (mut at, mut digest, mut moments) = (0, Sha256::new(), Moments::default());
-        let drawn = send(&shard.header).and_then(|()| {
+        let mut digesting = vec![digest()?];
+        let most = rayon::current_num_threads().min(DIGESTING);
+        digesting.extend((1..most).map_while(|_| digest().ok()));
+
+        let mut desk = Desk::new(options.stop, readers, to_digest);
+        let mut moments = vec![Moments::default(); shard.tensors.len()];
+        let drawn = desk.take(None, &shard.header).and_then(|()| {
             draw(recipe, engine, options, shard, &mut |tensor, bytes, drawn| {
-                if tensor != at {
-                    let digest = hex(&std::mem::take(&mut digest).finalize());
-                    tensors.push((std::mem::take(&mut moments), digest));
-                    at = tensor;
-                }
                 progress(bytes.len() as u64);
-                send(bytes)?;
-                moments = moments.merge(drawn);
-                digest.update(bytes);
-                Ok(())
+                moments[tensor] = moments[tensor].merge(drawn);
+                desk.take(Some(tensor), bytes)
             })
         });
-        tensors.push((moments, hex(&digest.finalize())));
-        let drawn = drawn.and_then(|()| pass_on(chunk));
-        drop(to_digest);
+        let drawn = drawn.and_then(|()| desk.pass_on());
+        drop(desk);
 
         let written: io::Result<()> = joined(writing).and(joined(syncing));
         written.map_err(|error| Error::file("write", &shard.path, error))?;
         drawn?;
-        Ok(joined(digesting))
-    })?;
-    Ok(Digests { tensors, file: file_digest })
+        let mut tensors: Vec<_> =
+            moments.into_iter().map(|moments| (moments, String::new())).collect();
+        for (tensor, digest) in digesting.into_iter().flat_map(joined) {
+            tensors[tensor].1 = digest;
+        }
+        Ok(Digests { tensors, file: digesting_file.map(joined) })
+    })
+}
+
+/// Where bytes, as they are drawn, become chunks.
+struct Desk<'a> {
+    stop: &'a AtomicBool,
+    /// Who takes every chunk.
+    readers: Vec<Sender<Arc<Chunk>>>,
+    /// Who takes runs of chunks, and none of whose tensors is in two of these.
+    to_digest: Sender<Chunks>,
+    /// The latest run, and the tensor that it ends with.
+    run: Option<(Sender<Arc<Chunk>>, usize)>,
+    chunk: Chunk,
+    spare: Receiver<Vec<u8>>,
+    /// How many there are, in use and spare.
+    chunks: usize,
+}
+
+impl<'a> Desk<'a> {
+    fn new(
+        stop: &'a AtomicBool,
+        readers: Vec<Sender<Arc<Chunk>>>,
+        to_digest: Sender<Chunks>,
+    ) -> Desk<'a> {
+        let (give_back, spare) = mpsc::channel();
+        let chunk = Chunk { bytes: Vec::new(), parts: Vec::new(), give_back };
+        Desk { stop, readers, to_digest, run: None, chunk, spare, chunks: 1 }
+    }
+
+    /// The next bytes of the file; those of a tensor, or of none.
+    fn take(&mut self, tensor: Option<usize>, bytes: &[u8]) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        for bytes in bytes.chunks(CHUNK) {
+            if self.chunk.bytes.len() + bytes.len() > CHUNK {
+                self.pass_on()?;
+            }
+            let Chunk { bytes: all, parts, .. } = &mut self.chunk;
+            let start = all.len();
+            memory::more("a chunk of a file", all, bytes.len())?;
+            all.extend_from_slice(bytes);
+            parts.extend(tensor.map(|tensor| (tensor, start..all.len())));
+            if all.len() >= TOGETHER {
+                self.pass_on()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the chunk on, and takes up another, for which it may wait.
+    fn pass_on(&mut self) -> Result<()> {
+        let spare = match self.spare.try_recv() {
+            Err(_) if self.chunks < CHUNKS => {
+                self.chunks += 1;
+                Vec::new()
+            }
+            // Whoever has one gives it back: the channel's other end is here too.
+            spare => spare.or_else(|_| self.spare.recv()).unwrap_or_default(),
+        };
+        let next =
+            Chunk { bytes: spare, parts: Vec::new(), give_back: self.chunk.give_back.clone() };
+        let chunk = Arc::new(std::mem::replace(&mut self.chunk, next));
+        self.chunk.bytes.clear();
+        for reader in &self.readers {
+            // Only where it ends early, and then its own error is the one that counts.
+            reader.send(chunk.clone()).map_err(|_| Error::Interrupted)?;
+        }
+        let (Some((first, _)), Some((last, _))) = (chunk.parts.first(), chunk.parts.last()) else {
+            return Ok(());
+        };
+        let last = *last;
+        let run = match self.run.take() {
+            Some((run, tensor)) if tensor == *first => run,
+            _ => {
+                let (run, chunks) = mpsc::channel();
+                let _ = self.to_digest.send(chunks);
+                run
+            }
+        };
+        let _ = run.send(chunk);
+        self.run = Some((run, last));
+        Ok(())
+    }
+}
+
+/// The digests of a run's tensors.
+fn digests(run: Chunks) -> Vec<(usize, String)> {
+    let mut done = Vec::new();
+    let mut current: Option<(usize, Sha256)> = None;
+    let mut end = |(tensor, digest): (usize, Sha256)| done.push((tensor, hex(&digest.finalize())));
+    for chunk in run {
+        for (tensor, range) in &chunk.parts {
+            let bytes = &chunk.bytes[range.clone()];
+            match &mut current {
+                Some((own, digest)) if own == tensor => digest.update(bytes),
+                _ => {
+                    let next = (*tensor, Sha256::new_with_prefix(bytes));
+                    current.replace(next).into_iter().for_each(&mut end);
+                }
+            }
+        }
+    }
+    current.into_iter().for_each(end);
+    done
 }
 
 /// Asks for a file's room at once: where there is none that shows before anything is drawn.
