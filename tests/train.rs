@@ -107,6 +107,17 @@ fn two_runs_and_a_resumed_one_have_the_same_bits() {
     }
 }
 
+/// What a checkpoint counts in the middle of an epoch stands in it in decimals.
+#[test]
+fn sums_come_back_to_the_bit() {
+    let mut sum = 0.0f64;
+    for value in crate::guarded::normals("sums", 10_000) {
+        sum += f64::from(value.abs());
+        let read: f64 = serde_json::from_str(&serde_json::to_string(&sum).unwrap()).unwrap();
+        assert_eq!(read, sum);
+    }
+}
+
 #[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -183,7 +194,9 @@ fn a_step_is_few_dispatches_and_a_submission_many_steps() {
         for layers in [1u64, 2, 5] {
             let widths = [vec![2], vec![8; layers as usize - 1], vec![3]].concat();
             let trainer = trained(Some(context), &mlp(widths, "he_normal"), &options(8));
-            assert!(trainer.dispatches_per_step() as u64 <= 4 * layers + 2);
+            // GPUs add a sum over rows up in two passes; no depth here is worth a split.
+            let sums = if context.is_software() { 0 } else { layers };
+            assert!(trainer.dispatches_per_step() as u64 <= 4 * layers + 2 + sums);
             // Steps, and the stretches of the test rows after each epoch.
             let work = trainer.step() + 8 * 150u64.div_ceil(64);
             assert!(trainer.submissions() <= work.div_ceil(8), "{}", trainer.submissions());
