@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanin::bench::{Unit, cases};
+use fanin::bench::cases;
 use fanin::cpu;
 use fanin::gpu::{Choice, Context, Options, adapters};
 
@@ -22,7 +22,8 @@ fn contexts() -> Vec<Option<Context>> {
             format!("{}:{}", adapter.backend, adapter.name).parse().expect("a device name");
         Some(Context::open(&choice, options).expect("the adapter opens"))
     };
-    std::iter::once(None).chain(adapters().into_iter().map(open)).collect()
+    let usable = adapters().into_iter().filter(|adapter| adapter.unusable.is_none());
+    std::iter::once(None).chain(usable.map(open)).collect()
 }
 
 fn kernels(criterion: &mut Criterion) {
@@ -34,11 +35,7 @@ fn kernels(criterion: &mut Criterion) {
             // What an engine has not is no failure.
             let Ok(mut timed) = case.prepare(context.as_ref()) else { continue };
             timed.once().and_then(|_| timed.check()).expect("the result is right");
-            let amount = case.work.amount as u64;
-            group.throughput(match case.work.unit {
-                Unit::Bytes => Throughput::Bytes(amount),
-                _ => Throughput::Elements(amount),
-            });
+            group.throughput(Throughput::Elements(case.work.amount as u64));
             let id = BenchmarkId::new(&case.op, format!("{} {}", case.dtype, case.size));
             group.bench_function(id, |bench| {
                 bench.iter_custom(|times| {

@@ -472,16 +472,18 @@ pub static UPDATE: Module = Module {
     width: 256,
 };
 
-/// The ceiling that products are held against.
+/// The ceilings that the others are held against.
 pub static PEAK: Module = Module {
     name: "peak",
     entry_source: include_str!("../shaders/peak.wgsl"),
     libraries: &[GRID],
-    parts: &[],
-    entries: &["multiply_add"],
+    parts: &[Part::Fours],
+    entries: &["multiply_add", "write_stream", "read_stream", "copy_stream"],
     bindings: &[
         Binding { index: 0, name: "out", access: Access::ReadWrite },
         Binding { index: 1, name: "params", access: Access::Uniform },
+        Binding { index: 2, name: "source", access: Access::Read },
+        Binding { index: 3, name: "target_groups", access: Access::ReadWrite },
     ],
     overrides: &[],
     width: 64,

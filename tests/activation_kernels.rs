@@ -73,6 +73,9 @@ fn worst(activation: Activation, slope: bool, name: &str, x: &[f32], found: &[f3
             let bound = BOUND + rounded;
             assert!(error <= bound, "{what}({x:e}): {found:e}, not {want:e}, off by {error:e}");
             worst = worst.max(error - rounded);
+            // A limit is what it is.
+            let limit = x.is_finite() || found == want as f32;
+            assert!(limit, "{what}({x:e}): {found:e}, not {want:e}");
         } else {
             let same = f64::from(found) == want || found.is_nan() && want.is_nan();
             assert!(same, "{what}({x:e}): {found:e}, not {want:e}");
@@ -83,6 +86,73 @@ fn worst(activation: Activation, slope: bool, name: &str, x: &[f32], found: &[f3
 
 /// As `Pass::activate` says.
 const BOUND: f64 = 1e-6;
+
+/// The ends of what a nonlinearity and its slope may be, where they are reached.
+fn ends(activation: Activation) -> [[f32; 2]; 2] {
+    let any = [f32::NEG_INFINITY, f32::INFINITY];
+    let (part, above) = ([0.0, 1.0], [0.0, f32::INFINITY]);
+    match activation {
+        Activation::Sigmoid => [part, [0.0, 0.25]],
+        Activation::Tanh | Activation::Softsign | Activation::HardTanh => [[-1.0, 1.0], part],
+        Activation::Relu => [above, part],
+        Activation::Elu { alpha } => [[-alpha as f32, f32::INFINITY], [0.0, alpha.max(1.0) as f32]],
+        Activation::Selu => [[-1.758_099_3, f32::INFINITY], [0.0, 1.758_099_3]],
+        Activation::Softplus => [above, part],
+        Activation::HardSigmoid => [part, part],
+        Activation::Relu6 => [[0.0, 6.0], part],
+        _ => [any, any],
+    }
+}
+
+/// What a nonlinearity and its slope are to the bit, where they are flat or straight, in f32 at least.
+fn exact(activation: Activation, x: f32) -> Option<[f32; 2]> {
+    let (below, above) = match activation {
+        Activation::Relu | Activation::HardSigmoid | Activation::HardSwish | Activation::Relu6 => {
+            ([0.0, 0.0], [x, 1.0])
+        }
+        Activation::Sigmoid => ([0.0, 0.0], [1.0, 0.0]),
+        Activation::Tanh | Activation::HardTanh => ([-1.0, 0.0], [1.0, 0.0]),
+        Activation::Gelu | Activation::GeluTanh | Activation::Silu | Activation::Mish => {
+            ([0.0, 0.0], [x, 1.0])
+        }
+        _ => return None,
+    };
+    let above = match activation {
+        Activation::HardSigmoid => [1.0, 0.0],
+        Activation::Relu6 => [6.0, 0.0],
+        _ => above,
+    };
+    let far = match activation {
+        Activation::Relu => 0.0,
+        Activation::HardTanh => 1.0,
+        Activation::HardSigmoid | Activation::HardSwish => 3.0,
+        Activation::Relu6 => 6.0,
+        _ => 100.0,
+    };
+    let low = if activation == Activation::Relu6 { 0.0 } else { -far };
+    let above = (x >= far && x > 0.0).then_some(above);
+    (x <= low).then_some(below).or(above)
+}
+
+/// Both hold to the bit, whatever a device makes of a quotient.
+fn bounded(activation: Activation, name: &str, x: &[f32], [value, slope]: &[Vec<f32>; 2]) {
+    let [values, slopes] = ends(activation);
+    for ((&x, &value), &slope) in x.iter().zip(value).zip(slope) {
+        // What is subnormal may be taken for 0.
+        if x.is_nan() || x.is_subnormal() {
+            continue;
+        }
+        let what = format!("{name}: {activation}({x:e}) is {value:e}, its slope {slope:e}");
+        let inside = |[low, high]: [f32; 2], own: f32| {
+            let free = low == f32::NEG_INFINITY && high == f32::INFINITY;
+            free || low <= own && own <= high
+        };
+        assert!(inside(values, value) && inside(slopes, slope), "{what}: {values:?} {slopes:?}");
+        if let Some(wanted) = exact(activation, x) {
+            assert_eq!([value, slope], wanted, "{what}");
+        }
+    }
+}
 
 fn on_gpu(context: &Context, activation: Activation, x: &[f32], dy: &[f32]) -> [Vec<f32>; 2] {
     let (from, above) = (Guarded::new(context, x), Guarded::new(context, dy));
@@ -103,9 +173,10 @@ fn values_and_slopes_are_f64s() {
     let ones = vec![1.0; x.len()];
     for activation in every() {
         let mut report = format!("{activation}:");
-        let mut check = |name: &str, [value, slope]: [Vec<f32>; 2]| {
-            let value = worst(activation, false, name, &x, &value);
-            let slope = worst(activation, true, name, &x, &slope);
+        let mut check = |name: &str, found: [Vec<f32>; 2]| {
+            bounded(activation, name, &x, &found);
+            let value = worst(activation, false, name, &x, &found[0]);
+            let slope = worst(activation, true, name, &x, &found[1]);
             report += &format!("  {name} {value:.1e} {slope:.1e}");
         };
         let (mut out, mut dx) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
@@ -117,6 +188,83 @@ fn values_and_slopes_are_f64s() {
         }
         println!("{report}");
     }
+}
+
+/// WGSL lets a quotient be 2.5 ulp off, and GPUs make use of it: `x / 6` is a product with a rounded
+/// sixth there. So the same is asked of sources in which each quotient is a product with a reciprocal
+/// that is one ulp too large, or too small.
+#[test]
+fn quotients_may_be_as_loose_as_gpus_have_them() {
+    // One adapter will do: the looseness is in the source.
+    let context = &contexts()[0];
+    let x = inputs();
+    let ones = vec![1.0; x.len()];
+    for (way, off) in [("up", "1u"), ("down", "0xFFFFFFFFu")] {
+        for activation in every().filter(|own| *own != SQUARE) {
+            let name = format!("{}, quotients {way}", context.name());
+            let loose = Activation::Custom(loose(activation, way, off));
+            let found = on_gpu(context, loose, &x, &ones);
+            bounded(activation, &name, &x, &found);
+            worst(activation, false, &name, &x, &found[0]);
+            worst(activation, true, &name, &x, &found[1]);
+        }
+    }
+}
+
+/// The nonlinearity's own WGSL as that of a custom one, with loose quotients.
+fn loose(activation: Activation, way: &str, off: &str) -> Custom {
+    let libraries = fanin::shaders::ACTIVATION.libraries;
+    let own = |text: &&&str| text.contains("fn sigmoid_of(") || text.contains("fn hard_sigmoid(");
+    let lines = libraries.iter().filter(own).flat_map(|text| text.lines());
+    let text: String =
+        lines.flat_map(|line| [line.split("//").next().unwrap_or_default(), "\n"]).collect();
+    // What it calls by default is not its own.
+    let text = text.replace("custom_value(x)", "x").replace("custom_derivative(x)", "1.0");
+    let named = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("fn ").or(line.strip_prefix("const "))?;
+        rest.split([' ', '(', ':']).next()
+    });
+    let named: Vec<&str> = named.collect();
+    let text = renamed(&reciprocals(&text), &named);
+    assert!(text.matches("loose_reciprocal(").count() > 10 && !text.contains('/'), "{text}");
+    let (code, parameter) = (activation.code(), activation.parameter());
+    let name: String = format!("{activation} {way}");
+    let wgsl = format!(
+        "{text}
+        fn loose_reciprocal(x: f32) -> f32 {{
+            return bitcast<f32>(bitcast<u32>(1.0 / x) + {off});
+        }}
+        fn custom_value(x: f32) -> f32 {{
+            return loose_activation_value({code}u, f32({parameter:?}), x);
+        }}
+        fn custom_derivative(x: f32) -> f32 {{
+            return loose_activation_derivative({code}u, f32({parameter:?}), x);
+        }}"
+    );
+    Custom { name: name.leak(), value: |x| x, derivative: |_| 1.0, gain: 1.0, wgsl: wgsl.leak() }
+}
+
+/// `a / b` as `a * loose_reciprocal(b)`, `b` being all that binds tighter than a quotient.
+fn reciprocals(text: &str) -> String {
+    let Some((before, after)) = text.split_once('/') else { return text.into() };
+    let mut depth = 0;
+    let end = after.char_indices().skip_while(|(_, c)| *c == ' ').find(|(_, c)| {
+        depth += i32::from(*c == '(') - i32::from(*c == ')');
+        depth < 0 || depth == 0 && !(c.is_alphanumeric() || "_.)".contains(*c))
+    });
+    let (divisor, rest) = after.split_at(end.map_or(after.len(), |(at, _)| at));
+    let divisor = reciprocals(divisor.trim());
+    format!("{before}* loose_reciprocal({divisor}){}", reciprocals(rest))
+}
+
+/// The same with `loose_` before each of these names.
+fn renamed(text: &str, names: &[&str]) -> String {
+    let parts = text.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let rename = |part: &str| {
+        let name = part.trim_end_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
+        if names.contains(&name) { format!("loose_{part}") } else { part.into() }
+    };
+    parts.map(rename).collect()
 }
 
 #[test]

@@ -137,6 +137,31 @@ fn init_takes_a_file_of_weights_and_rules() {
     fails(2, &["init", &old, "--out", &path("x.safetensors")], &["layers", "no rule"]);
 }
 
+/// Mesa can be told to give no more than OpenGL 3.3, as other drivers do when asked for that.
+#[test]
+fn adapters_without_compute_shaders_are_listed_with_the_reason() {
+    let old = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanin"));
+        command.args(arguments).env("WGPU_BACKEND", "gl");
+        command.env("MESA_GL_VERSION_OVERRIDE", "3.3").env("MESA_GLSL_VERSION_OVERRIDE", "330");
+        command.output().unwrap()
+    };
+    let document: Value =
+        serde_json::from_slice(&old(&["devices", "--json"]).stdout).expect("a document");
+    let Some(adapter) = document["adapters"].as_array().unwrap().first() else { return };
+    if !adapter["driver"].as_str().unwrap().contains("Mesa") {
+        return;
+    }
+    let reason = "OpenGL 3.3, and compute shaders need 4.3";
+    assert!(adapter["unusable"].as_str().unwrap().contains(reason), "{adapter}");
+    assert_eq!(adapter["chosen_by_auto"], false);
+    assert!(text(&old(&["devices"]).stdout).contains("cannot be used: it has OpenGL 3.3"));
+    let output = old(&["sample", "--device", "gl", "--count", "4"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("gl:llvmpipe") && stderr.contains(reason), "{stderr}");
+}
+
 #[test]
 fn devices_lists_adapters_and_the_cpu() {
     let json = succeeds(&["devices", "--json"]);

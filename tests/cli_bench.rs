@@ -20,7 +20,9 @@ fn rates_are_held_against_ceilings() {
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |value: &Value| value.as_f64().unwrap();
     let ceilings = &document["ceilings"][0];
-    for name in ["write_bytes_per_s", "copy_bytes_per_s", "multiply_add_flops_per_s"] {
+    for name in
+        ["write_bytes_per_s", "read_bytes_per_s", "copy_bytes_per_s", "multiply_add_flops_per_s"]
+    {
         assert!(number(&ceilings[name]) > 0.0, "{name}");
     }
     let rows = document["rows"].as_array().unwrap();
@@ -29,14 +31,67 @@ fn rates_are_held_against_ceilings() {
         assert_eq!(row["engine"], "cpu");
         assert!(["normal", "truncated_normal", "matmul_nn"].contains(&row["op"].as_str().unwrap()));
         assert!(number(&row["median_s"]) > 0.0 && number(&row["throughput"]) > 0.0);
-        assert!(number(&row["ceiling_fraction"]) > 0.0);
+        assert!(number(&row["low_s"]) <= number(&row["median_s"]));
+        assert!(number(&row["median_s"]) <= number(&row["high_s"]));
+        // A part, or a word for why there is none.
+        match row["limit"].as_str().unwrap() {
+            "memory" | "multiply_add" => {
+                let share = number(&row["ceiling_fraction"]);
+                assert!(share > 0.0 && share <= 1.0, "{row}");
+            }
+            "cache" | "unsteady" => assert!(row["ceiling_fraction"].is_null(), "{row}"),
+            other => panic!("{other}"),
+        }
     }
+    assert_eq!(document["skipped"].as_array().unwrap().len(), 0);
     let svg = std::fs::read_to_string(picture).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("normal") && !svg.contains("NaN"));
+    inside(&svg);
     // What exists is kept.
     let again = fanin(&arguments);
     assert_eq!(again.status.code(), Some(2));
     assert!(text(&again.stderr).contains("exists"));
+}
+
+/// Every point, word and bar is on the canvas.
+fn inside(svg: &str) {
+    let number = |text: &str, name: &str| -> Option<f64> {
+        let rest = text.split_once(&format!(" {name}=\""))?.1;
+        rest.split('"').next()?.parse().ok()
+    };
+    let (width, height) = (number(svg, "width").unwrap(), number(svg, "height").unwrap());
+    let mut points = 0;
+    for element in svg.split('<').skip(2) {
+        // Lines and markers, by where they begin.
+        if let Some((_, path)) = element.split_once(" d=\"M") {
+            let mut ends = path.split([' ', 'h', 'v', 'm', 'L', '"']).map(|end| end.parse::<f64>());
+            let (x, y) = (ends.next().unwrap().unwrap(), ends.next().unwrap().unwrap());
+            assert!((0.0..=width).contains(&x) && (0.0..=height).contains(&y), "{element}");
+        }
+        for (names, most) in [(["x", "cx"], width), (["y", "cy"], height)] {
+            for value in names.into_iter().filter_map(|name| number(element, name)) {
+                assert!((0.0..=most).contains(&value), "{element}");
+                points += 1;
+            }
+        }
+    }
+    assert!(points > 20, "{points}");
+}
+
+#[test]
+fn what_cannot_run_is_said() {
+    let arguments = ["bench", "--quick", "--device", "cpu", "--only", "matmul_nt"];
+    let output = fanin(&[&arguments[..], &["--json"]].concat());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let skipped = document["skipped"].as_array().unwrap();
+    assert!(!skipped.is_empty());
+    for own in skipped {
+        assert_eq!((&own["op"], &own["dtype"]), (&"matmul_nt".into(), &"f16".into()));
+        assert!(own["reason"].as_str().unwrap().contains("f32"), "{own}");
+    }
+    let table = crate::cli::succeeds(&arguments);
+    assert!(table.contains("did not run") && table.contains("matmul_nt f16 512 x 512 x 512"));
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub fn contexts() -> &'static [Context] {
             Ok(names) => names.split(',').map(str::to_owned).collect(),
             Err(_) => adapters()
                 .into_iter()
+                .filter(|adapter| adapter.unusable.is_none())
                 .map(|adapter| format!("{}:{}", adapter.backend, adapter.name))
                 .collect(),
         };

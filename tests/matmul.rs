@@ -434,9 +434,9 @@ fn nothing_to_add_up_gives_the_epilogue_of_zero() {
     cpu::matmul(Form::Nt, &[], &[1.0; 6], &mut [], [0, 2, 3]).unwrap();
     cpu::epilogue(&mut [], 0, cpu::Epilogue::default(), 0).unwrap();
     let mut sums = [f32::NAN; 2];
-    cpu::row_sums(Form::Tn, &[], &mut sums, [2, 0]).unwrap();
+    cpu::left_sums(Form::Tn, &[], &mut sums, [2, 0]).unwrap();
     assert_eq!(sums, [0.0; 2]);
-    cpu::row_sums(Form::Nt, &[], &mut [], [0, 3]).unwrap();
+    cpu::left_sums(Form::Nt, &[], &mut [], [0, 3]).unwrap();
 }
 
 #[test]
@@ -488,7 +488,7 @@ fn bad_products_say_what_is_wrong() {
 
     let error = cpu::matmul(Form::Nt, &[0.0; 3], &[0.0; 4], &mut [0.0; 4], [2, 2, 2]).unwrap_err();
     assert!(error.to_string().contains("A: got 3 elements, needed 2 x 2"), "{error}");
-    let error = cpu::row_sums(Form::Nt, &[0.0; 4], &mut [0.0; 3], [2, 2]).unwrap_err();
+    let error = cpu::left_sums(Form::Nt, &[0.0; 4], &mut [0.0; 3], [2, 2]).unwrap_err();
     assert!(error.to_string().contains("row_sums: got 3 elements"), "{error}");
     let sums = cpu::Epilogue { row_sums: Some(&mut [0.0; 2][..]), ..Default::default() };
     let error = cpu::epilogue(&mut [0.0; 4], 2, sums, 0).unwrap_err();

@@ -414,7 +414,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             ],
             40,
         ),
-        ("peak", &[("factor", 0), ("addend", 4), ("unused", 8)], 16),
+        ("peak", &[("factor", 0), ("addend", 4), ("groups", 8), ("never", 12)], 16),
     ];
     let named: BTreeSet<&str> = expected.iter().map(|(name, ..)| *name).collect();
     assert_eq!(named, MODULES.iter().map(|module| module.name).collect());

@@ -107,6 +107,17 @@ fn two_runs_and_a_resumed_one_have_the_same_bits() {
     }
 }
 
+/// What a checkpoint counts in the middle of an epoch stands in it in decimals.
+#[test]
+fn sums_come_back_to_the_bit() {
+    let mut sum = 0.0f64;
+    for value in crate::guarded::normals("sums", 10_000) {
+        sum += f64::from(value.abs());
+        let read: f64 = serde_json::from_str(&serde_json::to_string(&sum).unwrap()).unwrap();
+        assert_eq!(read, sum);
+    }
+}
+
 #[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -47,15 +47,13 @@ fn activation_value_of(code: u32, parameter: f32, x: f32) -> f32 {
         case ACTIVATION_SILU: { return gate(x, sigmoid_of(x)); }
         case ACTIVATION_SOFTPLUS: { return max(x, 0.0) + log1p_unit(exp_negative(-abs(x))); }
         case ACTIVATION_SOFTSIGN: {
-            let cut = clamp(x, -1e30, 1e30);
-            return cut / (1.0 + abs(cut));
+            // From 1 down where the size is above 1, so that it ends there.
+            let size = min(abs(x), 1e30);
+            let part = select(1.0, size, size < 1.0) / (1.0 + size);
+            let value = select(1.0 - part, part, size < 1.0);
+            return select(value, -value, x < 0.0);
         }
-        case ACTIVATION_MISH: {
-            // tanh(ln(1 + e)) = (e^2 + 2e) / (e^2 + 2e + 2), e = exp(x); of exp(-x) right of 0.
-            let e = exp_negative(-abs(x));
-            let top = select(1.0 + 2.0 * e, e * (e + 2.0), x < 0.0);
-            return gate(x, top / (top + select(2.0 * e * e, 2.0, x < 0.0)));
-        }
+        case ACTIVATION_MISH: { return gate(x, mish_gate(exp_negative(-abs(x)), x < 0.0)); }
         case ACTIVATION_HARD_TANH: { return clamp(x, -1.0, 1.0); }
         case ACTIVATION_HARD_SIGMOID: { return hard_sigmoid(x); }
         case ACTIVATION_HARD_SWISH: { return gate(x, hard_sigmoid(x)); }
@@ -85,17 +83,16 @@ fn activation_derivative_of(code: u32, parameter: f32, x: f32) -> f32 {
         case ACTIVATION_SILU: { return sigmoid_of(x) + cut_far(x) * sigmoid_slope(x); }
         case ACTIVATION_SOFTPLUS: { return sigmoid_of(x); }
         case ACTIVATION_SOFTSIGN: {
-            let inverse = 1.0 / (1.0 + min(abs(x), 1e30));
+            let inverse = min(1.0 / (1.0 + min(abs(x), 1e30)), 1.0);
             return inverse * inverse;
         }
         case ACTIVATION_MISH: {
-            // With top and all as in the value: the gate, top / all, and (1 - gate^2) * sigmoid(x).
+            // The gate, and (1 - gate^2) * sigmoid(x).
             let e = exp_negative(-abs(x));
             let left = x < 0.0;
-            let top = select(1.0 + 2.0 * e, e * (e + 2.0), left);
-            let all = top + select(2.0 * e * e, 2.0, left);
+            let all = mish_whole(e, left);
             let slope = 4.0 * e * (1.0 + e) * select(e, 1.0, left) / (all * all);
-            return top / all + cut_far(x) * slope;
+            return mish_gate(e, left) + cut_far(x) * slope;
         }
         case ACTIVATION_HARD_TANH: { return select(0.0, 1.0, abs(x) < 1.0); }
         case ACTIVATION_HARD_SIGMOID: { return select(0.0, 1.0 / 6.0, abs(x) < 3.0); }
@@ -133,8 +130,21 @@ fn elu_slope(right: f32, left: f32, x: f32) -> f32 {
     return select(left * exp_negative(min(x, 0.0)), right, x > 0.0);
 }
 
+// 0 and 1 at the flat ends, and between them inside, whatever a sixth is rounded to.
 fn hard_sigmoid(x: f32) -> f32 {
-    return clamp(x, -3.0, 3.0) / 6.0 + 0.5;
+    let part = (clamp(x, -3.0, 3.0) + 3.0) / 6.0;
+    return select(min(part, 1.0), 1.0, x >= 3.0);
+}
+
+// e^2 + 2e + 2 of e = exp(x); right of 0, where e is exp(-x), that times e^2.
+fn mish_whole(e: f32, left: bool) -> f32 {
+    return select(1.0 + 2.0 * e, e * (e + 2.0), left) + select(2.0 * e * e, 2.0, left);
+}
+
+// Mish's gate, tanh(ln(1 + exp(x))) = (e^2 + 2e) / (e^2 + 2e + 2); from 1 down right of 0.
+fn mish_gate(e: f32, left: bool) -> f32 {
+    let part = select(2.0 * e * e, e * (e + 2.0), left) / mish_whole(e, left);
+    return select(1.0 - part, part, left);
 }
 
 // (1 + tanh u) / 2 is the sigmoid of this, 2u.

@@ -1,7 +1,9 @@
 // Elementary functions of f32 from additions, products and quotients: the built-in ones are loose,
 // differ from driver to driver, and break far out (`tanh(200)` is NaN on two). src/cpu/math.rs is
 // the twin, with the bounds. Nothing here relies on infinities or NaN on the way: arguments are cut
-// first. Subnormal arguments and results may be flushed to 0.
+// first. Subnormal arguments and results may be flushed to 0. A quotient may be 2.5 ulp off, and one
+// by a constant is a product on GPUs: what has to be exact, or inside its bounds, is so without its
+// rounding. 0 by anything is 0.
 
 // By the bits: drivers may take `x != x` for false.
 fn is_nan(x: f32) -> bool {
@@ -62,17 +64,23 @@ fn tanh_of(x: f32) -> f32 {
     return select(value, -value, x < 0.0);
 }
 
-// 1 / (1 + exp(-x)).
-fn sigmoid_of(x: f32) -> f32 {
-    // Of the smaller exponential, so that none overflows and no digits cancel.
+// exp(-|x|) / (1 + exp(-|x|)), the sigmoid left of 0: of the smaller exponential, so that none
+// overflows and no digits cancel.
+fn sigmoid_below(x: f32) -> f32 {
     let e = exp_negative(-abs(x));
-    return select(1.0, e, x < 0.0) / (1.0 + e);
+    return e / (1.0 + e);
 }
 
-// sigmoid(x) * sigmoid(-x), the slope of the sigmoid.
+// 1 / (1 + exp(-x)): at most 1 however the quotient is rounded, and 1 far out.
+fn sigmoid_of(x: f32) -> f32 {
+    let below = sigmoid_below(x);
+    return select(1.0 - below, below, x < 0.0);
+}
+
+// sigmoid(x) * sigmoid(-x), the slope of the sigmoid: at most 1/4.
 fn sigmoid_slope(x: f32) -> f32 {
-    let e = exp_negative(-abs(x));
-    return e / ((1.0 + e) * (1.0 + e));
+    let below = sigmoid_below(x);
+    return below * (1.0 - below);
 }
 
 // The normal distribution function: half of Numerical Recipes' Chebyshev fit of erfc, good to 1.2e-7

@@ -33,41 +33,11 @@ pub(super) enum Task {
     Update(Optimizer, u64),
     Step,
     Init(&'static str),
-    Write(u64),
-    Copy(u64),
-    MultiplyAdd,
 }
 
 /// The network of the training step, and its batch.
 pub(super) const WIDTHS: [u64; 4] = [784, 512, 512, 10];
 pub(super) const BATCH: usize = 256;
-
-/// What a device is held against: `write`, `copy`, `multiply_add`.
-pub fn ceilings(quick: bool) -> Vec<Case> {
-    // Beyond every cache but the largest.
-    let bytes = if quick { 1u64 << 26 } else { 1 << 28 };
-    let case = |op: &str, size: String, work, task| Case {
-        op: op.into(),
-        dtype: Dtype::F32,
-        size,
-        work,
-        task,
-    };
-    let moved = |read: u64, written: u64| Work {
-        amount: (read + written) as f64,
-        unit: Unit::Bytes,
-        read,
-        written,
-        flops: 0,
-    };
-    // The count of operations depends on the device, and comes out of the preparation.
-    let rate = Work { amount: 0.0, unit: Unit::Flops, read: 0, written: 0, flops: 0 };
-    vec![
-        case("write", format!("{bytes} B"), moved(0, bytes), Task::Write(bytes)),
-        case("copy", format!("{bytes} B"), moved(bytes, bytes), Task::Copy(bytes)),
-        case("multiply_add", "registers".into(), rate, Task::MultiplyAdd),
-    ]
-}
 
 /// Everything that is timed; `quick` leaves out what takes long and large sizes.
 pub fn cases(quick: bool) -> Vec<Case> {

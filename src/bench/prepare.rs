@@ -3,8 +3,6 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use super::cases::{BATCH, Case, Task, WIDTHS};
 use crate::cpu::{self, CpuEngine, CpuExecutor};
 use crate::gpu::{Context, GpuEngine, GpuExecutor, Pass, Tensor};
@@ -22,8 +20,6 @@ const STREAM: Stream = Stream::new(7, 1);
 
 /// A case made ready on a device.
 pub struct Timed {
-    /// The operations of one repetition, where the preparation settles them.
-    pub flops: Option<u64>,
     once: Box<dyn FnMut() -> Result<f64>>,
     check: Option<Box<dyn FnMut() -> Result<()>>>,
 }
@@ -49,7 +45,7 @@ impl Timed {
     }
 
     fn new(once: impl FnMut() -> Result<f64> + 'static) -> Timed {
-        Timed { flops: None, once: Box::new(once), check: None }
+        Timed { once: Box::new(once), check: None }
     }
 
     fn checked(self, check: impl FnMut() -> Result<()> + 'static) -> Timed {
@@ -101,32 +97,6 @@ impl Case {
                     std::hint::black_box(cpu::summary(&x));
                     Ok(())
                 }))
-            }
-            Task::Write(bytes) => {
-                let mut out = room::<u8>(bytes)?;
-                Ok(timed(None, move || {
-                    out.par_chunks_mut(1 << 17).for_each(|out| out.fill(7));
-                    std::hint::black_box(&out);
-                    Ok(())
-                }))
-            }
-            Task::Copy(bytes) => {
-                let (from, mut to) = (memory::filled("a case", bytes as usize, 7u8)?, room(bytes)?);
-                Ok(timed(None, move || {
-                    let parts = to.par_chunks_mut(1 << 17).zip(from.par_chunks(1 << 17));
-                    parts.for_each(|(to, from)| to.copy_from_slice(from));
-                    std::hint::black_box(&to);
-                    Ok(())
-                }))
-            }
-            Task::MultiplyAdd => {
-                let threads = rayon::current_num_threads() as u64;
-                let mut timed = timed(None, || {
-                    rayon::broadcast(|_| cpu::multiply_add());
-                    Ok(())
-                });
-                timed.flops = Some(threads * cpu::MULTIPLY_ADDS * 2);
-                Ok(timed)
             }
             _ => {
                 Err(Error::invalid("dtype", self.dtype, "f32: the CPU engine multiplies no other"))
@@ -180,39 +150,14 @@ impl Case {
                 let x = normal(&[elements], dtype)?;
                 Ok(timed(Some(&context.clone()), move || context.summary(&x).map(drop)))
             }
-            Task::Write(bytes) => {
-                let out = tensor(&[bytes / 4], Dtype::F32)?;
-                let seven = Distribution::Constant { value: 7.0 };
-                Ok(recorded(&context, move |pass| pass.fill(&out, &STREAM, &seven)))
-            }
-            Task::Copy(bytes) => {
-                let (from, to) =
-                    (tensor(&[bytes / 4], Dtype::F32)?, tensor(&[bytes / 4], Dtype::F32)?);
-                Ok(Timed::new(move || {
-                    // Several, so that the submission does not count.
-                    let start = Instant::now();
-                    context.copy(&from, &to, COPIES)?;
-                    context.wait()?;
-                    Ok(start.elapsed().as_secs_f64() / f64::from(COPIES))
-                }))
-            }
-            Task::MultiplyAdd => {
-                let out = tensor(&[crate::gpu::PEAK_INVOCATIONS], Dtype::F32)?;
-                let mut timed = recorded(&context, move |pass| pass.multiply_add(&out));
-                timed.flops = Some(crate::gpu::PEAK_FLOPS);
-                Ok(timed)
-            }
             // Carried out by either engine.
             _ => Err(Error::invalid("dtype", dtype, "f32")),
         }
     }
 }
 
-/// Copies a submission.
-const COPIES: u32 = 4;
-
 /// The seconds of some work: on a device as [`Context::seconds`] has them, else by the wall's clock.
-fn seconds(context: Option<&Context>, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+pub(super) fn seconds(context: Option<&Context>, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     if let Some(context) = context {
         return context.seconds(work);
     }
@@ -239,7 +184,7 @@ fn recorded(
 }
 
 /// Zeros, if there is memory for them.
-fn room<T: Clone + Default>(length: u64) -> Result<Vec<T>> {
+pub(super) fn room<T: Clone + Default>(length: u64) -> Result<Vec<T>> {
     memory::filled("a case", length as usize, T::default())
 }
 

@@ -3,13 +3,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fanin::bench::{self, Case, Ceilings, Timed, Unit};
+use fanin::bench::{self, Case, Ceilings, Gauge, Limit, Share, Timed, Unit};
 use fanin::gpu::{Choice, Context, Options, Trial, Tuning};
+use fanin::random::Dtype;
 use fanin::{Error, Result, cpu, file};
 use serde_json::{Value, json};
 
 use super::report::roofline;
-use super::table::table;
+use super::table::{table, wrap};
 use super::{note, print, print_json, progress, stop};
 
 #[derive(Args)]
@@ -23,6 +24,10 @@ pub struct BenchArgs {
     #[arg(long)]
     quick: bool,
 
+    /// Seconds a case and a device [default: 1, or 0.15 with --quick]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    seconds: Option<f64>,
+
     /// What to time, side by side: as --device of the other commands; gpu is the best adapter there
     /// is, a software driver if there is no other
     #[arg(long, value_delimiter = ',', default_value = "cpu,gpu", value_name = "DEVICE,...")]
@@ -34,7 +39,7 @@ pub struct BenchArgs {
 
     /// Find the fastest shapes of the kernels on each adapter instead, and keep them in the cache
     /// folder: every command takes them from then on. Drawn numbers stay the same
-    #[arg(long, conflicts_with_all = ["quick", "only", "svg"])]
+    #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "svg"])]
     tune: bool,
 
     /// Let products of f16 go through an adapter's matrix units; wgpu's support of them is experimental
@@ -54,12 +59,20 @@ pub struct BenchArgs {
     json: bool,
 }
 
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0 to 3600 is needed".into()),
+    }
+}
+
 /// What is timed, and how fast it was seen to be.
 pub struct Device {
     context: Option<Context>,
     /// The adapter's name, or the CPU's threads and instructions.
     pub name: String,
-    pub ceilings: Ceilings,
+    /// Of each measurement, one after the other.
+    measured: Vec<Ceilings>,
 }
 
 impl Device {
@@ -75,39 +88,82 @@ impl Device {
             });
         }
         let name = context.as_ref().map_or_else(cpu::device, Context::name);
-        Ok(Device { context, name, ceilings: Ceilings::default() })
+        Ok(Device { context, name, measured: Vec::new() })
     }
 
     fn engine(&self) -> &'static str {
         if self.context.is_some() { "gpu" } else { "cpu" }
     }
+
+    /// The most that was seen in the whole run.
+    pub fn ceilings(&self) -> Ceilings {
+        self.around(0..self.measured.len())
+    }
+
+    fn around(&self, measurements: std::ops::Range<usize>) -> Ceilings {
+        let own = self.measured.get(measurements).unwrap_or_default();
+        own.iter().fold(Ceilings::default(), |best, other| best.best(other))
+    }
+
+    /// What part of a case's time the ceilings account for that were measured before and after it.
+    fn share(&self, case: &Case, before: usize, seconds: f64) -> Option<Share> {
+        let units = self.context.as_ref().is_some_and(Context::uses_cooperative);
+        if units && case.dtype == Dtype::F16 && case.work.flops > 0 {
+            return Some(Share { limit: Limit::MatrixUnits, fraction: None });
+        }
+        let after = (before + 2).min(self.measured.len());
+        case.work.share(&self.around(before..after), seconds)
+    }
 }
 
 /// One case on one device.
 pub struct Row {
-    pub op: String,
-    dtype: &'static str,
-    size: String,
+    case: Case,
     /// Of the devices.
     pub device: usize,
-    median: f64,
-    samples: usize,
-    pub throughput: f64,
-    unit: Unit,
-    bytes: u64,
-    /// Operations a byte.
-    pub intensity: f64,
-    /// What of the time the ceilings account for.
-    pub fraction: Option<f64>,
+    /// Of the measurements of the ceilings the last one before it.
+    before: usize,
+    seen: Seen,
     /// How many times as fast as the first device.
     ratio: Option<f64>,
+    pub share: Option<Share>,
 }
 
 impl Row {
-    /// `normal f32 16777216`.
-    pub fn name(&self) -> String {
-        format!("{} {} {}", self.op, self.dtype, self.size)
+    /// `normal bf16`; f32 goes without saying.
+    pub fn op(&self) -> String {
+        match self.case.dtype {
+            Dtype::F32 => self.case.op.clone(),
+            dtype => format!("{} {dtype}", self.case.op),
+        }
     }
+
+    /// `2^24`, `512x512x512`: a size in few letters.
+    pub fn size(&self) -> String {
+        match self.case.size.parse::<u64>() {
+            Ok(elements) if elements.is_power_of_two() => format!("2^{}", elements.ilog2()),
+            _ => {
+                let first = self.case.size.split(',').next().unwrap_or_default();
+                first.replace(" x ", "x")
+            }
+        }
+    }
+
+    pub fn throughput(&self) -> f64 {
+        self.case.work.amount / self.seen.median
+    }
+
+    /// Operations a byte; of products.
+    pub fn intensity(&self) -> Option<f64> {
+        Some(self.case.work.intensity()).filter(|own| own.is_finite() && *own > 0.0)
+    }
+}
+
+/// A case that did not run.
+struct Skipped {
+    case: Case,
+    device: usize,
+    reason: String,
 }
 
 pub fn run(args: BenchArgs) -> Result<ExitCode> {
@@ -192,7 +248,7 @@ fn trial_table(trials: &[Trial]) -> String {
         vec![
             trial.what.clone(),
             trial.shape.clone(),
-            milliseconds(trial.seconds),
+            duration(trial.seconds),
             ratio.unwrap_or_default(),
             mark.into(),
         ]
@@ -205,54 +261,52 @@ fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
     let cases = chosen(args)?;
     // Models that are timed are written to files.
     stop::listen();
-    let limits = bench::ceilings(args.quick);
-    let length = (cases.len() + limits.len()) as u64;
-    let bar = progress("{bar:30} {pos}/{len} {eta:>4} {msg}", length);
-    let budget = Duration::from_millis(if args.quick { 150 } else { 1000 });
-    for case in &limits {
-        bar.set_message(case.op.clone());
-        let times = times(case, &devices, budget)?;
-        for (device, time) in devices.iter_mut().zip(times) {
-            let Some(Seen { best, flops, .. }) = time? else { continue };
-            // A ceiling is the most that was seen, not the usual.
-            let amount = flops.map_or(case.work.amount, |flops| flops as f64);
-            device.ceilings.set(&case.op, amount / best);
+    let bar = progress("{bar:30} {pos}/{len} {eta:>4} {msg}", cases.len() as u64);
+    let budget = args.seconds.unwrap_or(if args.quick { 0.15 } else { 1.0 });
+    let budget = Duration::from_secs_f64(budget);
+    // Ceilings stand still no more than the machine does.
+    let stale = Duration::from_secs(if args.quick { 2 } else { 5 });
+    bar.set_message("ceilings");
+    let gauge = |device: &Device| Gauge::new(device.context.as_ref(), args.quick);
+    let mut gauges = devices.iter().map(gauge).collect::<Result<Vec<_>>>()?;
+    let mut measure = |devices: &mut Vec<Device>| -> Result<Instant> {
+        for (device, gauge) in devices.iter_mut().zip(&mut gauges) {
+            device.measured.push(gauge.measure()?);
         }
-        bar.inc(1);
-    }
-    let mut rows: Vec<Row> = Vec::new();
+        Ok(Instant::now())
+    };
+    let mut last = measure(&mut devices)?;
+    let (mut rows, mut skipped): (Vec<Row>, Vec<Skipped>) = Default::default();
     for case in &cases {
         bar.set_message(format!("{} {}", case.op, case.size));
-        let times = times(case, &devices, budget)?;
+        let before = devices[0].measured.len() - 1;
         let mut first = None;
-        for (index, time) in times.into_iter().enumerate() {
+        let mut doubtful = false;
+        for (device, time) in times(case, &devices, budget)?.into_iter().enumerate() {
             let seen = match time {
-                Ok(Some(seen)) => seen,
-                Ok(None) => continue,
+                Ok(seen) => seen,
                 Err(error) => {
-                    bar.suspend(|| note(&format!("{} {} left out: {error}", case.op, case.size)));
+                    skipped.push(Skipped { case: case.clone(), device, reason: error.to_string() });
                     continue;
                 }
             };
             let ratio = first.map(|first: f64| first / seen.median);
-            first = first.or(Some(seen.median).filter(|_| index == 0));
-            let ideal = case.work.ideal(&devices[index].ceilings);
-            rows.push(Row {
-                op: case.op.clone(),
-                dtype: case.dtype.name(),
-                size: case.size.clone(),
-                device: index,
-                median: seen.median,
-                samples: seen.samples,
-                throughput: case.work.amount / seen.median,
-                unit: case.work.unit,
-                bytes: case.work.read + case.work.written,
-                intensity: case.work.intensity(),
-                fraction: ideal.map(|ideal| ideal / seen.median),
-                ratio,
+            first = first.or(Some(seen.median).filter(|_| device == 0));
+            let share = devices[device].share(case, before, seen.median);
+            doubtful |= share.is_some_and(|own| {
+                own.limit == Limit::Unsteady || own.fraction.is_some_and(|part| part >= 1.0)
             });
+            rows.push(Row { case: case.clone(), device, before, seen, ratio, share });
+        }
+        // What is beyond its ceilings may have come at a better moment than they did.
+        if doubtful || last.elapsed() > stale {
+            last = measure(&mut devices)?;
         }
         bar.inc(1);
+    }
+    measure(&mut devices)?;
+    for row in &mut rows {
+        row.share = devices[row.device].share(&row.case, row.before, row.seen.median);
     }
     bar.finish_and_clear();
     if let Some(path) = &args.svg {
@@ -260,8 +314,8 @@ fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
         note(&format!("wrote {}", path.display()));
     }
     match args.json {
-        true => print_json(&document(&devices, &rows))?,
-        false => print(&tables(&devices, &rows))?,
+        true => print_json(&document(&devices, &rows, &skipped))?,
+        false => print(&tables(&devices, &rows, &skipped))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -285,22 +339,23 @@ fn chosen(args: &BenchArgs) -> Result<Vec<Case>> {
 /// What the samples of a case came to.
 struct Seen {
     median: f64,
-    best: f64,
+    /// The quartiles: half of the samples lie between them.
+    low: f64,
+    high: f64,
     samples: usize,
-    flops: Option<u64>,
 }
 
-/// Times a case on all devices, in turn, so that what slows the machine down slows down each. None for
-/// a device that has no such case.
-fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result<Option<Seen>>>> {
-    let mut ready: Vec<Result<Option<Timed>>> = Vec::new();
+/// Times a case on all devices, in turn, so that what slows the machine down slows down each. An error
+/// where a device cannot do it.
+fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result<Seen>>> {
+    let mut ready: Vec<Result<Timed>> = Vec::new();
     for device in devices {
-        ready.push(match case.prepare(device.context.as_ref()) {
+        ready.push(case.prepare(device.context.as_ref()).and_then(|mut timed| {
             // The first time touches new memory and makes pipelines; what it made is looked at.
-            Ok(mut timed) => timed.once().and_then(|_| timed.check()).map(|()| Some(timed)),
-            Err(error) if error.is_usage() => Ok(None),
-            Err(error) => Err(error),
-        });
+            timed.once()?;
+            timed.check()?;
+            Ok(timed)
+        }));
     }
     let mut samples: Vec<Vec<f64>> = devices.iter().map(|_| Vec::new()).collect();
     let start = Instant::now();
@@ -310,16 +365,16 @@ fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result
             break;
         }
         for (samples, timed) in samples.iter_mut().zip(&mut ready) {
-            if let Ok(Some(timed)) = timed {
+            if let Ok(timed) = timed {
                 samples.push(timed.once()?);
             }
         }
     }
     let seen = ready.into_iter().zip(samples).map(|(ready, mut samples)| {
-        let Some(timed) = ready? else { return Ok(None) };
+        ready?;
         samples.sort_by(f64::total_cmp);
-        let (median, best) = (samples[samples.len() / 2], samples[0]);
-        Ok(Some(Seen { median, best, samples: samples.len(), flops: timed.flops }))
+        let at = |part: usize| samples[(samples.len() - 1) * part / 4];
+        Ok(Seen { median: at(2), low: at(1), high: at(3), samples: samples.len() })
     });
     Ok(seen.collect())
 }
@@ -337,64 +392,111 @@ pub fn rate(value: f64) -> String {
     format!("{scaled:.digits$}{unit}")
 }
 
-fn milliseconds(seconds: f64) -> String {
-    match seconds * 1e3 {
-        ms if ms < 0.1 => format!("{ms:.4} ms"),
-        ms if ms < 10.0 => format!("{ms:.3} ms"),
-        ms => format!("{ms:.1} ms"),
-    }
+/// `11.6 us`: a time in three digits.
+fn duration(seconds: f64) -> String {
+    let (scaled, unit) = match seconds {
+        1.0.. => (seconds, "s"),
+        1e-3.. => (seconds * 1e3, "ms"),
+        _ => (seconds * 1e6, "us"),
+    };
+    let digits = if scaled < 9.995 { 2 } else { usize::from(scaled < 99.95) };
+    format!("{scaled:.digits$} {unit}")
 }
 
-fn tables(devices: &[Device], rows: &[Row]) -> String {
+fn tables(devices: &[Device], rows: &[Row], skipped: &[Skipped]) -> String {
     let mut text = String::new();
     for (index, device) in devices.iter().enumerate() {
-        let Ceilings { write, copy, multiply_add } = device.ceilings;
-        let mark = letter(index);
+        let Ceilings { write, read, copy, multiply_add } = device.ceilings();
         text += &format!(
-            "{mark}  {}: {}\n   writes {}B/s, copies {}B/s (read and written), multiplies and adds {}FLOP/s\n",
+            "{}  {}: {}\n   writes {}B/s, reads {}B/s, copies {}B/s\n   multiplies and adds {}FLOP/s\n",
+            letter(index),
             device.engine(),
             device.name,
             rate(write),
+            rate(read),
             rate(copy),
             rate(multiply_add),
         );
     }
     let several = devices.len() > 1;
     let ratio = format!("times {}", letter(0));
-    let mut header = vec!["", "op", "dtype", "size", "median", "rate", "moved", "of ceiling"];
+    let mut header = vec!["", "op", "size", "median", "spread", "rate", "share"];
     if several {
         header.push(&ratio);
     }
     let cells = rows.iter().map(|row| {
-        let moved = row.bytes as f64 / row.median;
+        let Seen { median, low, high, .. } = row.seen;
+        let unit = match row.case.work.unit {
+            Unit::Flops => "FLOP/s",
+            Unit::Elements | Unit::Steps => "/s",
+        };
         let mut cells = vec![
             letter(row.device).to_string(),
-            row.op.clone(),
-            row.dtype.into(),
-            row.size.clone(),
-            milliseconds(row.median),
-            format!("{}{}", rate(row.throughput), row.unit.name()),
-            if row.bytes > 0 { format!("{}B/s", rate(moved)) } else { String::new() },
-            row.fraction.map_or(String::new(), |part| format!("{:.0} %", 100.0 * part)),
+            row.op(),
+            row.size(),
+            duration(median),
+            format!("{:.0} %", 100.0 * (high - low) / median),
+            format!("{}{unit}", rate(row.throughput())),
+            row.share.map_or(String::new(), percent),
         ];
         if several {
             cells.push(row.ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")));
         }
         cells
     });
-    let right = ["median", "rate", "moved", "of ceiling", &ratio];
+    let right = ["median", "spread", "rate", "share", &ratio];
     text += "\n";
     text += &table(&header, &right, cells.collect());
-    text += "\nMedians, the devices in turn. The ceilings were measured in this run: what writes only is \
-             held against writes,\nwhat reads against copies, a product against multiply-adds or copies, \
-             whichever is its limit. More than 100 % is a\ncache's. ";
+    text += &left_out(skipped);
+    text += "\n\
+        Medians, the devices in turn; a spread is between the two quartiles.\n\
+        A share is the part of the time that the ceilings account for, as they were\n\
+        measured before and after: multiply-adds or bytes, whichever takes longer (bytes\n\
+        that are both read and written as copies). f32, unless another dtype is named.\n";
+    for (limit, meaning) in [
+        (Limit::Cache, "cache: so few bytes that a cache has them, faster than memory would."),
+        (Limit::MatrixUnits, "units: by matrix units, of which there is no ceiling here."),
+        (Limit::Unsteady, "busy: the machine did less while its ceilings were measured."),
+    ] {
+        if rows.iter().any(|row| row.share.is_some_and(|share| share.limit == limit)) {
+            text += &format!("{meaning}\n");
+        }
+    }
     let clocks = devices.iter().filter_map(|device| device.context.as_ref());
-    let wall = clocks.filter(|context| matches!(context.pass_seconds(), Ok(None))).count();
-    text += if wall > 0 {
-        "An adapter here has no clock of its own: its times hold the submission.\n"
-    } else {
-        "Adapters are timed by their own clocks.\n"
-    };
+    if clocks.clone().any(|context| matches!(context.pass_seconds(), Ok(None))) {
+        text += "An adapter here has no clock of its own: its times hold the submission.\n";
+    } else if clocks.count() > 0 {
+        text += "Adapters are timed by their own clocks.\n";
+    }
+    text
+}
+
+/// `98 %`, or a word for why there is no part.
+pub fn percent(share: Share) -> String {
+    match (share.fraction, share.limit) {
+        (Some(fraction), _) => format!("{:.0} %", 100.0 * fraction),
+        (None, Limit::MatrixUnits) => "units".into(),
+        (None, Limit::Unsteady) => "busy".into(),
+        (None, limit) => limit.name().into(),
+    }
+}
+
+/// What did not run, by reason.
+fn left_out(skipped: &[Skipped]) -> String {
+    let mut reasons: Vec<(usize, &str, Vec<String>)> = Vec::new();
+    for Skipped { case, device, reason } in skipped {
+        let name = format!("{} {} {}", case.op, case.dtype, case.size);
+        match reasons.iter_mut().find(|(at, known, _)| at == device && known == reason) {
+            Some((.., names)) => names.push(name),
+            None => reasons.push((*device, reason, vec![name])),
+        }
+    }
+    let mut text = String::new();
+    for (device, reason, names) in reasons {
+        let pieces = names.into_iter().map(|name| (name.chars().count(), name));
+        let lines = wrap(pieces, ", ", 77).join(",\n   ");
+        text += &format!("\n{}  did not run: {reason}:\n   {lines}\n", letter(device));
+    }
     text
 }
 
@@ -403,31 +505,50 @@ pub fn letter(index: usize) -> char {
     (b'A' + index as u8 % 26) as char
 }
 
-fn document(devices: &[Device], rows: &[Row]) -> Value {
+fn document(devices: &[Device], rows: &[Row], skipped: &[Skipped]) -> Value {
     let ceilings = devices.iter().map(|device| {
+        let Ceilings { write, read, copy, multiply_add } = device.ceilings();
         json!({
             "engine": device.engine(),
             "device": device.name,
-            "write_bytes_per_s": device.ceilings.write,
-            "copy_bytes_per_s": device.ceilings.copy,
-            "multiply_add_flops_per_s": device.ceilings.multiply_add,
+            "write_bytes_per_s": write,
+            "read_bytes_per_s": read,
+            "copy_bytes_per_s": copy,
+            "multiply_add_flops_per_s": multiply_add,
+            "measurements": device.measured.len(),
         })
     });
-    let rows = rows.iter().map(|row| {
+    let entry = |case: &Case, device: usize| {
         json!({
-            "op": row.op,
-            "dtype": row.dtype,
-            "size": row.size,
-            "engine": devices[row.device].engine(),
-            "device": devices[row.device].name,
-            "median_s": row.median,
-            "samples": row.samples,
-            "throughput": row.throughput,
-            "unit": row.unit.name(),
-            "bytes_moved": row.bytes,
-            "ceiling_fraction": row.fraction,
-            "ratio_to_first": row.ratio,
+            "op": case.op,
+            "dtype": case.dtype.name(),
+            "size": case.size,
+            "engine": devices[device].engine(),
+            "device": devices[device].name,
         })
+    };
+    let rows = rows.iter().map(|row| {
+        let mut own = entry(&row.case, row.device);
+        own["median_s"] = row.seen.median.into();
+        own["low_s"] = row.seen.low.into();
+        own["high_s"] = row.seen.high.into();
+        own["samples"] = row.seen.samples.into();
+        own["throughput"] = row.throughput().into();
+        own["unit"] = row.case.work.unit.name().into();
+        own["bytes_moved"] = (row.case.work.read + row.case.work.written).into();
+        own["ceiling_fraction"] = row.share.and_then(|share| share.fraction).into();
+        own["limit"] = row.share.map(|share| share.limit.name()).into();
+        own["ratio_to_first"] = row.ratio.into();
+        own
     });
-    json!({ "ceilings": ceilings.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>() })
+    let skipped = skipped.iter().map(|own| {
+        let mut entry = entry(&own.case, own.device);
+        entry["reason"] = own.reason.clone().into();
+        entry
+    });
+    json!({
+        "ceilings": ceilings.collect::<Vec<_>>(),
+        "rows": rows.collect::<Vec<_>>(),
+        "skipped": skipped.collect::<Vec<_>>(),
+    })
 }

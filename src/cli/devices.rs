@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 use fanin::Result;
 use fanin::cpu::instruction_set;
-use fanin::gpu::{adapters, withheld};
+use fanin::gpu::{AdapterSummary, adapters, withheld};
 use serde_json::json;
 
 use super::table::{bytes, table};
@@ -29,6 +29,7 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
                     "kind": adapter.kind,
                     "driver": adapter.driver,
                     "chosen_by_auto": adapter.chosen_by_auto,
+                    "unusable": adapter.unusable,
                     "int64": adapter.int64,
                     "max_storage_binding": adapter.limits.max_storage_buffer_binding_size,
                     "max_buffer": adapter.limits.max_buffer_size,
@@ -42,11 +43,15 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
     }
     let auto_takes_gpu = adapters.iter().any(|adapter| adapter.chosen_by_auto);
     let mark = |chosen: bool| if chosen { "auto" } else { "" }.to_owned();
+    let first = |adapter: &AdapterSummary| match adapter.unusable {
+        Some(_) => "unusable".to_owned(),
+        None => mark(adapter.chosen_by_auto),
+    };
     let mut rows: Vec<Vec<String>> = adapters
         .iter()
         .map(|adapter| {
             vec![
-                mark(adapter.chosen_by_auto),
+                first(adapter),
                 adapter.name.clone(),
                 adapter.backend.into(),
                 adapter.kind.into(),
@@ -64,6 +69,11 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
     let header =
         ["", "name", "backend", "kind", "driver", "int64", "binding", "buffer", "workgroups"];
     print(&table(&header, &["binding", "buffer", "workgroups"], rows))?;
+    for adapter in &adapters {
+        if let Some(reason) = &adapter.unusable {
+            print(&format!("\n{}:{} cannot be used: {reason}.\n", adapter.backend, adapter.name))?;
+        }
+    }
     if adapters.is_empty() {
         let reason = withheld().unwrap_or_else(|| {
             "a GPU needs its Vulkan driver; Mesa's software one is \

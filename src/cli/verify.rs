@@ -33,6 +33,7 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
         None => {
             let named = adapters()
                 .into_iter()
+                .filter(|adapter| adapter.unusable.is_none())
                 .map(|adapter| format!("{}:{}", adapter.backend, adapter.name).parse::<Choice>());
             std::iter::once(Ok(Choice::Cpu)).chain(named).collect::<Result<_>>()?
         }

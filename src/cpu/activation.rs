@@ -142,7 +142,7 @@ fn elu_slope(right: f32, left: f32, x: f32) -> f32 {
 
 #[inline(always)]
 fn hard_sigmoid(x: f32) -> f32 {
-    x.clamp(-3.0, 3.0) / 6.0 + 0.5
+    (x.clamp(-3.0, 3.0) + 3.0) / 6.0
 }
 
 /// `(1 + tanh u) / 2` is the sigmoid of this, `2u`.
@@ -167,9 +167,10 @@ fn unless_infinite(x: f32, value: f32) -> f32 {
 #[inline(always)]
 fn mish_gate(x: f32) -> (f32, f32) {
     let (e, left) = (exp_negative(-x.abs()), x < 0.0);
-    let top = if left { e * (e + 2.0) } else { 1.0 + 2.0 * e };
-    let all = top + if left { 2.0 } else { 2.0 * e * e };
-    (top / all, 4.0 * e * (1.0 + e) * (if left { 1.0 } else { e }) / (all * all))
+    let rest = if left { e * (e + 2.0) } else { 2.0 * e * e };
+    let all = rest + if left { 2.0 } else { 1.0 + 2.0 * e };
+    let gate = if left { rest / all } else { 1.0 - rest / all };
+    (gate, 4.0 * e * (1.0 + e) * (if left { 1.0 } else { e }) / (all * all))
 }
 
 #[inline(always)]
@@ -190,8 +191,10 @@ fn values(activation: Activation, x: &[f32], out: &mut [f32]) {
             map(x, out, |x| x.max(0.0) + log1p_unit(exp_negative(-x.abs())));
         }
         Activation::Softsign => map(x, out, |x| {
-            let cut = x.clamp(-1e30, 1e30);
-            cut / (1.0 + cut.abs())
+            let size = x.abs().min(1e30);
+            let part = (if size < 1.0 { size } else { 1.0 }) / (1.0 + size);
+            let value = if size < 1.0 { part } else { 1.0 - part };
+            if x < 0.0 { -value } else { value }
         }),
         Activation::Mish => map(x, out, |x| gate(x, mish_gate(x).0)),
         Activation::HardTanh => map(x, out, |x| x.clamp(-1.0, 1.0)),

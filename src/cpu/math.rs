@@ -67,18 +67,25 @@ pub(super) fn tanh(x: f32) -> f32 {
     if x < 0.0 { -value } else { value }
 }
 
+/// [`sigmoid`] of `-|x|`.
+#[inline(always)]
+fn sigmoid_below(x: f32) -> f32 {
+    let e = exp_negative(-x.abs());
+    e / (1.0 + e)
+}
+
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
-    let e = exp_negative(-x.abs());
-    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+    let below = sigmoid_below(x);
+    if x < 0.0 { below } else { 1.0 - below }
 }
 
 /// The derivative of [`sigmoid`].
 #[inline(always)]
 pub(super) fn sigmoid_slope(x: f32) -> f32 {
-    let e = exp_negative(-x.abs());
-    e / ((1.0 + e) * (1.0 + e))
+    let below = sigmoid_below(x);
+    below * (1.0 - below)
 }
 
 /// The normal distribution function.

@@ -105,9 +105,11 @@ pub struct AdapterSummary {
     pub limits: wgpu::Limits,
     /// Whether it has 64-bit integers, which the kernels use where they can.
     pub int64: bool,
+    /// Why it can run nothing of this crate, where it cannot; then no choice takes it.
+    pub unusable: Option<String>,
 }
 
-/// Every adapter that can run compute shaders, best first.
+/// Every adapter, best first, those that can run no compute shaders last.
 ///
 /// The environment's `WGPU_BACKEND` restricts the backends, as for every wgpu program. None where
 /// [`withheld`] has a reason.
@@ -122,9 +124,12 @@ pub fn adapters() -> Vec<AdapterSummary> {
                 backend: backend_name(info.backend),
                 kind: kind(info.device_type),
                 driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-                chosen_by_auto: index == 0 && info.device_type != DeviceType::Cpu,
+                chosen_by_auto: index == 0
+                    && info.device_type != DeviceType::Cpu
+                    && unusable(adapter).is_none(),
                 limits: adapter.limits(),
                 int64: adapter.features().contains(wgpu::Features::SHADER_INT64),
+                unusable: unusable(adapter),
                 name: info.name,
             }
         })
@@ -139,6 +144,34 @@ pub(super) fn kind(device_type: DeviceType) -> &'static str {
         DeviceType::Cpu => "software (CPU)",
         DeviceType::Other => "other",
     }
+}
+
+/// Why an adapter can run no compute shaders, if so.
+fn unusable(adapter: &wgpu::Adapter) -> Option<String> {
+    let info = adapter.get_info();
+    let flags = adapter.get_downlevel_capabilities().flags;
+    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return Some("it has no compute shaders".into());
+    }
+    match info.backend {
+        Backend::Gl => old_gl(&info.driver_info),
+        _ => None,
+    }
+}
+
+/// Whether a version of OpenGL is too old. wgpu asks for 3.3 at least, and some drivers give just that:
+/// they have an extension for compute shaders, which wgpu goes by, and no language to write them in.
+fn old_gl(version: &str) -> Option<String> {
+    let (version, needed, name) = match version.strip_prefix("OpenGL ES ") {
+        Some(version) => (version, (3, 1), "OpenGL ES"),
+        None => (version, (4, 3), "OpenGL"),
+    };
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let found = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    (found < needed).then(|| {
+        let ((a, b), (c, d)) = (found, needed);
+        format!("it has {name} {a}.{b}, and compute shaders need {c}.{d}")
+    })
 }
 
 /// Drivers end the process where they cannot have memory. So none is asked where less than this may
@@ -218,11 +251,7 @@ fn enumerate_until(enough: impl Fn(&wgpu::Adapter) -> bool) -> Vec<wgpu::Adapter
             break;
         }
     }
-    adapters.retain(|adapter| {
-        let flags = adapter.get_downlevel_capabilities().flags;
-        flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-            && adapter.get_info().backend != Backend::Noop
-    });
+    adapters.retain(|adapter| adapter.get_info().backend != Backend::Noop);
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();
         let kind = match info.device_type {
@@ -232,7 +261,7 @@ fn enumerate_until(enough: impl Fn(&wgpu::Adapter) -> bool) -> Vec<wgpu::Adapter
             DeviceType::Other => 3,
             DeviceType::Cpu => 4,
         };
-        (kind, info.backend == Backend::Gl)
+        (unusable(adapter).is_some(), kind, info.backend == Backend::Gl)
     });
     adapters
 }
@@ -251,7 +280,7 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
     };
     let fits = |adapter: &wgpu::Adapter| {
         let info = adapter.get_info();
-        match &wanted {
+        let named = match &wanted {
             Choice::Auto => info.device_type != DeviceType::Cpu,
             Choice::Cpu | Choice::Gpu => true,
             Choice::Named { backend, name } => {
@@ -259,7 +288,8 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
                 backend.is_none_or(|backend| backend == info.backend)
                     && text.to_lowercase().contains(&name.to_lowercase())
             }
-        }
+        };
+        named && unusable(adapter).is_none()
     };
     // That no other can come before it.
     let first = |adapter: &wgpu::Adapter| {
@@ -275,7 +305,11 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
                 .iter()
                 .map(|adapter| {
                     let info = adapter.get_info();
-                    format!("{}:{}", backend_name(info.backend), info.name)
+                    let name = format!("{}:{}", backend_name(info.backend), info.name);
+                    match unusable(adapter) {
+                        Some(reason) => format!("{name} (which cannot be used: {reason})"),
+                        None => name,
+                    }
                 })
                 .collect();
             format!("present: {}", names.join(", "))
@@ -286,5 +320,23 @@ pub(super) fn select(choice: &Choice) -> Result<Option<wgpu::Adapter>> {
         (None, Choice::Auto) => Ok(None),
         (None, _) => Err(Error::NoAdapter { given: wanted.to_string(), present }),
         (found, _) => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::old_gl;
+
+    #[test]
+    fn versions_of_gl_without_compute_shaders_are_known() {
+        for new in
+            ["4.5 (Core Profile) Mesa 22.3.6", "OpenGL ES 3.1 Mesa", "4.6.0 NVIDIA 580.1", ""]
+        {
+            assert_eq!(old_gl(new), None, "{new}");
+        }
+        let old = "it has OpenGL 3.3, and compute shaders need 4.3";
+        assert_eq!(old_gl("3.3.0 NVIDIA 580.95.05").unwrap(), old);
+        let old = "it has OpenGL ES 3.0, and compute shaders need 3.1";
+        assert_eq!(old_gl("OpenGL ES 3.0 (ANGLE)").unwrap(), old);
     }
 }

@@ -473,21 +473,6 @@ impl Context {
         Ok(self.pass_seconds()?.unwrap_or(passed))
     }
 
-    /// Copies the bytes of a tensor to another's, so many times over; does not wait.
-    pub(crate) fn copy(&self, from: &Tensor, to: &Tensor, times: u32) -> Result<()> {
-        from.check_owner(self)?;
-        to.check_owner(self)?;
-        let copied = self.submit(|encoder| {
-            for _ in 0..times {
-                let (source, target) = (from.buffer(), to.buffer());
-                let (at, bytes) = (from.offset(), from.bytes());
-                encoder.copy_buffer_to_buffer(source, at, target, to.offset(), bytes);
-            }
-            Ok(())
-        });
-        copied.map(|_| ())
-    }
-
     /// Submits what `record` asks of an encoder.
     pub(super) fn submit<T>(
         &self,

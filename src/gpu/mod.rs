@@ -58,7 +58,7 @@ pub use loss::LossTensors;
 pub use matmul::Epilogue;
 pub use norm::NormTensors;
 pub use pass::Pass;
-pub(crate) use peak::{PEAK_FLOPS, PEAK_INVOCATIONS};
+pub(crate) use peak::{FLOPS_OF_INVOCATION, STREAM_STEP, Streams};
 pub use route::{Route, Way};
 pub use tensor::Tensor;
 pub use tune::Trial;

@@ -5,11 +5,14 @@ use super::{Context, Pass, Tensor, planner};
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
-/// Invocations of [`Pass::multiply_add`]: enough to fill a large GPU.
-pub(crate) const PEAK_INVOCATIONS: u64 = 1 << 17;
-
 /// 512 steps of 8 chains of 4 lanes, two operations each.
-pub(crate) const PEAK_FLOPS: u64 = PEAK_INVOCATIONS * 512 * 8 * 4 * 2;
+pub(crate) const FLOPS_OF_INVOCATION: u64 = 512 * 8 * 4 * 2;
+
+/// Bytes that a workgroup of a stream takes: of 64 invocations 16 vec4s each.
+pub(crate) const STREAM_STEP: u64 = 64 * 16 * 16;
+
+/// vec4s that an invocation takes.
+const TAKEN: u32 = 16;
 
 /// `Params` of `shaders/peak.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -17,18 +20,44 @@ pub(crate) const PEAK_FLOPS: u64 = PEAK_INVOCATIONS * 512 * 8 * 4 * 2;
 struct Params {
     factor: f32,
     addend: f32,
-    unused: [u32; 2],
+    groups: u32,
+    never: u32,
+}
+
+/// What the ceilings are measured with.
+pub(crate) struct Streams {
+    /// An invocation of multiply-adds for each of its f32s.
+    pub out: Tensor,
+    /// f32s of whole [`STREAM_STEP`]s.
+    pub source: Tensor,
+    /// As many.
+    pub target: Tensor,
 }
 
 impl Pass<'_, '_> {
-    /// Multiplies and adds in registers, into `out` of [`PEAK_INVOCATIONS`] f32s.
-    pub(crate) fn multiply_add(&mut self, out: &Tensor) -> Result<()> {
+    /// Runs an entry of `shaders/peak.wgsl`. Streams are moved by kernels: buffer copies may go through
+    /// an engine of their own, at a fifth of what kernels move.
+    pub(crate) fn peak(&mut self, entry: &'static str, streams: &Streams) -> Result<()> {
         let context: &Context = self.context;
-        let out = operand(context, "out", out, Dtype::F32, PEAK_INVOCATIONS)?;
-        let kernel = context.kernel(&shaders::PEAK, "multiply_add", &[])?;
-        let uniforms = context.uniforms(&[Params { factor: 0.999, addend: 0.001, unused: [0; 2] }]);
-        let grid = planner::grid(context.limits(), PEAK_INVOCATIONS as u32, shaders::PEAK.width);
-        let dispatch = context.prepare(&kernel, &[out, uniforms.block(0)], grid);
+        let Streams { out, source, target } = streams;
+        let elements = |tensor: &Tensor| tensor.shape().elements();
+        let bound = |name, own| operand(context, name, own, Dtype::F32, elements(own));
+        let groups = (elements(source) / 4) as u32;
+        let invocations = match entry {
+            "multiply_add" => elements(out) as u32,
+            _ => groups / TAKEN,
+        };
+        let kernel = context.kernel(&shaders::PEAK, entry, &[])?;
+        let params = Params { factor: 0.999, addend: 0.001, groups, never: 0x5A5A_1234 };
+        let uniforms = context.uniforms(&[params]);
+        let grid = planner::grid(context.limits(), invocations, shaders::PEAK.width);
+        let buffers = [
+            bound("out", out)?,
+            uniforms.block(0),
+            bound("source", source)?,
+            bound("target", target)?,
+        ];
+        let dispatch = context.prepare(&kernel, &buffers, grid);
         self.once(Ok(vec![dispatch]))
     }
 }

@@ -335,7 +335,7 @@ impl Chart {
 }
 
 /// A marker of its own for each series; hollow in every other round of the colours.
-fn marker(index: usize, x: f64, y: f64) -> String {
+pub fn marker(index: usize, x: f64, y: f64) -> String {
     let class = match index / SERIES % 2 {
         0 => format!("f{}", index % SERIES),
         _ => format!("g c{}", index % SERIES),
