@@ -55,7 +55,7 @@ impl Context {
         let counts = Tensor::new(self, Shape::new([COPIES * slots])?, Dtype::U32)?;
         let (elements, size) = (tensor.shape().elements(), tensor.dtype().size());
         // As many counters of a kind as lanes that would wait for each other, if there is room.
-        let copies = (COUNTERS / slots).max(1).min(32) as u32;
+        let copies = (COUNTERS / slots).clamp(1, 32) as u32;
         let copies = 1 << copies.ilog2();
         self.run(|pass| {
             self.queue().write_buffer(bound.buffer(), 0, bytemuck::cast_slice(&edges));
