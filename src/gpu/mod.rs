@@ -59,7 +59,7 @@ pub use loss::LossTensors;
 pub use matmul::Epilogue;
 pub use pass::Pass;
 pub(crate) use peak::{PEAK_FLOPS, PEAK_INVOCATIONS};
-pub use route::{Route, Way};
+pub use route::{Hardware, Route, Way};
 pub use tensor::Tensor;
 pub use tune::Trial;
 pub use tuning::{FillShape, Tuning};

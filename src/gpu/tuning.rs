@@ -15,7 +15,8 @@ pub struct Tuning {
     pub device: String,
     /// How buffers are filled.
     pub fill: FillShape,
-    /// How products go, by their sizes `[m, n, k]`; one of other sizes goes as the nearest.
+    /// How products go, by their sizes `[m, n, k]`; one of other sizes goes as the nearest, if the factors
+    /// between their sizes come to 4 at most: beyond, the model of [`Way::microseconds`] knows better.
     pub products: Vec<([u64; 3], Way)>,
 }
 
@@ -27,6 +28,9 @@ pub struct FillShape {
     /// Groups of 16 bytes an invocation.
     pub taken: u32,
 }
+
+/// The logarithm of the factors up to which sizes are alike.
+const NEAR: f64 = 2.0 * std::f64::consts::LN_2;
 
 impl Tuning {
     /// What is taken where nothing was measured. `software` adapters read the table where it lies, and
@@ -48,7 +52,8 @@ impl Tuning {
         };
         let nearest =
             |a: &&([u64; 3], Way), b: &&([u64; 3], Way)| distance(&a.0).total_cmp(&distance(&b.0));
-        self.products.iter().min_by(nearest).map(|(_, way)| *way)
+        let (measured, way) = self.products.iter().min_by(nearest)?;
+        (distance(measured) <= NEAR).then_some(*way)
     }
 
     /// Where what was measured on a device is kept: `fanin/tuning/` in the user's cache folder
@@ -69,7 +74,8 @@ impl Tuning {
 
     /// # Errors
     /// [`Error::Invalid`] where a fill takes no group of 16 bytes an invocation or more than 64, a
-    /// product has a size of 0, or its depth comes in no part or in more than 1024.
+    /// product has a size of 0, its depth comes in no part or in more than 1024, or a workgroup in no
+    /// slice or in more than 4.
     pub fn check(&self) -> Result<()> {
         let taken = self.fill.taken;
         if !(1..=64).contains(&taken) {
@@ -81,6 +87,9 @@ impl Tuning {
             }
             if !(1..=1024).contains(&way.splits) {
                 return Err(Error::invalid("tuning: a product's splits", way.splits, "1 to 1024"));
+            }
+            if !(1..=4).contains(&way.slices) {
+                return Err(Error::invalid("tuning: a product's slices", way.slices, "1 to 4"));
             }
         }
         Ok(())
