@@ -42,10 +42,15 @@ override a_rows: u32 = 0u;
 // 1 where a line of B is a depth, its columns side by side; 0 where it is a column.
 override b_columns: u32 = 0u;
 // matmul_tiled: the rows and columns of a tile, how many quads of each an invocation takes (1 or 2),
-// and the invocations of a workgroup.
+// the slices of a workgroup (1, 2 or 4), the depths of a slice in a stage (8 or 16), what lies between
+// four depths and the next, and the invocations of a workgroup.
 override tile_rows: u32 = 64u;
 override tile_columns: u32 = 64u;
-override quads: u32 = 2u;
+override row_quads: u32 = 2u;
+override column_quads: u32 = 2u;
+override slices: u32 = 1u;
+override slice_depth: u32 = 16u;
+override padding: u32 = 2u;
 override width: u32 = 64u;
 
 const ADD = 1u;
@@ -236,63 +241,134 @@ fn sums_across(rows: mat4x4<f32>) -> vec4<f32> {
     return vec4<f32>(1.0) * rows;
 }
 
-// A tile a workgroup, of 16 depths at a time. An invocation has the quads of rows and columns that
-// stand at its place in the tile's halves, or in the whole where it takes one of each.
-const DEPTH = 16u;
+// A tile a workgroup. Its depth is taken in stages, of which each slice of the invocations multiplies its
+// own part, so that small products have enough invocations; what the slices have is added up at the end,
+// in their order. There is room for two stages: one is filled while the other is multiplied, and one
+// barrier a stage is enough. An invocation has the quads of rows and columns that stand at its place in
+// the tile's halves, or in the whole where it takes one of each.
 
-// A quad of rows, or of columns, at a depth. Quads from one depth to the next are odd in number, so
-// that stores down the depth meet different banks.
-var<workgroup> a_tile: array<vec4<f32>, DEPTH * (tile_rows / 4u + 1u)>;
-var<workgroup> b_tile: array<vec4<f32>, DEPTH * (tile_columns / 4u + 1u)>;
+// Of each stage, by four depths: a quad of A's rows after another for each depth, what keeps stores of
+// neighbours on different banks, then the same of B's columns.
+var<workgroup> staged: array<vec4<f32>,
+    slices * slice_depth / 2u * (tile_rows + tile_columns + 2u * padding)>;
 
+fn stage_depth() -> u32 {
+    return slices * slice_depth;
+}
+
+// From four depths to the next, and from a stage to the other.
 fn pitch(lines: u32) -> u32 {
-    return lines / 4u + 1u;
+    return lines + padding;
 }
 
-// Which quad of lines and of depths a slot of a tile's load is: neighbours load neighbours, whichever
-// way the matrix lies.
-fn place_of(slot: u32, lines: u32, across: u32) -> vec2<u32> {
-    if across == 1u {
-        return vec2<u32>(slot % lines, slot / lines);
-    }
-    return vec2<u32>(slot / (DEPTH / 4u), slot % (DEPTH / 4u));
+fn half() -> u32 {
+    return stage_depth() / 4u * (pitch(tile_rows) + pitch(tile_columns));
 }
 
-// A slot's block of 4 x 4, as [depth] of four lines, of the 16 depths from one on.
-fn tile_load(slot: u32, row: u32, column: u32, depth: u32, end: u32) -> mat4x4<f32> {
+// What an invocation loads of a stage: blocks of 4 x 4, at slots of A first, then of B.
+struct Slot {
+    of_a: bool,
+    // The first of four rows, or columns; of the matrix.
+    line: u32,
+    // The first of four depths; of the stage.
+    depth: u32,
+    // Where the block goes.
+    at: u32,
+}
+
+// Neighbours load neighbours, whichever way the matrix lies.
+fn slot_of(index: u32, row: u32, column: u32) -> Slot {
+    let fours = stage_depth() / 4u;
+    let slots_of_a = fours * (tile_rows / 4u);
+    let of_a = index < slots_of_a;
+    let own = select(index - slots_of_a, index, of_a);
+    let quads = select(tile_columns, tile_rows, of_a) / 4u;
+    let side_by_side = select(b_columns, a_rows, of_a) == 1u;
+    let quad = select(own / fours, own % quads, side_by_side);
+    let four = select(own % fours, own / quads, side_by_side);
+    let first = select(fours * pitch(tile_rows) + four * pitch(tile_columns), four * pitch(tile_rows), of_a);
+    return Slot(of_a, select(column, row, of_a) + 4u * quad, 4u * four, first + quad);
+}
+
+// A slot's block of the stage that starts at a depth, as [depth] of four lines.
+fn load_block(slot: Slot, stage: u32, end: u32) -> mat4x4<f32> {
+    let depth = stage + slot.depth;
     // Beyond the end nothing is read: after the last line there may be no memory.
-    if slot < tile_rows {
-        let place = place_of(slot, tile_rows / 4u, a_rows);
-        if depth + 4u * place.y < end {
-            return transpose(left_rows(left_bases(row + 4u * place.x), depth + 4u * place.y));
+    if depth < end {
+        if slot.of_a {
+            return transpose(left_rows(left_bases(slot.line), depth));
         }
-    } else {
-        let place = place_of(slot - tile_rows, tile_columns / 4u, b_columns);
-        if depth + 4u * place.y < end {
-            return transpose(right_columns(right_bases(column + 4u * place.x), depth + 4u * place.y));
-        }
+        return transpose(right_columns(right_bases(slot.line), depth));
     }
     return mat4x4<f32>();
 }
 
-fn tile_store(slot: u32, block: mat4x4<f32>) {
-    if slot < tile_rows {
-        let place = place_of(slot, tile_rows / 4u, a_rows);
-        let step = pitch(tile_rows);
-        let at = 4u * place.y * step + place.x;
-        a_tile[at] = block[0];
-        a_tile[at + step] = block[1];
-        a_tile[at + 2u * step] = block[2];
-        a_tile[at + 3u * step] = block[3];
-    } else {
-        let place = place_of(slot - tile_rows, tile_columns / 4u, b_columns);
-        let step = pitch(tile_columns);
-        let at = 4u * place.y * step + place.x;
-        b_tile[at] = block[0];
-        b_tile[at + step] = block[1];
-        b_tile[at + 2u * step] = block[2];
-        b_tile[at + 3u * step] = block[3];
+fn store_block(slot: Slot, side: u32, block: mat4x4<f32>) {
+    let at = side * half() + slot.at;
+    let step = select(tile_columns, tile_rows, slot.of_a) / 4u;
+    staged[at] = block[0];
+    staged[at + step] = block[1];
+    staged[at + 2u * step] = block[2];
+    staged[at + 3u * step] = block[3];
+}
+
+// Sums of a quad of rows and a quad of columns.
+alias Quarter = array<vec4<f32>, 4>;
+
+fn add_outer(sums: ptr<function, Quarter>, of_a: vec4<f32>, of_b: vec4<f32>) {
+    (*sums)[0] += of_a.x * of_b;
+    (*sums)[1] += of_a.y * of_b;
+    (*sums)[2] += of_a.z * of_b;
+    (*sums)[3] += of_a.w * of_b;
+}
+
+// One depth, of which an invocation's quads of A and of B lie at these places.
+fn add_depth(
+    of_a: u32,
+    of_b: u32,
+    low_low: ptr<function, Quarter>,
+    low_high: ptr<function, Quarter>,
+    high_low: ptr<function, Quarter>,
+    high_high: ptr<function, Quarter>,
+) {
+    // All on their way before the first is waited for.
+    let a_low = staged[of_a];
+    let b_low = staged[of_b];
+    var a_high: vec4<f32>;
+    var b_high: vec4<f32>;
+    if row_quads == 2u {
+        a_high = staged[of_a + tile_rows / 8u];
     }
+    if column_quads == 2u {
+        b_high = staged[of_b + tile_columns / 8u];
+    }
+    add_outer(low_low, a_low, b_low);
+    if column_quads == 2u {
+        add_outer(low_high, a_low, b_high);
+    }
+    if row_quads == 2u {
+        add_outer(high_low, a_high, b_low);
+        if column_quads == 2u {
+            add_outer(high_high, a_high, b_high);
+        }
+    }
+}
+
+// Written out: no compiler unrolls a loop over them, which costs a third of the speed.
+fn add_four(
+    of_a: u32,
+    of_b: u32,
+    low_low: ptr<function, Quarter>,
+    low_high: ptr<function, Quarter>,
+    high_low: ptr<function, Quarter>,
+    high_high: ptr<function, Quarter>,
+) {
+    let a_step = tile_rows / 4u;
+    let b_step = tile_columns / 4u;
+    add_depth(of_a, of_b, low_low, low_high, high_low, high_high);
+    add_depth(of_a + a_step, of_b + b_step, low_low, low_high, high_low, high_high);
+    add_depth(of_a + 2u * a_step, of_b + 2u * b_step, low_low, low_high, high_low, high_high);
+    add_depth(of_a + 3u * a_step, of_b + 3u * b_step, low_low, low_high, high_low, high_high);
 }
 
 @compute @workgroup_size(width)
@@ -310,88 +386,122 @@ fn matmul_tiled(
         return;
     }
     let span = stretch(split);
-    let y = local / (tile_columns / (4u * quads));
-    let x = local % (tile_columns / (4u * quads));
-    // Of the second quads, where there are some.
-    let high_y = y + tile_rows / 8u;
-    let high_x = x + tile_columns / 8u;
-    var low_low: array<vec4<f32>, 4>;
-    var low_high: array<vec4<f32>, 4>;
-    var high_low: array<vec4<f32>, 4>;
-    var high_high: array<vec4<f32>, 4>;
+    // 32 invocations stand 4 x 8, so that they read few quads at a time.
+    let lanes = width / slices;
+    let slice = local / lanes;
+    let lane = local % lanes;
+    let across = max(tile_columns / (32u * column_quads), 1u);
+    let x = lane / 32u % across * 8u + lane % 8u;
+    let y = lane / 32u / across * 4u + lane % 32u / 8u;
+    let a_step = pitch(tile_rows);
+    let b_step = pitch(tile_columns);
+    let first_a = slice * (slice_depth / 4u) * a_step + y;
+    let first_b = stage_depth() / 4u * a_step + slice * (slice_depth / 4u) * b_step + x;
+    var low_low: Quarter;
+    var low_high: Quarter;
+    var high_low: Quarter;
+    var high_high: Quarter;
     // Of what this invocation loads of A: of the first slot alone, since no second one is A's.
     var of_rows: vec4<f32>;
-    // What comes next is on its way while what is here is multiplied.
-    let second = local + width;
-    let two = second < tile_rows + tile_columns;
-    var first_block = tile_load(local, row, column, span.x, span.y);
+    let slots = stage_depth() * (tile_rows + tile_columns) / 16u;
+    let one = local < slots;
+    let two = local + width < slots;
+    let first_slot = slot_of(local, row, column);
+    let second_slot = slot_of(local + width, row, column);
+    var first_block: mat4x4<f32>;
     var second_block: mat4x4<f32>;
-    if two {
-        second_block = tile_load(second, row, column, span.x, span.y);
-    }
-    for (var depth = span.x; depth < span.y; depth += DEPTH) {
-        tile_store(local, first_block);
+    if one {
+        first_block = load_block(first_slot, span.x, span.y);
+        store_block(first_slot, 0u, first_block);
         if row_sums == 1u {
-            of_rows += first_block * vec4<f32>(1.0);
+            of_rows = first_block * vec4<f32>(1.0);
         }
-        if two {
-            tile_store(second, second_block);
+    }
+    if two {
+        second_block = load_block(second_slot, span.x, span.y);
+        store_block(second_slot, 0u, second_block);
+    }
+    workgroupBarrier();
+    var side = 0u;
+    for (var depth = span.x; depth < span.y; depth += stage_depth()) {
+        // What comes next is on its way while what is here is multiplied.
+        let next = depth + stage_depth();
+        if next < span.y {
+            if one {
+                first_block = load_block(first_slot, next, span.y);
+            }
+            if two {
+                second_block = load_block(second_slot, next, span.y);
+            }
         }
-        workgroupBarrier();
-        first_block = tile_load(local, row, column, depth + DEPTH, span.y);
-        if two {
-            second_block = tile_load(second, row, column, depth + DEPTH, span.y);
+        let of_a = side * half() + first_a;
+        let of_b = side * half() + first_b;
+        add_four(of_a, of_b, &low_low, &low_high, &high_low, &high_high);
+        add_four(of_a + a_step, of_b + b_step, &low_low, &low_high, &high_low, &high_high);
+        if slice_depth == 16u {
+            add_four(of_a + 2u * a_step, of_b + 2u * b_step, &low_low, &low_high, &high_low, &high_high);
+            add_four(of_a + 3u * a_step, of_b + 3u * b_step, &low_low, &low_high, &high_low, &high_high);
         }
-        for (var d = 0u; d < DEPTH; d++) {
-            let of_a = d * pitch(tile_rows);
-            let of_b = d * pitch(tile_columns);
-            let a_low = a_tile[of_a + y];
-            let b_low = b_tile[of_b + x];
-            if quads == 1u {
-                add_outer(&low_low, a_low, b_low);
-            } else {
-                // All on their way before the first is waited for.
-                let a_high = a_tile[of_a + high_y];
-                let b_high = b_tile[of_b + high_x];
-                add_outer(&low_low, a_low, b_low);
-                add_outer(&low_high, a_low, b_high);
-                add_outer(&high_low, a_high, b_low);
-                add_outer(&high_high, a_high, b_high);
+        side = 1u - side;
+        if next < span.y {
+            if one {
+                store_block(first_slot, side, first_block);
+                if row_sums == 1u {
+                    of_rows += first_block * vec4<f32>(1.0);
+                }
+            }
+            if two {
+                store_block(second_slot, side, second_block);
             }
         }
         workgroupBarrier();
     }
     if row_sums == 1u && column == 0u {
-        if local < tile_rows {
-            a_tile[local] = of_rows;
+        let fours = stage_depth() / 4u;
+        let quads = tile_rows / 4u;
+        if local < fours * quads {
+            staged[local] = of_rows;
         }
         workgroupBarrier();
-        let quads_of_rows = tile_rows / 4u;
-        if local < quads_of_rows {
-            let first = select(local * (DEPTH / 4u), local, a_rows == 1u);
-            let step = select(1u, quads_of_rows, a_rows == 1u);
+        if local < quads {
+            let first = select(local * fours, local, a_rows == 1u);
+            let step = select(1u, quads, a_rows == 1u);
             var total: vec4<f32>;
-            for (var i = 0u; i < DEPTH / 4u; i++) {
-                total += a_tile[first + i * step];
+            for (var i = 0u; i < fours; i++) {
+                total += staged[first + i * step];
             }
             leave_rows(row + 4u * local, total, split);
         }
+        workgroupBarrier();
     }
-    var sums = array<array<vec4<f32>, 4>, 4>(low_low, low_high, high_low, high_high);
-    for (var quarter = 0u; quarter < quads * quads; quarter++) {
-        let first = row + 4u * select(y, high_y, quarter >= 2u);
-        let count = min(4u, max(p.rows, first) - first);
-        for (var i = 0u; i < count; i++) {
-            leave(first + i, column + 4u * select(x, high_x, quarter % 2u == 1u), sums[quarter][i], split);
+    var quarters = array<Quarter, 4>(low_low, low_high, high_low, high_high);
+    // A slice leaves some of the rows.
+    let own_rows = 4u / slices;
+    for (var high = 0u; high < row_quads; high++) {
+        for (var right = 0u; right < column_quads; right++) {
+            var sums = quarters[2u * high + right];
+            if slices > 1u {
+                for (var i = 0u; i < 4u; i++) {
+                    staged[i * width + local] = sums[i];
+                }
+                workgroupBarrier();
+                for (var i = 0u; i < own_rows; i++) {
+                    let at = (slice * own_rows + i) * width + lane;
+                    var total = staged[at];
+                    for (var other = 1u; other < slices; other++) {
+                        total += staged[at + other * lanes];
+                    }
+                    sums[i] = total;
+                }
+                workgroupBarrier();
+            }
+            let first = row + 4u * (y + high * (tile_rows / 8u)) + slice * own_rows;
+            let count = min(own_rows, max(p.rows, first) - first);
+            for (var i = 0u; i < count; i++) {
+                leave(first + i, column + 4u * (x + right * (tile_columns / 8u)), sums[i], split);
+            }
         }
     }
-}
-
-fn add_outer(sums: ptr<function, array<vec4<f32>, 4>>, of_a: vec4<f32>, of_b: vec4<f32>) {
-    (*sums)[0] += of_a.x * of_b;
-    (*sums)[1] += of_a.y * of_b;
-    (*sums)[2] += of_a.z * of_b;
-    (*sums)[3] += of_a.w * of_b;
 }
 
 // Four rows a workgroup, quads of columns side by side and quads of depths in turn: as many of each
@@ -473,13 +583,23 @@ fn matmul_join(
     }
     let column = 4u * (index % across);
     let at = min(column + QUAD, vec4<u32>(p.columns - 1u)) + row * p.columns;
+    let step = p.rows * p.columns;
     var sums = vec4<f32>();
-    for (var split = 0u; split < p.splits; split++) {
-        sums += left_four(at + split * p.rows * p.columns);
+    var next = 0u;
+    for (; next + 4u <= p.splits; next += 4u) {
+        // All on their way before the first is waited for.
+        let first = left_four(at + next * step);
+        let second = left_four(at + (next + 1u) * step);
+        let third = left_four(at + (next + 2u) * step);
+        let fourth = left_four(at + (next + 3u) * step);
+        sums = sums + first + second + third + fourth;
+    }
+    for (; next < p.splits; next++) {
+        sums += left_four(at + next * step);
     }
     finish(row, column, sums);
     if row_sums == 1u && column == 0u {
-        let first = p.splits * p.rows * p.columns + row;
+        let first = p.splits * step + row;
         var total = 0.0;
         for (var split = 0u; split < p.splits; split++) {
             total += left_four(vec4<u32>(first + split * p.rows)).x;

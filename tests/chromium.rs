@@ -66,7 +66,16 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "matmul_join" => !features.subgroups && loads == Loads::Words,
         _ => !(product && features.subgroups),
     };
-    let sizes = ["tile_rows", "tile_columns", "quads", "width"];
+    let sizes = [
+        "tile_rows",
+        "tile_columns",
+        "row_quads",
+        "column_quads",
+        "slices",
+        "slice_depth",
+        "padding",
+        "width",
+    ];
     let values = |name: &str| match name {
         "dtype" if product => match (entry, loads) {
             ("matmul_join", _) | (_, Loads::Quads) => vec![0],
@@ -93,7 +102,13 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         changes.extend(values(name)[1..].iter().map(|value| vec![(*name, *value)]));
     }
     if entry == "matmul_tiled" {
-        let tiles = [[64, 64, 2, 64], [128, 128, 2, 256]];
+        // As there is room for in WebGPU's least.
+        let tiles = [
+            [64, 64, 2, 2, 1, 8, 0, 64],
+            [128, 128, 2, 2, 1, 8, 0, 256],
+            [64, 32, 2, 1, 2, 8, 2, 128],
+            [32, 32, 1, 1, 2, 16, 1, 128],
+        ];
         changes.extend(tiles.map(|tile| sizes.into_iter().zip(tile).collect()));
     }
     let change = |changes: Vec<_>| least.clone().into_iter().chain(changes).collect();

@@ -534,7 +534,7 @@ fn tunings() {
     let tuning = Tuning {
         device: "GPU".into(),
         fill: FillShape { staged: true, ahead: 2, taken: 4 },
-        products: vec![([4096, 64, 1], Way { route: Route::Tiled128, splits: 2 })],
+        products: vec![([4096, 64, 1], Way { splits: 2, ..Way::whole(Route::Tiled128) })],
     };
     tuning.save(&path).unwrap();
     fuzz("tuning", &[fs::read(&path).unwrap()], |input| {

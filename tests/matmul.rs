@@ -91,17 +91,45 @@ fn place(context: &Context, way: Way, form: Form, sizes: Sizes) -> String {
     format!("{form:?} {sizes:?}, {way:?} on {}", context.name())
 }
 
-/// Every route, with the depth whole and, where it can be, in parts: on adapters that take GPUs'
-/// sources. What others take of their own is the direct route, and one through workgroup memory shows
-/// that their drivers have it; SwiftShader would take minutes to compile them all.
-fn ways(context: &Context) -> Vec<Way> {
-    let whole = |route| Way { route, splits: 1 };
-    if context.uses_subgroups() || (!context.uses_int64() && contexts().len() > 1) {
-        return vec![whole(Route::Tiled64), whole(Route::Direct)];
+/// Every way of a GPU: each route, with slices, and with the depth in parts.
+const WAYS: [Way; 11] = {
+    const fn way(route: Route, slices: u64, splits: u64) -> Way {
+        Way { route, splits, slices }
     }
-    let parts = Route::ALL.into_iter().filter(|route| *route != Route::Direct);
-    let parts = parts.map(|route| Way { route, splits: 3 });
-    Route::ALL.map(whole).into_iter().chain(parts).collect()
+    [
+        way(Route::Tiled64, 1, 1),
+        way(Route::Tiled128, 1, 1),
+        way(Route::Tiled64x32, 2, 1),
+        way(Route::Tiled32, 4, 1),
+        way(Route::Thin, 1, 1),
+        way(Route::Tiled64, 4, 3),
+        way(Route::Tiled32, 1, 3),
+        way(Route::Tiled64x32, 4, 3),
+        way(Route::Tiled128, 1, 6),
+        way(Route::Tiled64, 2, 1),
+        way(Route::Thin, 1, 5),
+    ]
+};
+
+/// Whether an adapter takes GPUs' sources and compiles them fast.
+fn is_plain(context: &Context) -> bool {
+    !context.uses_subgroups() && (context.uses_int64() || contexts().len() == 1)
+}
+
+/// Three of those on an adapter that takes GPUs' sources, on others, whose drivers would take minutes to
+/// compile them, one of them: by turns, with what software adapters take of their own.
+fn ways(context: &Context, turn: usize) -> Vec<Way> {
+    let count = if is_plain(context) { 3 } else { 1 };
+    let turns = (0..count).map(|step| WAYS[(turn + 4 * step) % WAYS.len()]);
+    turns.chain([Way::whole(Route::Direct)]).collect()
+}
+
+/// All of those where they are compiled fast, else as [`ways`] has them.
+fn all_ways(context: &Context, turn: usize) -> Vec<Way> {
+    match is_plain(context) {
+        true => WAYS.into_iter().chain([Way::whole(Route::Direct)]).collect(),
+        false => ways(context, turn),
+    }
 }
 
 /// Sizes around the edges of tiles, tall and wide.
@@ -125,7 +153,7 @@ const SIZES: [Sizes; 13] = [
 
 #[test]
 fn every_form_is_within_the_bound_of_a_sum() {
-    for sizes @ [m, n, k] in SIZES {
+    for (turn, sizes @ [m, n, k]) in SIZES.into_iter().enumerate() {
         let (a, b) = (drawn("a", m * k), drawn("b", n * k));
         for form in Form::ALL {
             let want = oracle(form, &a, &b, sizes);
@@ -135,7 +163,7 @@ fn every_form_is_within_the_bound_of_a_sum() {
             for context in contexts() {
                 let [a_dims, b_dims] = shapes(form, sizes);
                 let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
-                for way in ways(context) {
+                for way in all_ways(context, turn) {
                     let out = poisoned(context, &[m, n]);
                     let none = gpu::Epilogue::default();
                     context
@@ -145,6 +173,22 @@ fn every_form_is_within_the_bound_of_a_sum() {
                     assert_close(&got, &want, k, &place(context, way, form, sizes));
                 }
             }
+        }
+    }
+}
+
+/// Few rows, few columns, one row: what the CPU engine makes column by column, and what it does not.
+#[test]
+fn skinny_products_are_within_the_bound_on_the_cpu() {
+    for sizes @ [m, n, k] in
+        [[20, 301, 64], [301, 20, 64], [1, 4099, 70], [33, 67, 130], [2, 4, 40_000]]
+    {
+        let (a, b) = (drawn("a", m * k), drawn("b", n * k));
+        for form in Form::ALL {
+            let want = oracle(form, &a, &b, sizes);
+            let mut out = vec![f32::NAN; m * n];
+            cpu::matmul(form, &a, &b, &mut out, sizes).unwrap();
+            assert_close(&out, &want, k, &format!("{form:?} {sizes:?} on the CPU"));
         }
     }
 }
@@ -162,7 +206,7 @@ fn a_long_sum_is_split_and_its_epilogue_comes_once() {
             let [a_dims, b_dims] = shapes(form, sizes);
             let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
             let bias = floats(context, &[n], &bias);
-            for way in ways(context) {
+            for way in ways(context, 0) {
                 let out = poisoned(context, &[m, n]);
                 let epilogue = gpu::Epilogue { bias: Some(&bias), ..Default::default() };
                 context
@@ -177,25 +221,27 @@ fn a_long_sum_is_split_and_its_epilogue_comes_once() {
 
 #[test]
 fn factors_of_16_bits_are_decoded() {
-    let sizes @ [m, n, k] = [33, 35, 37];
-    for dtype in [Dtype::Bf16, Dtype::F16] {
-        let halves = |name, elements| halves(dtype, &drawn(name, elements));
-        let ((a_bits, a), (b_bits, b)) = (halves("a", m * k), halves("b", n * k));
-        for form in Form::ALL {
-            let want = oracle(form, &a, &b, sizes);
-            for context in contexts() {
-                let [a_dims, b_dims] = shapes(form, sizes);
-                let a = tensor(context, &a_dims, dtype, bytemuck::cast_slice(&a_bits));
-                let b = tensor(context, &b_dims, dtype, bytemuck::cast_slice(&b_bits));
-                for way in ways(context) {
-                    let out = poisoned(context, &[m, n]);
-                    let none = gpu::Epilogue::default();
-                    context
-                        .run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &none, 0))
-                        .unwrap();
-                    let got = read(context, &out);
-                    let place = place(context, way, form, sizes);
-                    assert_close(&got, &want, k, &format!("{dtype} {place}"));
+    // A word at a time, and four elements at once.
+    for (turn, sizes @ [m, n, k]) in [[33, 35, 37], [36, 68, 40]].into_iter().enumerate() {
+        for dtype in [Dtype::Bf16, Dtype::F16] {
+            let halves = |name, elements| halves(dtype, &drawn(name, elements));
+            let ((a_bits, a), (b_bits, b)) = (halves("a", m * k), halves("b", n * k));
+            for form in Form::ALL {
+                let want = oracle(form, &a, &b, sizes);
+                for context in contexts() {
+                    let [a_dims, b_dims] = shapes(form, sizes);
+                    let a = tensor(context, &a_dims, dtype, bytemuck::cast_slice(&a_bits));
+                    let b = tensor(context, &b_dims, dtype, bytemuck::cast_slice(&b_bits));
+                    for way in ways(context, 2 * turn) {
+                        let out = poisoned(context, &[m, n]);
+                        let none = gpu::Epilogue::default();
+                        context
+                            .run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &none, 0))
+                            .unwrap();
+                        let got = read(context, &out);
+                        let place = place(context, way, form, sizes);
+                        assert_close(&got, &want, k, &format!("{dtype} {place}"));
+                    }
                 }
             }
         }
@@ -349,7 +395,7 @@ fn every_part_of_an_epilogue_alone_and_together() {
             let bias = floats(context, &[n], &bias);
             let [before, z, after] =
                 [&before, &z, &after].map(|values| floats(context, &[m, n], values));
-            for way in ways(context) {
+            for way in ways(context, 5) {
                 let (out, raw) = (poisoned(context, &[m, n]), poisoned(context, &[m, n]));
                 let epilogue = gpu::Epilogue {
                     bias: has("bias").then_some(&bias),
@@ -390,7 +436,8 @@ fn every_part_of_an_epilogue_alone_and_together() {
 #[test]
 fn the_sums_of_rows_come_with_the_product() {
     // Several tiles down and across, depths that end within a load, and one of two dispatches.
-    for sizes @ [m, n, k] in [[70, 67, 5], [132, 36, 72], [9, 3, 803], [3, 5, 16_390]] {
+    let all = [[70, 67, 5], [132, 36, 72], [9, 3, 803], [3, 5, 16_390]];
+    for (turn, sizes @ [m, n, k]) in all.into_iter().enumerate() {
         let (a, b) = (drawn("a", m * k), drawn("b", n * k));
         for form in Form::ALL {
             let want = oracle(form, &a, &b, sizes);
@@ -409,7 +456,7 @@ fn the_sums_of_rows_come_with_the_product() {
             for context in contexts() {
                 let [a_dims, b_dims] = shapes(form, sizes);
                 let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
-                for way in ways(context) {
+                for way in ways(context, 2 + turn) {
                     let (out, sums) = (poisoned(context, &[m, n]), poisoned(context, &[m]));
                     let epilogue = gpu::Epilogue { row_sums: Some(&sums), ..Default::default() };
                     context
@@ -421,6 +468,33 @@ fn the_sums_of_rows_come_with_the_product() {
                 }
             }
         }
+    }
+}
+
+/// On a device that has no more than WebGPU promises: 16,384 bytes of memory a workgroup.
+#[test]
+fn a_minimal_device_has_room_for_every_way() {
+    let sizes @ [m, n, k] = [130, 70, 72];
+    let form = Form::Nn;
+    let (a, b) = (drawn("a", m * k), drawn("b", n * k));
+    let want = oracle(form, &a, &b, sizes);
+    let own = contexts()[0].adapter_info();
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapter = all.into_iter().find(|adapter| {
+        let info = adapter.get_info();
+        (&info.name, info.backend) == (&own.name, own.backend)
+    });
+    let (device, queue) =
+        pollster::block_on(adapter.unwrap().request_device(&Default::default())).unwrap();
+    let context = &Context::from_device(device, queue).unwrap();
+    assert_eq!((context.hardware().memory, context.hardware().invocations), (16_384, 256));
+    let (a, b) = (floats(context, &[m, k], &a), floats(context, &[k, n], &b));
+    for way in WAYS {
+        let out = poisoned(context, &[m, n]);
+        let none = gpu::Epilogue::default();
+        context.run(|pass| pass.matmul_by(Some(way), form, &a, &b, &out, &none, 0)).unwrap();
+        assert_close(&read(context, &out), &want, k, &place(context, way, form, sizes));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use fanin::cpu::CpuEngine;
 use fanin::gpu::{
-    Context, Epilogue, FillShape, GpuEngine, LossTensors, Pass, Route, Tensor, Tuning,
+    Context, Epilogue, FillShape, GpuEngine, Hardware, LossTensors, Pass, Route, Tensor, Tuning,
     UpdateTensors, Way,
 };
 use fanin::model::data::Generated;
@@ -106,7 +106,7 @@ fn a_tensor_of_another_context_is_refused_everywhere() {
             pass.matmul(Form::Nn, t[0], t[1], t[2], &epilogue, 0)
         });
         each("matmul in parts", 3, &|pass, t| {
-            let way = Way { route: Route::Tiled32, splits: 2 };
+            let way = Way { splits: 2, ..Way::whole(Route::Tiled32) };
             pass.matmul_by(Some(way), Form::Nn, t[0], t[1], t[2], &Epilogue::default(), 0)
         });
         each("loss", 4, &|pass, t| {
@@ -270,7 +270,7 @@ fn a_tuning_that_cannot_be_meant_is_refused() {
     let fill = |taken| Tuning { fill: FillShape { taken, ..usual.fill }, ..usual.clone() };
     let ahead = |ahead| Tuning { fill: FillShape { ahead, ..usual.fill }, ..usual.clone() };
     let product = |sizes, splits| Tuning {
-        products: vec![(sizes, Way { route: Route::Tiled32, splits })],
+        products: vec![(sizes, Way { splits, ..Way::whole(Route::Tiled32) })],
         ..usual.clone()
     };
     for bad in [
@@ -288,7 +288,7 @@ fn a_tuning_that_cannot_be_meant_is_refused() {
     // A way of the caller's goes through no tuning.
     let [a, b, out] = [0; 3].map(|_| tensor(context, &[8, 8]));
     for splits in [0, u64::MAX] {
-        let way = Way { route: Route::Tiled32, splits };
+        let way = Way { splits, slices: splits, ..Way::whole(Route::Tiled32) };
         let none = Epilogue::default();
         context.run(|pass| pass.matmul_by(Some(way), Form::Nn, &a, &b, &out, &none, 0)).unwrap();
     }
@@ -334,7 +334,10 @@ fn no_number_of_the_callers_wraps() {
     }
     for sizes in [[0, 0, 0], [u64::MAX; 3], [1, u64::MAX, u64::MAX]] {
         for software in [false, true] {
-            assert!(Way::usual(software, sizes).splits >= 1);
+            let hardware = Hardware { software, ..contexts()[0].hardware() };
+            assert!(Way::usual(&hardware, sizes).splits >= 1);
+            let way = Way { splits: u64::MAX, slices: u64::MAX, ..Way::whole(Route::Tiled64) };
+            assert!(!way.microseconds(&hardware, sizes).is_nan());
         }
     }
 }

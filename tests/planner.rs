@@ -1,7 +1,7 @@
 //! Plans: every element in exactly one window, one part, one invocation, within the limits.
 
 use fanin::gpu::planner::{Limits, dispatch, grid, parts, taken, windows};
-use fanin::gpu::{Route, Way};
+use fanin::gpu::{Hardware, Route, Way};
 use proptest::prelude::*;
 
 fn check_windows(limits: &Limits, offset: u64, elements: u64, size: u64) {
@@ -101,31 +101,127 @@ proptest! {
     }
 }
 
+fn hardware(units: u64, memory: u64) -> Hardware {
+    Hardware { software: false, units, memory, invocations: 256 }
+}
+
 proptest! {
     #[test]
     fn a_depth_is_shared_out_where_it_is_long_and_there_is_room(
         m in 1u64..5000, n in 1u64..5000, k in 1u64..100_000, splits in 1u64..2000,
+        slices in 1u64..9, memory in 16_384u64..70_000,
     ) {
+        let sizes = [m, n, k];
+        let hardware = hardware(Hardware::LARGE, memory);
         for way in [
-            Way::usual(false, [m, n, k]),
-            Way { route: Route::Tiled64, splits }.within([m, n, k]),
+            Way::usual(&hardware, sizes),
+            Way { route: Route::Tiled64, splits, slices }.within(&hardware, sizes),
         ] {
             prop_assert!(way.splits == 1 || 4 * way.splits * m * n <= 1 << 26);
-            prop_assert!(way.splits == 1 || way.splits * 256 <= k);
+            prop_assert!(way.splits == 1 || way.splits * 64 <= k);
+            prop_assert!([1, 2, 4].contains(&way.slices));
+            prop_assert_eq!(way.within(&hardware, sizes), way);
         }
-        prop_assert_eq!(Way::usual(true, [m, n, k]), Way { route: Route::Direct, splits: 1 });
-        prop_assert_eq!(Way { route: Route::Direct, splits }.within([m, n, k]).splits, 1);
+        let software = Hardware { software: true, ..hardware };
+        prop_assert_eq!(Way::usual(&software, sizes), Way::whole(Route::Direct));
+        let direct = Way { route: Route::Direct, splits, slices }.within(&hardware, sizes);
+        prop_assert_eq!(direct, Way::whole(Route::Direct));
+    }
+
+    #[test]
+    fn more_work_takes_longer_and_more_units_less(
+        m in 1u64..5000, n in 1u64..5000, k in 1u64..20_000, axis in 0usize..3, more in 0u64..3000,
+        units in 1u64..200,
+    ) {
+        let sizes = [m, n, k];
+        let mut larger = sizes;
+        larger[axis] += more;
+        let few = hardware(units, 49_152);
+        let many = Hardware { units: units + 1, ..few };
+        for route in Route::ALL.into_iter().filter(|route| *route != Route::Direct) {
+            for (splits, slices) in [(1, 1), (3, 1), (1, 4), (3, 4)] {
+                let way = Way { route, splits, slices }.within(&few, sizes);
+                let time = way.microseconds(&few, sizes);
+                prop_assert!(time.is_finite() && time >= 3.0);
+                prop_assert!(way.microseconds(&few, larger) >= time, "{way}: {larger:?}");
+                prop_assert!(way.microseconds(&many, sizes) <= time, "{way}: {units} units");
+            }
+        }
     }
 }
 
+/// What kernels of these shapes took on an H200, in microseconds. Where the depth is in parts, these were
+/// not joined.
 #[test]
-fn tiles_are_as_large_as_fill_a_device() {
-    let route = |sizes| Way::usual(false, sizes).route;
-    assert_eq!(route([4096, 4096, 4096]), Route::Tiled128);
-    assert_eq!(route([1024, 1024, 1024]), Route::Tiled64);
-    assert_eq!(route([256, 512, 784]), Route::Tiled32);
-    assert_eq!(route([1, 4096, 4096]), Route::Thin);
+fn the_model_says_what_was_measured() {
+    let h200 = hardware(Hardware::LARGE, 49_152);
+    let measured: [([u64; 3], Route, u64, f64); 5] = [
+        ([4096, 4096, 4096], Route::Tiled128, 1, 3167.0),
+        ([1024, 1024, 1024], Route::Tiled64, 1, 60.3),
+        ([1024, 1024, 1024], Route::Tiled128, 4, 56.2),
+        ([256, 512, 784], Route::Tiled64, 7, 9.5),
+        ([512, 512, 256], Route::Tiled64, 4, 7.1),
+    ];
+    for (sizes, route, splits, seen) in measured {
+        let way = Way { splits, ..Way::whole(route) };
+        let mut model = way.microseconds(&h200, sizes);
+        if splits > 1 {
+            let [m, n, _] = sizes;
+            model -= 3.0 + (4 * (splits + 1) * m * n) as f64 / (33_000.0 * 132.0);
+        }
+        let off = model / seen;
+        println!("{sizes:?} {way}: {model:.1} us, measured {seen} us");
+        assert!((0.9..1.1).contains(&off), "{sizes:?} {way}: {model} us for {seen}");
+    }
+    // One row by four rows at a time, the depth whole: 49 us.
+    let thin = Way::whole(Route::Thin).microseconds(&h200, [1, 4096, 4096]);
+    assert!((44.0..54.0).contains(&thin), "{thin}");
+}
+
+/// What is chosen of the work that was measured, and what it is to take.
+#[test]
+fn what_is_chosen_fills_a_large_card() {
+    let h200 = hardware(Hardware::LARGE, 49_152);
+    let way = |route, slices, splits| Way { route, splits, slices };
+    for (sizes, most) in [
+        ([4096, 4096, 4096], 3200.0),
+        ([2048, 2048, 2048], 420.0),
+        ([1024, 1024, 1024], 58.0),
+        ([512, 512, 512], 14.0),
+        ([256, 512, 784], 13.5),
+        ([256, 512, 512], 11.0),
+        ([512, 512, 256], 10.0),
+        ([512, 784, 256], 11.0),
+        ([256, 10, 512], 9.0),
+        ([10, 512, 256], 9.0),
+        ([64, 4096, 4096], 75.0),
+        ([1, 4096, 4096], 33.0),
+        ([64, 64, 65_536], 33.0),
+    ] {
+        let (way, time) = Way::ranked(&h200, sizes)[0];
+        println!("{sizes:?}: {way}, {time:.1} us");
+        assert!(time <= most, "{sizes:?}: {way}, {time} us");
+    }
+    let usual = |sizes| Way::usual(&h200, sizes);
+    assert_eq!(usual([4096, 4096, 4096]), way(Route::Tiled128, 1, 1));
+    assert_eq!(usual([1024, 1024, 1024]), way(Route::Tiled64, 4, 1));
+    assert_eq!(usual([1, 4096, 4096]).route, Route::Thin);
+    assert!(usual([64, 4096, 4096]).slices > 1);
     // A short depth stays whole, a long one is shared out.
-    assert_eq!(Way::usual(false, [64, 64, 256]).splits, 1);
-    assert_eq!(Way::usual(false, [64, 64, 65_536]).splits, 32);
+    assert_eq!(usual([64, 64, 64]).splits, 1);
+    assert!(usual([64, 64, 65_536]).splits > 16);
+}
+
+/// Whatever a device has beyond WebGPU's least, what is chosen fits into it.
+#[test]
+fn what_is_chosen_has_room() {
+    for memory in [16_384, 32_768, 49_152, 65_536] {
+        for units in [1, Hardware::INTEGRATED, Hardware::LARGE] {
+            let hardware = hardware(units, memory);
+            for sizes in [[1, 1, 1], [64, 4096, 4096], [1024; 3], [256, 512, 784], [u64::MAX; 3]] {
+                let way = Way::usual(&hardware, sizes);
+                assert_eq!(way.within(&hardware, sizes), way, "{sizes:?}");
+            }
+        }
+    }
 }

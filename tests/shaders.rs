@@ -77,7 +77,9 @@ fn every_variant_of_every_source_validates_and_is_written() {
 pub fn values(name: &str) -> Vec<u32> {
     match name {
         "tile_rows" | "tile_columns" => vec![32, 64, 128],
-        "quads" => vec![1, 2],
+        "row_quads" | "column_quads" => vec![1, 2],
+        "slices" => vec![1, 2, 4],
+        "slice_depth" => vec![8, 16],
         "width" => vec![64, 256],
         "lanes" => vec![1, 64],
         "activation" => {

@@ -9,7 +9,7 @@ use fanin::{Shape, cpu, verify};
 use crate::devices::{SEED, contexts};
 
 fn tuning(device: &str) -> Tuning {
-    let way = |route, splits| Way { route, splits };
+    let way = |route, splits| Way { splits, ..Way::whole(route) };
     Tuning {
         device: device.into(),
         fill: FillShape { staged: true, ahead: 2, taken: 4 },
@@ -53,6 +53,10 @@ fn what_cannot_be_meant_is_as_good_as_not_kept() {
     assert_eq!(Tuning::load(&path, "GPU"), None);
     bad = tuning("GPU");
     bad.products[0].1.splits = 0;
+    bad.save(&path).unwrap();
+    assert_eq!(Tuning::load(&path, "GPU"), None);
+    bad = tuning("GPU");
+    bad.products[0].1.slices = 5;
     bad.save(&path).unwrap();
     assert_eq!(Tuning::load(&path, "GPU"), None);
     std::fs::write(&path, "{\"device\": \"GPU\"").unwrap();

@@ -4,14 +4,15 @@ use rayon::prelude::*;
 use super::activation;
 use super::columns::column_sums;
 use super::rows::row_sums;
-use crate::product::{self, Dropout, Form, Nonlinearity};
-use crate::{Error, Result};
+use crate::product::{self, Dropout, Form, Nonlinearity, Strides};
+use crate::{Error, Result, memory};
 
 /// `out = A B`, with the factors as `form` reads them and sizes `[m, n, k]`, on all threads of the
 /// current rayon pool, in the widest vector instructions of this machine.
 ///
 /// # Errors
-/// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
+/// [`Error::Invalid`] where a slice has not the length that the sizes ask for, [`Error::Exhausted`] where
+/// there is no memory for a copy of the result.
 pub fn matmul(
     form: Form,
     a: &[f32],
@@ -29,17 +30,75 @@ pub fn matmul(
     if out.is_empty() || k == 0 {
         return Ok(());
     }
-    let strides = form.strides([m, n, k]);
-    let [a_row, a_depth, b_column, b_depth, out_row] =
-        [strides.a_row, strides.a_depth, strides.b_column, strides.b_depth, n]
-            .map(|stride| stride as isize);
+    let sizes = [m, n, k];
     // Below, waking the threads takes longer than the product.
-    let threads = match m * n * k < 1 << 18 {
+    let threads = match m * n * k < SMALL {
         true => Parallelism::None,
         false => Parallelism::Rayon(0),
     };
-    // SAFETY: the last element of each matrix is the last of its slice, whose length was checked
-    // (and so fits isize); the result is borrowed mutably and overlaps nothing.
+    if !by_columns(form, sizes) {
+        product(form.strides(sizes), a, b, out, sizes, Lie::Rows, threads);
+        return Ok(());
+    }
+    let mut columns = memory::filled("a product's columns", m * n, 0.0)?;
+    product(form.strides(sizes), a, b, &mut columns, sizes, Lie::Columns, threads);
+    // As many rows at once as a line of the cache has of a column.
+    out.par_chunks_mut(LINE * n).enumerate().for_each(|(group, rows)| {
+        let first = group * LINE;
+        let count = rows.len() / n;
+        for (column, values) in columns.chunks_exact(m).enumerate() {
+            for (row, value) in values[first..first + count].iter().enumerate() {
+                rows[row * n + column] = *value;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Products below which threads are not worth their waking.
+const SMALL: usize = 1 << 18;
+
+/// Floats of a line of the cache.
+const LINE: usize = 16;
+
+/// Whether a product is better made column by column. The crate reads lines that lie along the depth as
+/// they are in one factor, and packs them in the other, which costs as much as some dozen products of
+/// each element: the other is to be the smaller one.
+fn by_columns(form: Form, [m, n, k]: [usize; 3]) -> bool {
+    form == Form::Nt && m > 1 && m <= n / 2 && m * n * k >= SMALL
+}
+
+/// How a result lies in memory.
+#[derive(Clone, Copy, PartialEq)]
+enum Lie {
+    /// Row by row.
+    Rows,
+    /// Column by column.
+    Columns,
+}
+
+/// `out = A B`, where the lengths fit the sizes and none is 0.
+fn product(
+    strides: Strides,
+    a: &[f32],
+    b: &[f32],
+    out: &mut [f32],
+    [m, n, k]: [usize; 3],
+    lie: Lie,
+    threads: Parallelism,
+) {
+    let [out_row, out_column] = if lie == Lie::Rows { [n, 1] } else { [1, m] };
+    let last = |[first, other]: [usize; 2], [rows, columns]: [usize; 2]| {
+        (rows - 1) * first + (columns - 1) * other
+    };
+    assert!(last([strides.a_row, strides.a_depth], [m, k]) < a.len());
+    assert!(last([strides.b_column, strides.b_depth], [n, k]) < b.len());
+    assert_eq!(m * n, out.len());
+    let Strides { a_row, a_depth, b_column, b_depth } = strides;
+    let [a_row, a_depth, b_column, b_depth, out_row, out_column] =
+        [a_row, a_depth, b_column, b_depth, out_row, out_column].map(|stride| stride as isize);
+    // SAFETY: the last element of each matrix is within its slice, as was asserted, whose length fits
+    // isize; the result is borrowed mutably and overlaps nothing.
     #[allow(unsafe_code)]
     unsafe {
         gemm::gemm(
@@ -47,7 +106,7 @@ pub fn matmul(
             n,
             k,
             out.as_mut_ptr(),
-            1,
+            out_column,
             out_row,
             false,
             a.as_ptr(),
@@ -64,7 +123,6 @@ pub fn matmul(
             threads,
         );
     }
-    Ok(())
 }
 
 /// `sums[m] = sum over depth of A[m, depth]`, with A as `form` reads it and sizes `[m, k]`: what

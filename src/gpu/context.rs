@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::owner::Owner;
 use super::turn::{Buffer, Held, Turns};
-use super::{Choice, FillShape, Pass, Tensor, Tuning, Way, adapter, cooperative, planner};
+use super::{
+    Choice, FillShape, Hardware, Pass, Tensor, Tuning, Way, adapter, cooperative, planner,
+};
 use crate::random::quantile;
 use crate::shaders::{self, Access, Features, Loads, Module, Variant};
 use crate::{Custom, Error, Result, memory};
@@ -408,7 +410,22 @@ impl Context {
     /// How a product of sizes `[m, n, k]` goes through the device.
     pub(super) fn way(&self, sizes: [u64; 3]) -> Way {
         let measured = lock(&self.inner.tuning).way(sizes);
-        measured.unwrap_or_else(|| Way::usual(self.is_software(), sizes))
+        measured.unwrap_or_else(|| Way::usual(&self.hardware(), sizes))
+    }
+
+    /// What decides how products go through the device.
+    pub fn hardware(&self) -> Hardware {
+        let limits = self.inner.device.limits();
+        let units = match self.inner.info.device_type {
+            wgpu::DeviceType::IntegratedGpu => Hardware::INTEGRATED,
+            _ => Hardware::LARGE,
+        };
+        Hardware {
+            software: self.is_software(),
+            units,
+            memory: limits.max_compute_workgroup_storage_size.into(),
+            invocations: limits.max_compute_invocations_per_workgroup.into(),
+        }
     }
 
     /// The limits that plans keep to.

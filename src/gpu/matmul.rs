@@ -2,7 +2,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::context::Kernel;
 use super::pass::Dispatch;
-use super::route::{self, Route, Way};
+use super::route::{self, LONGEST, Route, Way};
 use super::{Context, Pass, Tensor, cooperative, planner};
 use crate::model::Step;
 use crate::product::{self, Form, Nonlinearity};
@@ -41,10 +41,6 @@ const VALUE: u32 = 16;
 const DERIVATIVE: u32 = 32;
 const DROPOUT: u32 = 64;
 const AFTER: u32 = 128;
-
-/// The depth that one dispatch adds up: an invocation has 65,535 iterations of loops on llvmpipe,
-/// of which each takes one depth at least. A multiple of the tile's.
-const DEPTH: u64 = 1 << 14;
 
 /// Products that one dispatch adds up: a slow GPU does them in about 100 ms.
 const WORK: u64 = 1 << 34;
@@ -179,19 +175,19 @@ fn prepare(
     let [bound_a, bound_b, bound_out] =
         [a.binding(context)?, b.binding(context)?, out.binding(context)?];
 
-    let sizes = [m, n, k];
+    let (hardware, sizes) = (context.hardware(), [m, n, k]);
     let lines = form.shapes(sizes).map(|[_, line]| line);
     let units = way.is_none()
         && row_sums.is_none()
         && cooperative::fits(context.units(), a.dtype(), sizes, lines);
     let way = match units {
         true => Way::filling(cooperative::route(context.units()), sizes),
-        false => way.unwrap_or_else(|| context.way(sizes)).within(sizes),
+        false => way.unwrap_or_else(|| context.way(sizes)).within(&hardware, sizes),
     };
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
     let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
-        true => Way { route: Route::Tiled64, splits: 1 },
+        true => Way::whole(Route::Tiled64),
         false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
@@ -216,19 +212,28 @@ fn prepare(
         scale: dropout.map_or(1.0, |dropout| dropout.scale()),
         unused: 0,
     };
+    let stage = way.stage(&hardware);
+    if stage.is_none() && tile.entry == "matmul_tiled" {
+        let needed = format!("a way for workgroups of {} bytes", hardware.memory);
+        return Err(Error::invalid("matmul: way", way, needed));
+    }
     let constants = |activation: u32| {
-        [
+        let mut constants = vec![
             code,
             activation,
             u32::from(row_sums.is_some()),
             u32::from(!k.is_multiple_of(4)),
             u32::from(a_rows),
             u32::from(b_columns),
-            tile.rows as u32,
-            tile.columns as u32,
-            tile.quads,
-            tile.width,
-        ]
+        ];
+        if let Some(stage) = stage {
+            let [row_quads, column_quads] = tile.quads;
+            let (slices, width) = (way.slices, way.slices * tile.width);
+            let tiled = [tile.rows, tile.columns, row_quads, column_quads, slices];
+            let staged = [stage.depth, stage.padding, width];
+            constants.extend(tiled.iter().chain(&staged).map(|&constant| constant as u32));
+        }
+        constants
     };
     // What is not there is not read: anything readable stands in for it.
     let [bias, before, z, after] = [bias, before, z, after].map(|part| part.unwrap_or(a));
@@ -288,11 +293,11 @@ fn prepare(
     }
     let (constants, custom) = (constants(activation.code()), activation.custom());
     let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants, loads, custom)?;
-    let band = (WORK / (n * k.min(DEPTH)) / ROWS * ROWS).clamp(ROWS, 1 << 20);
+    let band = (WORK / (n * k.min(LONGEST)) / ROWS * ROWS).clamp(ROWS, 1 << 20);
     let mut dispatches = Vec::new();
     for first_row in (0..m).step_by(band as usize) {
-        for first_depth in (0..k).step_by(DEPTH as usize) {
-            let end_depth = k.min(first_depth + DEPTH);
+        for first_depth in (0..k).step_by(LONGEST as usize) {
+            let end_depth = k.min(first_depth + LONGEST);
             // The parts of the epilogue come in with the last of the sum.
             let parts = if end_depth == k { flags } else { 0 };
             let rows = m.min(first_row + band);
@@ -300,7 +305,7 @@ fn prepare(
                 rows: rows as u32,
                 first_depth: first_depth as u32,
                 end_depth: end_depth as u32,
-                split_depth: DEPTH as u32,
+                split_depth: LONGEST as u32,
                 first_row: first_row as u32,
                 flags: parts | if first_depth > 0 { ADD } else { 0 },
                 ..whole

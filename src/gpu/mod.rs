@@ -59,7 +59,7 @@ pub use matmul::Epilogue;
 pub use norm::NormTensors;
 pub use pass::Pass;
 pub(crate) use peak::{FLOPS_OF_INVOCATION, STREAM_STEP, Streams};
-pub use route::{Route, Way};
+pub use route::{Hardware, Route, Way};
 pub use tensor::Tensor;
 pub use tune::Trial;
 pub use tuning::{FillShape, Tuning};

@@ -1,6 +1,6 @@
 //! Finds the fastest shapes of kernels by trying them.
 
-use super::route::{Route, Way};
+use super::route::{Hardware, Route, Way};
 use super::tuning::{FillShape, Tuning};
 use super::{Context, Epilogue, Pass, Tensor};
 use crate::product::Form;
@@ -42,6 +42,9 @@ const PRODUCTS: [[u64; 3]; 8] = [
 /// A software adapter takes minutes over more multiply-adds than this.
 const SOFTWARE: u64 = 1 << 30;
 
+/// Ways that are tried of a product: the fastest by the model.
+const WAYS: usize = 12;
+
 impl Context {
     /// Tries every shape of the kernels that have several, by the device's clock where it has one
     /// ([`Options::timestamps`](super::Options::timestamps)), and says what was fastest; `report` hears
@@ -60,7 +63,7 @@ impl Context {
         found.fill = filled?;
         for sizes in PRODUCTS {
             if !software || sizes.iter().product::<u64>() <= SOFTWARE {
-                found.products.push((sizes, self.tune_product(sizes, software, report)?));
+                found.products.push((sizes, self.tune_product(sizes, report)?));
             }
         }
         Ok(found)
@@ -88,14 +91,10 @@ impl Context {
         Ok(fastest(usual, &trials))
     }
 
-    fn tune_product(
-        &self,
-        sizes: [u64; 3],
-        software: bool,
-        report: &mut dyn FnMut(&Trial),
-    ) -> Result<Way> {
+    fn tune_product(&self, sizes: [u64; 3], report: &mut dyn FnMut(&Trial)) -> Result<Way> {
         let [m, n, k] = sizes;
-        let usual = Way::usual(software, sizes);
+        let hardware = self.hardware();
+        let usual = Way::usual(&hardware, sizes);
         let tensor = |dims: [u64; 2]| -> Result<Tensor> {
             let tensor = Tensor::new(self, Shape::new(dims)?, Dtype::F32)?;
             let (stream, normal) = (Stream::new(7, 1), Distribution::normal(1.0));
@@ -104,23 +103,7 @@ impl Context {
         };
         let (a, b, out) = (tensor([m, k])?, tensor([n, k])?, tensor([m, n])?);
         let mut trials: Vec<(Way, f64)> = Vec::new();
-        let mut ways = vec![usual];
-        for route in Route::ALL {
-            // Blocks in registers are the software adapters', tiles the others'; for few rows both
-            // have a kernel of its own.
-            let fits = match route {
-                Route::Thin => m <= 16,
-                Route::Direct => software,
-                _ => !software,
-            };
-            for splits in [1, 4, 16, 64] {
-                let way = Way { route, splits }.within(sizes);
-                if fits && !ways.contains(&way) {
-                    ways.push(way);
-                }
-            }
-        }
-        for way in ways {
+        for way in tried(&hardware, sizes) {
             let none = Epilogue::default();
             let seconds =
                 self.trial(|pass| pass.matmul_by(Some(way), Form::Nt, &a, &b, &out, &none, 0))?;
@@ -150,6 +133,22 @@ impl Context {
     }
 }
 
+/// The ways that are tried of a product, the usual one among them: on a CPU blocks in registers and, of
+/// few rows, those four at a time.
+fn tried(hardware: &Hardware, sizes: [u64; 3]) -> Vec<Way> {
+    let ranked = Way::ranked(hardware, sizes).into_iter().take(WAYS);
+    let mut ways: Vec<Way> = ranked.map(|(way, _)| way).collect();
+    if hardware.software && sizes[0] <= 16 {
+        for splits in [1, 4, 16, 64] {
+            let way = Way { splits, ..Way::whole(Route::Thin) }.within(hardware, sizes);
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+    }
+    ways
+}
+
 /// The fastest of some trials; the usual one unless another is faster by more than noise.
 fn fastest<T: Copy + PartialEq>(usual: T, trials: &[(T, f64)]) -> T {
     let own = trials.iter().find(|(tried, _)| *tried == usual).map(|(_, seconds)| *seconds);
@@ -163,7 +162,20 @@ fn fastest<T: Copy + PartialEq>(usual: T, trials: &[(T, f64)]) -> T {
 
 #[cfg(test)]
 mod tests {
-    use super::fastest;
+    use super::{Hardware, PRODUCTS, Way, fastest, tried};
+
+    #[test]
+    fn what_is_usual_is_tried() {
+        for software in [false, true] {
+            let units = Hardware::LARGE;
+            let hardware = Hardware { software, units, memory: 1 << 15, invocations: 256 };
+            for sizes in PRODUCTS {
+                let ways = tried(&hardware, sizes);
+                let usual = Way::usual(&hardware, sizes);
+                assert_eq!(ways.iter().filter(|way| **way == usual).count(), 1, "{sizes:?}");
+            }
+        }
+    }
 
     #[test]
     fn noise_alone_changes_nothing() {

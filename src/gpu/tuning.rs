@@ -15,7 +15,8 @@ pub struct Tuning {
     pub device: String,
     /// How buffers are filled.
     pub fill: FillShape,
-    /// How products go, by their sizes `[m, n, k]`; one of other sizes goes as the nearest.
+    /// How products go, by their sizes `[m, n, k]`; one of other sizes goes as the nearest, if the factors
+    /// between their sizes come to 4 at most: beyond, the model of [`Way::microseconds`] knows better.
     pub products: Vec<([u64; 3], Way)>,
 }
 
@@ -31,6 +32,9 @@ pub struct FillShape {
     /// fill a large one.
     pub taken: u32,
 }
+
+/// The logarithm of the factors up to which sizes are alike.
+const NEAR: f64 = 2.0 * std::f64::consts::LN_2;
 
 impl Tuning {
     /// What is taken where nothing was measured. `software` adapters read the table where it lies, and
@@ -52,7 +56,8 @@ impl Tuning {
         };
         let nearest =
             |a: &&([u64; 3], Way), b: &&([u64; 3], Way)| distance(&a.0).total_cmp(&distance(&b.0));
-        self.products.iter().min_by(nearest).map(|(_, way)| *way)
+        let (measured, way) = self.products.iter().min_by(nearest)?;
+        (distance(measured) <= NEAR).then_some(*way)
     }
 
     /// Where what was measured on a device is kept: `fanin/tuning/` in the user's cache folder
@@ -73,7 +78,8 @@ impl Tuning {
 
     /// # Errors
     /// [`Error::Invalid`] where a fill draws no 1, 2 or 4 blocks side by side, or takes no group of 16 bytes
-    /// an invocation or more than 64, a product has a size of 0, or its depth comes in no part or in more than 1024.
+    /// an invocation or more than 64, a product has a size of 0, its depth comes in no part or in more
+    /// than 1024, or a workgroup in no slice or in more than 4.
     pub fn check(&self) -> Result<()> {
         let FillShape { ahead, taken, .. } = self.fill;
         if ![1, 2, 4].contains(&ahead) {
@@ -88,6 +94,9 @@ impl Tuning {
             }
             if !(1..=1024).contains(&way.splits) {
                 return Err(Error::invalid("tuning: a product's splits", way.splits, "1 to 1024"));
+            }
+            if !(1..=4).contains(&way.slices) {
+                return Err(Error::invalid("tuning: a product's slices", way.slices, "1 to 4"));
             }
         }
         Ok(())
