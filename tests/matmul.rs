@@ -111,25 +111,17 @@ const WAYS: [Way; 11] = {
     ]
 };
 
-/// Whether an adapter takes GPUs' sources and compiles them fast.
-fn is_plain(context: &Context) -> bool {
-    !context.uses_subgroups() && (context.uses_int64() || contexts().len() == 1)
-}
-
-/// Three of those on an adapter that takes GPUs' sources, on others, whose drivers would take minutes to
-/// compile them, one of them: by turns, with what software adapters take of their own.
+/// Two of those by turns on an adapter that takes GPUs' sources; on others, whose drivers take minutes to
+/// compile them, one at every fourth turn. And what software adapters take of their own.
 fn ways(context: &Context, turn: usize) -> Vec<Way> {
-    let count = if is_plain(context) { 3 } else { 1 };
-    let turns = (0..count).map(|step| WAYS[(turn + 4 * step) % WAYS.len()]);
-    turns.chain([Way::whole(Route::Direct)]).collect()
-}
-
-/// All of those where they are compiled fast, else as [`ways`] has them.
-fn all_ways(context: &Context, turn: usize) -> Vec<Way> {
-    match is_plain(context) {
-        true => WAYS.into_iter().chain([Way::whole(Route::Direct)]).collect(),
-        false => ways(context, turn),
+    let plain = !context.uses_subgroups() && (context.uses_int64() || contexts().len() == 1);
+    let mut ways = vec![Way::whole(Route::Direct)];
+    if plain {
+        ways.extend([0, 5].map(|step| WAYS[(turn + step) % WAYS.len()]));
+    } else if turn.is_multiple_of(4) {
+        ways.push(WAYS[turn / 4 * 3 % WAYS.len()]);
     }
+    ways
 }
 
 /// Sizes around the edges of tiles, tall and wide.
@@ -163,7 +155,7 @@ fn every_form_is_within_the_bound_of_a_sum() {
             for context in contexts() {
                 let [a_dims, b_dims] = shapes(form, sizes);
                 let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
-                for way in all_ways(context, turn) {
+                for way in ways(context, turn) {
                     let out = poisoned(context, &[m, n]);
                     let none = gpu::Epilogue::default();
                     context
@@ -232,7 +224,7 @@ fn factors_of_16_bits_are_decoded() {
                     let [a_dims, b_dims] = shapes(form, sizes);
                     let a = tensor(context, &a_dims, dtype, bytemuck::cast_slice(&a_bits));
                     let b = tensor(context, &b_dims, dtype, bytemuck::cast_slice(&b_bits));
-                    for way in ways(context, 2 * turn) {
+                    for way in ways(context, 20 + turn) {
                         let out = poisoned(context, &[m, n]);
                         let none = gpu::Epilogue::default();
                         context
@@ -395,7 +387,7 @@ fn every_part_of_an_epilogue_alone_and_together() {
             let bias = floats(context, &[n], &bias);
             let [before, z, after] =
                 [&before, &z, &after].map(|values| floats(context, &[m, n], values));
-            for way in ways(context, 5) {
+            for way in ways(context, 16) {
                 let (out, raw) = (poisoned(context, &[m, n]), poisoned(context, &[m, n]));
                 let epilogue = gpu::Epilogue {
                     bias: has("bias").then_some(&bias),
@@ -456,7 +448,7 @@ fn the_sums_of_rows_come_with_the_product() {
             for context in contexts() {
                 let [a_dims, b_dims] = shapes(form, sizes);
                 let (a, b) = (floats(context, &a_dims, &a), floats(context, &b_dims, &b));
-                for way in ways(context, 2 + turn) {
+                for way in ways(context, 24 + turn) {
                     let (out, sums) = (poisoned(context, &[m, n]), poisoned(context, &[m]));
                     let epilogue = gpu::Epilogue { row_sums: Some(&sums), ..Default::default() };
                     context
