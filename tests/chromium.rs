@@ -447,7 +447,8 @@ fn only_what_wgsl_has_not_is_kept_from_browsers() {
             "rows",
             "norm",
             "loss",
-            "update"
+            "update",
+            "peak"
         ]
     );
     for module in MODULES {

@@ -3,7 +3,7 @@
 use fanin::random::Stream;
 use fanin::{Dropout, Extreme};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, forms};
 use crate::guarded::{Guarded, normals};
 
 /// By fours and one by one, wide and narrow; the last of each go through slices.
@@ -28,7 +28,7 @@ const SHAPES: [(usize, usize); 16] = [
 
 #[test]
 fn column_sums_are_f64s() {
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in SHAPES {
             let dims = [rows as u64, columns as u64];
             let (values, weights) =
@@ -71,7 +71,7 @@ fn column_sums_are_f64s() {
 /// would let pass in a long sum.
 #[test]
 fn every_row_is_summed_once() {
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in SHAPES.into_iter().chain([(16_384, 2), (50_000, 3)]) {
             let dims = [rows as u64, columns as u64];
             let whole = |place: usize, modulus: usize| (place % modulus) as f32 - 2.0;
@@ -89,7 +89,7 @@ fn every_row_is_summed_once() {
 
 #[test]
 fn column_extremes_are_exact() {
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in SHAPES {
             let mut values = normals("values", rows * columns);
             // A column of nothing else has no other extreme.
@@ -128,7 +128,7 @@ fn column_extremes_are_exact() {
 #[test]
 fn dropout_is_drawn_again_bit_for_bit() {
     let dropout = Dropout { probability: 0.3, stream: Stream::named(SEED, "layers.0.dropout") };
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in [(1u64, 1u64), (3, 5), (64, 64), (65, 127), (7, 258)] {
             let values = normals("values", (rows * columns) as usize);
             let from = Guarded::shaped(context, &[rows, columns], &values);
@@ -156,7 +156,7 @@ fn dropout_is_drawn_again_bit_for_bit() {
     let fell = lots.flatten().filter(|word| *word < dropout.threshold()).count() as f64;
     // Five standard deviations of a binomial.
     assert!((fell / 400_000.0 - 0.3).abs() < 5.0 * (0.3f64 * 0.7 / 400_000.0).sqrt());
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let own = Guarded::poisoned(context, &[2, 2]);
     for probability in [1.0, -0.1, f64::NAN] {
         let bad = Dropout { probability, ..dropout };

@@ -5,13 +5,25 @@ use std::sync::OnceLock;
 use fanin::gpu::{Choice, Context, Options, adapters};
 use fanin::wgpu;
 
-/// A context of every adapter, before it of a software adapter one with the kernels of GPUs. The
-/// adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
-///
-/// A test without an adapter fails: it would prove nothing by passing.
+/// A context of every adapter, and of the software adapter that compiles them fast a second one with the
+/// kernels of GPUs: for tests of many kernels at once. Those of single ones go by [`forms`].
 pub fn contexts() -> &'static [Context] {
     static CONTEXTS: OnceLock<Vec<Context>> = OnceLock::new();
     CONTEXTS.get_or_init(|| {
+        // Of the software adapters llvmpipe's Vulkan alone has 64-bit integers.
+        let fast = |context: &Context| context.is_software() || context.uses_int64();
+        let gpu = |context: &Context| context.adapter_info().device_type != wgpu::DeviceType::Cpu;
+        forms().iter().filter(|context| gpu(context) || fast(context)).cloned().collect()
+    })
+}
+
+/// A context of every adapter, and of each software adapter before it one with the kernels of GPUs. The
+/// adapters that FANIN_TEST_DEVICES names, which must be there, else all that are present.
+///
+/// A test without an adapter fails: it would prove nothing by passing.
+pub fn forms() -> &'static [Context] {
+    static FORMS: OnceLock<Vec<Context>> = OnceLock::new();
+    FORMS.get_or_init(|| {
         let names: Vec<String> = match std::env::var("FANIN_TEST_DEVICES") {
             Ok(names) => names.split(',').map(str::to_owned).collect(),
             Err(_) => adapters()

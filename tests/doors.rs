@@ -118,12 +118,13 @@ fn wgsl_as_data(theirs: &Context, device: &wgpu::Device) -> Result<()> {
     };
     let destination = buffer(1024, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
     let params = buffer(64, wgpu::BufferUsages::UNIFORM);
-    let table = buffer(417 * 16, wgpu::BufferUsages::UNIFORM);
+    let table = buffer(417 * 16, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE);
     let scale = 1.0f32 / (1 << quantile::FRACTIONAL_BITS) as f32;
     let words = [
         [SEED as u32, 0, 99, 0],
         [0, 0, 0, 0],
-        [elements, 0, elements / 4, 0],
+        // A group an invocation.
+        [elements, 0, elements / 4, 1],
         [scale.to_bits(), 0, 0, 0],
     ];
     let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
@@ -132,7 +133,7 @@ fn wgsl_as_data(theirs: &Context, device: &wgpu::Device) -> Result<()> {
     rows.resize(417 * 4, 0);
     theirs.queue().write_buffer(&table, 0, &bytes(&rows));
     let entry = |binding, buffer: &'_ wgpu::Buffer| (binding, buffer.clone());
-    let buffers = [entry(0, &destination), entry(1, &params), entry(2, &table)];
+    let buffers = [entry(0, &destination), entry(1, &params), entry(2, &table), entry(3, &table)];
     let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout: &pipeline.get_bind_group_layout(0),

@@ -6,7 +6,7 @@ use fanin::random::{Distribution, Dtype, Stream};
 use fanin::verify::{self, Check};
 use fanin::{Engine, Piece, Shape};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, forms};
 
 fn holds(engine: &dyn Engine, values: u64) {
     let mut failed = Vec::new();
@@ -27,7 +27,7 @@ fn the_cpu_engine_draws_the_definition() {
 
 #[test]
 fn every_adapter_draws_the_definition() {
-    for context in contexts() {
+    for context in forms() {
         // A chunk that is no power of two, so that pieces begin anywhere.
         holds(&GpuEngine::new(context.clone(), 3_000_000), (1 << 20) + 3);
     }
@@ -35,7 +35,7 @@ fn every_adapter_draws_the_definition() {
 
 #[test]
 fn tensors_anywhere_in_a_buffer_leave_their_neighbours_alone() {
-    for context in contexts() {
+    for context in forms() {
         let check = verify::offsets(context).unwrap();
         assert!(check.holds, "{}: {}", context.name(), check.found);
     }
@@ -92,7 +92,7 @@ fn extremes_are_drawn_and_measured() {
         distribution.draw(&stream, dtype, first, &mut want).unwrap();
         let truth = cpu::moments(dtype, &want);
         let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new(1 << 20))];
-        for context in contexts() {
+        for context in forms() {
             engines.push(Box::new(GpuEngine::new(context.clone(), 1 << 20)));
         }
         for engine in engines {
@@ -119,7 +119,7 @@ fn a_shard_is_a_stretch_of_the_whole() {
         let size = dtype.size();
         let mut want = vec![0; whole * size];
         cpu::fill(&stream, &distribution, dtype, 0, &mut want).unwrap();
-        for context in contexts() {
+        for context in forms() {
             let mut got = Vec::new();
             let mut first = 0;
             for count in [1, 2, 4095, 33_333, 50_000, whole - 87_431] {
@@ -140,7 +140,7 @@ fn a_tensor_beyond_one_window_is_filled_in_several() {
     let elements = 40 << 20;
     let stream = Stream::named(SEED, "large");
     let distribution = Distribution::symmetric(0.1);
-    for context in contexts() {
+    for context in forms() {
         if context.name().contains("SwiftShader") {
             continue; // Half a minute; the same code in the same windows as elsewhere.
         }
@@ -159,7 +159,7 @@ fn a_tensor_beyond_one_window_is_filled_in_several() {
 
 #[test]
 fn bad_fills_say_what_is_wrong() {
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let tensor = |dtype| Tensor::new(context, Shape::new([8]).unwrap(), dtype).unwrap();
     let stream = Stream::new(0, 0);
     let fill = |dtype, distribution: Distribution, first| {

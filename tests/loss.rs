@@ -5,7 +5,7 @@ use fanin::gpu::{Context, LossTensors};
 use fanin::model::Loss;
 use fanin::random::Dtype;
 
-use crate::devices::contexts;
+use crate::devices::forms;
 use crate::guarded::{Guarded, normals};
 use crate::rows::{SIZES, chain};
 
@@ -101,7 +101,7 @@ fn run(
 
 #[test]
 fn losses_and_gradients_are_f64s() {
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in SIZES {
             for loss in LOSSES {
                 for classes in [false, true] {
@@ -156,7 +156,7 @@ fn losses_and_gradients_are_f64s() {
 /// turn, on another side of an item.
 #[test]
 fn of_equals_the_first_is_predicted() {
-    for context in contexts() {
+    for context in forms() {
         for columns in [3, 4, 10, 64, 1000, 1025, 4100, 20_001] {
             let places = [0, 1, columns / 2, columns - 2, columns - 1];
             let rows = 2 * places.len();
@@ -183,7 +183,7 @@ fn of_equals_the_first_is_predicted() {
 /// keeps its digits.
 #[test]
 fn extremes_keep_their_digits() {
-    for context in contexts() {
+    for context in forms() {
         for columns in [4usize, 10, 1025, 50_257] {
             let rows = 4;
             let mut outputs = vec![0.0f32; rows * columns];
@@ -217,7 +217,7 @@ fn extremes_keep_their_digits() {
 /// Where a row has an output that is no number, its loss is none; those beside it, of its workgroup, stay.
 #[test]
 fn what_is_no_number_stays_in_its_row() {
-    for context in contexts() {
+    for context in forms() {
         for columns in [3usize, 10, 64, 1025, 4100] {
             for loss in LOSSES {
                 for (place, bad) in
@@ -240,7 +240,7 @@ fn what_is_no_number_stays_in_its_row() {
 
 #[test]
 fn a_loss_is_the_same_every_time() {
-    for context in contexts() {
+    for context in forms() {
         for loss in LOSSES {
             let case = case(7, 1025);
             let once = || run(context, loss, &case, true, false);
@@ -258,7 +258,7 @@ fn what_is_right_is_counted() {
         labels: vec![1, 1, 0],
         values: vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
     };
-    for context in contexts() {
+    for context in forms() {
         let right = |loss, classes| -> Vec<f32> {
             run(context, loss, &case, false, classes).0.chunks_exact(2).map(|row| row[1]).collect()
         };
@@ -271,7 +271,7 @@ fn what_is_right_is_counted() {
 
 #[test]
 fn without_a_gradient_none_is_written_and_what_is_no_number_shows() {
-    for context in contexts() {
+    for context in forms() {
         for loss in LOSSES {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut case = case(3, 4);
@@ -288,7 +288,7 @@ fn without_a_gradient_none_is_written_and_what_is_no_number_shows() {
 
 #[test]
 fn tensors_that_do_not_fit_are_refused() {
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let outputs = Guarded::poisoned(context, &[4, 3]);
     let targets = Guarded::of(context, &[4], &[0; 4], Dtype::U32);
     let results = Guarded::poisoned(context, &[4, 2]);

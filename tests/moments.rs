@@ -5,7 +5,7 @@ use fanin::cpu;
 use fanin::gpu::Tensor;
 use fanin::random::{Dtype, f32_from_f16};
 
-use crate::devices::contexts;
+use crate::devices::forms;
 
 /// Mean and std by two passes in f64 over values decoded here.
 fn oracle(dtype: Dtype, bytes: &[u8]) -> (f64, f64) {
@@ -42,7 +42,7 @@ fn moments_agree_with_f64() {
             };
             // f64: 16 roundings a run of eight sums at most matter at 1e-16 each.
             close("cpu", cpu::moments(dtype, &bytes), 1e-12);
-            for context in contexts() {
+            for context in forms() {
                 let shape = Shape::new([elements]).unwrap();
                 let tensor = Tensor::new(context, shape, dtype).unwrap();
                 let mut padded = bytes.clone();
@@ -60,7 +60,7 @@ fn moments_agree_with_f64() {
 /// What is not finite is counted, and leaves no number that would pass for a mean.
 #[test]
 fn moments_of_what_is_not_finite_are_none() {
-    for context in contexts() {
+    for context in forms() {
         for bad in [f32::NAN, f32::INFINITY] {
             let mut x = vec![1.0f32; 5000];
             x[4321] = bad;

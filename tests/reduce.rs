@@ -4,7 +4,7 @@ use fanin::gpu::{Context, Tensor};
 use fanin::random::Dtype;
 use fanin::{Histogram, Shape, Summary, cpu};
 
-use crate::devices::contexts;
+use crate::devices::forms;
 
 /// 2^-24.
 const U: f64 = 5.960_464_477_539_063e-8;
@@ -98,7 +98,7 @@ fn everywhere(what: &str, x: &[f32], dtype: Dtype, offset: usize) {
     let x = rounded(x, dtype);
     let want = oracle(&x);
     check(&format!("cpu: {what}"), cpu::summary(&x), want, 1e-15);
-    for context in contexts() {
+    for context in forms() {
         let tensor = upload(context, &x, dtype, offset);
         let found = context.summary(&tensor).unwrap();
         check(&format!("{}: {what}", context.name()), found, want, U);
@@ -153,7 +153,7 @@ fn hard_values_keep_their_digits() {
         everywhere(what, &x, Dtype::F32, 0);
     }
     assert_eq!(cpu::summary(&[]).count, 0);
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let words = Tensor::new(context, Shape::new([4]).unwrap(), Dtype::U32).unwrap();
     assert!(context.summary(&words).unwrap_err().is_usage());
     assert!(context.histogram(&words, 0.0, 1.0, 4).unwrap_err().is_usage());
@@ -200,7 +200,7 @@ fn histograms_are_exact() {
             assert_eq!(found, want, "cpu: {what}");
             let all: u64 = want.counts.iter().sum::<u64>() + want.below + want.above + want.nan;
             assert_eq!(all, elements as u64);
-            for context in contexts() {
+            for context in forms() {
                 let tensor = upload(context, &x, dtype, 1);
                 let found = context.histogram(&tensor, low, high, bins).unwrap();
                 assert_eq!(found, want, "{}: {what}", context.name());

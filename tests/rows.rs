@@ -4,7 +4,7 @@ use fanin::gpu::{Context, NormTensors};
 use fanin::random::{Dtype, Stream};
 use fanin::{Activation, Dropout, Error};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, forms};
 use crate::guarded::{Guarded, normals};
 
 const U: f64 = 1.0 / 16_777_216.0;
@@ -46,7 +46,7 @@ pub fn chain(columns: usize) -> f64 {
 
 #[test]
 fn row_sums_are_f64s() {
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in SIZES {
             let dims = [rows as u64, columns as u64];
             let values = normals("values", rows * columns);
@@ -86,7 +86,7 @@ fn row_sums_are_f64s() {
 /// Whole numbers add up exactly: an element left out or taken twice shows.
 #[test]
 fn every_element_of_a_row_is_summed_once() {
-    for context in contexts() {
+    for context in forms() {
         for (rows, columns) in SIZES {
             let values: Vec<f32> = (0..rows * columns).map(|at| (at % 7) as f32 - 2.0).collect();
             let a = Guarded::shaped(context, &[rows as u64, columns as u64], &values);
@@ -100,7 +100,7 @@ fn every_element_of_a_row_is_summed_once() {
 
 #[test]
 fn row_sums_that_do_not_fit_are_refused() {
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let values = Guarded::poisoned(context, &[4, 3]);
     let sums = Guarded::poisoned(context, &[3]);
     let refused = |values: &Guarded, sums: &Guarded| {
@@ -196,7 +196,7 @@ fn run(
 fn layer_norms_are_f64s() {
     let tanh = Activation::Tanh;
     let dropout = Dropout { probability: 0.25, stream: Stream::named(SEED, "norm.dropout") };
-    for context in contexts() {
+    for context in forms() {
         let sizes = SIZES.into_iter().filter(|(_, columns)| *columns > 1);
         for (index, (rows, columns)) in sizes.enumerate() {
             // Software drivers take a while to compile the second.
@@ -281,7 +281,7 @@ fn check_row(case: &Case, outcome: &Outcome, columns: usize, row: usize, name: &
 /// before its time.
 #[test]
 fn the_longest_rows_are_taken_whole() {
-    for context in contexts() {
+    for context in forms() {
         for columns in [16_385, 65_540, (1 << 23) - 1] {
             let spoil = |values: &mut [f32]| {
                 (0..).zip(values).for_each(|(at, value)| *value = (at * 7919 % 10_007) as f32);
@@ -297,7 +297,7 @@ fn the_longest_rows_are_taken_whole() {
 /// beside it stay.
 #[test]
 fn odd_rows_stay_by_themselves() {
-    for context in contexts() {
+    for context in forms() {
         for columns in [5usize, 64, 1025, 4100] {
             let spoil = |values: &mut [f32]| {
                 values[columns..2 * columns].fill(7.0);
@@ -322,7 +322,7 @@ fn odd_rows_stay_by_themselves() {
 
 #[test]
 fn what_is_run_again_is_the_same() {
-    for context in contexts() {
+    for context in forms() {
         let once = || run(context, (5, 1025), Activation::Tanh, None, |_| ()).1;
         let (first, second) = (once(), once());
         assert_eq!(first.out, second.out, "{}", context.name());
@@ -332,7 +332,7 @@ fn what_is_run_again_is_the_same() {
 
 #[test]
 fn norms_that_do_not_fit_are_refused() {
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let (case, _) = run(context, (2, 6), Activation::Identity, None, |_| ());
     let square = || Guarded::poisoned(context, &[2, 6]).tensor;
     let refused = |norm: &NormTensors, values, out| -> String {

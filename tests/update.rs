@@ -3,7 +3,7 @@
 use fanin::gpu::{Context, UpdateTensors};
 use fanin::model::{Adam, Decay, Optimizer, Schedule};
 
-use crate::devices::contexts;
+use crate::devices::forms;
 use crate::guarded::{Guarded, normals};
 
 const OPTIMIZERS: [Optimizer; 6] = [
@@ -71,7 +71,7 @@ fn on_gpu(context: &Context, optimizer: &Optimizer, count: usize) -> [Vec<f32>; 
 
 #[test]
 fn five_steps_of_each_optimizer_are_f64s() {
-    for context in contexts() {
+    for context in forms() {
         for optimizer in &OPTIMIZERS {
             for count in [1, 3, 64, 257, 1025] {
                 let found = on_gpu(context, optimizer, count);
@@ -102,7 +102,7 @@ fn five_steps_of_each_optimizer_are_f64s() {
 
 #[test]
 fn clipping_brings_the_norm_down_and_never_up() {
-    for context in contexts() {
+    for context in forms() {
         // The last takes two turns of every workgroup.
         for count in [1, 3, 65, 100_003, 4_200_001] {
             let values = normals("gradients", count);
@@ -145,7 +145,7 @@ fn clipping_brings_the_norm_down_and_never_up() {
 /// Squares that f32 does not hold, and what is no number.
 #[test]
 fn clipping_survives_hard_gradients() {
-    for context in contexts() {
+    for context in forms() {
         let clipped = |values: &[f32], bound: f64| {
             let gradients = Guarded::new(context, values);
             let scale = Guarded::poisoned(context, &[2]);
@@ -180,7 +180,7 @@ fn clipping_survives_hard_gradients() {
 
 #[test]
 fn what_an_update_lacks_is_named() {
-    let context = &contexts()[0];
+    let context = &forms()[0];
     let own = Guarded::new(context, &[1.0, 2.0]);
     let other = Guarded::new(context, &[1.0, 2.0]);
     let tensors = UpdateTensors {
