@@ -45,14 +45,24 @@ fn slot(x: f32) -> u32 {
     }
     let last = params.bins - 1u;
     // Some drivers may round the guess out of the bins.
-    var bin = min(u32(clamp((x - edges[0]) * params.scale, 0.0, f32(last))), last);
-    while bin > 0u && x < edges[bin] {
-        bin -= 1u;
+    let bin = min(u32(clamp((x - edges[0]) * params.scale, 0.0, f32(last))), last);
+    // The last bin whose edge is not above: of edges that are one float there may be thousands, and
+    // llvmpipe counts the steps of loops.
+    var low = select(bin, 0u, x < edges[bin]);
+    var high = bin - select(0u, 1u, bin > 0u && x < edges[bin]);
+    if low == bin && bin < last && x >= edges[bin + 1u] {
+        low = bin + 1u;
+        high = last;
     }
-    while bin < last && x >= edges[bin + 1u] {
-        bin += 1u;
+    while low < high {
+        let middle = (low + high + 1u) / 2u;
+        if x < edges[middle] {
+            high = middle - 1u;
+        } else {
+            low = middle;
+        }
     }
-    return 3u + bin;
+    return 3u + low;
 }
 
 @compute @workgroup_size(width)

@@ -112,14 +112,17 @@ const WAYS: [Way; 11] = {
 };
 
 /// Two of those by turns on an adapter that takes GPUs' sources; on others, whose drivers take minutes to
-/// compile them, one at every fourth turn. And what software adapters take of their own.
+/// compile tiles of more than 32, one of the small ones at every fourth turn. And what software adapters
+/// take of their own.
 fn ways(context: &Context, turn: usize) -> Vec<Way> {
     let plain = !context.uses_subgroups() && (context.uses_int64() || contexts().len() == 1);
     let mut ways = vec![Way::whole(Route::Direct)];
     if plain {
         ways.extend([0, 5].map(|step| WAYS[(turn + step) % WAYS.len()]));
     } else if turn.is_multiple_of(4) {
-        ways.push(WAYS[turn / 4 * 3 % WAYS.len()]);
+        let mut small =
+            WAYS.into_iter().filter(|way| matches!(way.route, Route::Tiled32 | Route::Thin));
+        ways.extend(small.nth(turn / 4 % 4));
     }
     ways
 }
@@ -558,7 +561,7 @@ fn bad_products_say_what_is_wrong() {
     assert!(error.to_string().contains("row_sums: got 3 elements"), "{error}");
     let sums = cpu::Epilogue { row_sums: Some(&mut [0.0; 2][..]), ..Default::default() };
     let error = cpu::epilogue(&mut [0.0; 4], 2, sums, 0).unwrap_err();
-    assert!(error.to_string().contains("`cpu::row_sums` takes it"), "{error}");
+    assert!(error.to_string().contains("`cpu::left_sums` takes it"), "{error}");
     let short = cpu::Epilogue { bias: Some(&[0.0]), ..Default::default() };
     let error = cpu::epilogue(&mut [0.0; 4], 2, short, 0).unwrap_err();
     assert!(error.to_string().contains("bias: got 1 elements"), "{error}");

@@ -2,6 +2,7 @@
 
 use fanin::gpu::{Context, Tensor};
 use fanin::random::Dtype;
+use fanin::wgpu;
 use fanin::{Histogram, Shape, Summary, cpu};
 
 use crate::devices::forms;
@@ -120,6 +121,29 @@ fn summaries_are_f64s_at_any_size() {
     }
 }
 
+/// In windows, whose rows together are more than the device binds.
+#[test]
+fn a_device_that_binds_little_adds_up_as_much() {
+    let own = forms()[0].adapter_info();
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapter = all.into_iter().find(|adapter| {
+        let info = adapter.get_info();
+        (&info.name, info.backend) == (&own.name, own.backend)
+    });
+    let required_limits =
+        wgpu::Limits { max_storage_buffer_binding_size: 1 << 18, ..Default::default() };
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let device = pollster::block_on(adapter.unwrap().request_device(&descriptor));
+    let (device, queue) = device.unwrap();
+    let context = Context::from_device(device, queue).unwrap();
+    assert_eq!(context.limits().binding, 1 << 18);
+    // 36 bytes for each 1,024 of it on a software adapter, in rows that are no whole bindings.
+    let x = noise((1 << 21) + 5);
+    let tensor = upload(&context, &x, Dtype::F32, 3);
+    check("windows", context.summary(&tensor).unwrap(), oracle(&x), U);
+}
+
 #[test]
 fn hard_values_keep_their_digits() {
     let noise = noise(40_001);
@@ -206,6 +230,16 @@ fn histograms_are_exact() {
                 assert_eq!(found, want, "{}: {what}", context.name());
             }
         }
+    }
+    // Thousands of edges that are one float, and every element at them: no walk along them.
+    let (x, high) = (vec![1.0f32; 16_384], 1.0 + f32::EPSILON);
+    let found = cpu::histogram(&x, 1.0, high, 4096).unwrap();
+    let want = counted(&x, &found.edges);
+    assert_eq!(found, want);
+    for context in forms() {
+        let tensor = upload(context, &x, Dtype::F32, 0);
+        let found = context.histogram(&tensor, 1.0, high, 4096).unwrap();
+        assert_eq!(found, want, "{}", context.name());
     }
     for (low, high, bins) in
         [(1.0, 1.0, 4), (f32::NAN, 1.0, 4), (-3e38, 3e38, 4), (0.0, 1.0, 0), (0.0, 1.0, 5000)]

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::Ceilings;
 use super::prepare::{room, seconds};
-use crate::gpu::{Context, FLOPS_OF_INVOCATION, STREAM_STEP, Streams, Tensor};
-use crate::random::Dtype;
+use crate::gpu::{Context, FLOPS_OF_INVOCATION, STREAM_STEP, Streams, Tensor, WRITTEN};
+use crate::random::{Distribution, Dtype, Stream};
 use crate::{Result, Shape, cpu};
 
 /// What measures the [`Ceilings`] of a device: two stretches of its memory, beyond every cache but the
@@ -34,7 +34,7 @@ impl Gauge {
     /// what the device binds at most.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) or [`Error::Device`](crate::Error::Device) where there is
+    /// [`Error::Exhausted`](crate::Error::Exhausted) or [`Error::Device`](crate::Error::Device) where there is
     /// no such memory.
     pub fn new(context: Option<&Context>, quick: bool) -> Result<Gauge> {
         let bytes = if quick { 1u64 << 27 } else { 1 << 28 };
@@ -43,7 +43,8 @@ impl Gauge {
             let memory = Memory::Cpu { source: room(words)?, target: room(words)? };
             return Gauge { memory, bytes }.warm();
         };
-        let bytes = bytes.min(context.limits().binding) / STREAM_STEP * STREAM_STEP;
+        let bytes =
+            bytes.min(context.limits().binding).max(STREAM_STEP) / STREAM_STEP * STREAM_STEP;
         // Enough to fill a large GPU; a software adapter takes long over so many.
         let invocations = if context.is_software() { 1 << 13 } else { 1 << 17 };
         let tensor = |floats: u64| Tensor::new(context, Shape::new([floats])?, Dtype::F32);
@@ -56,6 +57,9 @@ impl Gauge {
     /// The first time touches new memory and makes pipelines.
     fn warm(mut self) -> Result<Gauge> {
         self.once()?;
+        if let Memory::Gpu { context, streams, .. } = &self.memory {
+            check(context, streams)?;
+        }
         Ok(self)
     }
 
@@ -123,5 +127,26 @@ impl Gauge {
                 })
             }
         }
+    }
+}
+
+/// That streams write and copy all that they are to, as far as both ends show.
+fn check(context: &Context, streams: &Streams) -> Result<()> {
+    let Streams { source, target, .. } = streams;
+    context.run(|pass| pass.fill(source, &Stream::new(7, 1), &Distribution::normal(1.0)))?;
+    let ends = |tensor: &Tensor| -> Result<Vec<u8>> {
+        let part = Shape::new([1024])?;
+        let last = tensor.offset() + tensor.bytes() - 4096;
+        let read = |offset| context.read(&tensor.within(offset, part.clone(), Dtype::F32)?);
+        Ok([read(tensor.offset())?, read(last)?].concat())
+    };
+    let run = |entry| context.run(|pass| pass.peak(entry, streams));
+    run("write_stream")?;
+    let written = ends(target)?;
+    let right = written.chunks_exact(4).all(|word| *word == WRITTEN.to_le_bytes());
+    run("copy_stream")?;
+    match right && ends(target)? == ends(source)? {
+        true => Ok(()),
+        false => Err(context.failed("a stream of a ceiling left other bytes than it is to")),
     }
 }

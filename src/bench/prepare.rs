@@ -54,6 +54,14 @@ impl Timed {
 }
 
 impl Case {
+    /// Whether it is a product that goes through the context's matrix units.
+    pub fn takes_units(&self, context: &Context) -> bool {
+        match self.task {
+            Task::Product(form, sizes) => context.takes_units(self.dtype, form, sizes),
+            _ => false,
+        }
+    }
+
     /// Makes it ready on the GPU of `context`, or for none on the CPU engine.
     ///
     /// # Errors

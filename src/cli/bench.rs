@@ -107,8 +107,7 @@ impl Device {
 
     /// What part of a case's time the ceilings account for that were measured before and after it.
     fn share(&self, case: &Case, before: usize, seconds: f64) -> Option<Share> {
-        let units = self.context.as_ref().is_some_and(Context::uses_cooperative);
-        if units && case.dtype == Dtype::F16 && case.work.flops > 0 {
+        if self.context.as_ref().is_some_and(|context| case.takes_units(context)) {
             return Some(Share { limit: Limit::MatrixUnits, fraction: None });
         }
         let after = (before + 2).min(self.measured.len());
@@ -179,14 +178,18 @@ pub fn run(args: BenchArgs) -> Result<ExitCode> {
 
 fn open(args: &BenchArgs) -> Result<Vec<Device>> {
     let mut devices = Vec::new();
+    let mut missing = None;
     for choice in &args.device {
         match Device::open(choice, args.cooperative) {
             // By default there may be no adapter at all.
-            Err(Error::NoAdapter { .. }) if *choice == Choice::Gpu && args.device.len() > 1 => {
-                note("no adapter here: the CPU engine alone is timed");
-            }
+            Err(error @ Error::NoAdapter { .. }) if *choice == Choice::Gpu => missing = Some(error),
             opened => devices.push(opened?),
         }
+    }
+    match missing {
+        Some(error) if devices.is_empty() => return Err(error),
+        Some(_) => note("no adapter here: the CPU engine alone is timed"),
+        None => {}
     }
     Ok(devices)
 }
@@ -267,15 +270,20 @@ fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
     // Ceilings stand still no more than the machine does.
     let stale = Duration::from_secs(if args.quick { 2 } else { 5 });
     bar.set_message("ceilings");
-    let gauge = |device: &Device| Gauge::new(device.context.as_ref(), args.quick);
-    let mut gauges = devices.iter().map(gauge).collect::<Result<Vec<_>>>()?;
-    let mut measure = |devices: &mut Vec<Device>| -> Result<Instant> {
+    // Where there is no memory for it nothing is known of the ceilings, and the cases are timed all the same.
+    let gauge = |device: &Device| {
+        let gauge = Gauge::new(device.context.as_ref(), args.quick);
+        gauge.map_err(|error| note(&format!("{}: no ceilings: {error}", device.name))).ok()
+    };
+    let mut gauges: Vec<_> = devices.iter().map(gauge).collect();
+    let mut look = |devices: &mut Vec<Device>| -> Result<Instant> {
         for (device, gauge) in devices.iter_mut().zip(&mut gauges) {
-            device.measured.push(gauge.measure()?);
+            let measured = gauge.as_mut().map(Gauge::measure).transpose()?;
+            device.measured.push(measured.unwrap_or_default());
         }
         Ok(Instant::now())
     };
-    let mut last = measure(&mut devices)?;
+    let mut last = look(&mut devices)?;
     let (mut rows, mut skipped): (Vec<Row>, Vec<Skipped>) = Default::default();
     for case in &cases {
         bar.set_message(format!("{} {}", case.op, case.size));
@@ -300,11 +308,11 @@ fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
         }
         // What is beyond its ceilings may have come at a better moment than they did.
         if doubtful || last.elapsed() > stale {
-            last = measure(&mut devices)?;
+            last = look(&mut devices)?;
         }
         bar.inc(1);
     }
-    measure(&mut devices)?;
+    look(&mut devices)?;
     for row in &mut rows {
         row.share = devices[row.device].share(&row.case, row.before, row.seen.median);
     }
@@ -351,11 +359,14 @@ fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result
     let mut ready: Vec<Result<Timed>> = Vec::new();
     for device in devices {
         ready.push(case.prepare(device.context.as_ref()).and_then(|mut timed| {
-            // The first time touches new memory and makes pipelines; what it made is looked at.
+            // The first time touches new memory and makes pipelines.
             timed.once()?;
-            timed.check()?;
             Ok(timed)
         }));
+    }
+    // What a device cannot do is told; what it does wrong ends all.
+    for timed in ready.iter_mut().flatten() {
+        timed.check()?;
     }
     let mut samples: Vec<Vec<f64>> = devices.iter().map(|_| Vec::new()).collect();
     let start = Instant::now();

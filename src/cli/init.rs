@@ -133,22 +133,26 @@ const DRAWN_MEANWHILE: u64 = 120_000_000;
 /// Threads that draw faster than a file is written, whatever its size.
 const ENOUGH_THREADS: usize = 8;
 
-/// The engine of the choice; `auto` takes what has a file ready first. Digests and writes are the CPU's
+/// Why the CPU engine has a file of so many elements ready first, if so. Digests and writes are the CPU's
 /// either way, so that a GPU can save no more than the time to draw.
-fn engine(args: &InitArgs, elements: u64) -> Result<Box<dyn Engine>> {
-    let threads = rayon::current_num_threads();
-    let swift = threads >= ENOUGH_THREADS || elements / threads as u64 <= DRAWN_MEANWHILE;
-    // Who names an adapter for `auto` wants that one.
-    let named = std::env::var_os("WGPU_ADAPTER_NAME").is_some_and(|name| !name.is_empty());
-    if args.device.device != Choice::Auto || named || !swift {
-        return args.device.engine(args.chunk_size);
+fn cpu_is_first(threads: usize, elements: u64) -> Option<&'static str> {
+    if elements / threads as u64 <= DRAWN_MEANWHILE {
+        return Some("a file this size is ready before a GPU has started");
     }
+    (threads >= ENOUGH_THREADS).then_some("so many threads draw faster than a file is written")
+}
+
+/// The engine of the choice; `auto` takes what has a file ready first, and says so.
+fn engine(args: &InitArgs, elements: u64) -> Result<Box<dyn Engine>> {
+    // Who names an adapter or a backend for `auto` wants that one.
+    let named = ["WGPU_ADAPTER_NAME", "WGPU_BACKEND"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let reason = cpu_is_first(rayon::current_num_threads(), elements)
+        .filter(|_| args.device.device == Choice::Auto && !named);
+    let Some(reason) = reason else { return args.device.engine(args.chunk_size) };
     let engine = CpuEngine::new(args.chunk_size.unwrap_or(CpuEngine::CHUNK));
-    note(&format!(
-        "the CPU draws ({}): it has a file this size ready before a GPU has started and been read \
-         (--device gpu takes one)",
-        engine.device()
-    ));
+    note(&format!("drawn on {}: {reason} (--device gpu takes one)", engine.device()));
     Ok(Box::new(engine))
 }
 
@@ -334,4 +338,22 @@ fn list(json: bool) -> Result<ExitCode> {
     text += &table(&["initializer", "parameters", "formula"], &[], rows);
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu_is_first;
+
+    #[test]
+    fn auto_takes_what_has_a_file_ready_first() {
+        for (threads, elements, first) in [
+            (1, 120_000_000, true),
+            (1, 120_000_001, false),
+            (2, 124_439_808, true),
+            (4, 1_235_814_400, false),
+            (8, 1_235_814_400, true),
+        ] {
+            assert_eq!(cpu_is_first(threads, elements).is_some(), first, "{threads} {elements}");
+        }
+    }
 }

@@ -11,8 +11,7 @@ use crate::{Error, Result, memory};
 /// current rayon pool, in the widest vector instructions of this machine.
 ///
 /// # Errors
-/// [`Error::Invalid`] where a slice has not the length that the sizes ask for, [`Error::Exhausted`] where
-/// there is no memory for a copy of the result.
+/// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
 pub fn matmul(
     form: Form,
     a: &[f32],
@@ -36,11 +35,14 @@ pub fn matmul(
         true => Parallelism::None,
         false => Parallelism::Rayon(0),
     };
-    if !by_columns(form, sizes) {
+    // Where there is no memory for them the longer way does.
+    let columns = by_columns(form, sizes)
+        .then(|| memory::filled("a product's columns", m * n, 0.0).ok())
+        .flatten();
+    let Some(mut columns) = columns else {
         product(form.strides(sizes), a, b, out, sizes, Lie::Rows, threads);
         return Ok(());
-    }
-    let mut columns = memory::filled("a product's columns", m * n, 0.0)?;
+    };
     product(form.strides(sizes), a, b, &mut columns, sizes, Lie::Columns, threads);
     // As many rows at once as a line of the cache has of a column.
     out.par_chunks_mut(LINE * n).enumerate().for_each(|(group, rows)| {

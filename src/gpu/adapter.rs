@@ -230,8 +230,7 @@ fn enumerate(
 ) -> std::result::Result<Vec<wgpu::Adapter>, String> {
     match withheld() {
         Some(reason) => Err(reason),
-        // wgpu panics where a driver has no memory left.
-        None => Ok(catch_unwind(AssertUnwindSafe(|| enumerate_until(enough))).unwrap_or_default()),
+        None => Ok(enumerate_until(enough)),
     }
 }
 
@@ -244,8 +243,12 @@ fn enumerate_until(enough: impl Fn(&wgpu::Adapter) -> bool) -> Vec<wgpu::Adapter
         descriptor.backends &= part & wgpu::Instance::enabled_backend_features();
         let backends = descriptor.backends;
         if !backends.is_empty() {
-            let instance = wgpu::Instance::new(descriptor);
-            adapters.extend(pollster::block_on(instance.enumerate_adapters(backends)));
+            // wgpu panics where a driver has no memory left.
+            let found = catch_unwind(AssertUnwindSafe(|| {
+                let instance = wgpu::Instance::new(descriptor);
+                pollster::block_on(instance.enumerate_adapters(backends))
+            }));
+            adapters.extend(found.unwrap_or_default());
         }
         if adapters.iter().any(&enough) {
             break;

@@ -89,7 +89,7 @@ impl Default for Options {
             cooperative: false,
             timestamps: false,
             tuned: true,
-            as_gpu: std::env::var_os("FANIN_AS_GPU").is_some(),
+            as_gpu: std::env::var_os("FANIN_AS_GPU").is_some_and(|value| !value.is_empty()),
         }
     }
 }
@@ -384,7 +384,11 @@ impl Context {
     /// The adapter and its driver: what a tuning holds for.
     pub(super) fn driver(&self) -> String {
         let info = &self.inner.info;
-        format!("{}, {} {}", self.name(), info.driver, info.driver_info).trim().to_owned()
+        // Kernels of a GPU on a software adapter have shapes of their own.
+        let as_gpu = info.device_type == wgpu::DeviceType::Cpu && !self.is_software();
+        let form = if as_gpu { ", as a GPU" } else { "" };
+        let driver = format!("{}, {} {}", self.name(), info.driver, info.driver_info);
+        driver.trim().to_owned() + form
     }
 
     /// The shapes that the kernels take.
@@ -424,7 +428,10 @@ impl Context {
             software: self.is_software(),
             units,
             memory: limits.max_compute_workgroup_storage_size.into(),
-            invocations: limits.max_compute_invocations_per_workgroup.into(),
+            invocations: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x)
+                .into(),
         }
     }
 
@@ -716,7 +723,7 @@ impl Context {
         self.alive()
     }
 
-    pub(super) fn failed(&self, message: impl std::fmt::Display) -> Error {
+    pub(crate) fn failed(&self, message: impl std::fmt::Display) -> Error {
         Error::Device { device: self.name(), message: message.to_string() }
     }
 

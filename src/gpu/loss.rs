@@ -41,7 +41,7 @@ impl Pass<'_, '_> {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, or there are more than 2^23
-    /// columns.
+    /// columns (2^25 where they are a multiple of 4; fewer where workgroups have less than 256 invocations).
     pub fn loss(&mut self, kind: Loss, tensors: &LossTensors<'_>) -> Result<()> {
         let rows = tensors.outputs.shape().dims().first().map_or(1, |&rows| rows as u32);
         let step = Step { rows, inverse: 1.0 / rows as f32, ..Step::default() };

@@ -94,6 +94,14 @@ impl Pass<'_, '_> {
     }
 }
 
+impl Context {
+    /// Whether a product of these sizes goes through matrix units.
+    pub(crate) fn takes_units(&self, dtype: Dtype, form: Form, sizes: [u64; 3]) -> bool {
+        let lines = form.shapes(sizes).map(|[_, line]| line);
+        cooperative::fits(self.units(), dtype, sizes, lines)
+    }
+}
+
 /// The dispatches of [`Pass::matmul`], for a recorder that replays them: `steps` is the first of the
 /// blocks of [`Step`]s.
 pub(super) fn matmul(
@@ -177,9 +185,7 @@ fn prepare(
 
     let (hardware, sizes) = (context.hardware(), [m, n, k]);
     let lines = form.shapes(sizes).map(|[_, line]| line);
-    let units = way.is_none()
-        && row_sums.is_none()
-        && cooperative::fits(context.units(), a.dtype(), sizes, lines);
+    let units = way.is_none() && row_sums.is_none() && context.takes_units(a.dtype(), form, sizes);
     let way = match units {
         true => Way::filling(cooperative::route(context.units()), sizes),
         false => way.unwrap_or_else(|| context.way(sizes)).within(&hardware, sizes),
@@ -187,7 +193,7 @@ fn prepare(
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
     let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
-        true => Way::whole(Route::Tiled64),
+        true => Way::whole(Route::Tiled32),
         false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
@@ -213,7 +219,7 @@ fn prepare(
         unused: 0,
     };
     let stage = way.stage(&hardware);
-    if stage.is_none() && tile.entry == "matmul_tiled" {
+    if stage.is_none() && tile.entry == "matmul_tiled" && !units {
         let needed = format!("a way for workgroups of {} bytes", hardware.memory);
         return Err(Error::invalid("matmul: way", way, needed));
     }

@@ -58,7 +58,7 @@ pub use loss::LossTensors;
 pub use matmul::Epilogue;
 pub use norm::NormTensors;
 pub use pass::Pass;
-pub(crate) use peak::{FLOPS_OF_INVOCATION, STREAM_STEP, Streams};
+pub(crate) use peak::{FLOPS_OF_INVOCATION, STREAM_STEP, Streams, WRITTEN};
 pub use route::{Hardware, Route, Way};
 pub use tensor::Tensor;
 pub use tune::Trial;

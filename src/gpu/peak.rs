@@ -11,6 +11,9 @@ pub(crate) const FLOPS_OF_INVOCATION: u64 = 512 * 8 * 4 * 2;
 /// Bytes that a workgroup of a stream takes: of 64 invocations 16 vec4s each.
 pub(crate) const STREAM_STEP: u64 = 64 * 16 * 16;
 
+/// What a stream of writes leaves.
+pub(crate) const WRITTEN: f32 = 0.999;
+
 /// vec4s that an invocation takes.
 const TAKEN: u32 = 16;
 
@@ -48,7 +51,7 @@ impl Pass<'_, '_> {
             _ => groups / TAKEN,
         };
         let kernel = context.kernel(&shaders::PEAK, entry, &[])?;
-        let params = Params { factor: 0.999, addend: 0.001, groups, never: 0x5A5A_1234 };
+        let params = Params { factor: WRITTEN, addend: 0.001, groups, never: 0x5A5A_1234 };
         let uniforms = context.uniforms(&[params]);
         let grid = planner::grid(context.limits(), invocations, shaders::PEAK.width);
         let buffers = [

@@ -95,15 +95,18 @@ impl Plan {
     }
 }
 
+/// Rows from one that starts at a multiple of every device's alignment, 256 bytes at most, to the next.
+const BOUND: u32 = 64;
+
 /// Room for the rows of `tensors` tensors of together at most `bytes` bytes.
 pub(super) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer> {
     // Each run's last workgroup may have little to do, and its first group begin early.
     let runs = bytes / (window_bytes(context.limits()) / 2) + 1 + tensors;
-    let (every, each) = match context.is_software() {
-        true => (16 * SOFTWARE_TURNS, 128),
-        false => (16 * 256, 2),
+    let (every, each, most) = match context.is_software() {
+        true => (16 * SOFTWARE_TURNS, 128, 64 * SOFTWARE_WORKGROUPS),
+        false => (16 * 256, 2, WORKGROUPS),
     };
-    let rows = bytes / 2 / u64::from(every) + each * runs;
+    let rows = (bytes / 2 / u64::from(every) + each * runs).min(u64::from(most) * runs);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
     context.buffer("rows of a reduction", rows * ROW, usage)
 }
@@ -156,9 +159,15 @@ impl Pass<'_, '_> {
         for window in planner::windows(context.limits(), tensor.offset(), elements, size as u64) {
             let Window { begin, end, .. } = window;
             let plan = Plan::new(context.is_software(), begin, end, size as u32);
-            let params = Params { begin, end, first_row, ..Params::zeroed() };
+            // Bound from a row on that starts where a device binds, so that all rows may be more than it binds.
+            let (before, first) = (first_row / BOUND * BOUND, first_row % BOUND);
+            let params = Params { begin, end, first_row: first, ..Params::zeroed() };
             let source = tensor.window(context, &window)?;
-            let out = rows.as_entire_buffer_binding();
+            let out = wgpu::BufferBinding {
+                buffer: rows,
+                offset: u64::from(before) * ROW,
+                size: wgpu::BufferSize::new(u64::from(first + plan.rows) * ROW),
+            };
             self.record(&[first_pass(context, [dtype, 0], source, plan, params, out)?], 0);
             first_row += plan.rows;
         }
@@ -170,7 +179,8 @@ impl Pass<'_, '_> {
     ///
     /// Squares are added in an order that the number of gradients decides, and neither overflow nor
     /// vanish on the way: the norm is off by at most `2^-15` of itself. With a NaN among the gradients
-    /// both are NaN, with an infinity and no NaN the norm is infinite and the factor 0.
+    /// both are NaN, with an infinity and no NaN the norm is infinite and the factor 0, and so they are where the
+    /// norm itself is beyond f32.
     ///
     /// # Errors
     /// [`Error::Invalid`] where a tensor does not fit, or the bound is not above 0.

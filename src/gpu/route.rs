@@ -228,12 +228,18 @@ impl Way {
         Way { splits: splits.clamp(1, most_splits(sizes, 256)), ..Way::whole(route) }
     }
 
-    /// The same with no more splits than the depth and the scratch memory allow, no more slices than a
+    /// The same with no more splits than the depth and the scratch memory allow, with none where parts would be
+    /// longer than a dispatch adds up, no more slices than a
     /// workgroup has invocations and memory for, and one at least of each.
     pub fn within(self, hardware: &Hardware, sizes: [u64; 3]) -> Way {
         let splits = match self.route {
             Route::Direct => 1,
             _ => self.splits.clamp(1, most_splits(sizes, SHORTEST)),
+        };
+        // Parts that are still too long for one dispatch: all of them one after the other.
+        let splits = match (Way { splits, ..self }).split_depth(sizes[2]) {
+            depth if depth > LONGEST => 1,
+            _ => splits,
         };
         let fits = |slices: &u64| {
             *slices <= self.slices && Way { slices: *slices, ..self }.stage(hardware).is_some()

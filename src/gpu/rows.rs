@@ -105,7 +105,8 @@ impl Pass<'_, '_> {
     /// off by at most `(n + 16) 2^-24` of the sum of its terms' sizes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 2^23 columns.
+    /// [`Error::Invalid`] where a tensor does not fit, or there are more than 2^23 columns
+    /// (2^25 where they are a multiple of 4; fewer where workgroups have less than 256 invocations).
     pub fn row_sums(
         &mut self,
         values: &Tensor,

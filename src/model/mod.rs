@@ -18,9 +18,10 @@
 //! that is made ready once; steps go to the device several at a time, each with a block of numbers of
 //! its own (learning rate, where its rows are), and the losses come back when they are done.
 //!
-//! On a GPU a step of a plain network of L layers makes 4 L + 2 dispatches at most, and a submission
-//! holds 8 steps at least. Clipping adds 2 dispatches, layer norm 4 a hidden layer, a set larger than
-//! a binding one for each further run, muP 2 L - 2 at most, and batches of more than 16,384 rows one or more a layer.
+//! On a GPU a step of a plain network of L layers makes 3 L + 2 dispatches, and one more for each product
+//! whose depth is shared out over workgroups; a submission holds 8 steps at least. Clipping adds 2
+//! dispatches, layer norm 4 a hidden layer (6 for batches of more than 512 rows), a set larger than a
+//! binding one for each further run, and muP 2 L - 2 at most.
 
 mod checkpoint;
 pub mod data;

@@ -426,16 +426,17 @@ fn write_shard(
         // Tensors' digests go on beside one another: each thread takes a run of chunks at a time.
         let (to_digest, runs) = mpsc::channel();
         let runs = Arc::new(Mutex::new(runs));
-        let digest = || {
-            let runs = runs.clone();
+        let digest = |runs: Arc<Mutex<Receiver<Chunks>>>| {
             memory::start("digesting tensors", scope, move || {
                 let next = || runs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
                 std::iter::from_fn(next).flat_map(digests).collect::<Vec<_>>()
             })
         };
-        let mut digesting = vec![digest()?];
+        let mut digesting = vec![digest(runs.clone())?];
         let most = rayon::current_num_threads().min(DIGESTING);
-        digesting.extend((1..most).map_while(|_| digest().ok()));
+        digesting.extend((1..most).map_while(|_| digest(runs.clone()).ok()));
+        // Theirs alone: where they have ended nobody waits for them to take a run.
+        drop(runs);
 
         let mut desk = Desk::new(options.stop, readers, to_digest);
         let mut moments = vec![Moments::default(); shard.tensors.len()];
