@@ -3,7 +3,7 @@
     pip install torch cupy-cuda13x safetensors numpy
     cargo build --release
     python3 benches/peers/cuda.py                   # all of it
-    python3 benches/peers/cuda.py fills products    # some: fills, products, kernels, step, init
+    python3 benches/peers/cuda.py fills products    # some: fills, products, units, kernels, step, init
     python3 benches/peers/cuda.py --save runs.json  # what was measured, as well
     python3 benches/peers/cuda.py --from runs.json  # the table of that, on any machine
     python3 benches/peers/cuda.py --dry-run --device cpu   # fanin alone, where there is no card
@@ -25,10 +25,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS, BATCH = (784, 512, 512, 10), 256
+# Products by matrix units, which `fanin bench` takes where it is told to.
+UNITS = "matmul_nt, matrix units"
 # The cases of `fanin bench` by their names' parts, and more arguments.
 GROUPS = {
     "fills": ["--only", "uniform,normal"],
     "products": ["--only", "matmul_nt"],
+    "units": ["--only", "matmul_nt", "--cooperative"],
     "kernels": ["--only", "relu,tanh,gelu,summary,column_sums,layer_norm,cross_entropy,clip,adam"],
     "step": ["--only", "training_step"],
     "init": [],
@@ -88,6 +91,10 @@ class Cuda:
             import cupy
         except ImportError:
             fail("no CuPy here, by which cuRAND is called: `pip install cupy-cuda13x` (or 12x), or --dry-run")
+        try:
+            import safetensors.torch  # noqa: F401, what a script saves by
+        except ImportError:
+            fail("no safetensors here: `pip install safetensors`, or --dry-run")
         self.torch, self.cupy = torch, cupy
         torch.backends.cuda.matmul.allow_tf32 = False
         self.name = f"{torch.cuda.get_device_name(0)}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
@@ -96,15 +103,25 @@ class Cuda:
         torch = self.torch
         for _ in range(3):
             work()
-        times = []
-        for _ in range(runs):
-            first, last = torch.cuda.Event(True), torch.cuda.Event(True)
+        events = [(torch.cuda.Event(True), torch.cuda.Event(True)) for _ in range(runs)]
+        torch.cuda.synchronize()
+        # The card waits while all is queued, so that launches from Python are in no time.
+        torch.cuda._sleep(50_000_000)
+        for first, last in events:
             first.record()
             work()
             last.record()
-            last.synchronize()
-            times.append(first.elapsed_time(last) / 1e3)
-        return statistics.median(times)
+        torch.cuda.synchronize()
+        return statistics.median(first.elapsed_time(last) / 1e3 for first, last in events)
+
+    def try_times(self, row):
+        """As `times`; a peer that cannot do it is told of, and has no time."""
+        try:
+            return self.times(row)
+        except (RuntimeError, NotImplementedError) as error:
+            print(f"{key(row)}: no peer: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+            self.torch.cuda.empty_cache()
+            return {}
 
     def times(self, row):
         """The seconds of each peer that does what the row does."""
@@ -122,7 +139,7 @@ class Cuda:
             found["PyTorch"] = self.seconds(work)
             if row["dtype"] == "f32" and op != "truncated_normal":
                 found["cuRAND Philox"] = self.curand(op, out)
-        elif op == "matmul_nt":
+        elif op in ("matmul_nt", UNITS):
             m, n, k = (int(size) for size in row["size"].split(" x "))
             a = torch.randn(m, k, device="cuda", dtype=dtype)
             b = torch.randn(n, k, device="cuda", dtype=dtype)
@@ -141,12 +158,13 @@ class Cuda:
         from cupy.cuda import curand
 
         generator = curand.createGenerator(curand.CURAND_RNG_PSEUDO_PHILOX4_32_10)
-        curand.setStream(generator, self.torch.cuda.current_stream().cuda_stream)
         at, count = out.data_ptr(), out.numel()
-        if op == "normal":
-            seconds = self.seconds(lambda: curand.generateNormal(generator, at, count, 0.0, 0.02))
-        else:
-            seconds = self.seconds(lambda: curand.generateUniform(generator, at, count))
+        # CuPy's calls go to its current stream: PyTorch's, by whose events they are timed.
+        with self.cupy.cuda.ExternalStream(self.torch.cuda.current_stream().cuda_stream):
+            if op == "normal":
+                seconds = self.seconds(lambda: curand.generateNormal(generator, at, count, 0.0, 0.02))
+            else:
+                seconds = self.seconds(lambda: curand.generateUniform(generator, at, count))
         curand.destroyGenerator(generator)
         return seconds
 
@@ -255,9 +273,10 @@ def init_rows(binary, device, cuda, folder):
     ours, theirs = [], {}
     out = Path(folder) / "ours.safetensors"
     for engine in dict.fromkeys([device, "cpu"]):
-        command = [binary, "init", "gpt2", "--seed", "7", "--device", engine, "--force", "--json",
-                   "--out", str(out)]
-        seconds, document = whole_process(command)
+        command = [binary, "init", "gpt2", "--seed", "7", "--device", engine, "--force", "--out", str(out)]
+        # --json takes a digest of the whole file, which a run of its own is for.
+        _, document = whole_process([*command, "--json"])
+        seconds, _ = whole_process(command)
         row = {"op": f"init on {engine}", "dtype": "f32", "size": "gpt2", "median_s": seconds}
         row["throughput"], row["unit"] = 124_439_808 / seconds, "elements/s"
         ours.append(row)
@@ -284,13 +303,21 @@ def measure(options, cuda):
                 arguments = ["bench", "--device", options.device, "--json", *GROUPS[group]]
                 arguments += ["--quick"] if options.quick else ["--seconds", "0.1"]
                 document = json.loads(run_fanin(options.fanin, arguments))
-                ours += document["rows"]
+                rows = document["rows"]
+                if group == "units":
+                    # The others are among the products.
+                    rows = [{**row, "op": UNITS} for row in rows if row.get("limit") == "matrix_units"]
+                ours += rows
                 for skipped in document.get("skipped", []):
                     if number == 0:
                         print(f"{key(skipped)} did not run: {skipped['reason']}", file=sys.stderr)
-                for row in document["rows"] if cuda is not None else []:
-                    theirs[key(row)] = cuda.times(row)
+                for row in rows if cuda is not None else []:
+                    theirs[key(row)] = cuda.try_times(row)
             rounds.append({"ours": ours, "theirs": theirs})
+            # Each round: what comes after may fail.
+            if options.save:
+                kept = {"device": getattr(cuda, "name", ""), "rounds": rounds}
+                Path(options.save).write_text(json.dumps(kept))
     return rounds
 
 
@@ -362,9 +389,10 @@ def main():
     if options.recorded:
         try:
             rounds = json.loads(Path(options.recorded).read_text())["rounds"]
-        except (OSError, ValueError, KeyError) as error:
+            text = table(rounds)
+        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             fail(f"{options.recorded} holds nothing that --save wrote ({error!r})")
-        print(table(rounds))
+        print(text)
         return
     unknown = [group for group in options.groups if group not in GROUPS]
     if unknown or options.rounds < 1:
@@ -375,8 +403,6 @@ def main():
     cuda = None if options.dry_run else Cuda()
     start = time.perf_counter()
     rounds = measure(options, cuda)
-    if options.save:
-        Path(options.save).write_text(json.dumps({"device": getattr(cuda, "name", ""), "rounds": rounds}))
     print(cuda.name if cuda else "fanin alone")
     print(f"{options.rounds} rounds in {time.perf_counter() - start:.0f} s\n")
     print(table(rounds))

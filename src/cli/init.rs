@@ -20,7 +20,9 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     fanin init gpt2 --print-recipe > mine.toml\n  \
     fanin init mine.toml --out mine.safetensors\n  \
     fanin init old.safetensors --out new.safetensors \\\n      \
-    --rule '*.bias=zeros' --rule '*=he_normal'")]
+    --rule '*.bias=zeros' --rule '*=he_normal'\n\n\
+    --device auto is the CPU here where that has the file ready first, which a line\n\
+    says: the bits are the same, and digests and writes are the CPU's either way.")]
 pub struct InitArgs {
     /// A built-in recipe, a recipe file (.toml), or a .safetensors file or its .index.json, whose
     /// tensors are made anew by --rules and --rule

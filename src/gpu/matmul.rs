@@ -193,7 +193,7 @@ fn prepare(
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
     let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
-        true => Way::whole(Route::Tiled32),
+        true => Way::whole(Route::Tiled64),
         false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
