@@ -60,5 +60,26 @@ pub fn forms() -> &'static [Context] {
     })
 }
 
+/// The same adapters once more, of an instance of the caller's: for devices of one's own.
+pub fn own_adapters() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let wanted = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        contexts().iter().map(Context::adapter_info).any(|own| {
+            (&own.name, own.backend) == (&info.name, info.backend) && own.driver == info.driver
+        })
+    };
+    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapters: Vec<_> = all.into_iter().filter(wanted).collect();
+    assert!(!adapters.is_empty());
+    adapters
+}
+
+/// A device with these limits.
+pub fn own_device(adapter: &wgpu::Adapter, limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
+    let request = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    pollster::block_on(adapter.request_device(&request)).unwrap()
+}
+
 /// A seed of the tests, the same every time.
 pub const SEED: u64 = 7;

@@ -4,7 +4,7 @@ use fanin::gpu::{self, Choice, Context, Options, Pass, Route, Tensor, Way};
 use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
 use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, contexts, own_adapters, own_device};
 
 /// Unit roundoff of f32.
 const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -476,15 +476,7 @@ fn a_minimal_device_has_room_for_every_way() {
     let form = Form::Nn;
     let (a, b) = (drawn("a", m * k), drawn("b", n * k));
     let want = oracle(form, &a, &b, sizes);
-    let own = contexts()[0].adapter_info();
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    let adapter = all.into_iter().find(|adapter| {
-        let info = adapter.get_info();
-        (&info.name, info.backend) == (&own.name, own.backend)
-    });
-    let (device, queue) =
-        pollster::block_on(adapter.unwrap().request_device(&Default::default())).unwrap();
+    let (device, queue) = own_device(&own_adapters()[0], wgpu::Limits::default());
     let context = &Context::from_device(device, queue).unwrap();
     assert_eq!((context.hardware().memory, context.hardware().invocations), (16_384, 256));
     let (a, b) = (floats(context, &[m, k], &a), floats(context, &[k, n], &b));

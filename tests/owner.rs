@@ -12,33 +12,13 @@ use fanin::{
     Activation, Dropout, Engine, Error, Extreme, Form, Nonlinearity, Piece, Result, Shape, wgpu,
 };
 
-use crate::devices::contexts;
+use crate::devices::{contexts, own_adapters, own_device};
 
 fn tensor(context: &Context, dims: &[u64]) -> Tensor {
     Tensor::new(context, Shape::new(dims).unwrap(), Dtype::F32).unwrap()
 }
 
 const NORMAL: Distribution = Distribution::Normal { mean: 0.0, std: 1.0 };
-
-/// Adapters of an instance of the caller's, by the names that the tests ask for.
-fn adapters() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let wanted = |adapter: &wgpu::Adapter| {
-        let info = adapter.get_info();
-        contexts().iter().map(Context::adapter_info).any(|own| {
-            (&own.name, own.backend) == (&info.name, info.backend) && own.driver == info.driver
-        })
-    };
-    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    let adapters: Vec<_> = all.into_iter().filter(wanted).collect();
-    assert!(!adapters.is_empty());
-    adapters
-}
-
-fn device(adapter: &wgpu::Adapter, limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
-    let request = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-    pollster::block_on(adapter.request_device(&request)).unwrap()
-}
 
 /// Wherever a tensor goes, another context's is refused, and nothing of the context's own is touched.
 #[test]
@@ -159,10 +139,10 @@ fn contexts_of_one_device_share_tensors() {
 
 #[test]
 fn a_buffer_of_another_device_is_refused() {
-    for adapter in adapters() {
+    for adapter in own_adapters() {
         let limits = wgpu::Limits::downlevel_defaults();
         let ((device_a, queue_a), (device_b, queue_b)) =
-            (device(&adapter, limits.clone()), device(&adapter, limits));
+            (own_device(&adapter, limits.clone()), own_device(&adapter, limits));
         let a = Context::from_device(device_a.clone(), queue_a.clone()).unwrap();
         let b = Context::from_device(device_b.clone(), queue_b.clone()).unwrap();
         let buffer = device_a.create_buffer(&wgpu::BufferDescriptor {
@@ -184,8 +164,8 @@ fn a_buffer_of_another_device_is_refused() {
 /// What a device made with few limits can do it does; what it cannot is named with what it needs.
 #[test]
 fn limits_that_are_too_low_are_named() {
-    for adapter in adapters() {
-        let (own, queue) = device(&adapter, wgpu::Limits::downlevel_defaults());
+    for adapter in own_adapters() {
+        let (own, queue) = own_device(&adapter, wgpu::Limits::downlevel_defaults());
         let context = Context::from_device(own, queue).unwrap();
         let [a, b, out] = [0; 3].map(|_| tensor(&context, &[8, 8]));
         context.run(|pass| pass.fill(&a, &Stream::new(1, 1), &NORMAL)).unwrap();
@@ -202,7 +182,7 @@ fn limits_that_are_too_low_are_named() {
         let text = trainer.err().unwrap().to_string();
         assert!(text.contains("max_storage_buffers_per_shader_stage: got 4"), "{text}");
 
-        let (own, queue) = device(&adapter, wgpu::Limits::downlevel_webgl2_defaults());
+        let (own, queue) = own_device(&adapter, wgpu::Limits::downlevel_webgl2_defaults());
         let error = Context::from_device(own, queue).err().unwrap();
         assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         assert!(error.to_string().starts_with("the device's max_"), "{error}");
@@ -211,8 +191,8 @@ fn limits_that_are_too_low_are_named() {
 
 #[test]
 fn a_device_that_is_gone_is_an_error_at_the_next_call() {
-    for adapter in adapters() {
-        let open = || device(&adapter, wgpu::Limits::downlevel_defaults());
+    for adapter in own_adapters() {
+        let open = || own_device(&adapter, wgpu::Limits::downlevel_defaults());
         let gone = |what: &str, result: Result<()>| {
             let error = result.expect_err(what);
             assert!(matches!(&error, Error::Device { .. }), "{what}: {error:?}");

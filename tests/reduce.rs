@@ -5,7 +5,7 @@ use fanin::random::Dtype;
 use fanin::wgpu;
 use fanin::{Histogram, Shape, Summary, cpu};
 
-use crate::devices::forms;
+use crate::devices::{forms, own_adapters, own_device};
 
 /// 2^-24.
 const U: f64 = 5.960_464_477_539_063e-8;
@@ -124,18 +124,8 @@ fn summaries_are_f64s_at_any_size() {
 /// In windows, whose rows together are more than the device binds.
 #[test]
 fn a_device_that_binds_little_adds_up_as_much() {
-    let own = forms()[0].adapter_info();
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let all = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    let adapter = all.into_iter().find(|adapter| {
-        let info = adapter.get_info();
-        (&info.name, info.backend) == (&own.name, own.backend)
-    });
-    let required_limits =
-        wgpu::Limits { max_storage_buffer_binding_size: 1 << 18, ..Default::default() };
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
-    let device = pollster::block_on(adapter.unwrap().request_device(&descriptor));
-    let (device, queue) = device.unwrap();
+    let limits = wgpu::Limits { max_storage_buffer_binding_size: 1 << 18, ..Default::default() };
+    let (device, queue) = own_device(&own_adapters()[0], limits);
     let context = Context::from_device(device, queue).unwrap();
     assert_eq!(context.limits().binding, 1 << 18);
     // 36 bytes for each 1,024 of it on a software adapter, in rows that are no whole bindings.

@@ -6,7 +6,7 @@ use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer
 use fanin::random::{Distribution, Source, Stream};
 use fanin::{Activation, Error, wgpu};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, contexts, own_adapters, own_device};
 use crate::gradients::examples;
 
 fn everywhere() -> impl Iterator<Item = Option<&'static Context>> {
@@ -348,17 +348,14 @@ fn bad_settings_are_refused() {
 #[test]
 fn a_set_larger_than_a_binding_is_gathered_in_runs() {
     // A device of one's own that binds 64 KiB at most; the set is 200 kB.
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
-    let adapter = adapters.into_iter().next().expect("an adapter: `bash tests/run.sh`");
+    let adapter = &own_adapters()[0];
     let open = |binding| {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: binding,
             ..wgpu::Limits::downlevel_defaults()
         };
         let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 8, ..limits };
-        let request = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-        let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
+        let (device, queue) = own_device(adapter, limits);
         Context::from_device(device, queue).unwrap()
     };
     let (small, large) = (open(1 << 16), open(1 << 27));

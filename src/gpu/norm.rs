@@ -51,7 +51,8 @@ impl Pass<'_, '_> {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit, two share a buffer of which
     /// one is written, or there are more than 2^23 columns (2^25 where they are a multiple of 4; fewer
-    /// where workgroups have less than 256 invocations); [`Error::Device`](crate::Error::Device) for a custom nonlinearity whose WGSL does not compile.
+    /// where workgroups have less than 256 invocations); [`Error::Device`](crate::Error::Device) for a
+    /// custom nonlinearity whose WGSL does not compile.
     pub fn norm(
         &mut self,
         norm: &NormTensors,

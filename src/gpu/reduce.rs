@@ -69,6 +69,10 @@ pub(super) struct Plan {
     rows: u32,
 }
 
+/// Invocations a workgroup.
+const WIDTH: u32 = 256;
+const SOFTWARE_WIDTH: u32 = 64;
+
 /// Workgroups at most, so many as fill a large GPU twice over; there each makes a row.
 const WORKGROUPS: u32 = 1024;
 
@@ -84,8 +88,8 @@ impl Plan {
         let of_group = 16 / size;
         let groups = end.div_ceil(of_group) - begin / of_group;
         let (width, most, least) = match software {
-            true => (64, SOFTWARE_WORKGROUPS, SOFTWARE_TURNS),
-            false => (256, WORKGROUPS, 1),
+            true => (SOFTWARE_WIDTH, SOFTWARE_WORKGROUPS, SOFTWARE_TURNS),
+            false => (WIDTH, WORKGROUPS, 1),
         };
         let turn = width * 16 / of_group;
         let turns = groups.div_ceil(turn).div_ceil(most).max(least);
@@ -103,10 +107,10 @@ pub(super) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer
     // Each run's last workgroup may have little to do, and its first group begin early.
     let runs = bytes / (window_bytes(context.limits()) / 2) + 1 + tensors;
     let (every, each, most) = match context.is_software() {
-        true => (16 * SOFTWARE_TURNS, 128, 64 * SOFTWARE_WORKGROUPS),
-        false => (16 * 256, 2, WORKGROUPS),
+        true => (16 * SOFTWARE_TURNS, 2 * SOFTWARE_WIDTH, SOFTWARE_WIDTH * SOFTWARE_WORKGROUPS),
+        false => (16 * WIDTH, 2, WORKGROUPS),
     };
-    let rows = (bytes / 2 / u64::from(every) + each * runs).min(u64::from(most) * runs);
+    let rows = (bytes / 2 / u64::from(every) + u64::from(each) * runs).min(u64::from(most) * runs);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
     context.buffer("rows of a reduction", rows * ROW, usage)
 }
@@ -159,7 +163,7 @@ impl Pass<'_, '_> {
         for window in planner::windows(context.limits(), tensor.offset(), elements, size as u64) {
             let Window { begin, end, .. } = window;
             let plan = Plan::new(context.is_software(), begin, end, size as u32);
-            // Bound from a row on that starts where a device binds, so that all rows may be more than it binds.
+            // Bound from a row on that a device binds at: all rows may be more than it binds.
             let (before, first) = (first_row / BOUND * BOUND, first_row % BOUND);
             let params = Params { begin, end, first_row: first, ..Params::zeroed() };
             let source = tensor.window(context, &window)?;
@@ -179,8 +183,8 @@ impl Pass<'_, '_> {
     ///
     /// Squares are added in an order that the number of gradients decides, and neither overflow nor
     /// vanish on the way: the norm is off by at most `2^-15` of itself. With a NaN among the gradients
-    /// both are NaN, with an infinity and no NaN the norm is infinite and the factor 0, and so they are where the
-    /// norm itself is beyond f32.
+    /// both are NaN, with an infinity and no NaN the norm is infinite and the factor 0, and so they are
+    /// where the norm itself is beyond f32.
     ///
     /// # Errors
     /// [`Error::Invalid`] where a tensor does not fit, or the bound is not above 0.
@@ -210,7 +214,7 @@ pub(super) fn clip(
     let rows = context.buffer("rows of a norm", u64::from(plan.rows) * ROW, usage)?;
     let rows = rows.as_entire_buffer_binding();
     // Few invocations wait for each other on a software adapter.
-    let width = if plan.software { 32 } else { 256 };
+    let width = if plan.software { 32 } else { WIDTH };
     let norm = context.kernel(&shaders::REDUCE, "reduce_norm", &[0, width, 1, 0])?;
     Ok(vec![
         first_pass(context, [0, 1], source, plan, params, rows.clone())?,

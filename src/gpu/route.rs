@@ -228,9 +228,9 @@ impl Way {
         Way { splits: splits.clamp(1, most_splits(sizes, 256)), ..Way::whole(route) }
     }
 
-    /// The same with no more splits than the depth and the scratch memory allow, with none where parts would be
-    /// longer than a dispatch adds up, no more slices than a
-    /// workgroup has invocations and memory for, and one at least of each.
+    /// The same with no more splits than the depth and the scratch memory allow (one where parts would
+    /// be longer than a dispatch adds up), no more slices than a workgroup has invocations and memory
+    /// for, and one at least of each.
     pub fn within(self, hardware: &Hardware, sizes: [u64; 3]) -> Way {
         let splits = match self.route {
             Route::Direct => 1,

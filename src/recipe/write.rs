@@ -499,7 +499,8 @@ impl<'a> Desk<'a> {
             }
             let Chunk { bytes: all, parts, .. } = &mut self.chunk;
             let start = all.len();
-            memory::more("a chunk of a file", all, bytes.len())?;
+            // All of it at once: what grows grows beyond.
+            memory::more("a chunk of a file", all, CHUNK - start)?;
             all.extend_from_slice(bytes);
             parts.extend(tensor.map(|tensor| (tensor, start..all.len())));
             if all.len() >= TOGETHER {
