@@ -72,6 +72,13 @@ fn memory_that_is_not_there_is_an_error() {
             assert!(told || command[0] != "devices", "{output:?}");
         }
     }
+    // Wherever it ends, and be it between a thread's stack and what a thread allocates first.
+    let arguments = on_the_cpu(COMMANDS[1]);
+    for kibibytes in (24_000..44_000).step_by(40) {
+        let limit = format!("ulimit -v {kibibytes}");
+        let output = limited(&limit, binary, folder.path(), &arguments).output().unwrap();
+        failed += u32::from(!ended_well(&format!("{limit}: {arguments:?}"), &output));
+    }
     assert!(failed > 0, "there was memory for everything");
     let output =
         limited("ulimit -v 300000", binary, folder.path(), &["sample", "--device", "gpu"]).output();

@@ -9,6 +9,8 @@ use std::io::Write;
 pub fn prepare() {
     #[cfg(target_os = "linux")]
     keep_to_ourselves();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    share_one_arena();
     fanin::cpu::start_threads();
 }
 
@@ -29,6 +31,18 @@ fn keep_to_ourselves() {
     if !std::env::var_os(NAME).is_some_and(own) {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var(NAME, "/dev/null") };
+    }
+}
+
+/// Where memory is limited, a thread's own arena (64 MiB of addresses) could leave nothing for what
+/// else it allocates as it starts, without which the C library aborts.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+fn share_one_arena() {
+    use rustix::process::{Resource, getrlimit};
+    if getrlimit(Resource::As).current.is_some() {
+        // SAFETY: it sets a number.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     }
 }
 

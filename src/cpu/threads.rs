@@ -1,7 +1,9 @@
 use std::sync::mpsc;
-use std::thread::{self, Builder};
+use std::thread;
 
 use rayon::ThreadPoolBuilder;
+
+use crate::memory;
 
 /// Threads that are left for others: four that write and digest a file, one that waits for signals, a
 /// bar's.
@@ -26,8 +28,12 @@ pub fn start_threads() -> usize {
                 work.run();
             }
         };
-        match Builder::new().spawn(run) {
-            Ok(thread) => started.push((give, thread)),
+        let (run, begun) = memory::announced(run);
+        match memory::thread().and_then(|thread| thread.spawn(run)) {
+            Ok(thread) => {
+                let _ = begun.recv();
+                started.push((give, thread));
+            }
             Err(_) => break,
         }
     }
