@@ -11,29 +11,28 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fanin::Device;
 use fanin::bench::cases;
-use fanin::cpu;
-use fanin::gpu::{Choice, Context, Options, adapters};
+use fanin::gpu::{Choice, Options, adapters};
 
-fn contexts() -> Vec<Option<Context>> {
+fn devices() -> Vec<Device> {
     let options = Options { timestamps: true, ..Options::default() };
     let open = |adapter: fanin::gpu::AdapterSummary| {
         let choice: Choice =
             format!("{}:{}", adapter.backend, adapter.name).parse().expect("a device name");
-        Some(Context::open(&choice, options).expect("the adapter opens"))
+        Device::open(&choice, options).expect("the adapter opens")
     };
     let usable = adapters().into_iter().filter(|adapter| adapter.unusable.is_none());
-    std::iter::once(None).chain(usable.map(open)).collect()
+    std::iter::once(Device::Cpu).chain(usable.map(open)).collect()
 }
 
 fn kernels(criterion: &mut Criterion) {
-    for context in contexts() {
-        let name = context.as_ref().map_or_else(cpu::device, Context::name);
-        let mut group = criterion.benchmark_group(name);
+    for device in devices() {
+        let mut group = criterion.benchmark_group(device.to_string());
         group.sample_size(20).measurement_time(Duration::from_secs(2));
         for case in cases(true) {
             // What an engine has not is no failure.
-            let Ok(mut timed) = case.prepare(context.as_ref()) else { continue };
+            let Ok(mut timed) = case.prepare(&device) else { continue };
             timed.once().and_then(|_| timed.check()).expect("the result is right");
             group.throughput(Throughput::Elements(case.work.amount as u64));
             let id = BenchmarkId::new(&case.op, format!("{} {}", case.dtype, case.size));

@@ -7,7 +7,7 @@
 use fanin::model::data::Generated;
 use fanin::model::{Mlp, Options, Trainer};
 use fanin::random::Distribution;
-use fanin::{Activation, Custom, gpu::Context};
+use fanin::{Activation, Custom, Device, gpu::Context};
 
 /// `f(x) = max(x, 0)^2` (So et al. 2021): in f64 for the CPU, in WGSL for GPUs.
 const SQUARED_RELU: Activation = Activation::Custom(Custom {
@@ -28,10 +28,8 @@ fn main() -> Result<(), fanin::Error> {
         let std = SQUARED_RELU.gain() / fan_in.sqrt();
         name.ends_with("weight").then(|| Distribution::normal(std))
     });
-    let contexts = [None, Context::new().ok()];
-    for context in contexts.iter().map(Option::as_ref).take(1 + usize::from(contexts[1].is_some()))
-    {
-        let mut trainer = Trainer::new(context, &mlp, &Options::default(), &train, Some(&test))?;
+    for device in std::iter::once(Device::Cpu).chain(Context::new().map(Device::Gpu)) {
+        let mut trainer = Trainer::new(&device, &mlp, &Options::default(), &train, Some(&test))?;
         while trainer.epoch()?.is_some() {}
         let last = trainer.history().last().and_then(|epoch| epoch.test);
         let accuracy = last.and_then(|score| score.accuracy).unwrap_or(0.0);

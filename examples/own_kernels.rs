@@ -7,8 +7,9 @@
 
 use fanin::gpu::{Context, Epilogue, LossTensors, Pass, Tensor, UpdateTensors};
 use fanin::model::{Loss, Optimizer};
+use fanin::op::{Form, Nonlinearity};
 use fanin::random::{Distribution, Dtype, Stream};
-use fanin::{Activation, Form, Nonlinearity, Shape, wgpu};
+use fanin::{Activation, Shape, wgpu};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());

@@ -4,6 +4,7 @@
 //! cargo run --release --example train_spirals
 //! ```
 
+use fanin::Device;
 use fanin::model::data::Generated;
 use fanin::model::{Mlp, Options, Trainer};
 
@@ -11,8 +12,9 @@ fn main() -> Result<(), fanin::Error> {
     let (train, test) = Generated::Spirals.generate(7, None)?.split(7, 0.2)?;
     for init in ["he_normal", "normal:0.01", "zeros"] {
         let mlp = Mlp::new([2, 64, 64, 64, 64, 64, 64, 3])?.init(init.parse()?);
-        // `Some(&context)` in place of `None` trains on a GPU.
-        let mut trainer = Trainer::new(None, &mlp, &Options::default(), &train, Some(&test))?;
+        // `Device::Gpu(Context::new()?)` trains on a GPU.
+        let mut trainer =
+            Trainer::new(&Device::Cpu, &mlp, &Options::default(), &train, Some(&test))?;
         while trainer.epoch()?.is_some() {}
         let verdict = trainer.verdict()?;
         let last = trainer.history().last().and_then(|epoch| epoch.test);

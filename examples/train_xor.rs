@@ -6,7 +6,7 @@
 
 use fanin::model::data::{Dataset, Targets};
 use fanin::model::{Loss, Mlp, Optimizer, Options, Trainer};
-use fanin::{Activation, gpu::Context};
+use fanin::{Activation, Device, gpu::Context};
 
 fn main() -> Result<(), fanin::Error> {
     let features = vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
@@ -25,8 +25,8 @@ fn main() -> Result<(), fanin::Error> {
         ..Options::default()
     };
     // On the first GPU, or else on the CPU.
-    let context = Context::new().ok();
-    let mut trainer = Trainer::new(context.as_ref(), &mlp, &options, &set, None)?;
+    let device = Context::new().map_or(Device::Cpu, Device::Gpu);
+    let mut trainer = Trainer::new(&device, &mlp, &options, &set, None)?;
     println!("on {}", trainer.device());
     while let Some(epoch) = trainer.epoch()? {
         if epoch.epoch % 50 == 0 {

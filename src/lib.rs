@@ -17,7 +17,7 @@
 //!    [`Activation`] and becomes a [`random::Distribution`] with one scale.
 //! 3. A [`random::Stream`], the seed and the tensor's name, turns each element's index into a word,
 //!    and the distribution turns the word into the element.
-//! 4. [`gpu`] does this in buffers, [`cpu`] on all cores; [`Engine`] is what they share.
+//! 4. [`gpu`] does this in buffers, [`cpu`] on all cores; [`Device`] is either.
 //!    [`recipe`] does it for all tensors of a model, into safetensors files.
 //! 5. [`model`] trains networks from these weights, on a GPU or on the CPU, and says which did not
 //!    learn and why; its kernels are [`gpu::Pass`]'s and [`cpu`]'s.
@@ -47,7 +47,7 @@
 mod activation;
 pub mod bench;
 pub mod cpu;
-mod engine;
+pub mod device;
 mod error;
 pub mod file;
 pub mod gpu;
@@ -55,22 +55,18 @@ pub mod guide;
 pub mod init;
 mod memory;
 pub mod model;
-mod moments;
+pub mod op;
 pub mod probe;
-mod product;
 pub mod random;
 pub mod recipe;
 pub mod shaders;
 mod shape;
 pub mod statistics;
-mod summary;
+pub mod theory;
 pub mod verify;
 
 pub use activation::{Activation, Custom};
-pub use engine::{Engine, Piece, Sink, open_engine};
+pub use device::Device;
 pub use error::{Error, Result, plain};
-pub use moments::Moments;
-pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
 pub use shape::{Layout, Shape};
-pub use summary::{Histogram, Summary};
 pub use wgpu;

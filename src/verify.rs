@@ -3,9 +3,10 @@
 
 use rayon::prelude::*;
 
+use crate::device::{Draw, Piece};
 use crate::gpu::{Context, Tensor};
 use crate::random::{Distribution, Dtype, Stream, philox};
-use crate::{Engine, Piece, Result, Shape, cpu, statistics};
+use crate::{Result, Shape, cpu, statistics};
 
 /// One thing that was checked.
 #[derive(Clone, Debug)]
@@ -54,31 +55,31 @@ const SEEDS: [u64; 3] = [1, 7, 42];
 /// A statistic fails below this.
 const ALPHA: f64 = 1e-6;
 
-/// Runs every check that an engine can be put to, over `values` values of each case, and hands each
+/// Runs every check that an device can be put to, over `values` values of each case, and hands each
 /// to `report` as it is done.
 ///
 /// # Errors
-/// Where the engine fails; a check that does not hold is no error.
-pub fn engine(
-    engine: &dyn Engine,
+/// Where the device fails; a check that does not hold is no error.
+pub fn device(
+    device: &dyn Draw,
     values: u64,
     report: &mut dyn FnMut(Check) -> Result<()>,
 ) -> Result<()> {
-    report(known_answers(engine)?)?;
+    report(known_answers(device)?)?;
     for (name, distribution, dtype) in cases() {
-        report(exact(engine, name, distribution, dtype, values)?)?;
+        report(exact(device, name, distribution, dtype, values)?)?;
     }
-    report(corners(engine)?)?;
+    report(corners(device)?)?;
     for seed in SEEDS {
-        for check in statistics_of(engine, seed)? {
+        for check in statistics_of(device, seed)? {
             report(check)?;
         }
     }
     Ok(())
 }
 
-/// The zero vector through the engine, all three through the definition that the rest is held to.
-fn known_answers(engine: &dyn Engine) -> Result<Check> {
+/// The zero vector through the device, all three through the definition that the rest is held to.
+fn known_answers(device: &dyn Draw) -> Result<Check> {
     let mut wrong = KNOWN
         .iter()
         .filter(|(counter, key, block)| philox::philox4x32_10(*counter, *key) != *block)
@@ -91,7 +92,7 @@ fn known_answers(engine: &dyn Engine) -> Result<Check> {
         count: 4,
     };
     let want: Vec<u8> = KNOWN[0].2.iter().flat_map(|word| word.to_le_bytes()).collect();
-    engine.draw(&[piece], &mut |_, bytes, _| {
+    device.draw(&[piece], &mut |_, bytes, _| {
         wrong += usize::from(bytes != want);
         Ok(())
     })?;
@@ -120,18 +121,18 @@ fn differing(piece: &Piece, bytes: &[u8]) -> Result<u64> {
         .try_reduce(|| 0, |a, b| Ok(a + b))
 }
 
-/// The engine's bytes and moments against the definition's.
+/// The device's bytes and moments against the definition's.
 fn exact(
-    engine: &dyn Engine,
+    device: &dyn Draw,
     name: &str,
     distribution: Distribution,
     dtype: Dtype,
     values: u64,
 ) -> Result<Check> {
     let stream = Stream::named(SEEDS[1], "verify");
-    let pieces = split(engine, Piece { stream, distribution, dtype, first: 0, count: values });
+    let pieces = split(device, Piece { stream, distribution, dtype, first: 0, count: values });
     let (mut wrong, mut off) = (0, 0.0f64);
-    engine.draw(&pieces, &mut |index, bytes, moments| {
+    device.draw(&pieces, &mut |index, bytes, moments| {
         wrong += differing(&pieces[index], bytes)?;
         if dtype != Dtype::U32 {
             let truth = cpu::moments(dtype, bytes);
@@ -153,7 +154,7 @@ fn exact(
 }
 
 /// Runs that begin and end anywhere, next to where counters carry.
-fn corners(engine: &dyn Engine) -> Result<Check> {
+fn corners(device: &dyn Draw) -> Result<Check> {
     let stream = Stream::new(u64::MAX, 1 << 63);
     let mut pieces = Vec::new();
     for (distribution, dtype) in [
@@ -175,7 +176,7 @@ fn corners(engine: &dyn Engine) -> Result<Check> {
         }
     }
     let (mut wrong, mut values) = (0, 0);
-    engine.draw(&pieces, &mut |index, bytes, _| {
+    device.draw(&pieces, &mut |index, bytes, _| {
         values += pieces[index].count;
         wrong += differing(&pieces[index], bytes)?;
         Ok(())
@@ -183,7 +184,7 @@ fn corners(engine: &dyn Engine) -> Result<Check> {
     Ok(check("carries, odd starts and lengths".into(), values, wrong, "values"))
 }
 
-fn statistics_of(engine: &dyn Engine, seed: u64) -> Result<Vec<Check>> {
+fn statistics_of(device: &dyn Draw, seed: u64) -> Result<Vec<Check>> {
     let count = 1 << 20;
     let mut checks = Vec::new();
     for (name, distribution) in [
@@ -194,7 +195,7 @@ fn statistics_of(engine: &dyn Engine, seed: u64) -> Result<Vec<Check>> {
         let stream = Stream::named(seed, "statistics");
         let piece = Piece { stream, distribution, dtype: Dtype::F32, first: 0, count };
         let mut sample = Vec::new();
-        engine.draw(&split(engine, piece), &mut |_, bytes, _| {
+        device.draw(&split(device, piece), &mut |_, bytes, _| {
             let (floats, _) = bytes.as_chunks();
             sample.extend(floats.iter().map(|float| f32::from_le_bytes(*float)));
             Ok(())
@@ -212,8 +213,8 @@ fn statistics_of(engine: &dyn Engine, seed: u64) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-fn split(engine: &dyn Engine, piece: Piece) -> Vec<Piece> {
-    let longest = engine.piece_bytes() / piece.dtype.size() as u64;
+fn split(device: &dyn Draw, piece: Piece) -> Vec<Piece> {
+    let longest = device.piece_bytes() / piece.dtype.size() as u64;
     let starts = (0..piece.count).step_by(longest as usize);
     starts
         .map(|start| Piece {

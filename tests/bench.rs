@@ -2,15 +2,15 @@
 
 use fanin::bench::{Ceilings, Gauge, Limit, Share, Unit, Work, cases};
 
-use crate::devices::contexts;
+use crate::devices::everywhere;
 
 #[test]
 fn every_quick_case_runs_on_both_engines() {
     // The kernels have tests on every adapter; SwiftShader would take a minute for these.
-    for context in [None, contexts().first()] {
+    for device in &everywhere()[..2] {
         for case in cases(true) {
             let name = format!("{} {} {}", case.op, case.dtype, case.size);
-            match case.prepare(context) {
+            match case.prepare(device) {
                 Ok(mut timed) => {
                     let seconds = timed.once().unwrap_or_else(|error| panic!("{name}: {error}"));
                     assert!(seconds > 0.0 && seconds < 120.0, "{name}: {seconds} s");
@@ -18,7 +18,7 @@ fn every_quick_case_runs_on_both_engines() {
                 }
                 Err(error) => {
                     // The CPU engine multiplies f32 alone, and says so.
-                    let refused = context.is_none() && case.dtype.name() == "f16";
+                    let refused = device.context().is_none() && case.dtype.name() == "f16";
                     assert!(refused && error.to_string().contains("f32"), "{name}: {error}");
                 }
             }
@@ -28,8 +28,8 @@ fn every_quick_case_runs_on_both_engines() {
 
 #[test]
 fn ceilings_are_measured_on_both_engines() {
-    for context in [None, contexts().first(), contexts().last()] {
-        let mut gauge = Gauge::new(context, true).unwrap();
+    for device in [&everywhere()[0], &everywhere()[1], &everywhere()[everywhere().len() - 1]] {
+        let mut gauge = Gauge::new(device, true).unwrap();
         for _ in 0..2 {
             let Ceilings { write, read, copy, multiply_add } = gauge.measure().unwrap();
             // From a crowded machine to one that there is not yet: nothing was left undone.

@@ -1,7 +1,7 @@
 //! Column sums and dropout, on every adapter.
 
+use fanin::op::{Dropout, Extreme};
 use fanin::random::Stream;
-use fanin::{Dropout, Extreme};
 
 use crate::devices::{SEED, forms};
 use crate::guarded::{Guarded, normals};

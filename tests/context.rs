@@ -4,9 +4,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fanin::gpu::{Choice, Context, GpuEngine, Options, Tensor, adapters};
+use fanin::Device;
+use fanin::device::{Draw, Piece};
+use fanin::gpu::{Choice, Context, Options, Tensor, adapters};
 use fanin::random::{Distribution, Dtype, Stream};
-use fanin::{Engine, Error, Piece, Shape, wgpu};
+use fanin::{Error, Shape, wgpu};
 
 use crate::devices::contexts;
 
@@ -29,9 +31,9 @@ fn auto_takes_no_software_driver() {
     for adapter in adapters() {
         assert!(!(adapter.chosen_by_auto && adapter.kind.starts_with("software")), "{adapter:?}");
     }
-    let found = Context::find(&Choice::Auto, Options::default()).unwrap();
-    assert_eq!(found.is_some(), adapters().iter().any(|adapter| adapter.chosen_by_auto));
-    assert!(Context::find(&Choice::Cpu, Options::default()).unwrap().is_none());
+    let found = Device::open(&Choice::Auto, Options::default()).unwrap();
+    assert_eq!(found.context().is_some(), adapters().iter().any(|adapter| adapter.chosen_by_auto));
+    assert!(Device::open(&Choice::Cpu, Options::default()).unwrap().context().is_none());
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn a_lost_device_is_an_error_and_no_panic() {
         failed(doomed.read(&tensor).unwrap_err());
         failed(Tensor::new(&doomed, shape, Dtype::F32).unwrap_err());
         let piece = Piece { stream, distribution, dtype: Dtype::F32, first: 0, count: 1000 };
-        let engine = GpuEngine::new(doomed, 1 << 20);
+        let engine = Device::Gpu(doomed).in_chunks(1 << 20);
         failed(engine.draw(&[piece], &mut |_, _, _| Ok(())).unwrap_err());
     }
 }
@@ -115,7 +117,7 @@ fn threads_take_turns() {
 
 #[test]
 fn a_piece_larger_than_a_chunk_is_refused() {
-    let engine = GpuEngine::new(contexts()[0].clone(), 4096);
+    let engine = Device::Gpu(contexts()[0].clone()).in_chunks(4096);
     let piece = Piece {
         stream: Stream::new(0, 0),
         distribution: Distribution::normal(1.0),
@@ -130,7 +132,7 @@ fn a_piece_larger_than_a_chunk_is_refused() {
 #[test]
 fn an_engine_stops_at_the_sinks_first_error() {
     for context in contexts() {
-        let engine = GpuEngine::new(context.clone(), 4096);
+        let engine = Device::Gpu(context.clone()).in_chunks(4096);
         let piece = Piece {
             stream: Stream::new(0, 0),
             distribution: Distribution::normal(1.0),

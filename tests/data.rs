@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use fanin::Device;
 use fanin::model::data::{
     Collapsed, Dataset, Generated, LoadOptions, Loaded, Numbers, Standardizer, Targets, Task, load,
     permutation,
@@ -511,10 +512,11 @@ mod standardizers {
             (&Dataset { features: vec![0.0f32; 4].into(), ..set.clone() }, target),
         ] {
             let given = Options { batch: None, ..Options::default() };
-            let error = Trainer::new(None, &mlp, &given, set, None).err().unwrap().to_string();
+            let error =
+                Trainer::new(&Device::Cpu, &mlp, &given, set, None).err().unwrap().to_string();
             assert_eq!(error, format!("training set: data set `d`: {expected}"));
             let train = both(&[0.5, 1.0, 2.0, 4.0]);
-            let error = Trainer::new(None, &mlp, &given, &train, Some(set)).err().unwrap();
+            let error = Trainer::new(&Device::Cpu, &mlp, &given, &train, Some(set)).err().unwrap();
             assert_eq!(error.to_string(), format!("test set: data set `d`: {expected}"));
         }
         // A test row that is far beyond the training rows.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use fanin::gpu::{Choice, Context, Options, adapters};
-use fanin::wgpu;
+use fanin::{Device, wgpu};
 
 /// A context of every adapter, and of the software adapter that compiles them fast a second one with the
 /// kernels of GPUs: for tests of many kernels at once. Those of single ones go by [`forms`].
@@ -57,6 +57,15 @@ pub fn forms() -> &'static [Context] {
             println!("testing on {}, kernels: {form}", context.name());
         }
         contexts
+    })
+}
+
+/// The CPU, and every one of [`contexts`]: for one body of a test on all.
+pub fn everywhere() -> &'static [Device] {
+    static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let gpus = contexts().iter().cloned().map(Device::Gpu);
+        std::iter::once(Device::Cpu).chain(gpus).collect()
     })
 }
 

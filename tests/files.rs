@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use fanin::cpu::CpuEngine;
+use fanin::Device;
 use fanin::random::Stream;
 use fanin::recipe::{Recipe, WriteOptions, write};
 use serde_json::Value;
@@ -294,7 +294,7 @@ fn a_file_that_comes_in_between_is_kept() {
         file_digests: false,
         stop: &stop,
     };
-    let error = write(&recipe, &CpuEngine::new(1 << 20), &options, &mut |_| {
+    let error = write(&recipe, &Device::Cpu.in_chunks(1 << 20), &options, &mut |_| {
         fs::write(&late, "mine").unwrap();
     });
     let error = error.unwrap_err().to_string();

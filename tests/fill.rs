@@ -1,16 +1,18 @@
 //! Fills: the CPU's vector code and every adapter, bit for bit against the definition.
 
-use fanin::cpu::{self, CpuEngine};
-use fanin::gpu::{GpuEngine, Tensor};
+use fanin::Device;
+use fanin::Shape;
+use fanin::cpu;
+use fanin::device::{Chunks, Draw, Piece};
+use fanin::gpu::Tensor;
 use fanin::random::{Distribution, Dtype, Stream};
 use fanin::verify::{self, Check};
-use fanin::{Engine, Piece, Shape};
 
 use crate::devices::{SEED, forms};
 
-fn holds(engine: &dyn Engine, values: u64) {
+fn holds(engine: &dyn Draw, values: u64) {
     let mut failed = Vec::new();
-    verify::engine(engine, values, &mut |check: Check| {
+    verify::device(engine, values, &mut |check: Check| {
         if !check.holds {
             failed.push(format!("{}: {}", check.name, check.found));
         }
@@ -22,14 +24,14 @@ fn holds(engine: &dyn Engine, values: u64) {
 
 #[test]
 fn the_cpu_engine_draws_the_definition() {
-    holds(&CpuEngine::new(1 << 20), (1 << 20) + 3);
+    holds(&Device::Cpu.in_chunks(1 << 20), (1 << 20) + 3);
 }
 
 #[test]
 fn every_adapter_draws_the_definition() {
     for context in forms() {
         // A chunk that is no power of two, so that pieces begin anywhere.
-        holds(&GpuEngine::new(context.clone(), 3_000_000), (1 << 20) + 3);
+        holds(&Device::Gpu(context.clone()).in_chunks(3_000_000), (1 << 20) + 3);
     }
 }
 
@@ -44,9 +46,9 @@ fn tensors_anywhere_in_a_buffer_leave_their_neighbours_alone() {
 #[test]
 fn a_check_that_should_fail_does() {
     // An engine that gets one element in a piece wrong.
-    struct Wrong(CpuEngine);
-    impl Engine for Wrong {
-        fn name(&self) -> &'static str {
+    struct Wrong(Chunks);
+    impl Draw for Wrong {
+        fn engine(&self) -> &'static str {
             "wrong"
         }
         fn device(&self) -> String {
@@ -55,7 +57,7 @@ fn a_check_that_should_fail_does() {
         fn piece_bytes(&self) -> u64 {
             self.0.piece_bytes()
         }
-        fn draw(&self, pieces: &[Piece], sink: &mut fanin::Sink<'_>) -> fanin::Result<()> {
+        fn draw(&self, pieces: &[Piece], sink: &mut fanin::device::Sink<'_>) -> fanin::Result<()> {
             self.0.draw(pieces, &mut |index, bytes, moments| {
                 let mut bytes = bytes.to_vec();
                 let middle = bytes.len() / 2;
@@ -65,7 +67,7 @@ fn a_check_that_should_fail_does() {
         }
     }
     let mut failed = Vec::new();
-    verify::engine(&Wrong(CpuEngine::new(1 << 20)), 1000, &mut |check: Check| {
+    verify::device(&Wrong(Device::Cpu.in_chunks(1 << 20)), 1000, &mut |check: Check| {
         if !check.holds {
             failed.push(check.name);
         }
@@ -91,9 +93,9 @@ fn extremes_are_drawn_and_measured() {
         let mut want = vec![0; 400_000];
         distribution.draw(&stream, dtype, first, &mut want).unwrap();
         let truth = cpu::moments(dtype, &want);
-        let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new(1 << 20))];
+        let mut engines: Vec<Box<dyn Draw>> = vec![Box::new(Device::Cpu.in_chunks(1 << 20))];
         for context in forms() {
-            engines.push(Box::new(GpuEngine::new(context.clone(), 1 << 20)));
+            engines.push(Box::new(Device::Gpu(context.clone()).in_chunks(1 << 20)));
         }
         for engine in engines {
             let piece = Piece { stream, distribution, dtype, first, count };

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fanin::Device;
 use fanin::gpu::{Choice, FillShape, Route, Tuning, Way};
 use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
@@ -507,7 +508,7 @@ fn checkpoints() {
     let (train, test) = Generated::Moons.generate(1, Some(40)).unwrap().split(1, 0.25).unwrap();
     let options = Options { epochs: 3, batch: Some(8), ..Options::default() };
     let mlp = Mlp::new([2, 4, 2]).unwrap();
-    let make = || Trainer::new(None, &mlp, &options, &train, Some(&test)).unwrap();
+    let make = || Trainer::new(&Device::Cpu, &mlp, &options, &train, Some(&test)).unwrap();
     let mut first = make();
     let mut good = Vec::new();
     for _ in 0..2 {

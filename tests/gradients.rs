@@ -1,12 +1,13 @@
 //! The gradients of whole networks against central differences of a forward pass in f64, which knows
 //! nothing of how this crate computes either.
 
+use fanin::Activation;
+use fanin::Device;
 use fanin::model::data::{Dataset, Targets};
 use fanin::model::{Loss, Mlp, Optimizer, Options, Trainer};
 use fanin::random::{Distribution, Stream};
-use fanin::{Activation, gpu::Context};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, contexts, everywhere};
 
 /// A network as its formulas have it.
 pub struct Oracle {
@@ -196,7 +197,7 @@ const SMALL: Case<'_> = Case { widths: &[3, 5, 5, 4, 4, 2], rows: 6, every: 1 };
 const ODD: Case<'_> = Case { widths: &[7, 65, 65, 33, 3], rows: 67, every: 97 };
 
 fn check(
-    context: Option<&Context>,
+    device: &Device,
     case: Case<'_>,
     activation: Activation,
     loss: Loss,
@@ -219,7 +220,7 @@ fn check(
         seed: SEED,
         ..Options::default()
     };
-    let mut trainer = Trainer::new(context, &mlp, &options, &set, None).unwrap();
+    let mut trainer = Trainer::new(device, &mlp, &options, &set, None).unwrap();
     let found_loss = trainer.backward().unwrap();
     let names: Vec<String> = trainer.parameters().iter().map(|own| own.name.clone()).collect();
     let mut oracle = Oracle {
@@ -271,7 +272,7 @@ fn on_the_cpu_every_activation_with_every_loss() {
     for activation in Activation::ALL {
         for loss in LOSSES {
             for (residual, norm) in [(false, false), (true, false), (false, true), (true, true)] {
-                check(None, SMALL, activation, loss, residual, norm);
+                check(&Device::Cpu, SMALL, activation, loss, residual, norm);
             }
         }
     }
@@ -282,15 +283,15 @@ fn on_every_adapter_every_activation_and_every_loss() {
     for context in contexts() {
         for (index, activation) in Activation::ALL.into_iter().enumerate() {
             let loss = LOSSES[index % LOSSES.len()];
-            check(Some(context), SMALL, activation, loss, index % 2 == 1, index % 3 == 0);
+            check(&context.clone().into(), SMALL, activation, loss, index % 2 == 1, index % 3 == 0);
         }
     }
 }
 
 #[test]
 fn everywhere_a_network_of_odd_widths() {
-    for context in std::iter::once(None).chain(contexts().iter().map(Some)) {
-        check(context, ODD, Activation::Gelu, Loss::CrossEntropy { smoothing: 0.1 }, true, true);
-        check(context, ODD, Activation::Tanh, Loss::MeanSquaredError, true, false);
+    for device in everywhere() {
+        check(device, ODD, Activation::Gelu, Loss::CrossEntropy { smoothing: 0.1 }, true, true);
+        check(device, ODD, Activation::Tanh, Loss::MeanSquaredError, true, false);
     }
 }

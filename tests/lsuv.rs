@@ -1,12 +1,12 @@
 //! Layer-sequential unit variance: what it promises, measured in f64 from the parameters it leaves.
 
-use fanin::gpu::Context;
+use fanin::Device;
 use fanin::init::Init;
 use fanin::model::data::Dataset;
 use fanin::model::{Loss, LsuvStep, Mlp, Options, Trainer};
 use fanin::{Activation, Error};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, everywhere};
 use crate::gradients::{Oracle, examples};
 use crate::mup::signals;
 
@@ -22,9 +22,9 @@ fn deep(activation: Activation) -> Mlp {
     Mlp::new(widths).unwrap().activation(activation).init(lsuv(TOLERANCE, 20))
 }
 
-fn trainer(context: Option<&Context>, net: &Mlp, set: &Dataset) -> Result<Trainer, Error> {
+fn trainer(device: &Device, net: &Mlp, set: &Dataset) -> Result<Trainer, Error> {
     let options = Options { batch: None, seed: SEED, ..Options::default() };
-    Trainer::new(context, net, &options, set, None)
+    Trainer::new(device, net, &options, set, None)
 }
 
 fn variance(values: &[f64]) -> f64 {
@@ -56,8 +56,8 @@ fn every_layer_has_unit_variance() {
         for bias in ["zeros", "normal:0.3"] {
             let net = deep(activation).bias(bias.parse().unwrap()).dropout(0.3);
             let mut logs: Vec<Vec<LsuvStep>> = Vec::new();
-            for context in std::iter::once(None).chain(contexts().iter().map(Some)) {
-                let mut trainer = trainer(context, &net, &set).unwrap();
+            for device in everywhere() {
+                let mut trainer = trainer(device, &net, &set).unwrap();
                 let last = check_log(trainer.lsuv_log(), 20, TOLERANCE, 20);
                 let corrected: u32 = last.iter().map(|step| step.iteration).sum();
                 // A bias is not scaled with the weights, so that one correction is not enough.
@@ -82,9 +82,12 @@ fn every_layer_has_unit_variance() {
         }
     }
     // The mutated twin: the same start without the corrections is nowhere near after 20 layers.
-    let mut plain =
-        trainer(None, &deep(Activation::Tanh).init(Init::lecun(fanin::init::Family::Normal)), &set)
-            .unwrap();
+    let mut plain = trainer(
+        &Device::Cpu,
+        &deep(Activation::Tanh).init(Init::lecun(fanin::init::Family::Normal)),
+        &set,
+    )
+    .unwrap();
     assert!(plain.lsuv_log().is_empty());
     let last = signals(&mut plain, &set).pop().unwrap();
     assert!((variance(&last) - 1.0).abs() > 0.3, "{}", variance(&last));
@@ -99,8 +102,8 @@ fn norms_connections_and_layers_of_ones_own() {
     let net = net
         .init_layer(2, Init::normal(0.0, 0.5))
         .custom_init(move |name, _| (name == "layers.4.weight").then_some(given));
-    for context in std::iter::once(None).chain(contexts().iter().map(Some)) {
-        let mut trainer = trainer(context, &net, &set).unwrap();
+    for device in everywhere() {
+        let mut trainer = trainer(device, &net, &set).unwrap();
         let oracle = Oracle { residual: true, layer_norm: true, ..Oracle::of(&mut trainer) };
         let mut layers = vec![Vec::new(); 20];
         for row in set.features.to_f32().chunks_exact(8) {
@@ -120,7 +123,7 @@ fn norms_connections_and_layers_of_ones_own() {
 fn what_cannot_be_scaled_is_named() {
     let set = examples(16, 8, 3, Loss::CROSS_ENTROPY);
     let refused = |net: &Mlp, set: &Dataset| -> String {
-        let error = trainer(None, net, set).err().expect("refused");
+        let error = trainer(&Device::Cpu, net, set).err().expect("refused");
         assert!(error.is_usage());
         error.to_string()
     };
@@ -131,8 +134,8 @@ fn what_cannot_be_scaled_is_named() {
     for iterations in [0, 1001] {
         assert!(refused(&net(lsuv(0.1, iterations)), &set).contains("needed 1 to 1000"));
     }
-    for context in std::iter::once(None).chain(contexts().iter().map(Some)) {
-        let message = |net: &Mlp, set| trainer(context, net, set).err().unwrap().to_string();
+    for device in everywhere() {
+        let message = |net: &Mlp, set| trainer(device, net, set).err().unwrap().to_string();
         // A layer of zeros lets nothing through to the next.
         let dead = message(&net(lsuv(0.1, 5)).init_layer(1, Init::zeros()), &set);
         assert!(dead.starts_with("LSUV's variance of layers.2: got 0, needed signals"), "{dead}");
@@ -143,7 +146,7 @@ fn what_cannot_be_scaled_is_named() {
         assert!(message.contains("infinite or not a number"), "{message}");
         // Iterations that run out are no error, and are seen.
         let net = net(lsuv(1e-6, 1)).bias(Init::normal(0.0, 0.5));
-        let trainer = trainer(context, &net, &set).unwrap();
+        let trainer = trainer(device, &net, &set).unwrap();
         let last = check_log(trainer.lsuv_log(), 3, 1e-6, 1);
         assert!(last.iter().any(|step| !step.reached && step.iteration == 1), "{last:?}");
     }

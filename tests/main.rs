@@ -21,6 +21,7 @@ mod fill;
 mod fuzz;
 mod gradients;
 mod guarded;
+mod house;
 mod init;
 mod loss;
 mod lsuv;

@@ -1,8 +1,9 @@
 //! Products and their epilogues: the CPU and every adapter by every route, against f64.
 
 use fanin::gpu::{self, Choice, Context, Options, Pass, Route, Tensor, Way};
+use fanin::op::{Dropout, Form, Nonlinearity};
 use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
-use fanin::{Activation, Dropout, Form, Nonlinearity, Shape, cpu};
+use fanin::{Activation, Shape, cpu};
 
 use crate::devices::{SEED, contexts, own_adapters, own_device};
 

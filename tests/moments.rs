@@ -33,7 +33,7 @@ fn moments_agree_with_f64() {
             let values = (0..elements).map(|i| 8.0 + ((i * 2_654_435_761) % 1000) as f64 * 1e-3);
             let bytes: Vec<u8> = values.flat_map(|value| dtype.constant(value).unwrap()).collect();
             let (mean, std) = oracle(dtype, &bytes);
-            let close = |name: &str, got: fanin::Moments, tolerance: f64| {
+            let close = |name: &str, got: fanin::op::Moments, tolerance: f64| {
                 assert_eq!(got.count, elements, "{name}");
                 // Deviations are of the order of 1 here.
                 let (a, b) = ((got.mean - mean).abs(), (got.std() - std).abs());

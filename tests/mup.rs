@@ -1,20 +1,17 @@
 //! The maximal update parametrization: its factors, and that steps change signals by as much at every
 //! width.
 
+use fanin::Activation;
+use fanin::Device;
 use fanin::init::Role;
 use fanin::model::data::Dataset;
 use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Trainer};
-use fanin::{Activation, gpu::Context};
 
-use crate::devices::{SEED, contexts};
+use crate::devices::{SEED, contexts, everywhere};
 use crate::gradients::{Oracle, examples};
 
 fn mlp(widths: impl Into<Vec<u64>>) -> Mlp {
     Mlp::new(widths).unwrap()
-}
-
-fn everywhere() -> impl Iterator<Item = Option<&'static Context>> {
-    std::iter::once(None).chain(contexts().iter().map(Some))
 }
 
 #[test]
@@ -85,7 +82,7 @@ fn every_parameter_steps_at_its_own_rate() {
     ];
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let net = mlp([6, 64, 64, 64, 3]).layer_norm(true).activation(Activation::Tanh).mup([16]);
-    for context in everywhere() {
+    for device in everywhere() {
         for (optimizer, [first, hidden, output, vector]) in cases {
             for clip in [None, Some(0.5)] {
                 let options = Options {
@@ -97,7 +94,7 @@ fn every_parameter_steps_at_its_own_rate() {
                     seed: SEED,
                     ..Options::default()
                 };
-                let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+                let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
                 let parameters = trainer.parameters().to_vec();
                 let read = |trainer: &mut Trainer| -> Vec<Vec<f32>> {
                     parameters.iter().map(|own| trainer.parameter(&own.name).unwrap()).collect()
@@ -156,7 +153,7 @@ fn a_checkpoint_with_other_base_widths_is_refused() {
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let net = || mlp([6, 32, 3]);
     let make = |net: &Mlp| {
-        Trainer::new(None, net, &Options { batch: None, ..Options::default() }, &set, None)
+        Trainer::new(&Device::Cpu, net, &Options { batch: None, ..Options::default() }, &set, None)
     };
     make(&net().mup([16])).unwrap().save(&path, false).unwrap();
     for other in [net(), net().mup([8])] {
@@ -172,7 +169,8 @@ fn without_mup_an_update_is_one_dispatch() {
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let dispatches = |net: &Mlp| {
         let options = Options { batch: None, ..Options::default() };
-        let trainer = Trainer::new(Some(&contexts()[0]), net, &options, &set, None).unwrap();
+        let trainer =
+            Trainer::new(&contexts()[0].clone().into(), net, &options, &set, None).unwrap();
         trainer.dispatches_per_step()
     };
     let net = || mlp([6, 32, 32, 32, 3]);
@@ -198,7 +196,7 @@ fn changes(net: &Mlp, lr: f64) -> Vec<f64> {
     let set = examples(16, 32, 8, Loss::MeanSquaredError);
     let options =
         Options { lr, batch: None, epochs: 4, seed: SEED, shuffle: false, ..Options::default() };
-    let mut trainer = Trainer::new(None, net, &options, &set, None).unwrap();
+    let mut trainer = Trainer::new(&Device::Cpu, net, &options, &set, None).unwrap();
     let before = signals(&mut trainer, &set);
     while trainer.epoch().unwrap().is_some() {}
     let after = signals(&mut trainer, &set);

@@ -1,16 +1,16 @@
 //! Whose a tensor is, and what a device must have: told at the first call that can know.
 
-use fanin::cpu::CpuEngine;
+use fanin::Device;
+use fanin::device::{Draw, Piece};
 use fanin::gpu::{
-    Context, Epilogue, FillShape, GpuEngine, Hardware, LossTensors, Pass, Route, Tensor, Tuning,
+    Context, Epilogue, FillShape, Hardware, LossTensors, Pass, Route, Tensor, Tuning,
     UpdateTensors, Way,
 };
 use fanin::model::data::Generated;
 use fanin::model::{Adam, Loss, Mlp, Optimizer, Trainer};
+use fanin::op::{Dropout, Extreme, Form, Nonlinearity};
 use fanin::random::{Distribution, Dtype, Source, Stream};
-use fanin::{
-    Activation, Dropout, Engine, Error, Extreme, Form, Nonlinearity, Piece, Result, Shape, wgpu,
-};
+use fanin::{Activation, Error, Result, Shape, wgpu};
 
 use crate::devices::{contexts, own_adapters, own_device};
 
@@ -178,7 +178,7 @@ fn limits_that_are_too_low_are_named() {
         assert!(text.contains(expected), "{text}");
         let (set, _) = Generated::Spirals.generate(1, None).unwrap().split(1, 0.2).unwrap();
         let mlp = Mlp::new([2, 4, 3]).unwrap();
-        let trainer = Trainer::new(Some(&context), &mlp, &Default::default(), &set, None);
+        let trainer = Trainer::new(&context.clone().into(), &mlp, &Default::default(), &set, None);
         let text = trainer.err().unwrap().to_string();
         assert!(text.contains("max_storage_buffers_per_shader_stage: got 4"), "{text}");
 
@@ -283,17 +283,17 @@ fn no_number_of_the_callers_wraps() {
         first,
         count,
     };
-    let gpu = GpuEngine::new(contexts()[0].clone(), GpuEngine::CHUNK);
-    let cpu = CpuEngine::new(CpuEngine::CHUNK);
+    let gpu = Device::Gpu(contexts()[0].clone());
+    let cpu = Device::Cpu;
     // 2^62 elements of 4 bytes are 0 bytes, if one does not look.
     for count in [1 << 62, (1 << 62) + 1, u64::MAX] {
-        for engine in [&gpu as &dyn Engine, &cpu] {
+        for engine in [&gpu as &dyn Draw, &cpu] {
             let error = engine.draw(&[piece(count, 0)], &mut |_, _, _| Ok(())).unwrap_err();
             assert!(error.to_string().starts_with("piece: got "), "{error}");
         }
         assert_eq!(piece(count, 0).bytes(), u64::MAX);
     }
-    for engine in [&gpu as &dyn Engine, &cpu] {
+    for engine in [&gpu as &dyn Draw, &cpu] {
         let error = engine.draw(&[piece(8, u64::MAX - 3)], &mut |_, _, _| Ok(())).unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
     }

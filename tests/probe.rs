@@ -1,31 +1,28 @@
 //! Signals and gradients through depth: measured against f64, against the theory, and against what
 //! the theory's papers claim.
 
-use fanin::gpu::Context;
+use fanin::Device;
 use fanin::init::Init;
 use fanin::model::{self, Loss, Mlp, Trainer};
-use fanin::probe::{Advice, Advisor, Change, Kind, Options, Run, Spread, heatmap, measure, theory};
+use fanin::probe::{Advice, Advisor, Change, Kind, Options, Run, Spread, heatmap, measure};
 use fanin::random::{Distribution, Source, Stream};
+use fanin::theory;
 use fanin::{Activation, Result};
 
-use crate::devices::contexts;
+use crate::devices::{contexts, everywhere};
 use crate::gradients::examples;
-
-fn everywhere() -> impl Iterator<Item = Option<&'static Context>> {
-    std::iter::once(None).chain(contexts().iter().map(Some))
-}
 
 fn net(width: u64, depth: usize, activation: Activation, init: &str) -> Mlp {
     Mlp::new(vec![width; depth + 1]).unwrap().activation(activation).init(init.parse().unwrap())
 }
 
 fn on_cpu(mlp: &Mlp) -> Run {
-    measure(None, mlp, &Options::default()).unwrap()
+    measure(&Device::Cpu, mlp, &Options::default()).unwrap()
 }
 
 fn advised(mlp: &Mlp, options: &Options) -> (Run, Advice) {
-    let run = measure(None, mlp, options).unwrap();
-    let advice = Advisor::new(None, options).advise(mlp, &run).unwrap();
+    let run = measure(&Device::Cpu, mlp, options).unwrap();
+    let advice = Advisor::new(&Device::Cpu, options).advise(mlp, &run).unwrap();
     (run, advice)
 }
 
@@ -117,7 +114,7 @@ fn moments(values: &[f64]) -> (f64, f64, f64) {
 fn what_is_measured_is_the_f64_network() {
     const BATCH: usize = 6;
     let inputs: Vec<f32> = (0..BATCH * 7).map(|i| (0.7 * i as f32).sin() * 1.5).collect();
-    for context in everywhere() {
+    for device in everywhere() {
         for (activation, residual) in [
             (Activation::Tanh, false),
             (Activation::Relu, false),
@@ -132,7 +129,7 @@ fn what_is_measured_is_the_f64_network() {
                 .residual(residual);
             let options =
                 Options { batch: BATCH, inputs: Some(inputs.clone()), ..Options::default() };
-            let run = measure(context, &mlp, &options).unwrap();
+            let run = measure(device, &mlp, &options).unwrap();
             let exact = exact(&mlp, &inputs, BATCH, residual);
             for (index, layer) in run.layers.iter().enumerate() {
                 let near = |what: &str, found: Spread, wanted: f64, size: f64| {
@@ -220,7 +217,8 @@ fn the_measured_curve_is_the_predicted_one() {
             (Activation::Relu, "orthogonal:relu"),
         ] {
             let mlp = net(width, depth, activation, init);
-            let run = measure(None, &mlp, &Options { batch: 64, ..Options::default() }).unwrap();
+            let run =
+                measure(&Device::Cpu, &mlp, &Options { batch: 64, ..Options::default() }).unwrap();
             follows(&run).unwrap_or_else(|error| panic!("{activation} {init}: {error}"));
         }
     }
@@ -257,7 +255,7 @@ fn gradients_follow_where_they_grow_along_one_direction() {
     let options = Options { seeds: (100..160).collect(), batch: 32, ..Options::default() };
     for activation in [Activation::Relu, Activation::Gelu] {
         let mlp = net(128, 20, activation, "he_normal").residual(true);
-        let run = measure(None, &mlp, &options).unwrap();
+        let run = measure(&Device::Cpu, &mlp, &options).unwrap();
         for layer in &run.layers {
             let predicted = layer.predicted.unwrap();
             let off = (layer.gradient_var.mean / predicted.gradient_var).ln();
@@ -278,7 +276,7 @@ fn gradients_follow_where_they_grow_along_one_direction() {
 fn weights_gradients_and_cosines_follow_too() {
     let options = Options { seeds: (0..5).collect(), ..Options::default() };
     for (activation, init) in [(Activation::Relu, "he_normal"), (Activation::Tanh, "he_normal")] {
-        let run = measure(None, &net(512, 20, activation, init), &options).unwrap();
+        let run = measure(&Device::Cpu, &net(512, 20, activation, init), &options).unwrap();
         for layer in &run.layers {
             let predicted = layer.predicted.unwrap();
             let off = (layer.weight_gradient_var.mean / predicted.weight_gradient_var).ln();
@@ -330,7 +328,7 @@ fn zeros_keep_units_equal_for_good() {
         let mlp = Mlp::new([3, 8, 8, 2]).unwrap().activation(Activation::Tanh);
         let mlp = mlp.init(init.parse().unwrap());
         let options = model::Options { epochs: 20, batch: None, ..Default::default() };
-        let mut trainer = Trainer::new(None, &mlp, &options, &set, None).unwrap();
+        let mut trainer = Trainer::new(&Device::Cpu, &mlp, &options, &set, None).unwrap();
         while trainer.epoch().unwrap().is_some() {}
         for (name, width) in [("layers.0.weight", 3), ("layers.1.weight", 8)] {
             let weights = trainer.parameter(name).unwrap();
@@ -348,7 +346,7 @@ fn zeros_keep_units_equal_for_good() {
 fn small_weights_vanish_at_the_predicted_rate() {
     let run = on_cpu(&net(256, 50, Activation::Relu, "normal:0.01"));
     assert_eq!(run.verdict.kind, Kind::Vanishing, "{}", run.verdict.reason);
-    let advice = Advisor::new(None, &Options::default())
+    let advice = Advisor::new(&Device::Cpu, &Options::default())
         .advise(&net(256, 50, Activation::Relu, "normal:0.01"), &run)
         .unwrap();
     assert_eq!(advice.instead.unwrap().to_string(), "he_normal");
@@ -437,9 +435,9 @@ fn every_engine_measures_the_same() {
     ];
     for mlp in mlps {
         let options = Options { seeds: vec![3, 4], batch: 20, ..Options::default() };
-        let wanted = measure(None, &mlp, &options).unwrap();
+        let wanted = measure(&Device::Cpu, &mlp, &options).unwrap();
         for context in contexts() {
-            let found = measure(Some(context), &mlp, &options).unwrap();
+            let found = measure(&context.clone().into(), &mlp, &options).unwrap();
             assert_eq!(found.verdict.kind, wanted.verdict.kind);
             for (found, wanted) in found.layers.iter().zip(&wanted.layers) {
                 for (found, wanted) in [
@@ -471,7 +469,8 @@ fn lsuv_brings_every_layer_to_unit_variance() {
 #[test]
 fn the_map_shows_where_signals_live() {
     let mlp = net(64, 30, Activation::Relu, "he_normal");
-    let map = heatmap(None, &mlp, 0, vec![("he_normal".into(), 2f64.sqrt())], &mut || {}).unwrap();
+    let map = heatmap(&Device::Cpu, &mlp, 0, vec![("he_normal".into(), 2f64.sqrt())], &mut || {})
+        .unwrap();
     // Without biases the edge of ReLU is He's scale.
     assert!((map.critical.unwrap() - 2f64.sqrt()).abs() < 1e-3, "{:?}", map.critical);
     let last = |row: usize| *map.activation_std[row].last().unwrap();
@@ -480,8 +479,8 @@ fn the_map_shows_where_signals_live() {
     let row = (0..map.scales.len())
         .min_by(|a, b| near(&map.scales[*a]).total_cmp(&near(&map.scales[*b])));
     assert!((0.03..30.0).contains(&last(row.unwrap())));
-    let tanh =
-        heatmap(None, &net(32, 4, Activation::Tanh, "zeros"), 0, vec![], &mut || {}).unwrap();
+    let tanh = heatmap(&Device::Cpu, &net(32, 4, Activation::Tanh, "zeros"), 0, vec![], &mut || {})
+        .unwrap();
     assert!((tanh.critical.unwrap() - 1.0).abs() < 0.02, "{:?}", tanh.critical);
 }
 
@@ -489,7 +488,7 @@ fn the_map_shows_where_signals_live() {
 fn bad_options_are_refused() {
     let mlp = net(8, 3, Activation::Relu, "he_normal");
     let refused = |options: Options, words: &[&str]| {
-        let error = measure(None, &mlp, &options).unwrap_err();
+        let error = measure(&Device::Cpu, &mlp, &options).unwrap_err();
         assert!(error.is_usage(), "{error}");
         let text = error.to_string();
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
@@ -524,7 +523,7 @@ fn a_verdict_does_not_change_with_depth() {
     ] {
         for (depth, seed) in [(3, 5), (8, 1), (32, 0), (40, 0), (90, 2)] {
             let options = Options { batch: 32, seeds: vec![seed], ..Options::default() };
-            let run = measure(None, &net(256, depth, activation, init), &options).unwrap();
+            let run = measure(&Device::Cpu, &net(256, depth, activation, init), &options).unwrap();
             let reason = &run.verdict.reason;
             assert_eq!(run.verdict.kind, kind, "{activation} {init}, {depth} deep: {reason}");
         }
@@ -564,7 +563,7 @@ fn rates_know_no_depth() {
             let mlp = net(256, depth, activation.parse().unwrap(), init);
             let mlp = mlp.layer_norm(layer_norm).residual(residual);
             let options = Options { batch: 16, ..Options::default() };
-            let verdict = measure(None, &mlp, &options).unwrap().verdict;
+            let verdict = measure(&Device::Cpu, &mlp, &options).unwrap().verdict;
             let (found, reason) = (verdict.kind, &verdict.reason);
             if found == Kind::Saturated && residual && kind == Kind::Healthy {
                 assert!(depth >= 16, "{activation} {init} {depth}: {reason}");
@@ -608,7 +607,7 @@ fn a_bounded_signal_has_no_limit() {
     ] {
         for seed in 0..4 {
             let options = Options { seeds: vec![seed], batch: 64, ..Options::default() };
-            let run = measure(None, &net(64, 10, activation, init), &options).unwrap();
+            let run = measure(&Device::Cpu, &net(64, 10, activation, init), &options).unwrap();
             assert_eq!(run.verdict.signal_limit, None, "{activation} {init}");
         }
     }
@@ -657,7 +656,7 @@ fn holds(mlp: &Mlp, what: &str, options: &Options) -> Option<std::result::Result
         return Some(Err(()));
     };
     let network = change.apply(mlp).unwrap();
-    let found = measure(None, &network, options).unwrap();
+    let found = measure(&Device::Cpu, &network, options).unwrap();
     let reason = found.verdict.reason;
     assert_eq!(found.verdict.kind, Kind::Healthy, "{what}: {change}: {reason}");
     // What is advised is not what was probed.
@@ -694,7 +693,7 @@ fn advice_was_tried() {
     assert!(run.verdict.reason.contains("too narrow for its depth"), "{}", run.verdict.reason);
     let change = advice.instead.unwrap();
     assert_eq!(
-        measure(None, &change.apply(&mlp).unwrap(), &narrow).unwrap().verdict.kind,
+        measure(&Device::Cpu, &change.apply(&mlp).unwrap(), &narrow).unwrap().verdict.kind,
         Kind::Healthy
     );
 }

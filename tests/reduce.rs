@@ -1,9 +1,10 @@
 //! Summaries and histograms, on the CPU and every adapter, against sums and counts in f64.
 
 use fanin::gpu::{Context, Tensor};
+use fanin::op::{Histogram, Summary};
 use fanin::random::Dtype;
 use fanin::wgpu;
-use fanin::{Histogram, Shape, Summary, cpu};
+use fanin::{Shape, cpu};
 
 use crate::devices::{forms, own_adapters, own_device};
 

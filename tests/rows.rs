@@ -1,8 +1,9 @@
 //! Layer norm and row sums of rows of any length, against their definitions in f64.
 
 use fanin::gpu::{Context, NormTensors};
+use fanin::op::Dropout;
 use fanin::random::{Dtype, Stream};
-use fanin::{Activation, Dropout, Error};
+use fanin::{Activation, Error};
 
 use crate::devices::{SEED, forms};
 use crate::guarded::{Guarded, normals};

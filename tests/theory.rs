@@ -1,7 +1,7 @@
 //! The theory of signal propagation against closed forms, mpmath and published numbers.
 
 use fanin::Activation;
-use fanin::probe::theory::{Course, Moments, Scales, backward_gain, forward_gain, moments};
+use fanin::theory::{Course, Moments, Scales, backward_gain, forward_gain, moments};
 
 use crate::cli::{fails, succeeds};
 

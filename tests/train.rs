@@ -1,17 +1,14 @@
 //! Training: the same from run to run, resumed or not, on the CPU and every adapter.
 
+use fanin::Device;
 use fanin::gpu::Context;
 use fanin::model::data::{Dataset, Generated, Standardizer, Targets};
 use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
 use fanin::random::{Distribution, Source, Stream};
 use fanin::{Activation, Error, wgpu};
 
-use crate::devices::{SEED, contexts, own_adapters, own_device};
+use crate::devices::{SEED, contexts, everywhere, own_adapters, own_device};
 use crate::gradients::examples;
-
-fn everywhere() -> impl Iterator<Item = Option<&'static Context>> {
-    std::iter::once(None).chain(contexts().iter().map(Some))
-}
 
 fn mlp(widths: impl Into<Vec<u64>>, init: &str) -> Mlp {
     Mlp::new(widths).unwrap().init(init.parse().unwrap())
@@ -32,9 +29,9 @@ fn options(epochs: u64) -> Options {
     Options { epochs, batch: Some(64), seed: SEED, lr: 0.01, ..Options::default() }
 }
 
-fn trained(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Trainer {
+fn trained(device: &Device, mlp: &Mlp, options: &Options) -> Trainer {
     let (train, test) = spirals();
-    let mut trainer = Trainer::new(context, mlp, options, &train, Some(&test)).unwrap();
+    let mut trainer = Trainer::new(device, mlp, options, &train, Some(&test)).unwrap();
     while trainer.epoch().unwrap().is_some() {}
     assert!(trainer.finished());
     trainer
@@ -44,12 +41,12 @@ fn trained(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Trainer {
 fn every_engine_learns_the_same() {
     let mlp = mlp([2, 32, 32, 3], "he_normal").dropout(0.05);
     let mut scores: Vec<(String, Score)> = Vec::new();
-    for context in everywhere() {
-        let mut trainer = trained(context, &mlp, &options(30));
+    for device in everywhere() {
+        let mut trainer = trained(device, &mlp, &options(30));
         assert_eq!(trainer.verdict().unwrap(), Verdict::Learned);
         let history = trainer.history();
         assert_eq!(history.len(), 30);
-        scores.push((trainer.device(), history[29].test.unwrap()));
+        scores.push((trainer.device().to_string(), history[29].test.unwrap()));
     }
     let first = scores[0].1.accuracy.unwrap();
     assert!(first > 0.9, "{scores:?}");
@@ -64,9 +61,9 @@ fn every_engine_learns_the_same() {
 fn parameters_start_as_their_streams_draw_them() {
     let mlp = mlp([5, 7, 3], "xavier_uniform").bias("normal:0.1".parse().unwrap()).layer_norm(true);
     let set = examples(10, 5, 3, Loss::CROSS_ENTROPY);
-    for context in everywhere() {
+    for device in everywhere() {
         let options = Options { batch: None, ..options(1) };
-        let mut trainer = Trainer::new(context, &mlp, &options, &set, None).unwrap();
+        let mut trainer = Trainer::new(device, &mlp, &options, &set, None).unwrap();
         for spec in mlp.recipe().unwrap().tensors {
             let stream = Stream::named(SEED, &spec.name);
             let Source::Elements(distribution) = spec.source else { panic!("{}", spec.name) };
@@ -83,15 +80,15 @@ fn two_runs_and_a_resumed_one_have_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let (train, test) = spirals();
     let mlp = mlp([2, 16, 16, 3], "he_normal").dropout(0.2).residual(true).layer_norm(true);
-    for context in everywhere() {
+    for device in everywhere() {
         let options = Options { clip: Some(1.0), ..options(6) };
-        let mut whole = trained(context, &mlp, &options);
-        assert_eq!(all(&mut whole), all(&mut trained(context, &mlp, &options)), "two runs");
+        let mut whole = trained(device, &mlp, &options);
+        assert_eq!(all(&mut whole), all(&mut trained(device, &mlp, &options)), "two runs");
 
         // Stopped after each submission in turn: within epochs, between them, in the middle of a test.
         for stop in 1..=whole.submissions() {
             let path = folder.path().join("run.safetensors");
-            let make = || Trainer::new(context, &mlp, &options, &train, Some(&test)).unwrap();
+            let make = || Trainer::new(device, &mlp, &options, &train, Some(&test)).unwrap();
             let mut first = make();
             for _ in 0..stop {
                 first.advance().unwrap();
@@ -125,7 +122,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     let (train, test) = spirals();
     let base = mlp([2, 16, 3], "he_normal");
     let make = |mlp: &Mlp, options: &Options| {
-        Trainer::new(None, mlp, options, &train, Some(&test)).unwrap()
+        Trainer::new(&Device::Cpu, mlp, options, &train, Some(&test)).unwrap()
     };
     let mut first = make(&base, &options(2));
     first.advance().unwrap();
@@ -156,32 +153,32 @@ fn a_checkpoint_of_another_run_is_refused() {
 
 #[test]
 fn zeros_do_not_learn_and_the_reason_is_given() {
-    for context in everywhere() {
-        let mut zeros = trained(context, &mlp([2, 16, 16, 3], "zeros"), &options(3));
+    for device in everywhere() {
+        let mut zeros = trained(device, &mlp([2, 16, 16, 3], "zeros"), &options(3));
         let Verdict::Stuck(why) = zeros.verdict().unwrap() else { panic!("zeros learned") };
         assert!(why.starts_with("every weight is still 0 and so is its gradient"), "{why}");
-        let mut same = trained(context, &mlp([2, 16, 16, 3], "constant:0.1"), &options(3));
+        let mut same = trained(device, &mlp([2, 16, 16, 3], "constant:0.1"), &options(3));
         let Verdict::Stuck(why) = same.verdict().unwrap() else { panic!("constants learned") };
         assert!(why.contains("all units of layers.0 to layers.1 are still equal"), "{why}");
         // Equal for good: each row of a hidden weight is the first, bit for bit.
         let weight = same.parameter("layers.1.weight").unwrap();
         assert!(weight.chunks_exact(16).all(|row| row == &weight[..16]));
-        let mut he = trained(context, &mlp([2, 16, 16, 3], "he_normal"), &options(30));
+        let mut he = trained(device, &mlp([2, 16, 16, 3], "he_normal"), &options(30));
         assert_eq!(he.verdict().unwrap(), Verdict::Learned);
     }
 }
 
 #[test]
 fn divergence_is_named() {
-    for context in everywhere() {
+    for device in everywhere() {
         let wild = Options { lr: 1e30, optimizer: Optimizer::sgd(), ..options(5) };
-        let mut trainer = trained(context, &mlp([2, 16, 16, 3], "he_normal"), &wild);
+        let mut trainer = trained(device, &mlp([2, 16, 16, 3], "he_normal"), &wild);
         let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
         assert!(what.contains("layers.") && what.contains("(epoch 1)"), "{what}");
         assert!(what.contains("at step 1 ") || what.contains("at step 2 "), "{what}");
         // From the start: the second layer's outputs pass what f32 holds.
         let huge = mlp([2, 16, 16, 3], "constant:1e20");
-        let mut trainer = trained(context, &huge, &options(5));
+        let mut trainer = trained(device, &huge, &options(5));
         let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
         assert!(what.starts_with("the outputs of layers.1 before its nonlinearity are"), "{what}");
         assert!(what.contains("at step 1 (epoch 1)"), "{what}");
@@ -193,7 +190,7 @@ fn a_step_is_few_dispatches_and_a_submission_many_steps() {
     for context in contexts() {
         for layers in [1u64, 2, 5] {
             let widths = [vec![2], vec![8; layers as usize - 1], vec![3]].concat();
-            let trainer = trained(Some(context), &mlp(widths, "he_normal"), &options(8));
+            let trainer = trained(&context.clone().into(), &mlp(widths, "he_normal"), &options(8));
             assert!(trainer.dispatches_per_step() as u64 <= 3 * layers + 2);
             // Steps, and the stretches of the test rows after each epoch.
             let work = trainer.step() + 8 * 150u64.div_ceil(64);
@@ -207,7 +204,7 @@ fn the_rows_of_an_epoch_are_all_rows_once() {
     // One step over all rows in order, and batches of an epoch without shuffling: as SGD with a
     // rate of 0 they see the same loss; and the last batch is shorter.
     let set = examples(23, 3, 2, Loss::MeanSquaredError);
-    for context in everywhere() {
+    for device in everywhere() {
         let mut losses = Vec::new();
         for (batch, shuffle) in [(None, false), (Some(5), false), (Some(5), true), (Some(1), true)]
         {
@@ -221,7 +218,7 @@ fn the_rows_of_an_epoch_are_all_rows_once() {
                 ..Options::default()
             };
             let net = mlp([3, 4, 2], "he_normal");
-            let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+            let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
             let whole = trainer.evaluate().unwrap();
             let epoch = trainer.epoch().unwrap().unwrap();
             assert!((epoch.train.loss - whole.loss).abs() < 1e-6 * whole.loss, "{batch:?}");
@@ -238,9 +235,9 @@ fn the_rows_of_an_epoch_are_all_rows_once() {
 fn predictions_are_those_of_the_formula() {
     let set = examples(70, 3, 2, Loss::MeanSquaredError);
     let net = mlp([3, 6, 2], "he_normal").activation(Activation::Tanh).dropout(0.5);
-    for context in everywhere() {
+    for device in everywhere() {
         let options = Options { batch: Some(32), ..options(1) };
-        let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+        let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
         let found = trainer.predict(&set.features.to_f32()).unwrap();
         let oracle = crate::gradients::Oracle::of(&mut trainer);
         for (row, found) in set.features.to_f32().chunks_exact(3).zip(found.chunks_exact(2)) {
@@ -277,8 +274,8 @@ fn zero_gamma_starts_residual_layers_as_the_identity() {
         gamma.map_or(net.clone(), |gamma| net.norms(gamma.parse().unwrap()))
     };
     let shallow = mlp([2, 32, 3], "zeros").activation(Activation::Silu).layer_norm(true);
-    for context in everywhere() {
-        let make = |net: &Mlp| Trainer::new(context, net, &options(20), &train, Some(&test));
+    for device in everywhere() {
+        let make = |net: &Mlp| Trainer::new(device, net, &options(20), &train, Some(&test));
         let mut zero = make(&deep(Some("zeros"))).unwrap();
         // Twelve layers fewer: those of the deep network without a connection around them.
         let mut without = make(&shallow).unwrap();
@@ -313,7 +310,7 @@ fn bad_settings_are_refused() {
     let set = examples(20, 3, 2, Loss::CROSS_ENTROPY);
     let net = mlp([3, 4, 2], "he_normal");
     let refused = |net: &Mlp, options: Options| -> String {
-        let error = Trainer::new(None, net, &options, &set, None).err().expect("refused");
+        let error = Trainer::new(&Device::Cpu, net, &options, &set, None).err().expect("refused");
         assert!(error.is_usage());
         error.to_string()
     };
@@ -339,7 +336,7 @@ fn bad_settings_are_refused() {
     assert!(Mlp::new([3]).is_err());
     let schedule = Schedule { decay: fanin::model::Decay::Cosine { floor: 2.0 }, warmup: 0 };
     assert!(refused(&net, Options { schedule, ..base() }).contains("floor"));
-    let mut trainer = Trainer::new(None, &net, &base(), &set, None).unwrap();
+    let mut trainer = Trainer::new(&Device::Cpu, &net, &base(), &set, None).unwrap();
     let unknown = trainer.parameter("layers.0.wieght").unwrap_err().to_string();
     assert!(unknown.contains("nearest: layers.0.weight"), "{unknown}");
     assert!(trainer.set_parameter("layers.0.bias", &[0.0; 3]).is_err());
@@ -363,7 +360,8 @@ fn a_set_larger_than_a_binding_is_gathered_in_runs() {
     let net = mlp([10, 16, 3], "he_normal");
     let trained = |context: &Context| {
         let options = Options { batch: Some(32), ..options(1) };
-        let mut trainer = Trainer::new(Some(context), &net, &options, &set, None).unwrap();
+        let mut trainer =
+            Trainer::new(&context.clone().into(), &net, &options, &set, None).unwrap();
         while trainer.epoch().unwrap().is_some() {}
         (trainer.dispatches_per_step(), all(&mut trainer))
     };
@@ -389,16 +387,16 @@ fn every_optimizer_does_the_same_on_every_engine() {
     let net = mlp([5, 16, 3], "xavier_normal").activation(Activation::Tanh);
     for optimizer in optimizers {
         for clip in [None, Some(0.05)] {
-            let trained = |context: Option<&Context>| -> Vec<Vec<f32>> {
+            let trained = |device: &Device| -> Vec<Vec<f32>> {
                 let options = Options { optimizer, clip, batch: Some(16), lr: 0.02, ..options(4) };
-                let mut trainer = Trainer::new(context, &net, &options, &set, None).unwrap();
+                let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
                 while trainer.epoch().unwrap().is_some() {}
                 let bits = all(&mut trainer).into_iter();
                 bits.map(|bits| bits.into_iter().map(f32::from_bits).collect()).collect()
             };
-            let wanted = trained(Some(&contexts()[0]));
-            for context in everywhere() {
-                let found = trained(context);
+            let wanted = trained(&contexts()[0].clone().into());
+            for device in everywhere() {
+                let found = trained(device);
                 for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
                     // 16 steps of numbers of about 1, each rounded some 100 times.
                     let error = (found - wanted).abs();
@@ -430,7 +428,7 @@ fn r2_of_several_targets_is_the_mean_over_them() {
     let net = mlp([3, 2], "zeros");
     for (values, predictions, wanted) in cases {
         let set = with_values(unit.clone(), 3, values.to_vec(), 2);
-        for context in everywhere() {
+        for device in everywhere() {
             for batch in [None, Some(2)] {
                 let options = Options {
                     batch,
@@ -439,7 +437,7 @@ fn r2_of_several_targets_is_the_mean_over_them() {
                     shuffle: false,
                     ..options(1)
                 };
-                let mut trainer = Trainer::new(context, &net, &options, &set, Some(&set)).unwrap();
+                let mut trainer = Trainer::new(device, &net, &options, &set, Some(&set)).unwrap();
                 let weights: Vec<f32> = (0..6).map(|at| predictions[at % 3 * 2 + at / 3]).collect();
                 trainer.set_parameter("layers.0.weight", &weights).unwrap();
                 let epoch = trainer.epoch().unwrap().unwrap();
@@ -453,7 +451,7 @@ fn r2_of_several_targets_is_the_mean_over_them() {
     // Of one row there is none.
     let one = with_values(vec![1.0, 0.0, 0.0], 3, vec![1.0, 2.0], 2);
     let options = Options { batch: None, ..options(1) };
-    let mut trainer = Trainer::new(None, &net, &options, &one, None).unwrap();
+    let mut trainer = Trainer::new(&Device::Cpu, &net, &options, &one, None).unwrap();
     assert_eq!(trainer.evaluate().unwrap().r2, None);
 }
 
@@ -469,9 +467,9 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
     let set = with_values(set.features.to_f32().into_owned(), 4, scaled.collect(), 3);
     let (train, test) = set.split(SEED, 0.4).unwrap();
     let net = mlp([4, 16, 3], "he_normal");
-    for (context, batch) in everywhere().flat_map(|context| [(context, 300), (context, 4)]) {
+    for (device, batch) in everywhere().iter().flat_map(|device| [(device, 300), (device, 4)]) {
         let options = Options { batch: Some(batch), ..options(3) };
-        let make = || Trainer::new(context, &net, &options, &train, Some(&test)).unwrap();
+        let make = || Trainer::new(device, &net, &options, &train, Some(&test)).unwrap();
         let mut trainer = make();
         while trainer.epoch().unwrap().is_some() {}
         let history = trainer.history().to_vec();
@@ -496,7 +494,7 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
         }
         // Stopped after the first submission: of the shorter batches within an epoch.
         let short = Options { epochs: 2, ..options.clone() };
-        let mut first = Trainer::new(context, &net, &short, &train, Some(&test)).unwrap();
+        let mut first = Trainer::new(device, &net, &short, &train, Some(&test)).unwrap();
         first.advance().unwrap();
         assert_eq!(first.step().is_multiple_of(first.epoch_steps()), batch != 4);
         first.save(&path, true).unwrap();
@@ -511,13 +509,13 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
 fn a_class_is_right_where_its_output_is_the_largest() {
     let set = Generated::Digits.generate(SEED, Some(300)).unwrap();
     let bce = |epochs| Options { loss: Some(Loss::BinaryCrossEntropy), ..options(epochs) };
-    for context in everywhere() {
+    for device in everywhere() {
         let zeros = mlp([64, 16, 10], "zeros");
-        let mut trainer = Trainer::new(context, &zeros, &bce(1), &set, None).unwrap();
+        let mut trainer = Trainer::new(device, &zeros, &bce(1), &set, None).unwrap();
         // All outputs are 0, and the first of them is the first class's.
         assert_eq!(trainer.evaluate().unwrap().accuracy, Some(0.1));
         let net = mlp([64, 32, 10], "he_normal");
-        let mut trainer = Trainer::new(context, &net, &bce(40), &set, None).unwrap();
+        let mut trainer = Trainer::new(device, &net, &bce(40), &set, None).unwrap();
         while trainer.epoch().unwrap().is_some() {}
         let outputs = trainer.predict(&set.features.to_f32()).unwrap();
         let right = outputs
@@ -530,10 +528,10 @@ fn a_class_is_right_where_its_output_is_the_largest() {
     }
     // Labels that may come together are right or wrong one by one.
     let labels = with_values(vec![1.0, 2.0], 1, vec![0.0, 0.0, 1.0, 0.0, 1.0, 1.0], 3);
-    for context in everywhere() {
+    for device in everywhere() {
         let options = Options { batch: None, ..bce(1) };
         let net = mlp([1, 3], "zeros");
-        let mut trainer = Trainer::new(context, &net, &options, &labels, None).unwrap();
+        let mut trainer = Trainer::new(device, &net, &options, &labels, None).unwrap();
         // A third and two thirds, in f32.
         let accuracy = trainer.evaluate().unwrap().accuracy.unwrap();
         assert!((accuracy - 0.5).abs() < 1e-7, "{accuracy}");
@@ -547,7 +545,8 @@ fn a_verdict_is_no_worse_than_its_numbers() {
         for (epochs, lr) in [(1, 1e-9), (1, 0.01), (2, 1e-4), (4, 1e-9), (4, 0.003), (12, 0.5)] {
             let options = Options { lr, ..options(epochs) };
             let net = mlp([2, 16, 16, 3], init);
-            let mut trainer = Trainer::new(None, &net, &options, &train, Some(&test)).unwrap();
+            let mut trainer =
+                Trainer::new(&Device::Cpu, &net, &options, &train, Some(&test)).unwrap();
             while trainer.epoch().unwrap().is_some() {}
             let verdict = trainer.verdict().unwrap();
             let last = trainer.history().last().unwrap().train.loss;
@@ -570,7 +569,7 @@ fn a_verdict_is_no_worse_than_its_numbers() {
     let set = Generated::Digits.generate(SEED, Some(1000)).unwrap();
     let bce = Options { loss: Some(Loss::BinaryCrossEntropy), lr: 1e-3, ..options(3) };
     let net = mlp([64, 32, 10], "he_normal");
-    let mut trainer = Trainer::new(None, &net, &bce, &set, None).unwrap();
+    let mut trainer = Trainer::new(&Device::Cpu, &net, &bce, &set, None).unwrap();
     while trainer.epoch().unwrap().is_some() {}
     let Verdict::Learning(why) = trainer.verdict().unwrap() else { panic!("learning") };
     assert!(why.contains("no better than") && why.contains("still falls"), "{why}");
@@ -583,7 +582,7 @@ fn a_siren_that_learns_is_not_called_stuck() {
     let net = mlp([8, 64, 64, 64, 1], "siren").activation(Activation::Sin { omega: 1.0 });
     for (epochs, wanted) in [(1, "learning"), (30, "learned")] {
         let options = Options { lr: 1e-3, ..options(epochs) };
-        let mut trainer = Trainer::new(None, &net, &options, &set, None).unwrap();
+        let mut trainer = Trainer::new(&Device::Cpu, &net, &options, &set, None).unwrap();
         while trainer.epoch().unwrap().is_some() {}
         let verdict = trainer.verdict().unwrap();
         let early = epochs == 1 && verdict == Verdict::Learned;
@@ -596,13 +595,12 @@ fn overfitting_is_named_where_the_test_says_so() {
     // Labels, and values, that no feature says anything of.
     let noise = |loss: Loss, rows: usize| examples(rows, 8, 2, loss);
     for loss in [Loss::CROSS_ENTROPY, Loss::MeanSquaredError] {
-        for context in everywhere() {
+        for device in everywhere() {
             let (train, test) = (noise(loss, 300).split(SEED, 0.4)).unwrap();
             let options = Options { batch: Some(32), ..options(80) };
             let net = mlp([8, 64, 64, 2], "he_normal");
             let of = |test: &Dataset| {
-                let mut trainer =
-                    Trainer::new(context, &net, &options, &train, Some(test)).unwrap();
+                let mut trainer = Trainer::new(device, &net, &options, &train, Some(test)).unwrap();
                 while trainer.epoch().unwrap().is_some() {}
                 trainer.verdict().unwrap()
             };
@@ -619,9 +617,9 @@ fn overfitting_is_named_where_the_test_says_so() {
 
 #[test]
 fn a_last_step_that_overflows_is_no_standstill() {
-    for context in everywhere() {
+    for device in everywhere() {
         let wild = Options { lr: 1e30, optimizer: Optimizer::sgd(), batch: None, ..options(1) };
-        let mut trainer = trained(context, &mlp([2, 16, 16, 3], "he_normal"), &wild);
+        let mut trainer = trained(device, &mlp([2, 16, 16, 3], "he_normal"), &wild);
         let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
         assert!(what.contains("after step 1"), "{what}");
     }
@@ -634,7 +632,8 @@ fn a_finished_run_that_is_resumed_has_its_gradients() {
     let (train, test) = spirals();
     let slow = Options { lr: 1e-9, ..options(2) };
     let make = || {
-        Trainer::new(None, &mlp([2, 16, 16, 3], "he_normal"), &slow, &train, Some(&test)).unwrap()
+        Trainer::new(&Device::Cpu, &mlp([2, 16, 16, 3], "he_normal"), &slow, &train, Some(&test))
+            .unwrap()
     };
     let mut first = make();
     while first.epoch().unwrap().is_some() {}
@@ -660,7 +659,7 @@ fn data_that_differ_beyond_f32_are_other_data() {
         set
     };
     let make = |set: &Dataset| {
-        Trainer::new(None, &mlp([1, 4, 1], "he_normal"), &options(1), set, None).unwrap()
+        Trainer::new(&Device::Cpu, &mlp([1, 4, 1], "he_normal"), &options(1), set, None).unwrap()
     };
     make(&set(0.0)).save(&path, false).unwrap();
     make(&set(0.0)).resume(&path).unwrap();

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fanin::cpu::CpuEngine;
-use fanin::gpu::GpuEngine;
+use fanin::Device;
+use fanin::Error;
+use fanin::device::{Chunks, Draw};
 use fanin::random::{Dtype, Source, Stream};
 use fanin::recipe::{Recipe, Report, WriteOptions, write};
-use fanin::{Engine, Error};
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
@@ -76,7 +76,7 @@ init = "sparse:0.9"
 
 fn written(
     recipe: &Recipe,
-    engine: &dyn Engine,
+    engine: &dyn Draw,
     out: &Path,
     max_shard_bytes: Option<u64>,
 ) -> fanin::Result<Report> {
@@ -92,12 +92,12 @@ fn written(
     write(recipe, engine, &options, &mut |_| {})
 }
 
-fn engines() -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> =
-        vec![Box::new(CpuEngine::new(16 << 20)), Box::new(CpuEngine::new(5_000))];
+fn engines() -> Vec<Box<dyn Draw>> {
+    let mut engines: Vec<Box<dyn Draw>> =
+        vec![Box::new(Device::Cpu.in_chunks(16 << 20)), Box::new(Device::Cpu.in_chunks(5_000))];
     for context in contexts() {
-        engines.push(Box::new(GpuEngine::new(context.clone(), 16 << 20)));
-        engines.push(Box::new(GpuEngine::new(context.clone(), 70_001)));
+        engines.push(Box::new(Device::Gpu(context.clone()).in_chunks(16 << 20)));
+        engines.push(Box::new(Device::Gpu(context.clone()).in_chunks(70_001)));
     }
     engines
 }
@@ -136,7 +136,7 @@ fn each_tensor_is_the_same_tensor_made_alone() {
     let recipe = Recipe::parse(MIXED, "mixed").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("mixed.safetensors");
-    let report = written(&recipe, &CpuEngine::new(1 << 20), &out, None).unwrap();
+    let report = written(&recipe, &Device::Cpu.in_chunks(1 << 20), &out, None).unwrap();
     let bytes = std::fs::read(&out).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.len(), recipe.tensors.len());
@@ -182,7 +182,7 @@ fn the_order_of_tensors_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let digest = |recipe: &Recipe, name: &str| {
         let out = folder.path().join(name);
-        let report = written(recipe, &CpuEngine::new(1 << 20), &out, None).unwrap();
+        let report = written(recipe, &Device::Cpu.in_chunks(1 << 20), &out, None).unwrap();
         report.files[0].sha256.clone().unwrap()
     };
     let forwards = digest(&recipe, "a.safetensors");
@@ -195,12 +195,12 @@ fn shards_hold_what_the_whole_holds() {
     let recipe = Recipe::parse(MIXED, "mixed").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.safetensors");
-    written(&recipe, &CpuEngine::new(1 << 20), &whole, None).unwrap();
+    written(&recipe, &Device::Cpu.in_chunks(1 << 20), &whole, None).unwrap();
     let whole = std::fs::read(whole).unwrap();
     let whole = SafeTensors::deserialize(&whole).unwrap();
 
     let out = folder.path().join("model.safetensors");
-    let report = written(&recipe, &CpuEngine::new(1 << 20), &out, Some(2_000)).unwrap();
+    let report = written(&recipe, &Device::Cpu.in_chunks(1 << 20), &out, Some(2_000)).unwrap();
     assert!(!out.exists());
     let index = std::fs::read(folder.path().join("model.safetensors.index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
@@ -227,7 +227,7 @@ fn an_index_is_initialized_anew_by_rules() {
     let recipe = Recipe::parse(MIXED, "mixed").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("model.safetensors");
-    written(&recipe, &CpuEngine::new(1 << 20), &out, Some(2_000)).unwrap();
+    written(&recipe, &Device::Cpu.in_chunks(1 << 20), &out, Some(2_000)).unwrap();
     let rules = fanin::recipe::Rules::pairs(["{steps,mask}=zeros", "*=normal:0.5"]).unwrap();
     let index = folder.path().join("model.safetensors.index.json");
     let anew = Recipe::from_safetensors(&index, &rules).unwrap();
@@ -266,7 +266,7 @@ fn digests_are_of_what_was_written() {
             file_digests,
             stop: &stop,
         };
-        let report = write(&recipe, &CpuEngine::new(engine), &options, &mut |_| {}).unwrap();
+        let report = write(&recipe, &Device::Cpu.in_chunks(engine), &options, &mut |_| {}).unwrap();
         let manifest = std::fs::read(folder.path().join("model.manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         let (mut seen, mut shards) = (0, 0);
@@ -330,9 +330,9 @@ fn an_interrupted_run_leaves_nothing() {
 #[test]
 fn a_device_that_fails_midway_leaves_nothing() {
     // Draws twice, then is lost.
-    struct Lost(CpuEngine);
-    impl Engine for Lost {
-        fn name(&self) -> &'static str {
+    struct Lost(Chunks);
+    impl Draw for Lost {
+        fn engine(&self) -> &'static str {
             "lost"
         }
         fn device(&self) -> String {
@@ -341,7 +341,11 @@ fn a_device_that_fails_midway_leaves_nothing() {
         fn piece_bytes(&self) -> u64 {
             4096
         }
-        fn draw(&self, pieces: &[fanin::Piece], sink: &mut fanin::Sink<'_>) -> fanin::Result<()> {
+        fn draw(
+            &self,
+            pieces: &[fanin::device::Piece],
+            sink: &mut fanin::device::Sink<'_>,
+        ) -> fanin::Result<()> {
             self.0.draw(&pieces[..2], sink)?;
             Err(Error::Device { device: "lost".into(), message: "the device was lost".into() })
         }
@@ -349,7 +353,7 @@ fn a_device_that_fails_midway_leaves_nothing() {
     let recipe = Recipe::builtin("mlp").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("mlp.safetensors");
-    let error = written(&recipe, &Lost(CpuEngine::new(4096)), &out, None).unwrap_err();
+    let error = written(&recipe, &Lost(Device::Cpu.in_chunks(4096)), &out, None).unwrap_err();
     assert!(error.to_string().contains("lost") && !error.is_usage());
     assert_eq!(left_in(folder.path()), Vec::<String>::new());
 }
@@ -362,7 +366,7 @@ fn outputs_that_exist_are_kept() {
         let path = folder.path().join(taken);
         std::fs::write(&path, "mine").unwrap();
         let out = folder.path().join("model.safetensors");
-        let error = written(&recipe, &CpuEngine::new(4096), &out, None).unwrap_err();
+        let error = written(&recipe, &Device::Cpu.in_chunks(4096), &out, None).unwrap_err();
         assert!(matches!(&error, Error::Exists { path: found } if *found == path), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"mine");
         std::fs::remove_file(path).unwrap();
@@ -376,7 +380,7 @@ fn gpt2_is_the_same_model_as_ever() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("gpt2.safetensors");
     recipe.tensors.retain(|spec| spec.name.starts_with("h.11.") || spec.name == "wpe.weight");
-    let report = written(&recipe, &CpuEngine::new(16 << 20), &out, None).unwrap();
+    let report = written(&recipe, &Device::Cpu.in_chunks(16 << 20), &out, None).unwrap();
     assert_eq!(
         report.files[0].sha256.as_deref().unwrap(),
         "5f433e2d1e37bb3e25eac651d62fe96523c100fa18b3d2d21d72fd42019e04cf"

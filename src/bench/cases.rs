@@ -1,7 +1,6 @@
 use super::{Unit, Work};
 use crate::Activation;
-use crate::model::{Adam, Optimizer};
-use crate::product::Form;
+use crate::op::{Adam, Form, Optimizer};
 use crate::random::{Distribution, Dtype};
 
 /// Something to time.

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Ceilings;
 use super::prepare::{room, seconds};
+use crate::device::Device;
 use crate::gpu::{Context, FLOPS_OF_INVOCATION, STREAM_STEP, Streams, Tensor, WRITTEN};
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Result, Shape, cpu};
@@ -36,9 +37,9 @@ impl Gauge {
     /// # Errors
     /// [`Error::Exhausted`](crate::Error::Exhausted) or [`Error::Device`](crate::Error::Device) where there is
     /// no such memory.
-    pub fn new(context: Option<&Context>, quick: bool) -> Result<Gauge> {
+    pub fn new(device: &Device, quick: bool) -> Result<Gauge> {
         let bytes = if quick { 1u64 << 27 } else { 1 << 28 };
-        let Some(context) = context else {
+        let Device::Gpu(context) = device else {
             let words = bytes / 8;
             let memory = Memory::Cpu { source: room(words)?, target: room(words)? };
             return Gauge { memory, bytes }.warm();
@@ -80,7 +81,7 @@ impl Gauge {
         match &mut self.memory {
             Memory::Cpu { source, target } => {
                 let wall = |work: &mut dyn FnMut()| {
-                    seconds(None, || {
+                    seconds(&Device::Cpu, || {
                         work();
                         Ok(())
                     })
@@ -113,7 +114,7 @@ impl Gauge {
             }
             Memory::Gpu { context, streams, invocations } => {
                 let kernel = |entry| {
-                    seconds(Some(context), || {
+                    seconds(&context.clone().into(), || {
                         context.run(|pass| pass.peak(entry, streams))?;
                         context.wait()
                     })

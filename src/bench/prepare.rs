@@ -4,17 +4,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::cases::{BATCH, Case, Task, WIDTHS};
-use crate::cpu::{self, CpuEngine, CpuExecutor};
-use crate::gpu::{Context, GpuEngine, GpuExecutor, Pass, Tensor};
+use crate::cpu;
+use crate::device::{Device, Room};
+use crate::gpu::{Context, Pass, Tensor};
 use crate::model::data::{Dataset, Targets};
-use crate::model::{
-    BATCH as BATCH_SLOT, Executor, FIRST, GRADIENTS, Loss, Mlp, Norm, Op, Options, PARAMETERS,
-    Phase, Program, Resident, Room, SCALE, SECOND, Step, TARGETS, Trainer, View,
+use crate::model::{Mlp, Options, Trainer};
+use crate::op::{
+    self, Epilogue, FIRST, Form, GRADIENTS, Loss, Norm, Op, PARAMETERS, Phase, Program, Resident,
+    SCALE, SECOND, Step, TARGETS, View,
 };
-use crate::product::{Epilogue, Form};
 use crate::random::{Distribution, Dtype, Stream, f32_from_f16};
 use crate::recipe::{Recipe, WriteOptions, write};
-use crate::{Activation, Engine, Error, Result, Shape, file, memory};
+use crate::{Activation, Error, Result, Shape, file, memory};
 
 const STREAM: Stream = Stream::new(7, 1);
 
@@ -62,19 +63,19 @@ impl Case {
         }
     }
 
-    /// Makes it ready on the GPU of `context`, or for none on the CPU engine.
+    /// Makes it ready on a device.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the engine cannot do it (products of f16 on the CPU, buffers larger than
+    /// [`Error::Invalid`] where the device cannot do it (products of f16 on the CPU, buffers larger than
     /// the device allows), [`Error::Device`] where the device fails.
-    pub fn prepare(&self, context: Option<&Context>) -> Result<Timed> {
-        match (&self.task, context) {
-            (Task::Step, _) => step(context),
-            (Task::Init(name), _) => init(name, context),
-            (task, _) => match (ops(task).filter(|_| self.dtype == Dtype::F32), context) {
-                (Some(ops), _) => carried(ops, context),
-                (None, Some(context)) => self.on_gpu(context),
-                (None, None) => self.on_cpu(),
+    pub fn prepare(&self, device: &Device) -> Result<Timed> {
+        match &self.task {
+            Task::Step => step(device),
+            Task::Init(name) => init(name, device),
+            task => match (ops(task).filter(|_| self.dtype == Dtype::F32), device) {
+                (Some(ops), _) => carried(ops, device),
+                (None, Device::Gpu(context)) => self.on_gpu(context),
+                (None, Device::Cpu) => self.on_cpu(),
             },
         }
     }
@@ -85,23 +86,25 @@ impl Case {
                 let dtype = self.dtype;
                 let out = Rc::new(RefCell::new(room::<u8>(elements * dtype.size() as u64)?));
                 let own = out.clone();
-                let timed = timed(None, move || {
+                let timed = timed(&Device::Cpu, move || {
                     cpu::fill(&STREAM, &distribution, dtype, 0, &mut own.borrow_mut())
                 });
                 Ok(timed.checked(move || check_fill(&distribution, dtype, &out.borrow())))
             }
             Task::Activate(activation, elements) => {
                 let (x, mut out) = (normals(elements)?, room(elements)?);
-                Ok(timed(None, move || cpu::activate(activation, &x, &mut out)))
+                Ok(timed(&Device::Cpu, move || cpu::activate(activation, &x, &mut out)))
             }
             Task::Differentiate(activation, elements) => {
                 let (x, dy) = (normals(elements)?, normals(elements)?);
                 let mut dx = room(elements)?;
-                Ok(timed(None, move || cpu::activate_backward(activation, &x, &dy, &mut dx)))
+                Ok(timed(&Device::Cpu, move || {
+                    cpu::activate_backward(activation, &x, &dy, &mut dx)
+                }))
             }
             Task::Summary(elements) => {
                 let x = normals(elements)?;
-                Ok(timed(None, move || {
+                Ok(timed(&Device::Cpu, move || {
                     std::hint::black_box(cpu::summary(&x));
                     Ok(())
                 }))
@@ -156,7 +159,7 @@ impl Case {
             }
             Task::Summary(elements) => {
                 let x = normal(&[elements], dtype)?;
-                Ok(timed(Some(&context.clone()), move || context.summary(&x).map(drop)))
+                Ok(timed(&context.clone().into(), move || context.summary(&x).map(drop)))
             }
             // Carried out by either engine.
             _ => Err(Error::invalid("dtype", dtype, "f32")),
@@ -165,8 +168,8 @@ impl Case {
 }
 
 /// The seconds of some work: on a device as [`Context::seconds`] has them, else by the wall's clock.
-pub(super) fn seconds(context: Option<&Context>, work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    if let Some(context) = context {
+pub(super) fn seconds(device: &Device, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    if let Device::Gpu(context) = device {
         return context.seconds(work);
     }
     let start = Instant::now();
@@ -174,9 +177,9 @@ pub(super) fn seconds(context: Option<&Context>, work: impl FnOnce() -> Result<(
     Ok(start.elapsed().as_secs_f64())
 }
 
-fn timed(context: Option<&Context>, mut work: impl FnMut() -> Result<()> + 'static) -> Timed {
-    let context = context.cloned();
-    Timed::new(move || seconds(context.as_ref(), &mut work))
+fn timed(device: &Device, mut work: impl FnMut() -> Result<()> + 'static) -> Timed {
+    let device = device.clone();
+    Timed::new(move || seconds(&device, &mut work))
 }
 
 /// What is recorded into a pass, waited for.
@@ -185,7 +188,7 @@ fn recorded(
     record: impl Fn(&mut Pass<'_, '_>) -> Result<()> + 'static,
 ) -> Timed {
     let own = context.clone();
-    timed(Some(context), move || {
+    timed(&context.clone().into(), move || {
         own.run(&record)?;
         own.wait()
     })
@@ -219,7 +222,7 @@ fn ops(task: &Task) -> Option<Ops> {
     let op = match *task {
         Task::Product(form, sizes) => {
             let [[am, an], [bm, bn]] = form.shapes(sizes);
-            let (a, b) = (view(BATCH_SLOT, am, an), view(PARAMETERS, bm, bn));
+            let (a, b) = (view(op::BATCH, am, an), view(PARAMETERS, bm, bn));
             Op::Product {
                 form,
                 a,
@@ -229,7 +232,7 @@ fn ops(task: &Task) -> Option<Ops> {
             }
         }
         Task::Columns([m, n]) => {
-            Op::Columns { values: view(BATCH_SLOT, m, n), weights: None, out: view(OUT, 1, n) }
+            Op::Columns { values: view(op::BATCH, m, n), weights: None, out: view(OUT, 1, n) }
         }
         Task::Norm([m, n]) => Op::NormForward {
             norm: Norm {
@@ -240,7 +243,7 @@ fn ops(task: &Task) -> Option<Ops> {
                 activation: Activation::Identity,
                 dropout: None,
             },
-            values: view(BATCH_SLOT, m, n),
+            values: view(op::BATCH, m, n),
             after: None,
             out: view(OUT + 2, m, n),
         },
@@ -248,7 +251,7 @@ fn ops(task: &Task) -> Option<Ops> {
             batch = m as usize;
             Op::Loss {
                 loss: Loss::CrossEntropy { smoothing: 0.0 },
-                outputs: view(BATCH_SLOT, m, n),
+                outputs: view(op::BATCH, m, n),
                 targets: view(TARGETS, m, 1),
                 gradient: view(OUT, m, n),
                 wanted: true,
@@ -273,21 +276,18 @@ fn ops(task: &Task) -> Option<Ops> {
 }
 
 /// Through the interface of training, on either engine.
-fn carried((slots, batch, op): Ops, context: Option<&Context>) -> Result<Timed> {
+fn carried((slots, batch, op): Ops, device: &Device) -> Result<Timed> {
     let sizes = slots.clone();
     let program = Program::bare(slots, batch, vec![op]);
     let resident = Resident { features: &[], columns: 0, targets: &[], target_columns: 0 };
     let room = Room { steps: 1, rows: batch };
-    let mut executor: Box<dyn Executor> = match context {
-        Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
-        None => Box::new(CpuExecutor::new(program, &resident)?),
-    };
+    let mut execution = device.execution(&program, &resident, room)?;
     for (slot, &floats) in
         sizes.iter().enumerate().filter(|(slot, _)| ![SECOND, TARGETS].contains(slot))
     {
         if floats > 0 {
             let view = View { slot, first: 0, rows: 1, columns: floats };
-            executor.fill(view, &STREAM, &Distribution::normal(1.0))?;
+            execution.fill(view, &STREAM, &Distribution::normal(1.0))?;
         }
     }
     let step = Step {
@@ -298,15 +298,16 @@ fn carried((slots, batch, op): Ops, context: Option<&Context>) -> Result<Timed> 
         inverse: 1.0 / batch as f32,
         ..Step::default()
     };
-    let executor = Rc::new(RefCell::new(executor));
-    let own = executor.clone();
+    let execution = Rc::new(RefCell::new(execution));
+    let own = execution.clone();
     let timed =
-        timed(context, move || own.borrow_mut().run(&[], &[(Phase::Train, step)], false).map(drop));
+        timed(device, move || own.borrow_mut().run(&[], &[(Phase::Train, step)], false).map(drop));
     let Op::Product { form, a, out, .. } = op else { return Ok(timed) };
     let depth = if form == Form::Tn { a.rows } else { a.columns };
     let sizes = [out.rows, out.columns, depth].map(|size| size as u64);
-    Ok(timed
-        .checked(move || check_product(form, sizes, Dtype::F32, &executor.borrow_mut().read(out)?)))
+    Ok(timed.checked(move || {
+        check_product(form, sizes, Dtype::F32, &execution.borrow_mut().read(out)?)
+    }))
 }
 
 /// Samples against their definition: of a long fill its first.
@@ -364,7 +365,7 @@ fn unlike(message: String) -> Error {
 }
 
 /// Steps of training by the trainer itself, 64 at a time.
-fn step(context: Option<&Context>) -> Result<Timed> {
+fn step(device: &Device) -> Result<Timed> {
     let (rows, columns) = (4 * BATCH, WIDTHS[0] as usize);
     let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
     let labels = (0..rows as u32).map(|row| row % 10).collect();
@@ -375,27 +376,24 @@ fn step(context: Option<&Context>) -> Result<Timed> {
         targets: Targets::Classes { labels, names: names(10) },
     };
     let options = Options { batch: Some(BATCH), epochs: 1 << 40, ..Options::default() };
-    let mut trainer = Trainer::new(context, &Mlp::new(WIDTHS)?, &options, &set, None)?;
-    let context = context.cloned();
+    let mut trainer = Trainer::new(device, &Mlp::new(WIDTHS)?, &options, &set, None)?;
+    let device = device.clone();
     Ok(Timed::new(move || {
         let before = trainer.step();
-        let passed = seconds(context.as_ref(), || trainer.advance())?;
+        let passed = seconds(&device, || trainer.advance())?;
         Ok(passed / (trainer.step() - before) as f64)
     }))
 }
 
 /// A whole model into a file, written anew each time.
-fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
+fn init(name: &str, device: &Device) -> Result<Timed> {
     let recipe = Recipe::builtin(name)?;
     let scratch = file::scratch()?;
     // The scratch is locked, and whoever writes into a folder locks it.
     let folder = scratch.path().join("model");
     std::fs::create_dir(&folder).map_err(|error| Error::file("create", &folder, error))?;
-    let engine: Box<dyn Engine> = match context {
-        Some(context) => Box::new(GpuEngine::new(context.clone(), GpuEngine::CHUNK)),
-        None => Box::new(CpuEngine::new(CpuEngine::CHUNK)),
-    };
-    Ok(timed(None, move || {
+    let device = device.clone();
+    Ok(timed(&Device::Cpu, move || {
         // Moved in here, so that it stays as long as the work.
         let _scratch = &scratch;
         let out = folder.join("model.safetensors");
@@ -408,6 +406,6 @@ fn init(name: &str, context: Option<&Context>) -> Result<Timed> {
             file_digests: false,
             stop: &stop,
         };
-        write(&recipe, engine.as_ref(), &options, &mut |_| {}).map(drop)
+        write(&recipe, &device, &options, &mut |_| {}).map(drop)
     }))
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fanin::bench::{self, Case, Ceilings, Gauge, Limit, Share, Timed, Unit};
-use fanin::gpu::{Choice, Context, Options, Trial, Tuning};
+use fanin::gpu::{Choice, Options, Trial, Tuning};
 use fanin::random::Dtype;
-use fanin::{Error, Result, cpu, file};
+use fanin::{Device, Error, Result, file};
 use serde_json::{Value, json};
 
 use super::report::roofline;
@@ -30,7 +30,7 @@ pub struct BenchArgs {
 
     /// What to time, side by side: as --device of the other commands; gpu is the best adapter there
     /// is, a software driver if there is no other
-    #[arg(long, value_delimiter = ',', default_value = "cpu,gpu", value_name = "DEVICE,...")]
+    #[arg(long, value_delimiter = ',', default_value = "cpu,gpu", value_name = "Device,...")]
     device: Vec<Choice>,
 
     /// Only cases whose name holds one of these
@@ -67,19 +67,17 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// What is timed, and how fast it was seen to be.
-pub struct Device {
-    context: Option<Context>,
-    /// The adapter's name, or the CPU's threads and instructions.
-    pub name: String,
+pub struct Subject {
+    pub device: Device,
     /// Of each measurement, one after the other.
     measured: Vec<Ceilings>,
 }
 
-impl Device {
-    fn open(choice: &Choice, cooperative: bool) -> Result<Device> {
+impl Subject {
+    fn open(choice: &Choice, cooperative: bool) -> Result<Subject> {
         let options = Options { timestamps: true, cooperative, ..Options::default() };
-        let context = Context::find(choice, options)?;
-        if let Some(context) = context.as_ref().filter(|own| cooperative && !own.uses_cooperative())
+        let device = Device::open(choice, options)?;
+        if let Some(context) = device.context().filter(|own| cooperative && !own.uses_cooperative())
         {
             return Err(Error::Invalid {
                 what: "--cooperative".into(),
@@ -87,12 +85,7 @@ impl Device {
                 needed: "an adapter with matrix units for f16 that add up in f32".into(),
             });
         }
-        let name = context.as_ref().map_or_else(cpu::device, Context::name);
-        Ok(Device { context, name, measured: Vec::new() })
-    }
-
-    fn engine(&self) -> &'static str {
-        if self.context.is_some() { "gpu" } else { "cpu" }
+        Ok(Subject { device, measured: Vec::new() })
     }
 
     /// The most that was seen in the whole run.
@@ -107,7 +100,7 @@ impl Device {
 
     /// What part of a case's time the ceilings account for that were measured before and after it.
     fn share(&self, case: &Case, before: usize, seconds: f64) -> Option<Share> {
-        if self.context.as_ref().is_some_and(|context| case.takes_units(context)) {
+        if self.device.context().is_some_and(|context| case.takes_units(context)) {
             return Some(Share { limit: Limit::MatrixUnits, fraction: None });
         }
         let after = (before + 2).min(self.measured.len());
@@ -176,11 +169,11 @@ pub fn run(args: BenchArgs) -> Result<ExitCode> {
     measure(&args, devices)
 }
 
-fn open(args: &BenchArgs) -> Result<Vec<Device>> {
+fn open(args: &BenchArgs) -> Result<Vec<Subject>> {
     let mut devices = Vec::new();
     let mut missing = None;
     for choice in &args.device {
-        match Device::open(choice, args.cooperative) {
+        match Subject::open(choice, args.cooperative) {
             // By default there may be no adapter at all.
             Err(error @ Error::NoAdapter { .. }) if *choice == Choice::Gpu => missing = Some(error),
             opened => devices.push(opened?),
@@ -195,9 +188,9 @@ fn open(args: &BenchArgs) -> Result<Vec<Device>> {
 }
 
 /// Tries the shapes of every adapter's kernels, and keeps the fastest.
-fn tune(devices: &[Device], as_json: bool) -> Result<ExitCode> {
+fn tune(devices: &[Subject], as_json: bool) -> Result<ExitCode> {
     let mut documents = Vec::new();
-    for context in devices.iter().filter_map(|device| device.context.as_ref()) {
+    for context in devices.iter().filter_map(|device| device.device.context()) {
         let bar = progress("{spinner} {pos} {msg}", 0);
         let mut trials: Vec<Trial> = Vec::new();
         let tuning = context.tune(&mut |trial| {
@@ -233,7 +226,7 @@ fn tune(devices: &[Device], as_json: bool) -> Result<ExitCode> {
         print(&format!("{}\n\n{}\n", tuning.device, trial_table(&trials)))?;
         note(&format!("kept in {}", path.display()));
     }
-    if devices.iter().all(|device| device.context.is_none()) {
+    if devices.iter().all(|device| device.device.context().is_none()) {
         note("no adapter among the devices: the CPU engine has nothing to tune");
     }
     if as_json {
@@ -260,7 +253,7 @@ fn trial_table(trials: &[Trial]) -> String {
     table(&header, &["median", "times usual"], cells.collect())
 }
 
-fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
+fn measure(args: &BenchArgs, mut devices: Vec<Subject>) -> Result<ExitCode> {
     let cases = chosen(args)?;
     // Models that are timed are written to files.
     stop::listen();
@@ -271,12 +264,12 @@ fn measure(args: &BenchArgs, mut devices: Vec<Device>) -> Result<ExitCode> {
     let stale = Duration::from_secs(if args.quick { 2 } else { 5 });
     bar.set_message("ceilings");
     // Where there is no memory for it nothing is known of the ceilings, and the cases are timed all the same.
-    let gauge = |device: &Device| {
-        let gauge = Gauge::new(device.context.as_ref(), args.quick);
-        gauge.map_err(|error| note(&format!("{}: no ceilings: {error}", device.name))).ok()
+    let gauge = |device: &Subject| {
+        let gauge = Gauge::new(&device.device, args.quick);
+        gauge.map_err(|error| note(&format!("{}: no ceilings: {error}", device.device))).ok()
     };
     let mut gauges: Vec<_> = devices.iter().map(gauge).collect();
-    let mut look = |devices: &mut Vec<Device>| -> Result<Instant> {
+    let mut look = |devices: &mut Vec<Subject>| -> Result<Instant> {
         for (device, gauge) in devices.iter_mut().zip(&mut gauges) {
             let measured = gauge.as_mut().map(Gauge::measure).transpose()?;
             device.measured.push(measured.unwrap_or_default());
@@ -355,10 +348,10 @@ struct Seen {
 
 /// Times a case on all devices, in turn, so that what slows the machine down slows down each. An error
 /// where a device cannot do it.
-fn times(case: &Case, devices: &[Device], budget: Duration) -> Result<Vec<Result<Seen>>> {
+fn times(case: &Case, devices: &[Subject], budget: Duration) -> Result<Vec<Result<Seen>>> {
     let mut ready: Vec<Result<Timed>> = Vec::new();
     for device in devices {
-        ready.push(case.prepare(device.context.as_ref()).and_then(|mut timed| {
+        ready.push(case.prepare(&device.device).and_then(|mut timed| {
             // The first time touches new memory and makes pipelines.
             timed.once()?;
             Ok(timed)
@@ -414,15 +407,15 @@ fn duration(seconds: f64) -> String {
     format!("{scaled:.digits$} {unit}")
 }
 
-fn tables(devices: &[Device], rows: &[Row], skipped: &[Skipped]) -> String {
+fn tables(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> String {
     let mut text = String::new();
     for (index, device) in devices.iter().enumerate() {
         let Ceilings { write, read, copy, multiply_add } = device.ceilings();
         text += &format!(
             "{}  {}: {}\n   writes {}B/s, reads {}B/s, copies {}B/s\n   multiplies and adds {}FLOP/s\n",
             letter(index),
-            device.engine(),
-            device.name,
+            device.device.engine(),
+            device.device,
             rate(write),
             rate(read),
             rate(copy),
@@ -473,7 +466,7 @@ fn tables(devices: &[Device], rows: &[Row], skipped: &[Skipped]) -> String {
             text += &format!("{meaning}\n");
         }
     }
-    let clocks = devices.iter().filter_map(|device| device.context.as_ref());
+    let clocks = devices.iter().filter_map(|device| device.device.context());
     if clocks.clone().any(|context| matches!(context.pass_seconds(), Ok(None))) {
         text += "An adapter here has no clock of its own: its times hold the submission.\n";
     } else if clocks.count() > 0 {
@@ -516,12 +509,12 @@ pub fn letter(index: usize) -> char {
     (b'A' + index as u8 % 26) as char
 }
 
-fn document(devices: &[Device], rows: &[Row], skipped: &[Skipped]) -> Value {
+fn document(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> Value {
     let ceilings = devices.iter().map(|device| {
         let Ceilings { write, read, copy, multiply_add } = device.ceilings();
         json!({
-            "engine": device.engine(),
-            "device": device.name,
+            "engine": device.device.engine(),
+            "device": device.device.to_string(),
             "write_bytes_per_s": write,
             "read_bytes_per_s": read,
             "copy_bytes_per_s": copy,
@@ -534,8 +527,8 @@ fn document(devices: &[Device], rows: &[Row], skipped: &[Skipped]) -> Value {
             "op": case.op,
             "dtype": case.dtype.name(),
             "size": case.size,
-            "engine": devices[device].engine(),
-            "device": devices[device].name,
+            "engine": devices[device].device.engine(),
+            "device": devices[device].device.to_string(),
         })
     };
     let rows = rows.iter().map(|row| {

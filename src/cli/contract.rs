@@ -1,10 +1,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use fanin::op::Dropout;
 use fanin::random::{
     CONTRACT, Distribution, Dtype, Kernel, Source, Stream, Whole, philox, quantile,
 };
-use fanin::{Dropout, Layout, Result, model::data, verify};
+use fanin::{Layout, Result, model::data, verify};
 use serde_json::{Value, json};
 
 use super::{print, print_json};

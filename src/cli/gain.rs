@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::probe::theory::{Course, Scales, backward_gain, forward_gain, moments};
+use fanin::theory::{Course, Scales, backward_gain, forward_gain, moments};
 use fanin::{Activation, Result};
 use serde_json::json;
 

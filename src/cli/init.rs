@@ -3,11 +3,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use fanin::cpu::CpuEngine;
+use fanin::device::{Chunks, Draw};
 use fanin::gpu::Choice;
 use fanin::random::Dtype;
 use fanin::recipe::{FileReport, Recipe, Report, Rules, WriteOptions, write};
-use fanin::{Engine, Error, Result, init};
+use fanin::{Device, Error, Result, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     }
     let recipe = recipe(model, &args)?;
     let out = args.out.as_deref().unwrap_or(Path::new(""));
-    let engine = engine(&args, recipe.elements())?;
+    let device = device(&args, recipe.elements())?;
     let stop = stop::listen();
 
     let started = Instant::now();
@@ -109,13 +109,13 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
         file_digests: args.file_digests || args.json,
         stop,
     };
-    let written = write(&recipe, engine.as_ref(), &options, &mut |bytes| bar.inc(bytes));
+    let written = write(&recipe, &device, &options, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let report = written?;
     let seconds = started.elapsed().as_secs_f64();
 
     if args.json {
-        print_json(&document(&recipe, &report, args.seed, engine.as_ref()))?;
+        print_json(&document(&recipe, &report, args.seed, &device))?;
     } else {
         print(&tables(&recipe, &report))?;
         note(&format!(
@@ -123,7 +123,7 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
             recipe.elements(),
             table::bytes(recipe.bytes()),
             table::bytes((recipe.bytes() as f64 / seconds) as u64),
-            engine.device(),
+            device.device(),
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -144,18 +144,22 @@ fn cpu_is_first(threads: usize, elements: u64) -> Option<&'static str> {
     (threads >= ENOUGH_THREADS).then_some("so many threads draw faster than a file is written")
 }
 
-/// The engine of the choice; `auto` takes what has a file ready first, and says so.
-fn engine(args: &InitArgs, elements: u64) -> Result<Box<dyn Engine>> {
+/// The device of the choice; `auto` takes what has a file ready first, and says so.
+fn device(args: &InitArgs, elements: u64) -> Result<Chunks> {
     // Who names an adapter or a backend for `auto` wants that one.
     let named = ["WGPU_ADAPTER_NAME", "WGPU_BACKEND"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     let reason = cpu_is_first(rayon::current_num_threads(), elements)
         .filter(|_| args.device.device == Choice::Auto && !named);
-    let Some(reason) = reason else { return args.device.engine(args.chunk_size) };
-    let engine = CpuEngine::new(args.chunk_size.unwrap_or(CpuEngine::CHUNK));
-    note(&format!("drawn on {}: {reason} (--device gpu takes one)", engine.device()));
-    Ok(Box::new(engine))
+    let device = match reason {
+        None => args.device.open("draws")?,
+        Some(reason) => {
+            note(&format!("drawn on {}: {reason} (--device gpu takes one)", Device::Cpu));
+            Device::Cpu
+        }
+    };
+    Ok(device.in_chunks(args.chunk_size))
 }
 
 /// What MODEL names, with the rules and the dtype of the command line.
@@ -265,7 +269,7 @@ fn document<'a>(
     recipe: &'a Recipe,
     report: &'a Report,
     seed: u64,
-    engine: &'a dyn Engine,
+    device: &'a Chunks,
 ) -> Document<'a> {
     let file = |file: &FileReport| {
         let path = file.path.to_string_lossy();
@@ -273,8 +277,8 @@ fn document<'a>(
     };
     Document {
         seed,
-        engine: engine.name(),
-        device: engine.device(),
+        engine: device.engine(),
+        device: device.device(),
         tensors: Tensors(recipe, report),
         files: report.files.iter().map(file).collect(),
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fanin::gpu::{Choice, Options};
-use fanin::{Error, Result, plain};
+use fanin::{Device, Error, Result, plain};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// One seed, the same weights on every GPU.
@@ -80,13 +80,16 @@ impl DeviceArgs {
         Options { int64: !self.no_int64, ..Options::default() }
     }
 
-    /// The engine of the choice; where `auto` comes to the CPU, a line on stderr says so.
-    fn engine(&self, chunk: Option<u64>) -> Result<Box<dyn fanin::Engine>> {
-        let engine = fanin::open_engine(&self.device, self.options(), chunk)?;
-        if self.device == Choice::Auto && engine.name() == "cpu" {
-            note(&format!("no GPU here, so the CPU draws ({})", engine.device()));
+    /// The device of the choice; where `auto` comes to the CPU, a line on stderr says so: that it is the
+    /// CPU that `does` it.
+    fn open(&self, does: &str) -> Result<Device> {
+        let device = Device::open(&self.device, self.options())?;
+        if self.device == Choice::Auto && device.context().is_none() {
+            note(&format!(
+                "no GPU here, so the CPU {does} ({device}; --device gpu takes a software driver)"
+            ));
         }
-        Ok(engine)
+        Ok(device)
     }
 }
 

@@ -2,7 +2,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::gpu::{Choice, Context};
 use fanin::init::Init;
 use fanin::model::Mlp;
 use fanin::model::data::{self, LoadOptions, Standardizer};
@@ -137,12 +136,7 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
         file::check(path, args.force)?;
     }
     let seeds = seeds(&args)?;
-    let context = Context::find(&args.device.device, args.device.options())?;
-    if args.device.device == Choice::Auto && context.is_none() {
-        note(
-            "no GPU here, so the CPU measures (--device gpu for a software driver, where there is one)",
-        );
-    }
+    let device = args.device.open("measures")?;
     let options = Options {
         seeds,
         batch: args.batch,
@@ -155,20 +149,20 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     let length = (networks.len() * inits.len()) as u64;
     let bar = progress("{bar:30} {pos}/{len} {elapsed} {msg}", length);
     let mut report = Report {
-        engine: if context.is_some() { "gpu" } else { "cpu" }.into(),
-        device: device(context.as_ref()),
+        engine: device.engine().into(),
+        device: device.to_string(),
         input_correlation: args.correlation,
         runs: Vec::new(),
         heatmaps: Vec::new(),
     };
     for network in &networks {
         let mut marks = Vec::new();
-        let mut advisor = Advisor::new(context.as_ref(), &options);
+        let mut advisor = Advisor::new(&device, &options);
         let mut measured = Vec::new();
         for (text, init) in &inits {
             bar.set_message(format!("{} {text}", network.nonlinearity()));
             let mlp = network.clone().init(*init);
-            let mut run = probe::measure(context.as_ref(), &mlp, &options)?;
+            let mut run = probe::measure(&device, &mlp, &options)?;
             run.init = text.clone();
             run.bias = match args.bias == Init::zeros() {
                 true => "zeros".into(),
@@ -191,8 +185,7 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
         let first = first.is_some_and(|at| std::ptr::eq(&networks[at], network));
         if maps && first && network.layers() > 1 {
             bar.set_message(format!("{} at 25 scales", network.nonlinearity()));
-            let map =
-                probe::heatmap(context.as_ref(), network, args.seed, marks, &mut || bar.tick())?;
+            let map = probe::heatmap(&device, network, args.seed, marks, &mut || bar.tick())?;
             report.heatmaps.push(map);
         }
     }
@@ -292,13 +285,6 @@ fn scale(mlp: &Mlp) -> Result<Option<f64>> {
     let found = recipe.tensors.iter().find(|tensor| tensor.name == name);
     let scale = found.map(|tensor| tensor.source.std() * fan_in.sqrt());
     Ok(scale.filter(|&scale| scale > 0.0))
-}
-
-fn device(context: Option<&Context>) -> String {
-    match context {
-        Some(context) => context.name(),
-        None => fanin::cpu::device(),
-    }
 }
 
 /// The command line, as a shell reads it back.

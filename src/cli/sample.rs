@@ -2,8 +2,9 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use fanin::device::{Draw, Piece};
 use fanin::random::{Distribution, Dtype, Stream};
-use fanin::{Error, Piece, Result};
+use fanin::{Error, Result};
 
 use super::DeviceArgs;
 
@@ -104,13 +105,13 @@ pub fn run(args: SampleArgs) -> Result<ExitCode> {
         Some(name) => Stream::named(args.seed, name),
         None => Stream::new(args.seed, args.stream.unwrap_or(0)),
     };
-    let engine = args.device.engine(Some(1 << 22))?;
+    let device = args.device.open("draws")?.in_chunks(1 << 22);
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let failed = |source| Error::File { action: "write to", path: "stdout".into(), source };
-    let longest = engine.piece_bytes() / dtype.size() as u64;
+    let longest = device.piece_bytes() / dtype.size() as u64;
     let (mut first, mut left) = (args.offset, args.count);
     while left > 0 {
-        // A few pieces at a time, so that an engine can work ahead of a slow reader, but not far.
+        // A few pieces at a time, so that a device can work ahead of a slow reader, but not far.
         let mut pieces = Vec::new();
         while left > 0 && pieces.len() < 8 {
             let count = longest.min(left);
@@ -119,7 +120,7 @@ pub fn run(args: SampleArgs) -> Result<ExitCode> {
             first = first.wrapping_add(count);
             left -= count;
         }
-        engine.draw(&pieces, &mut |_, bytes, _| {
+        device.draw(&pieces, &mut |_, bytes, _| {
             match args.format {
                 Format::Raw => out.write_all(bytes),
                 Format::Text => bytes

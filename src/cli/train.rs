@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
-use fanin::gpu::{Choice, Context};
 use fanin::init::Init;
 use fanin::model::data::{
     self, Collapsed, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task,
@@ -257,12 +256,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     }
     let outputs = Outputs::new(&args, &networks)?;
 
-    let context = Context::find(&args.device.device, args.device.options())?;
-    if args.device.device == Choice::Auto && context.is_none() {
-        note(
-            "no GPU here, so the CPU trains (--device gpu for a software driver, where there is one)",
-        );
-    }
+    let device = args.device.open("trains")?;
     let (train, test) = (&prepared.0, prepared.1.as_ref());
     note(&format!(
         "{}: {} training rows, {} test rows, {} features, {}; {task}: {reason}",
@@ -278,7 +272,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     let bars = MultiProgress::new();
     let mut runs = Vec::new();
     for (init, mlp) in networks {
-        let mut trainer = Trainer::new(context.as_ref(), &mlp, &options, train, test)?;
+        let mut trainer = Trainer::new(&device, &mlp, &options, train, test)?;
         if let Some(path) = &args.resume {
             trainer.resume(path)?;
         }
@@ -558,7 +552,6 @@ impl Outputs {
 
     fn save_initial(&self, args: &TrainArgs, runs: &[Run], stop: &AtomicBool) -> Result<()> {
         for (path, run) in self.initial.iter().zip(runs) {
-            let engine = fanin::open_engine(&args.device.device, args.device.options(), None)?;
             let options = WriteOptions {
                 seed: args.seed,
                 out: path,
@@ -568,7 +561,7 @@ impl Outputs {
                 stop,
             };
             let recipe = run.trainer.mlp().recipe()?;
-            recipe::write(&recipe, engine.as_ref(), &options, &mut |_| ())?;
+            recipe::write(&recipe, run.trainer.device(), &options, &mut |_| ())?;
         }
         Ok(())
     }
@@ -718,8 +711,8 @@ fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
             })
             .collect();
         return print_json(&json!({
-            "engine": runs[0].trainer.engine(),
-            "device": runs[0].trainer.device(),
+            "engine": runs[0].trainer.device().engine(),
+            "device": runs[0].trainer.device().to_string(),
             "seed": args.seed,
             "runs": documents,
         }));

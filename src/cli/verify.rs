@@ -1,10 +1,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::cpu::CpuEngine;
-use fanin::gpu::{Choice, Context, GpuEngine, Options, adapters};
+use fanin::gpu::{Choice, Context, Options, adapters};
 use fanin::verify::{self, Check};
-use fanin::{Engine, Result};
+use fanin::{Device, Result};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -41,24 +40,20 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     let mut devices = Vec::new();
     let (mut held, mut failed) = (0, 0);
     for choice in choices {
-        let mut contexts = vec![Context::find(&choice, Options::default())?];
-        if contexts[0].as_ref().is_some_and(Context::uses_int64) {
-            contexts.push(Context::find(&choice, Options { int64: false, ..Options::default() })?);
+        let mut forms = vec![Device::open(&choice, Options::default())?];
+        if forms[0].context().is_some_and(Context::uses_int64) {
+            forms.push(Device::open(&choice, Options { int64: false, ..Options::default() })?);
         }
-        for context in contexts {
+        for device in forms {
             let mut checks = Vec::new();
-            let engine: Box<dyn Engine> = match &context {
-                Some(context) => Box::new(GpuEngine::new(context.clone(), CHUNK)),
-                None => Box::new(CpuEngine::new(CHUNK)),
-            };
-            let variant = match &context {
+            let variant = match device.context() {
                 Some(context) if context.uses_int64() => ", 64-bit products",
                 Some(_) => ", 16-bit products",
                 None => "",
             };
-            let device = format!("{}{variant}", engine.device());
+            let name = format!("{device}{variant}");
             if !args.json {
-                print(&format!("{} engine: {device}\n", engine.name()))?;
+                print(&format!("{} engine: {name}\n", device.engine()))?;
             }
             let mut report = |check: Check| -> Result<()> {
                 if check.holds {
@@ -74,8 +69,8 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
                 checks.push(check);
                 Ok(())
             };
-            verify::engine(engine.as_ref(), args.values, &mut report)?;
-            if let Some(context) = &context {
+            verify::device(&device.in_chunks(CHUNK), args.values, &mut report)?;
+            if let Some(context) = device.context() {
                 report(verify::offsets(context)?)?;
             }
             let checks: Vec<_> = checks
@@ -89,7 +84,7 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
                     })
                 })
                 .collect();
-            devices.push(json!({ "engine": engine.name(), "device": device, "checks": checks }));
+            devices.push(json!({ "engine": device.engine(), "device": name, "checks": checks }));
         }
     }
     if args.json {

@@ -1,7 +1,7 @@
+use crate::op::Extreme;
 use rayon::prelude::*;
 
 use super::widest::widest;
-use crate::product::Extreme;
 
 /// Elements a task, in whole rows: fixed, so that the order of the sums does not depend on the threads,
 /// and many, since they are read in less time than a thread needs to wake.

@@ -31,7 +31,7 @@ pub fn fill(
 }
 
 /// [`fill`] on this thread, which shows `then` the bytes while the cache holds them.
-pub(super) fn fill_here(
+pub(crate) fn fill_here(
     stream: &Stream,
     distribution: &Distribution,
     dtype: Dtype,

@@ -1,8 +1,8 @@
+use crate::op::{Loss, SLICE};
 use rayon::prelude::*;
 
 use super::math::{exp_negative, log1p_unit};
 use super::widest::{LANES, sum, widest};
-use crate::model::{Loss, SLICE};
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use super::activation;
 use super::columns::column_sums;
 use super::rows::row_sums;
-use crate::product::{self, Dropout, Form, Nonlinearity, Strides};
+use crate::op::{self, Dropout, Form, Nonlinearity, Strides};
 use crate::{Error, Result, memory};
 
 /// `out = A B`, with the factors as `form` reads them and sizes `[m, n, k]`, on all threads of the
@@ -144,7 +144,7 @@ pub fn left_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) ->
 }
 
 /// What happens to each element of a product; slices are row-major.
-pub type Epilogue<'a> = product::Epilogue<&'a [f32], &'a mut [f32]>;
+pub type Epilogue<'a> = op::Epilogue<&'a [f32], &'a mut [f32]>;
 
 /// Elements a task: large enough to be worth a thread.
 const TASK: usize = 1 << 13;

@@ -2,11 +2,9 @@
 
 mod activation;
 mod columns;
-mod engine;
-mod executor;
 mod fill;
 mod lanes;
-mod loss;
+pub(crate) mod loss;
 mod math;
 mod matmul;
 mod moments;
@@ -15,16 +13,17 @@ mod peak;
 mod reduce;
 mod rows;
 mod threads;
-mod update;
+pub(crate) mod update;
 mod widest;
 
 pub use activation::{activate, activate_backward};
 pub(crate) use columns::{column_extremes, column_sums};
-pub use engine::CpuEngine;
-pub(crate) use executor::CpuExecutor;
+pub(crate) use fill::fill_here;
 pub use fill::{fill, instruction_set};
 pub use matmul::{Epilogue, epilogue, left_sums, matmul};
 pub use moments::moments;
+pub(crate) use moments::task_moments;
+pub(crate) use norm::Norm;
 pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use reduce::{histogram, summary};
 pub use rows::row_sums;

@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::widest::widest;
-use crate::Moments;
+use crate::op::Moments;
 use crate::random::{Dtype, f32_from_f16};
 
 /// Elements a task: fixed, so that the order of the sums does not depend on the threads.
@@ -17,7 +17,7 @@ pub fn moments(dtype: Dtype, data: &[u8]) -> Moments {
 
 widest! {
     /// [`moments`] of a task, on one thread.
-    pub(super) fn task_moments(dtype: Dtype, data: &[u8]) -> Moments {
+    pub(crate) fn task_moments(dtype: Dtype, data: &[u8]) -> Moments {
         match dtype {
             Dtype::F32 => sums(data, |bytes| f32::from_le_bytes(bytes).into()),
             Dtype::Bf16 => sums(data, |[low, high]| f32::from_le_bytes([0, 0, low, high]).into()),

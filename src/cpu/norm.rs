@@ -3,7 +3,7 @@ use rayon::prelude::*;
 use super::widest::{sum, widest};
 use super::{activation, matmul};
 use crate::Activation;
-use crate::product::Dropout;
+use crate::op::Dropout;
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;

@@ -1,8 +1,8 @@
 use rayon::prelude::*;
 
 use super::widest::{LANES, sum, widest};
-use crate::summary::{Histogram, Part, Summary, edges};
-use crate::{Moments, Result};
+use crate::Result;
+use crate::op::{Histogram, Moments, Part, Summary, edges};
 
 /// Elements a task: fixed, so that the order of the sums does not depend on the threads.
 const TASK: usize = 1 << 14;

@@ -1,7 +1,7 @@
+use crate::op::{Optimizer, Step};
 use rayon::prelude::*;
 
 use super::widest::{sum, widest};
-use crate::model::{Optimizer, Step};
 
 /// Parameters a task.
 const TASK: usize = 1 << 13;

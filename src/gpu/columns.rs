@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
-use crate::product::Extreme;
+use crate::op::Extreme;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
@@ -127,7 +127,7 @@ fn extreme_code(extreme: Extreme) -> u32 {
     }
 }
 
-pub(super) fn column_sums(
+pub(crate) fn column_sums(
     context: &Context,
     values: &Tensor,
     weights: Option<&Tensor>,
@@ -137,7 +137,7 @@ pub(super) fn column_sums(
     fold(context, values, weights, ("sums", sums), codes)
 }
 
-pub(super) fn column_extremes(
+pub(crate) fn column_extremes(
     context: &Context,
     values: &Tensor,
     extreme: Extreme,

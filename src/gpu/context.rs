@@ -1,4 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::{Custom, Error, Result, memory};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Uniform blocks are this far apart at most on any device.
-pub(super) const UNIFORM_STRIDE: usize = 256;
+pub(crate) const UNIFORM_STRIDE: usize = 256;
 
 /// A GPU with this crate's kernels: a device and queue, the pipelines made so far, the limits.
 ///
@@ -196,6 +197,13 @@ impl Inner {
     }
 }
 
+/// The adapter's name.
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Context").field(&self.name()).finish()
+    }
+}
+
 impl Context {
     /// The best adapter of this machine, a GPU before a software driver.
     ///
@@ -218,10 +226,7 @@ impl Context {
     }
 
     /// As [`Context::open`], with none where the choice comes to the CPU engine.
-    ///
-    /// # Errors
-    /// As [`Context::open`].
-    pub fn find(choice: &Choice, options: Options) -> Result<Option<Self>> {
+    pub(crate) fn find(choice: &Choice, options: Options) -> Result<Option<Self>> {
         let Some(adapter) = adapter::select(choice)? else { return Ok(None) };
         let info = adapter.get_info();
         let units = match options.cooperative && options.subgroups {
@@ -371,7 +376,7 @@ impl Context {
     }
 
     /// Rows of the matrix units' matrices; 0 where none are used.
-    pub(super) fn units(&self) -> u64 {
+    pub(crate) fn units(&self) -> u64 {
         self.inner.features.units.into()
     }
 
@@ -382,7 +387,7 @@ impl Context {
     }
 
     /// The adapter and its driver: what a tuning holds for.
-    pub(super) fn driver(&self) -> String {
+    pub(crate) fn driver(&self) -> String {
         let info = &self.inner.info;
         // Kernels of a GPU on a software adapter have shapes of their own.
         let as_gpu = info.device_type == wgpu::DeviceType::Cpu && !self.is_software();
@@ -397,7 +402,7 @@ impl Context {
     }
 
     /// How buffers are filled: of the tuning what each fill asks for.
-    pub(super) fn fill_shape(&self) -> FillShape {
+    pub(crate) fn fill_shape(&self) -> FillShape {
         lock(&self.inner.tuning).fill
     }
 
@@ -412,7 +417,7 @@ impl Context {
     }
 
     /// How a product of sizes `[m, n, k]` goes through the device.
-    pub(super) fn way(&self, sizes: [u64; 3]) -> Way {
+    pub(crate) fn way(&self, sizes: [u64; 3]) -> Way {
         let measured = lock(&self.inner.tuning).way(sizes);
         measured.unwrap_or_else(|| Way::usual(&self.hardware(), sizes))
     }
@@ -451,7 +456,7 @@ impl Context {
     }
 
     /// A compute pass, by the device's clock where it has one.
-    pub(super) fn begin<'encoder>(
+    pub(crate) fn begin<'encoder>(
         &self,
         encoder: &'encoder mut wgpu::CommandEncoder,
     ) -> wgpu::ComputePass<'encoder> {
@@ -498,7 +503,7 @@ impl Context {
     }
 
     /// Submits what `record` asks of an encoder.
-    pub(super) fn submit<T>(
+    pub(crate) fn submit<T>(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<T>,
     ) -> Result<(T, wgpu::SubmissionIndex)> {
@@ -543,7 +548,7 @@ impl Context {
         self.answers()
     }
 
-    pub(super) fn buffer(
+    pub(crate) fn buffer(
         &self,
         label: &'static str,
         size: u64,
@@ -567,7 +572,7 @@ impl Context {
     }
 
     /// What of the device's is to be dropped in turn.
-    pub(super) fn held<T>(&self, value: T) -> Held<T> {
+    pub(crate) fn held<T>(&self, value: T) -> Held<T> {
         Held::new(value, self.inner.turns)
     }
 
@@ -596,7 +601,7 @@ impl Context {
     }
 
     /// Writes bytes into a buffer of the device's own.
-    pub(super) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         self.guarded(|_| {
             self.inner.queue.write_buffer(buffer, offset, bytes);
             Ok(())
@@ -604,13 +609,13 @@ impl Context {
     }
 
     /// Gives a buffer back to the device once what it brought is read.
-    pub(super) fn unmap(&self, buffer: &wgpu::Buffer) {
+    pub(crate) fn unmap(&self, buffer: &wgpu::Buffer) {
         let _turn = self.inner.turns.take();
         buffer.unmap();
     }
 
     /// Starts to map a buffer for reading, once a submission is done.
-    pub(super) fn map(&self, buffer: &wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Mapping {
+    pub(crate) fn map(&self, buffer: &wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Mapping {
         let (sender, receiver) = mpsc::channel();
         buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
             // Nobody listens any more where the reader gave up.
@@ -643,7 +648,7 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Invalid`] where wgpu knows that it is another device's.
-    pub(super) fn check_buffer(&self, buffer: &wgpu::Buffer) -> Result<()> {
+    pub(crate) fn check_buffer(&self, buffer: &wgpu::Buffer) -> Result<()> {
         let refused = |message: &str| {
             let given = format!("one that cannot be bound ({message})");
             Error::invalid("tensor's buffer", given, format!("one of {}", self.name()))
@@ -886,13 +891,13 @@ impl Context {
         }))
     }
 
-    pub(super) fn table(&self) -> &wgpu::Buffer {
+    pub(crate) fn table(&self) -> &wgpu::Buffer {
         &self.inner.table
     }
 
     /// What stands where a kernel may write but this time does not: two stretches, since no two
     /// bindings that are written may overlap.
-    pub(super) fn unused(&self) -> [wgpu::BufferBinding<'_>; 2] {
+    pub(crate) fn unused(&self) -> [wgpu::BufferBinding<'_>; 2] {
         [0, UNIFORM_STRIDE as u64].map(|offset| wgpu::BufferBinding {
             buffer: &self.inner.unused,
             offset,
@@ -922,7 +927,7 @@ pub(super) struct Uniforms {
 }
 
 impl Uniforms {
-    pub(super) fn block(&self, index: usize) -> wgpu::BufferBinding<'_> {
+    pub(crate) fn block(&self, index: usize) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: &self.buffer,
             offset: (index * UNIFORM_STRIDE) as u64,
@@ -932,7 +937,7 @@ impl Uniforms {
 }
 
 /// A mapping under way.
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     context: Context,
     submission: wgpu::SubmissionIndex,
     receiver: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
@@ -940,7 +945,7 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Waits until the buffer is mapped.
-    pub(super) fn wait(self) -> Result<()> {
+    pub(crate) fn wait(self) -> Result<()> {
         // The thread whose poll sees the submission done makes the callbacks: where several threads
         // share a device, that may be another one, a moment later.
         let started = Instant::now();

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::pass::Dispatch;
 use super::route::{Route, Way};
 use super::{Context, Tensor, planner};
-use crate::product::Form;
+use crate::op::Form;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 

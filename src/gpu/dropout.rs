@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::operand::{apart, matrix, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
-use crate::product::Dropout;
+use crate::op::Dropout;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 

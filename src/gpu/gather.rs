@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::pass::Dispatch;
 use super::turn::Buffer;
 use super::{Context, Tensor, planner};
-use crate::model::Resident;
+use crate::op::Resident;
 use crate::{Error, Result, shaders};
 
 /// `Params` of `shaders/gather.wgsl`.
@@ -19,7 +19,7 @@ struct Params {
 }
 
 /// Examples on the device, in runs that a binding holds.
-pub(super) struct Examples {
+pub(crate) struct Examples {
     runs: Vec<Run>,
     columns: u32,
     target_columns: u32,
@@ -33,7 +33,7 @@ struct Run {
 }
 
 impl Examples {
-    pub(super) fn new(context: &Context, resident: &Resident<'_>) -> Result<Examples> {
+    pub(crate) fn new(context: &Context, resident: &Resident<'_>) -> Result<Examples> {
         let (columns, target_columns) = (resident.columns, resident.target_columns);
         let row = 4 * columns.max(target_columns).max(1) as u64;
         let most = (context.limits().binding / row) as usize;
@@ -64,7 +64,7 @@ impl Examples {
     }
 
     /// The rows of a step into the batch.
-    pub(super) fn gather(
+    pub(crate) fn gather(
         &self,
         context: &Context,
         order: &wgpu::Buffer,

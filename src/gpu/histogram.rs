@@ -3,8 +3,8 @@ use bytemuck::{Pod, Zeroable};
 use super::planner::{self, Window};
 use super::reduce::{self, Plan, code};
 use super::{Context, Tensor};
+use crate::op::{Histogram, edges};
 use crate::random::Dtype;
-use crate::summary::{Histogram, edges};
 use crate::{Result, Shape, shaders};
 
 /// `Params` of `shaders/histogram.wgsl`.

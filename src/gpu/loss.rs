@@ -4,7 +4,7 @@ use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::rows::Teams;
 use super::{Context, Pass, Tensor, planner, rows};
-use crate::model::{Loss, SLICE, Step};
+use crate::op::{Loss, SLICE, Step};
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
@@ -51,7 +51,7 @@ impl Pass<'_, '_> {
 }
 
 /// `room` is how many results there is room for, where a step says which are its own; else 0.
-pub(super) fn loss(
+pub(crate) fn loss(
     context: &Context,
     kind: Loss,
     tensors: &LossTensors<'_>,
@@ -100,7 +100,7 @@ pub(super) fn loss(
 
 /// Each column's squared errors over every [`SLICE`] rows of a step: `sums` is
 /// `[steps, slices, columns]`, and a step's place in it follows from its slot.
-pub(super) fn squares(
+pub(crate) fn squares(
     context: &Context,
     outputs: &Tensor,
     targets: &Tensor,

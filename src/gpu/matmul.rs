@@ -4,8 +4,7 @@ use super::context::Kernel;
 use super::pass::Dispatch;
 use super::route::{self, LONGEST, Route, Way};
 use super::{Context, Pass, Tensor, cooperative, planner};
-use crate::model::Step;
-use crate::product::{self, Form, Nonlinearity};
+use crate::op::{self, Form, Nonlinearity, Step};
 use crate::random::Dtype;
 use crate::shaders::{self, Loads};
 use crate::{Error, Result};
@@ -52,7 +51,7 @@ const WRITTEN: [&str; 3] = ["out", "raw", "row_sums"];
 const ROWS: u64 = 128;
 
 /// What happens to each element of a product; tensors are f32.
-pub type Epilogue<'a> = product::Epilogue<&'a Tensor>;
+pub type Epilogue<'a> = op::Epilogue<&'a Tensor>;
 
 impl Pass<'_, '_> {
     /// `out = epilogue(A B)`, with the factors as `form` reads them. `step` is dropout's counter.
@@ -104,7 +103,7 @@ impl Context {
 
 /// The dispatches of [`Pass::matmul`], for a recorder that replays them: `steps` is the first of the
 /// blocks of [`Step`]s.
-pub(super) fn matmul(
+pub(crate) fn matmul(
     context: &Context,
     form: Form,
     a: &Tensor,

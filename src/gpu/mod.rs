@@ -1,4 +1,4 @@
-//! The GPU engine: kernels that draw into GPU buffers.
+//! Kernels of GPUs: that draw into GPU buffers.
 //!
 //! There are three doors:
 //!
@@ -24,43 +24,42 @@
 
 mod activation;
 mod adapter;
-mod columns;
+pub(crate) mod columns;
 mod context;
 mod cooperative;
 mod dropout;
-mod engine;
-mod executor;
 mod fill;
-mod gather;
+pub(crate) mod gather;
 mod histogram;
-mod loss;
-mod matmul;
+pub(crate) mod loss;
+pub(crate) mod matmul;
 mod norm;
 mod operand;
 mod owner;
 mod pass;
 mod peak;
 pub mod planner;
-mod reduce;
+pub(crate) mod reduce;
 mod route;
 mod rows;
 mod tensor;
 mod tune;
 mod tuning;
 mod turn;
-mod update;
+pub(crate) mod update;
 
 pub use adapter::{AdapterSummary, Choice, adapters, withheld};
 pub use context::{Context, Options};
-pub use engine::GpuEngine;
-pub(crate) use executor::GpuExecutor;
+pub(crate) use context::{Mapping, UNIFORM_STRIDE};
 pub use loss::LossTensors;
 pub use matmul::Epilogue;
 pub use norm::NormTensors;
+pub(crate) use pass::Dispatch;
 pub use pass::Pass;
 pub(crate) use peak::{FLOPS_OF_INVOCATION, STREAM_STEP, Streams, WRITTEN};
 pub use route::{Hardware, Route, Way};
 pub use tensor::Tensor;
 pub use tune::Trial;
 pub use tuning::{FillShape, Tuning};
+pub(crate) use turn::Buffer;
 pub use update::UpdateTensors;

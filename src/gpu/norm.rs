@@ -4,8 +4,7 @@ use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::rows::Teams;
 use super::{Context, Pass, Tensor};
-use crate::model::{NORM_EPSILON, Step};
-use crate::product::Dropout;
+use crate::op::{Dropout, NORM_EPSILON, Step};
 use crate::random::{Dtype, Stream};
 use crate::{Activation, Result, shaders};
 
@@ -86,7 +85,7 @@ impl Pass<'_, '_> {
 }
 
 impl NormTensors {
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &self,
         context: &Context,
         values: &Tensor,
@@ -113,7 +112,7 @@ impl NormTensors {
         self.dispatch(context, "norm_forward", [rows, columns], buffers, after.is_some(), step)
     }
 
-    pub(super) fn backward(
+    pub(crate) fn backward(
         &self,
         context: &Context,
         gradient: &Tensor,

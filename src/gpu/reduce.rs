@@ -5,9 +5,9 @@ use super::pass::Dispatch;
 use super::planner::{self, Window, window_bytes};
 use super::turn::Buffer;
 use super::{Context, Pass, Tensor};
+use crate::op::{Moments, Part, Summary};
 use crate::random::Dtype;
-use crate::summary::{Part, Summary};
-use crate::{Error, Moments, Result, Shape, shaders};
+use crate::{Error, Result, Shape, shaders};
 
 /// `Params` of `shaders/reduce.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -39,7 +39,7 @@ struct Row {
 }
 
 /// Bytes of a row.
-pub(super) const ROW: u64 = size_of::<Row>() as u64;
+pub(crate) const ROW: u64 = size_of::<Row>() as u64;
 
 impl Row {
     fn part(&self) -> Part {
@@ -84,7 +84,7 @@ const SOFTWARE_TURNS: u32 = 16;
 
 impl Plan {
     /// Of elements `begin..end`, `size` bytes each.
-    pub(super) fn new(software: bool, begin: u32, end: u32, size: u32) -> Plan {
+    pub(crate) fn new(software: bool, begin: u32, end: u32, size: u32) -> Plan {
         let of_group = 16 / size;
         let groups = end.div_ceil(of_group) - begin / of_group;
         let (width, most, least) = match software {
@@ -103,7 +103,7 @@ impl Plan {
 const BOUND: u32 = 64;
 
 /// Room for the rows of `tensors` tensors of together at most `bytes` bytes.
-pub(super) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer> {
+pub(crate) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer> {
     // Each run's last workgroup may have little to do, and its first group begin early.
     let runs = bytes / (window_bytes(context.limits()) / 2) + 1 + tensors;
     let (every, each, most) = match context.is_software() {
@@ -116,7 +116,7 @@ pub(super) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer
 }
 
 /// What rows come to, added in order.
-pub(super) fn total(rows: &[u8]) -> Part {
+pub(crate) fn total(rows: &[u8]) -> Part {
     let rows = rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned::<Row>);
     rows.map(|row| row.part()).fold(Part::EMPTY, Part::merge)
 }
@@ -140,7 +140,7 @@ fn first_pass(
 }
 
 /// A run as groups of 16 bytes and as words: what `shaders/lib/run.wgsl` reads.
-pub(super) fn both<'a>(
+pub(crate) fn both<'a>(
     context: &'a Context,
     words: wgpu::BufferBinding<'a>,
 ) -> [wgpu::BufferBinding<'a>; 2] {
@@ -152,7 +152,7 @@ pub(super) fn both<'a>(
 
 impl Pass<'_, '_> {
     /// Reduces a tensor to rows from `first_row` on, and returns the row after the last.
-    pub(super) fn reduce(
+    pub(crate) fn reduce(
         &mut self,
         tensor: &Tensor,
         rows: &Buffer,
@@ -194,7 +194,7 @@ impl Pass<'_, '_> {
 }
 
 /// The dispatches of [`Pass::clip`].
-pub(super) fn clip(
+pub(crate) fn clip(
     context: &Context,
     gradients: &Tensor,
     bound: f64,
@@ -256,7 +256,7 @@ impl Context {
 }
 
 /// The `dtype` constant of a tensor of floats.
-pub(super) fn code(tensor: &Tensor) -> Result<u32> {
+pub(crate) fn code(tensor: &Tensor) -> Result<u32> {
     let dtype = tensor.dtype();
     shaders::dtype_code(dtype)
         .filter(|_| dtype != Dtype::U32)

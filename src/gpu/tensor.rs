@@ -67,7 +67,7 @@ impl Tensor {
     }
 
     /// As [`Tensor::from_buffer`], of a buffer of this crate's.
-    pub(super) fn of(
+    pub(crate) fn of(
         context: &Context,
         buffer: &Buffer,
         offset: u64,
@@ -114,7 +114,7 @@ impl Tensor {
 
     /// # Errors
     /// [`Error::Invalid`] where it is of another device than the context's.
-    pub(super) fn check_owner(&self, context: &Context) -> Result<()> {
+    pub(crate) fn check_owner(&self, context: &Context) -> Result<()> {
         if self.owner.is(context.owner()) {
             return Ok(());
         }
@@ -126,7 +126,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::check_owner`]; so of every tensor that is bound.
-    pub(super) fn binding(&self, context: &Context) -> Result<wgpu::BufferBinding<'_>> {
+    pub(crate) fn binding(&self, context: &Context) -> Result<wgpu::BufferBinding<'_>> {
         self.bound(context, self.offset, self.bytes().next_multiple_of(4))
     }
 
@@ -134,7 +134,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::binding`].
-    pub(super) fn window(
+    pub(crate) fn window(
         &self,
         context: &Context,
         window: &Window,

@@ -3,7 +3,7 @@
 use super::route::{Hardware, Route, Way};
 use super::tuning::{FillShape, Tuning};
 use super::{Context, Epilogue, Pass, Tensor};
-use crate::product::Form;
+use crate::op::Form;
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Result, Shape};
 

@@ -12,31 +12,31 @@ static GL: ReentrantMutex<()> = ReentrantMutex::new(());
 /// holds it while the driver compiles, on software drivers while it computes too, and panics in a
 /// thread that has waited for it for 6 seconds. So threads wait here instead, for as long as it takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     gl: bool,
 }
 
 impl Turns {
-    pub(super) fn of(backend: wgpu::Backend) -> Turns {
+    pub(crate) fn of(backend: wgpu::Backend) -> Turns {
         Turns { gl: backend == wgpu::Backend::Gl }
     }
 
     /// Waits for the turn, which lasts as long as what is returned. A thread may take it again.
-    pub(super) fn take(self) -> Option<ReentrantMutexGuard<'static, ()>> {
+    pub(crate) fn take(self) -> Option<ReentrantMutexGuard<'static, ()>> {
         self.gl.then(|| GL.lock())
     }
 }
 
 /// A part of a device, dropped in turn: the last to hold a buffer or a pipeline frees it.
 #[derive(Clone)]
-pub(super) struct Held<T> {
+pub(crate) struct Held<T> {
     /// Some until the drop.
     value: Option<T>,
     turns: Turns,
 }
 
 impl<T> Held<T> {
-    pub(super) fn new(value: T, turns: Turns) -> Held<T> {
+    pub(crate) fn new(value: T, turns: Turns) -> Held<T> {
         Held { value: Some(value), turns }
     }
 }
@@ -63,4 +63,4 @@ impl<T> Drop for Held<T> {
 }
 
 /// A buffer of a device.
-pub(super) type Buffer = Held<wgpu::Buffer>;
+pub(crate) type Buffer = Held<wgpu::Buffer>;

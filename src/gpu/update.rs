@@ -3,7 +3,7 @@ use bytemuck::{Pod, Zeroable};
 use super::operand::{apart, named, operand};
 use super::pass::Dispatch;
 use super::{Context, Pass, Tensor, planner};
-use crate::model::{Optimizer, Step};
+use crate::op::{Optimizer, Step};
 use crate::random::Dtype;
 use crate::{Error, Result, shaders};
 
@@ -64,7 +64,7 @@ impl Pass<'_, '_> {
 }
 
 /// The step's learning rate is multiplied by `rate`.
-pub(super) fn update(
+pub(crate) fn update(
     context: &Context,
     optimizer: &Optimizer,
     tensors: &UpdateTensors<'_>,

@@ -1,8 +1,8 @@
 use std::fmt;
 
 use super::{FanMode, Geometry};
-use crate::probe::theory::Scales;
 use crate::random::{Distribution, Kernel, Source, Whole};
+use crate::theory::Scales;
 use crate::{Activation, Error, Layout, Result, Shape};
 
 /// The standard deviation of a standard normal cut at 2: `sqrt(1 - 4 phi(2) / (2 Phi(2) - 1))`.

@@ -1,6 +1,7 @@
 //! Layer-sequential unit variance (LSUV): initial weights that fit the data.
 
-use super::{PARAMETERS, Phase, Trainer};
+use super::Trainer;
+use crate::op::{PARAMETERS, Phase};
 use crate::{Error, Result};
 
 /// One measurement on the way to unit variance.
@@ -50,8 +51,8 @@ impl Trainer {
     fn signal_variance(&mut self, layer: usize) -> Result<f64> {
         let rows = self.rows_of(0);
         let step = self.block(0, rows.len(), 0.0);
-        self.executor.run(&rows, &[(Phase::Evaluate, step)], false)?;
-        let summary = self.executor.summary(self.layers[layer])?;
+        self.execution.run(&rows, &[(Phase::Evaluate, step)], false)?;
+        let summary = self.execution.summary(self.layers[layer])?;
         let what = || format!("LSUV's variance of layers.{layer}");
         if summary.nan + summary.infinite > 0 {
             let given = format!(
@@ -74,10 +75,10 @@ impl Trainer {
 
     fn scale_weights(&mut self, layer: usize, factor: f64) -> Result<()> {
         let view = self.find(&format!("layers.{layer}.weight"))?.view(PARAMETERS);
-        let mut values = self.executor.read(view)?;
+        let mut values = self.execution.read(view)?;
         for value in &mut values {
             *value = (f64::from(*value) * factor) as f32;
         }
-        self.executor.write(PARAMETERS, view.first, &values)
+        self.execution.write(PARAMETERS, view.first, &values)
     }
 }

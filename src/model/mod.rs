@@ -1,13 +1,13 @@
 //! Networks that train: an MLP from its description, losses, optimizers, data.
 //!
 //! ```no_run
+//! use fanin::Device;
 //! use fanin::model::data::Generated;
 //! use fanin::model::{Mlp, Options, Trainer};
 //!
 //! let (train, test) = Generated::Spirals.generate(7, None)?.split(7, 0.2)?;
 //! let mlp = Mlp::new([2, 64, 64, 3])?;
-//! // `None` is the CPU; `Some(&context)` a GPU.
-//! let mut trainer = Trainer::new(None, &mlp, &Options::default(), &train, Some(&test))?;
+//! let mut trainer = Trainer::new(&Device::Cpu, &mlp, &Options::default(), &train, Some(&test))?;
 //! while let Some(epoch) = trainer.epoch()? {
 //!     println!("{:4} {:.4}", epoch.epoch, epoch.train.loss);
 //! }
@@ -25,28 +25,21 @@
 
 mod checkpoint;
 pub mod data;
-mod executor;
-mod loss;
 mod lsuv;
 mod mlp;
 mod mup;
-mod optimizer;
+mod place;
 mod program;
 mod schedule;
 mod trainer;
 mod wiring;
 
-pub(crate) use executor::{Executor, Resident, Room, RowResult, Step, place};
-pub use loss::Loss;
-pub(crate) use loss::SLICE;
+pub use crate::op::{Adam, Loss, Optimizer};
 pub use lsuv::LsuvStep;
 pub use mlp::{CustomInit, Mlp};
-pub use optimizer::{Adam, Optimizer};
+pub(crate) use place::place;
 pub use program::Parameter;
-pub(crate) use program::{
-    Aim, BATCH, FIRST, GRADIENTS, NORM_EPSILON, Norm, Op, PARAMETERS, Parts, Phase, Program, SCALE,
-    SECOND, Slot, TARGETS, View,
-};
+pub(crate) use program::{Aim, Training};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{Epoch, Options, Score, Trainer, Verdict};
 pub(crate) use wiring::{Memory, Wiring};

@@ -1,129 +1,7 @@
-//! What a training step does, as a list of operations on numbered buffers: made from a network once,
-//! and carried out by either engine.
-
+use super::Mlp;
 use super::wiring::{Memory, Wiring};
-use super::{Loss, Mlp, Optimizer, SLICE};
-use crate::product::{Dropout, Epilogue, Extreme, Form};
-use crate::{Activation, Result, Shape};
-
-/// The index of a buffer of f32s.
-pub(crate) type Slot = usize;
-
-/// All parameters, one after the other.
-pub(crate) const PARAMETERS: Slot = 0;
-/// Their gradients, laid out alike.
-pub(crate) const GRADIENTS: Slot = 1;
-/// The optimizer's state, laid out alike: the velocity or the mean of gradients.
-pub(crate) const FIRST: Slot = 2;
-/// The mean of their squares.
-pub(crate) const SECOND: Slot = 3;
-/// The factor of clipping, and the norm.
-pub(crate) const SCALE: Slot = 4;
-/// The batch: features, and targets (class indices as bits).
-pub(crate) const BATCH: Slot = 5;
-pub(crate) const TARGETS: Slot = 6;
-
-/// A matrix in a buffer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct View {
-    pub slot: Slot,
-    /// The first element.
-    pub first: usize,
-    pub rows: usize,
-    pub columns: usize,
-}
-
-impl View {
-    pub fn elements(&self) -> usize {
-        self.rows * self.columns
-    }
-}
-
-/// Layer norm with what follows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Norm {
-    pub scale: View,
-    pub shift: View,
-    /// The rows with mean 0 and variance 1.
-    pub normalized: View,
-    /// 1 / their standard deviations.
-    pub inverse: View,
-    pub activation: Activation,
-    pub dropout: Option<Dropout>,
-}
-
-/// The epsilon of layer norm: PyTorch's.
-pub(crate) const NORM_EPSILON: f32 = 1e-5;
-
-/// What follows a product.
-pub(crate) type Parts = Epilogue<View>;
-
-/// One operation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Op {
-    /// The step's rows of the resident examples into `BATCH` and `TARGETS`.
-    Gather {
-        features: View,
-        targets: View,
-    },
-    Product {
-        form: Form,
-        a: View,
-        b: View,
-        out: View,
-        epilogue: Parts,
-    },
-    /// Sums over rows, weighted where there is a second matrix.
-    Columns {
-        values: View,
-        weights: Option<View>,
-        out: View,
-    },
-    /// The least or the greatest of each column.
-    Extremes {
-        values: View,
-        extreme: Extreme,
-        out: View,
-    },
-    NormForward {
-        norm: Norm,
-        values: View,
-        after: Option<View>,
-        out: View,
-    },
-    /// `gradient` of what came out to that of `y` (`inner`) and of the rows (`out`).
-    NormBackward {
-        norm: Norm,
-        gradient: View,
-        inner: View,
-        out: View,
-    },
-    /// Each row's loss into the results, and its gradient where one is wanted.
-    Loss {
-        loss: Loss,
-        outputs: View,
-        targets: View,
-        gradient: View,
-        wanted: bool,
-    },
-    /// Each column's squared errors, over every `SLICE` rows of the step: after those of the steps
-    /// before it in the submission.
-    Squares {
-        outputs: View,
-        targets: View,
-        out: View,
-    },
-    Clip {
-        bound: f64,
-    },
-    /// `view` of the parameters, and what belongs to them, at `rate` times the learning rate.
-    Update {
-        optimizer: Optimizer,
-        clipped: bool,
-        view: View,
-        rate: f64,
-    },
-}
+use crate::op::{FIRST, Loss, Op, Optimizer, PARAMETERS, Program, SECOND, SLICE, Slot, View};
+use crate::{Result, Shape};
 
 /// A named parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,32 +25,14 @@ impl Parameter {
     }
 }
 
-/// The runs of operations that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Forward, loss, backward, update.
-    Train,
-    /// The same without the update.
-    Backward,
-    /// Forward without dropout, and the loss.
-    Evaluate,
-    /// Forward without dropout, of what stands in `BATCH`.
-    Predict,
-}
-
-pub(crate) struct Program {
-    /// Floats in each buffer.
-    pub slots: Vec<usize>,
+/// A network's program, and where in its buffers things are.
+pub(crate) struct Training {
+    pub program: Program,
     pub parameters: Vec<Parameter>,
     /// Each layer's `z`, the last being the network's output.
     pub layers: Vec<View>,
-    pub batch: usize,
     /// The sums of [`Op::Squares`], a row a step; none where the loss itself says as much.
     pub squares: Option<View>,
-    train: Vec<Op>,
-    /// How many of them come before the update.
-    backward: usize,
-    evaluate: Vec<Op>,
 }
 
 /// What a program is made for.
@@ -188,8 +48,8 @@ pub(crate) struct Aim {
     pub seed: u64,
 }
 
-impl Program {
-    pub fn new(mlp: &Mlp, aim: &Aim) -> Result<Program> {
+impl Training {
+    pub fn new(mlp: &Mlp, aim: &Aim) -> Result<Training> {
         let outputs = mlp.widths()[mlp.layers()] as usize;
         let columns = aim.target_columns;
         let mut wiring = Wiring::new(mlp, aim.batch, aim.seed, columns, Memory::Whole)?;
@@ -227,44 +87,21 @@ impl Program {
         }
         train.extend(updates(&wiring.parameters, length, aim));
         let evaluate = forward(false);
-        Ok(Program {
+        // Without gathering and the loss.
+        let predict = 1..evaluate.len() - 1 - usize::from(squares.is_some());
+        Ok(Training {
             layers: (0..mlp.layers()).map(|layer| wiring.values(layer)).collect(),
-            slots: wiring.slots,
             parameters: wiring.parameters,
-            batch: aim.batch,
             squares,
-            train,
-            backward,
-            evaluate,
-        })
-    }
-
-    /// Buffers of these sizes, for whoever carries operations out one by one, and those of
-    /// [`Phase::Train`].
-    pub fn bare(slots: Vec<usize>, batch: usize, train: Vec<Op>) -> Program {
-        Program {
-            slots,
-            parameters: Vec::new(),
-            layers: Vec::new(),
-            batch,
-            squares: None,
-            train,
-            backward: 0,
-            evaluate: Vec::new(),
-        }
-    }
-
-    pub fn ops(&self, phase: Phase) -> &[Op] {
-        match phase {
-            Phase::Train => &self.train,
-            Phase::Backward => &self.train[..self.backward],
-            Phase::Evaluate => &self.evaluate,
-            // Without gathering and the loss; a bare program has neither.
-            Phase::Predict => match self.squares {
-                None => inner(&self.evaluate, 1),
-                Some(_) => inner(&self.evaluate, 2),
+            program: Program {
+                slots: wiring.slots,
+                batch: aim.batch,
+                train,
+                backward,
+                evaluate,
+                predict,
             },
-        }
+        })
     }
 
     /// The network's output.
@@ -287,9 +124,4 @@ fn updates(parameters: &[Parameter], length: usize, aim: &Aim) -> Vec<Op> {
         Op::Update { optimizer, clipped: aim.clip.is_some(), view, rate }
     };
     runs.iter().zip(ends).map(update).collect()
-}
-
-/// Operations without the first one and the `last` ones.
-fn inner(ops: &[Op], last: usize) -> &[Op] {
-    ops.get(1..ops.len().saturating_sub(last)).unwrap_or_default()
 }

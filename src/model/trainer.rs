@@ -1,12 +1,11 @@
 use std::time::Instant;
 
 use super::data::{Dataset, Targets, permutation};
-use super::{
-    Aim, BATCH, Executor, FIRST, GRADIENTS, Loss, LsuvStep, Mlp, Optimizer, PARAMETERS, Parameter,
-    Phase, Program, Resident, Room, RowResult, SECOND, Schedule, Slot, Step, View, place,
+use super::{Aim, Loss, LsuvStep, Mlp, Optimizer, Parameter, Schedule, Training, place};
+use crate::device::{Device, Execution, Room};
+use crate::op::{
+    BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step, View,
 };
-use crate::cpu::CpuExecutor;
-use crate::gpu::{Context, GpuExecutor};
 use crate::random::Stream;
 use crate::{Error, Result, memory};
 
@@ -154,7 +153,8 @@ impl Tally {
 
 /// A network, its data and its optimizer on one device.
 pub struct Trainer {
-    pub(super) executor: Box<dyn Executor>,
+    device: Device,
+    pub(super) execution: Box<dyn Execution>,
     pub(super) mlp: Mlp,
     pub(super) options: Options,
     pub(super) loss: Loss,
@@ -203,8 +203,7 @@ struct Item {
 }
 
 impl Trainer {
-    /// Makes the network on a device, draws its parameters, and puts the data beside it: on the GPU
-    /// of `context`, or for none on the CPU.
+    /// Makes the network on a device, draws its parameters, and puts the data beside it.
     ///
     /// # Errors
     /// [`Error::Invalid`] where the data does not fit the network or the loss, a number is outside
@@ -212,7 +211,7 @@ impl Trainer {
     /// variance ([`Trainer::lsuv_log`]) has none, or signals that are not finite; [`Error::Device`] where the device
     /// refuses.
     pub fn new(
-        context: Option<&Context>,
+        device: &Device,
         mlp: &Mlp,
         options: &Options,
         train: &Dataset,
@@ -254,7 +253,9 @@ impl Trainer {
             steps: group,
             seed: options.seed,
         };
-        let program = Program::new(mlp, &aim)?;
+        let training = Training::new(mlp, &aim)?;
+        let view = training.outputs();
+        let Training { program, parameters, layers, squares } = training;
         let room = Room { steps: group, rows: group * batch };
         let resident = Resident {
             features: &features,
@@ -263,14 +264,10 @@ impl Trainer {
             target_columns,
         };
         let digest = digest(&resident, rows);
-        let (parameters, layers) = (program.parameters.clone(), program.layers.clone());
-        let (lengths, view, squares) = (program.slots.clone(), program.outputs(), program.squares);
-        let executor: Box<dyn Executor> = match context {
-            Some(context) => Box::new(GpuExecutor::new(context, &program, &resident, room)?),
-            None => Box::new(CpuExecutor::new(program, &resident)?),
-        };
+        let execution = device.execution(&program, &resident, room)?;
         let mut trainer = Trainer {
-            executor,
+            device: device.clone(),
+            execution,
             mlp: mlp.clone(),
             options: options.clone(),
             loss,
@@ -278,7 +275,7 @@ impl Trainer {
             layers,
             outputs: view,
             squares,
-            lengths,
+            lengths: program.slots,
             batch,
             group,
             taken: (QUICK / mlp.multiply_adds(batch)).clamp(1.0, group as f64) as usize,
@@ -300,25 +297,20 @@ impl Trainer {
         for (parameter, spec) in trainer.parameters.iter().zip(mlp.recipe()?.tensors) {
             let stream = Stream::named(options.seed, &parameter.name);
             let view = parameter.view(PARAMETERS);
-            place(&mut *trainer.executor, view, &stream, &spec, 1.0)?;
+            place(&mut *trainer.execution, view, &stream, &spec, 1.0)?;
         }
         trainer.run_lsuv()?;
         Ok(trainer)
     }
 
-    /// `gpu` or `cpu`.
-    pub fn engine(&self) -> &'static str {
-        self.executor.name()
-    }
-
-    /// The device, in words.
-    pub fn device(&self) -> String {
-        self.executor.device()
+    /// Where it trains.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Dispatches that a training step makes on a GPU, and calls on the CPU.
     pub fn dispatches_per_step(&self) -> usize {
-        self.executor.dispatches(Phase::Train)
+        self.execution.dispatches(Phase::Train)
     }
 
     /// Submissions so far.
@@ -389,7 +381,7 @@ impl Trainer {
     /// [`Error::Unknown`] where there is none of that name, [`Error::Device`].
     pub fn parameter(&mut self, name: &str) -> Result<Vec<f32>> {
         let view = self.find(name)?.view(PARAMETERS);
-        self.executor.read(view)
+        self.execution.read(view)
     }
 
     /// The gradient of a parameter, as of the last step or [`Trainer::backward`].
@@ -398,7 +390,7 @@ impl Trainer {
     /// As [`Trainer::parameter`].
     pub fn gradient(&mut self, name: &str) -> Result<Vec<f32>> {
         let view = self.find(name)?.view(GRADIENTS);
-        self.executor.read(view)
+        self.execution.read(view)
     }
 
     /// Gives a parameter values of the caller's.
@@ -411,7 +403,7 @@ impl Trainer {
             let given = format!("{} values", values.len());
             return Err(Error::invalid(name, given, format!("{}", view.elements())));
         }
-        self.executor.write(PARAMETERS, view.first, values)
+        self.execution.write(PARAMETERS, view.first, values)
     }
 
     /// What the network puts out for rows of features, without dropout: `rows x outputs` values.
@@ -426,11 +418,11 @@ impl Trainer {
         }
         let mut outputs = Vec::new();
         for rows in features.chunks(self.batch * columns) {
-            self.executor.write(BATCH, 0, rows)?;
+            self.execution.write(BATCH, 0, rows)?;
             let count = rows.len() / columns;
             let step = Step { rows: count as u32, ..Step::default() };
-            self.executor.run(&[], &[(Phase::Predict, step)], false)?;
-            let values = self.executor.read(self.outputs)?;
+            self.execution.run(&[], &[(Phase::Predict, step)], false)?;
+            let values = self.execution.read(self.outputs)?;
             outputs.extend_from_slice(&values[..count * self.outputs.columns]);
         }
         Ok(outputs)
@@ -456,7 +448,7 @@ impl Trainer {
                 (Phase::Evaluate, Step { first: at, slot: at, ..self.block(0, rows.len(), 0.0) })
             };
             let steps: Vec<_> = order.chunks(self.batch).enumerate().map(step).collect();
-            let results = self.executor.run(order, &steps, false)?;
+            let results = self.execution.run(order, &steps, false)?;
             tally.add(&results[..order.len()]);
             all.extend_from_slice(&results[..order.len()]);
             for sums in self.sums()?.iter().take(steps.len()) {
@@ -469,7 +461,7 @@ impl Trainer {
     /// The sums of [`Op::Squares`](super::Op::Squares) of the last submission, step by step.
     fn sums(&mut self) -> Result<Vec<Vec<f32>>> {
         let Some(view) = self.squares else { return Ok(Vec::new()) };
-        let sums = self.executor.read(view)?;
+        let sums = self.execution.read(view)?;
         Ok(sums.chunks_exact(view.columns).map(<[f32]>::to_vec).collect())
     }
 
@@ -482,7 +474,7 @@ impl Trainer {
         let step = self.cursor.step;
         let rows = self.rows_of(step);
         let block = self.block(step, rows.len(), 0.0);
-        let results = self.executor.run(&rows, &[(Phase::Backward, block)], false)?;
+        let results = self.execution.run(&rows, &[(Phase::Backward, block)], false)?;
         let mut tally = Tally::default();
         tally.add(&results[..rows.len()]);
         Ok(tally.loss / tally.rows as f64)
@@ -522,7 +514,7 @@ impl Trainer {
         }
         let steps: Vec<_> = items.iter().map(|item| (item.phase, item.step)).collect();
         let start = Instant::now();
-        let results = self.executor.run(&order, &steps, true)?;
+        let results = self.execution.run(&order, &steps, true)?;
         let sums = self.sums()?;
         // The first has kernels to compile.
         self.taken = match start.elapsed().as_secs_f64() {
@@ -817,15 +809,15 @@ impl Trainer {
     /// Goes through a submission again, step by step, to where something first stopped being a
     /// finite number.
     fn diagnose(&mut self, order: &[u32], items: &[Item]) -> Result<String> {
-        self.executor.restore()?;
+        self.execution.restore()?;
         for item in items.iter().filter(|item| item.phase == Phase::Train) {
             let epoch = item.number / self.epoch_steps() + 1;
             let place = format!("at step {} (epoch {epoch})", item.number + 1);
             let rows = &order[item.step.first as usize..][..item.step.rows as usize];
             let step = Step { first: 0, slot: 0, ..item.step };
-            let results = self.executor.run(rows, &[(Phase::Train, step)], false)?;
+            let results = self.execution.run(rows, &[(Phase::Train, step)], false)?;
             for (layer, view) in self.layers.clone().into_iter().enumerate() {
-                let values = self.executor.read(view)?;
+                let values = self.execution.read(view)?;
                 if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                     let what = if value.is_nan() { "not a number" } else { "infinite" };
                     return Ok(format!(
@@ -840,7 +832,7 @@ impl Trainer {
             // Backward from the loss: the last parameter's gradient comes first.
             for (slot, what) in [(GRADIENTS, "the gradient of"), (PARAMETERS, "the update makes")] {
                 for parameter in self.parameters.clone().iter().rev() {
-                    let values = self.executor.read(parameter.view(slot))?;
+                    let values = self.execution.read(parameter.view(slot))?;
                     if values.iter().any(|value| !value.is_finite()) {
                         let name = &parameter.name;
                         return Ok(format!(
@@ -860,11 +852,11 @@ impl Trainer {
     }
 
     pub(super) fn read(&mut self, view: View) -> Result<Vec<f32>> {
-        self.executor.read(view)
+        self.execution.read(view)
     }
 
     pub(super) fn write(&mut self, view: View, values: &[f32]) -> Result<()> {
-        self.executor.write(view.slot, view.first, values)
+        self.execution.write(view.slot, view.first, values)
     }
 }
 

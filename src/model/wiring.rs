@@ -1,6 +1,9 @@
 use super::Mlp;
-use super::program::{BATCH, GRADIENTS, Norm, Op, PARAMETERS, Parameter, SCALE, TARGETS, View};
-use crate::product::{Dropout, Epilogue, Form, Nonlinearity};
+use super::Parameter;
+use crate::op::{
+    BATCH, Dropout, Epilogue, Form, GRADIENTS, Nonlinearity, Norm, Op, PARAMETERS, SCALE, TARGETS,
+    View,
+};
 use crate::random::Stream;
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use super::measure::{Options, measure};
 use super::predict::{Boundary, predict};
 use super::run::Run;
 use super::verdict::{Kind, strain};
-use crate::gpu::Context;
+use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
 use crate::model::Mlp;
 use crate::recipe::TensorSpec;
@@ -140,15 +140,15 @@ const WORK: f64 = 1e11;
 
 /// Looks for what is healthy, and remembers what was measured.
 pub struct Advisor<'a> {
-    context: Option<&'a Context>,
+    device: &'a Device,
     options: &'a Options,
     known: Vec<(Mlp, Kind)>,
 }
 
 impl<'a> Advisor<'a> {
-    /// One that measures on the GPU of `context`, or for none on the CPU, by these options.
-    pub fn new(context: Option<&'a Context>, options: &'a Options) -> Advisor<'a> {
-        Advisor { context, options, known: Vec::new() }
+    /// One that measures on a device, by these options.
+    pub fn new(device: &'a Device, options: &'a Options) -> Advisor<'a> {
+        Advisor { device, options, known: Vec::new() }
     }
 
     /// Remembers a measured network, so that it is not measured again.
@@ -186,7 +186,7 @@ impl<'a> Advisor<'a> {
                     Some((_, kind)) => *kind,
                     None => {
                         measured += 1;
-                        match measure(self.context, &network, self.options) {
+                        match measure(self.device, &network, self.options) {
                             Err(error) if error.is_usage() => continue,
                             found => {
                                 let found = found?;

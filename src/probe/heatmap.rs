@@ -1,9 +1,9 @@
 use super::measure::{Options, measure};
 use super::run::Heatmap;
-use super::theory::Scales;
-use crate::gpu::Context;
+use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
 use crate::model::Mlp;
+use crate::theory::Scales;
 use crate::{Activation, Result};
 
 /// Rows of a map, and the ends of `sigma_w`.
@@ -20,7 +20,7 @@ const BATCH: usize = 32;
 /// # Errors
 /// As [`measure`].
 pub fn heatmap(
-    context: Option<&Context>,
+    device: &Device,
     mlp: &Mlp,
     seed: u64,
     marks: Vec<(String, f64)>,
@@ -38,7 +38,7 @@ pub fn heatmap(
             .residual(mlp.has_residual())
             .layer_norm(mlp.has_layer_norm())
             .init(init);
-        let run = measure(context, &network, &options)?;
+        let run = measure(device, &network, &options)?;
         activation_std.push(run.layers.iter().map(|l| l.activation_var.mean.sqrt()).collect());
         gradient_std.push(run.layers.iter().map(|l| l.gradient_var.mean.sqrt()).collect());
         progress();

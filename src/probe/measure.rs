@@ -1,15 +1,15 @@
 use super::predict::{Boundary, predict};
 use super::run::{Layer, Prediction, Run, Spread};
 use super::verdict::judge;
-use crate::cpu::CpuExecutor;
-use crate::gpu::{Context, GpuExecutor};
-use crate::model::{
-    BATCH, Executor, Memory, Mlp, Op, PARAMETERS, Program, Resident, Room, View, Wiring,
+use crate::device::{Device, Execution, Room};
+use crate::model::{Memory, Mlp, Wiring};
+use crate::op::{
+    BATCH, Epilogue, Extreme, Form, GRADIENTS, Histogram, Op, PARAMETERS, Program, Resident,
+    Summary, View,
 };
-use crate::product::{Epilogue, Extreme, Form};
 use crate::random::{Distribution, Dtype, Stream};
 use crate::recipe::TensorSpec;
-use crate::{Activation, Error, Histogram, Result, Summary};
+use crate::{Activation, Error, Result};
 
 /// How a network is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +54,7 @@ struct Measured {
     histogram: Option<Histogram>,
 }
 
-/// Measures a network at initialization, on the GPU of `context`, or for none on the CPU: one batch
+/// Measures a network at initialization, on a device: one batch
 /// forward, a gradient of independent standard normals at the output, and back.
 ///
 /// Memory holds two matrices `[batch, width]` a layer (four with layer norm) and the parameters of
@@ -64,11 +64,11 @@ struct Measured {
 /// [`Error::Invalid`] where options are out of range, an initializer does not fit, or the memory that
 /// is free does not hold the batch (the message says which batch it would hold); [`Error::Device`]
 /// where the device refuses.
-pub fn measure(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Result<Run> {
+pub fn measure(device: &Device, mlp: &Mlp, options: &Options) -> Result<Run> {
     let columns = mlp.widths()[0] as usize;
     check(options, columns)?;
     let tensors = mlp.by_layer()?;
-    let mut network = Network::new(context, mlp, options)?;
+    let mut network = Network::new(device, mlp, options)?;
 
     let mut seeds = Vec::new();
     let mut lsuv = Vec::new();
@@ -78,7 +78,7 @@ pub fn measure(context: Option<&Context>, mlp: &Mlp, options: &Options) -> Resul
             Some(inputs) => inputs.clone(),
             None => inputs(seed, options.batch, columns, options.correlation),
         };
-        network.executor.write(BATCH, 0, &inputs)?;
+        network.execution.write(BATCH, 0, &inputs)?;
         let here = of_inputs(&inputs, columns, options.batch);
         // The first seed's inputs stand for all: they differ by a thousandth.
         boundary.get_or_insert(here);
@@ -193,7 +193,7 @@ fn of_inputs(inputs: &[f32], columns: usize, batch: usize) -> Boundary {
 
 /// A network on its device.
 struct Network<'a> {
-    executor: Box<dyn Executor>,
+    execution: Box<dyn Execution>,
     wiring: Wiring,
     mlp: &'a Mlp,
     options: &'a Options,
@@ -203,7 +203,7 @@ struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    fn new(context: Option<&Context>, mlp: &'a Mlp, options: &'a Options) -> Result<Network<'a>> {
+    fn new(device: &Device, mlp: &'a Mlp, options: &'a Options) -> Result<Network<'a>> {
         let batch = options.batch;
         let mut wiring = Wiring::new(mlp, batch, 0, 1, Memory::Layerwise)?;
         fits(&wiring, batch)?;
@@ -217,14 +217,8 @@ impl<'a> Network<'a> {
         let gram = add(paired, paired);
         let program = Program::bare(wiring.slots.clone(), batch, Vec::new());
         let resident = Resident { features: &[], columns: 1, targets: &[], target_columns: 1 };
-        let executor: Box<dyn Executor> = match context {
-            Some(context) => {
-                let room = Room { steps: 1, rows: 1 };
-                Box::new(GpuExecutor::new(context, &program, &resident, room)?)
-            }
-            None => Box::new(CpuExecutor::new(program, &resident)?),
-        };
-        Ok(Network { executor, wiring, mlp, options, least, greatest, gram })
+        let execution = device.execution(&program, &resident, Room { steps: 1, rows: 1 })?;
+        Ok(Network { execution, wiring, mlp, options, least, greatest, gram })
     }
 
     /// Forward and back with the parameters of a seed; beside the layers, the variances that LSUV met.
@@ -243,11 +237,11 @@ impl<'a> Network<'a> {
             let mut factor = 1.0;
             self.place(seed, layer, &specs, factor)?;
             let ops = self.wiring.forward(layer, false);
-            self.executor.carry(&ops)?;
+            self.execution.carry(&ops)?;
             if let Some((tolerance, iterations)) = self.mlp.lsuv(layer)? {
                 let mut variances = Vec::new();
                 for iteration in 0..=iterations {
-                    let variance = self.executor.summary(self.wiring.values(layer))?.variance;
+                    let variance = self.execution.summary(self.wiring.values(layer))?.variance;
                     variances.push(variance);
                     let done = (variance - 1.0).abs() < tolerance || iteration == iterations;
                     if done || !(variance > 0.0 && variance.is_finite()) {
@@ -255,7 +249,7 @@ impl<'a> Network<'a> {
                     }
                     factor /= variance.sqrt();
                     self.place(seed, layer, &specs, factor)?;
-                    self.executor.carry(&ops)?;
+                    self.execution.carry(&ops)?;
                 }
                 met.push(variances);
             }
@@ -265,14 +259,14 @@ impl<'a> Network<'a> {
 
         let gradient = self.wiring.outputs_gradient;
         let stream = Stream::named(seed, "probe.gradient");
-        self.executor.fill(gradient, &stream, &Distribution::normal(1.0))?;
+        self.execution.fill(gradient, &stream, &Distribution::normal(1.0))?;
         for layer in (0..layers).rev() {
-            found[layer].gradient = self.executor.summary(self.wiring.output_gradient(layer))?;
+            found[layer].gradient = self.execution.summary(self.wiring.output_gradient(layer))?;
             let specs: Vec<&TensorSpec> = of(tensors, layer).collect();
             self.place(seed, layer, &specs, factors[layer])?;
-            self.executor.carry(&self.wiring.backward(layer))?;
-            let weight = self.wiring.parameter(layer, "weight", crate::model::GRADIENTS);
-            found[layer].weight_gradient = self.executor.summary(weight)?;
+            self.execution.carry(&self.wiring.backward(layer))?;
+            let weight = self.wiring.parameter(layer, "weight", GRADIENTS);
+            found[layer].weight_gradient = self.execution.summary(weight)?;
         }
         Ok((found, met))
     }
@@ -285,7 +279,7 @@ impl<'a> Network<'a> {
             let view = self.wiring.parameter(layer, part, PARAMETERS);
             let stream = Stream::named(seed, &spec.name);
             let factor = if spec.name == weight { factor } else { 1.0 };
-            crate::model::place(&mut *self.executor, view, &stream, spec, factor)?;
+            crate::model::place(&mut *self.execution, view, &stream, spec, factor)?;
         }
         Ok(())
     }
@@ -293,10 +287,10 @@ impl<'a> Network<'a> {
     /// What the layer's forward pass left.
     fn look(&mut self, layer: usize, histograms: bool) -> Result<Measured> {
         let (values, output) = (self.wiring.values(layer), self.wiring.output(layer));
-        let empty = crate::summary::Part::EMPTY.finish();
+        let empty = crate::op::Part::EMPTY.finish();
         let mut measured = Measured {
-            values: self.executor.summary(values)?,
-            output: self.executor.summary(output)?,
+            values: self.execution.summary(values)?,
+            output: self.execution.summary(output)?,
             gradient: empty,
             weight_gradient: empty,
             dead: 0.0,
@@ -316,7 +310,7 @@ impl<'a> Network<'a> {
         );
         let entering = self.wiring.entering(layer);
         let paired = View { rows: self.gram.rows, ..output };
-        self.executor.carry(&[
+        self.execution.carry(&[
             Op::Extremes { values: entering, extreme: Extreme::Least, out: least },
             Op::Extremes { values: entering, extreme: Extreme::Greatest, out: greatest },
             Op::Product {
@@ -327,23 +321,23 @@ impl<'a> Network<'a> {
                 epilogue: Epilogue::default(),
             },
         ])?;
-        let (least, greatest) = (self.executor.read(least)?, self.executor.read(greatest)?);
+        let (least, greatest) = (self.execution.read(least)?, self.execution.read(greatest)?);
         let ends: Vec<(f64, f64)> =
             least.into_iter().zip(greatest).map(|(a, b)| (a.into(), b.into())).collect();
         measured.equal_units = equal(&ends);
         let dead = ends.iter().filter(|ends| flat(&function, **ends)).count();
         measured.dead = dead as f64 / ends.len() as f64;
         if let Some((low, high)) = bend(&function) {
-            let histogram = self.executor.histogram(entering, low, high, 1)?;
+            let histogram = self.execution.histogram(entering, low, high, 1)?;
             let outside = (histogram.below + histogram.above) as f64;
             measured.saturated = outside / entering.elements() as f64;
         }
-        let gram = self.executor.read(self.gram)?;
+        let gram = self.execution.read(self.gram)?;
         measured.correlation = cosine(&gram, self.gram.rows);
         let Summary { min, max, .. } = measured.output;
         let (low, high) = (min as f32, max as f32);
         if histograms && low < high && (high - low).is_finite() {
-            measured.histogram = Some(self.executor.histogram(output, low, high, BINS)?);
+            measured.histogram = Some(self.execution.histogram(output, low, high, BINS)?);
         }
         Ok(measured)
     }

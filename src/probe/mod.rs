@@ -1,6 +1,6 @@
 //! Signal propagation: what becomes of variances on their way through a deep network.
 //!
-//! [`theory`] predicts them for a wide network at initialization, in f64 and without a device: a layer
+//! [`theory`](crate::theory) predicts them for a wide network at initialization, in f64 and without a device: a layer
 //! `z' = W f(z) + b` with independent weights of variance `sigma_w^2 / fan_in` and biases of variance
 //! `sigma_b^2` takes a pre-activation of variance `q` to one of variance
 //! `q' = sigma_w^2 E[f(sqrt(q) z)^2] + sigma_b^2`, `z` standard normal, and the gradient's variance
@@ -14,9 +14,7 @@ mod advice;
 mod heatmap;
 mod measure;
 mod predict;
-mod quadrature;
 mod run;
-pub mod theory;
 mod verdict;
 
 pub use advice::{Advice, Advisor, Change};

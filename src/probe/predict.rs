@@ -1,7 +1,8 @@
 use super::run::Prediction;
-use super::theory::{self, Gaussian};
 use super::{LARGEST, SMALLEST};
-use crate::model::{Mlp, NORM_EPSILON};
+use crate::model::Mlp;
+use crate::op::NORM_EPSILON;
+use crate::theory::{self, Gaussian};
 use crate::{Activation, Result};
 
 /// What goes into a network, and what comes back into it from above.

@@ -1,7 +1,8 @@
 use super::advice::Advice;
 use super::predict::Boundary;
 use super::verdict::Verdict;
-use crate::{Activation, Histogram};
+use crate::Activation;
+use crate::op::Histogram;
 
 /// What a number came to over the seeds of a run; not finite where a seed's is not.
 #[derive(Clone, Copy, Debug, PartialEq)]

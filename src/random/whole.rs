@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
+
 use super::orthogonal::orthogonal;
 use super::{Distribution, Dtype, Stream};
 use crate::{Error, Layout, Result, memory};
@@ -281,6 +283,9 @@ pub(super) fn go_on(stop: &AtomicBool) -> Result<()> {
 /// Elements between two looks at whether to stop: a hundredth of a second's work.
 const STRETCH: usize = 1 << 20;
 
+/// Elements of a thread's turn.
+const TASK: usize = 1 << 14;
+
 /// Little-endian elements of a stream from its start on.
 fn fill(
     stream: &Stream,
@@ -292,7 +297,10 @@ fn fill(
     let size = dtype.size();
     for (first, out) in (0..).step_by(STRETCH).zip(out.chunks_mut(STRETCH * size)) {
         go_on(stop)?;
-        crate::cpu::fill(stream, distribution, dtype, first, out)?;
+        let size = size * TASK;
+        out.par_chunks_mut(size).enumerate().try_for_each(|(task, out)| {
+            distribution.draw(stream, dtype, first + (task * TASK) as u64, out)
+        })?;
     }
     Ok(())
 }

@@ -16,9 +16,11 @@ use sha2::{Digest, Sha256};
 
 use super::header::safetensors_dtype;
 use super::{MAX_TEXT, Recipe};
+use crate::device::{Draw, Piece, Sink};
 use crate::file::{self, Drafts, Model, file_name};
+use crate::op::Moments;
 use crate::random::{CONTRACT, Dtype, Source, Stream};
-use crate::{Engine, Error, Moments, Piece, Result, Sink, cpu, memory};
+use crate::{Error, Result, cpu, memory};
 
 /// Where a model goes, and how.
 #[derive(Clone, Debug)]
@@ -87,10 +89,10 @@ const DIGESTING: usize = 4;
 /// Bytes after which the disk is set to work.
 const SYNCED: usize = 64 << 20;
 
-/// Draws a recipe's tensors with `engine` and writes them, the `.manifest.json` of digests beside
+/// Draws a recipe's tensors with `device` and writes them, the `.manifest.json` of digests beside
 /// them, and for several shards the index. `progress` hears of each stretch of bytes drawn.
 ///
-/// The same seed and recipe give the same bytes whatever the engine.
+/// The same seed and recipe give the same bytes whatever the device.
 ///
 /// Files of this name are one thing: the model whole (`model.safetensors`) or in shards, index and
 /// manifest. Nothing of the new ones stands under its name before all of them are on the disk. Where
@@ -105,10 +107,10 @@ const SYNCED: usize = 64 << 20;
 /// Before anything is drawn: [`Error::Exists`] where a file of this name is there and `force` is not
 /// given, [`Error::Invalid`] where a header or the index would be longer than readers accept (100 MB),
 /// [`Error::File`] where a file cannot be made or the disk has less room. Later: [`Error::File`] where
-/// one cannot be written, [`Error::Interrupted`] where `stop` became true; else as [`Engine::draw`].
+/// one cannot be written, [`Error::Interrupted`] where `stop` became true; else as [`Draw::draw`].
 pub fn write(
     recipe: &Recipe,
-    engine: &dyn Engine,
+    device: &dyn Draw,
     options: &WriteOptions<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report> {
@@ -120,7 +122,7 @@ pub fn write(
     for shard in &plan.shards {
         let draft = drafts.create(&shard.path)?;
         reserve(&draft.file, shard)?;
-        let digests = write_shard(recipe, engine, options, shard, &draft.file, progress)?;
+        let digests = write_shard(recipe, device, options, shard, &draft.file, progress)?;
         ready.push(drafts.finish(draft)?);
         let name = file_name(&shard.path);
         for (&tensor, (moments, sha256)) in shard.tensors.iter().zip(digests.tensors) {
@@ -387,7 +389,7 @@ type Chunks = Receiver<Arc<Chunk>>;
 
 fn write_shard(
     recipe: &Recipe,
-    engine: &dyn Engine,
+    device: &dyn Draw,
     options: &WriteOptions<'_>,
     shard: &Shard,
     mut file: &File,
@@ -441,7 +443,7 @@ fn write_shard(
         let mut desk = Desk::new(options.stop, readers, to_digest);
         let mut moments = vec![Moments::default(); shard.tensors.len()];
         let drawn = desk.take(None, &shard.header).and_then(|()| {
-            draw(recipe, engine, options, shard, &mut |tensor, bytes, drawn| {
+            draw(recipe, device, options, shard, &mut |tensor, bytes, drawn| {
                 progress(bytes.len() as u64);
                 moments[tensor] = moments[tensor].merge(drawn);
                 desk.take(Some(tensor), bytes)
@@ -594,7 +596,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 /// The pieces of a shard's tensors, in order, to `sink`, with the shard's tensor that they are of.
 fn draw(
     recipe: &Recipe,
-    engine: &dyn Engine,
+    device: &dyn Draw,
     options: &WriteOptions<'_>,
     shard: &Shard,
     sink: &mut Sink<'_>,
@@ -602,22 +604,22 @@ fn draw(
     let spec = |at: usize| &recipe.tensors[shard.tensors[at]];
     // Kernels draw samples of each element; counters and masks, and tensors that are drawn as a
     // whole, are the CPU's.
-    let on_engine = |at: &usize| match spec(*at).source {
+    let on_device = |at: &usize| match spec(*at).source {
         Source::Elements(distribution) if Dtype::SAMPLED.contains(&spec(*at).dtype) => {
             Some(distribution)
         }
         _ => None,
     };
     let order: Vec<usize> = (0..shard.tensors.len()).collect();
-    for run in order.chunk_by(|a, b| on_engine(a).is_some() == on_engine(b).is_some()) {
+    for run in order.chunk_by(|a, b| on_device(a).is_some() == on_device(b).is_some()) {
         let mut pieces = Vec::new();
         let mut owners = Vec::new();
         for &at in run {
             let (spec, size) = (spec(at), spec(at).dtype.size() as u64);
-            let (elements, longest) = (spec.shape.elements(), engine.piece_bytes() / size);
+            let (elements, longest) = (spec.shape.elements(), device.piece_bytes() / size);
             let stream = Stream::named(options.seed, &spec.name);
             let starts = (0..elements).step_by(longest as usize);
-            if let Some(distribution) = on_engine(&at) {
+            if let Some(distribution) = on_device(&at) {
                 pieces.extend(starts.map(|first| Piece {
                     stream,
                     distribution,
@@ -633,7 +635,7 @@ fn draw(
                 sink(at, bytes, cpu::moments(spec.dtype, bytes))?;
             }
         }
-        engine.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
+        device.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod python;
 use std::process::Command;
 use std::time::Instant;
 
+use fanin::Device;
 use fanin::bench::{Case, cases};
 use fanin::gpu::{Choice, Context, Options};
 use rand::Rng;
@@ -48,7 +49,7 @@ fn main() {
     let python = python::Python::start();
     // A software driver where there is no GPU; Burn is given the same one.
     let context = Context::open(&Choice::Gpu, Options::default()).ok();
-    println!("CPU engine: {}", fanin::cpu::device());
+    println!("CPU engine: {}", Device::Cpu);
     if let Some(context) = &context {
         println!("adapter: {}", context.name());
     }
@@ -67,9 +68,9 @@ fn main() {
             .collect();
         peers.extend(rand_distr(op));
         peers.extend(burned::on_cpu(op));
-        rows(op, "CPU", None, peers);
+        rows(op, "CPU", &Device::Cpu, peers);
         if let Some(context) = &context {
-            rows(op, "adapter", Some(context), burned::on_adapter(op, context));
+            rows(op, "adapter", &context.clone().into(), burned::on_adapter(op, context));
         }
     }
 }
@@ -84,10 +85,10 @@ fn case(op: &str) -> Case {
     cases(false).into_iter().find(wanted).expect("fanin bench has it")
 }
 
-fn rows(op: &str, engine: &str, context: Option<&Context>, mut peers: Vec<Work>) {
+fn rows(op: &str, engine: &str, device: &Device, mut peers: Vec<Work>) {
     let case = case(op);
     // By the wall's clock, as the peers.
-    let mut timed = match case.prepare(context) {
+    let mut timed = match case.prepare(device) {
         Ok(timed) => timed,
         Err(error) => return println!("{op:<18} {engine:<11} {error}"),
     };

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use fanin::bench::Ceilings;
 
-use super::super::bench::{Device, Row, letter, percent, rate};
+use super::super::bench::{Row, Subject, letter, percent, rate};
 use super::svg::{Figure, SERIES, at, cut, escape, marker, text};
 
 const WIDTH: f64 = 780.0;
@@ -12,12 +12,12 @@ const BAR: f64 = 16.0;
 
 /// Each device's roofline with its products, and under it what part of the ceilings each case
 /// reaches.
-pub fn figure(devices: &[Device], rows: &[Row]) -> Figure {
+pub fn figure(devices: &[Subject], rows: &[Row]) -> Figure {
     let mut body = text("h", 12.0, 24.0, "How close to the machine's limits");
     let mut top = 44.0;
     for (index, device) in devices.iter().enumerate() {
         let own: Vec<&Row> = rows.iter().filter(|row| row.device == index).collect();
-        let name = format!("{}  {}", letter(index), device.name);
+        let name = format!("{}  {}", letter(index), device.device);
         body += &text("t", 12.0, top + 14.0, &cut(&name, 100));
         top += 28.0;
         let products: Vec<Point> = own.iter().filter_map(|row| Point::of(row)).collect();

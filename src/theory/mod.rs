@@ -1,8 +1,10 @@
 //! The mean-field theory of signal propagation (Poole et al. 2016; Schoenholz et al. 2017), whose
 //! first order is Glorot's and He's principle of variance consistency.
 
-use super::quadrature::nodes;
+mod quadrature;
+
 use crate::{Activation, Error, Result};
+use quadrature::nodes;
 
 /// Moments of a nonlinearity under `x ~ N(0, q)`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,20 +1,19 @@
 use rayon::prelude::*;
 
-use super::norm::Norm;
-use super::{
-    Epilogue, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss, matmul,
-    summary, update,
+use super::Execution;
+use crate::cpu::{
+    Epilogue, Norm, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss,
+    matmul, summary, update,
 };
-use crate::model::{
-    BATCH, Executor, FIRST, GRADIENTS, NORM_EPSILON, Op, PARAMETERS, Phase, Program, Resident,
-    RowResult, SCALE, SECOND, Slot, Step, TARGETS, View,
+use crate::op::{
+    self, BATCH, FIRST, Form, GRADIENTS, Histogram, NORM_EPSILON, Nonlinearity, Op, PARAMETERS,
+    Phase, Program, Resident, RowResult, SCALE, SECOND, Slot, Step, Summary, TARGETS, View,
 };
-use crate::product::{Form, Nonlinearity};
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Histogram, Result, Summary, memory, model};
+use crate::{Result, memory};
 
 /// Programs on all cores.
-pub(crate) struct CpuExecutor {
+pub(super) struct OnCpu {
     program: Program,
     slots: Vec<Vec<f32>>,
     kept: Vec<(Slot, Vec<f32>)>,
@@ -22,17 +21,17 @@ pub(crate) struct CpuExecutor {
     targets: Vec<f32>,
 }
 
-impl CpuExecutor {
+impl OnCpu {
     /// # Errors
     /// [`Error::Exhausted`](crate::Error::Exhausted) where there is no memory for the buffers.
-    pub(crate) fn new(program: Program, resident: &Resident<'_>) -> Result<CpuExecutor> {
+    pub(super) fn new(program: &Program, resident: &Resident<'_>) -> Result<OnCpu> {
         let slot = |&floats: &usize| memory::filled("a network's buffers", floats, 0.0);
-        Ok(CpuExecutor {
+        Ok(OnCpu {
             slots: program.slots.iter().map(slot).collect::<Result<_>>()?,
             kept: Vec::new(),
             features: memory::copied("the features", resident.features)?,
             targets: memory::copied("the targets", bytemuck::cast_slice(resident.targets))?,
-            program,
+            program: program.clone(),
         })
     }
 
@@ -61,7 +60,7 @@ impl CpuExecutor {
         rest.fill(0.0);
     }
 
-    fn norm<'a>(&'a self, norm: &model::Norm, step: &Step) -> Norm<'a> {
+    fn norm<'a>(&'a self, norm: &op::Norm, step: &Step) -> Norm<'a> {
         Norm {
             scale: self.slice(norm.scale),
             shift: self.slice(norm.shift),
@@ -80,7 +79,7 @@ impl CpuExecutor {
         b: View,
         target: &mut [f32],
         out: View,
-        parts: &model::Parts,
+        parts: &op::Parts,
         raw: Option<&mut [f32]>,
         step: &Step,
     ) -> Result<()> {
@@ -208,15 +207,7 @@ impl CpuExecutor {
     }
 }
 
-impl Executor for CpuExecutor {
-    fn name(&self) -> &'static str {
-        "cpu"
-    }
-
-    fn device(&self) -> String {
-        super::device()
-    }
-
+impl Execution for OnCpu {
     fn dispatches(&self, phase: Phase) -> usize {
         self.program.ops(phase).len()
     }

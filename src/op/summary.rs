@@ -1,4 +1,5 @@
-use crate::{Error, Moments, Result};
+use super::Moments;
+use crate::{Error, Result};
 
 /// What a run of elements comes to.
 ///

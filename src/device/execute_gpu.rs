@@ -1,21 +1,19 @@
-use super::context::UNIFORM_STRIDE;
-use super::gather::Examples;
-use super::norm::NormTensors;
-use super::pass::Dispatch;
-use super::turn::Buffer;
-use super::{
-    Context, LossTensors, Pass, Tensor, UpdateTensors, columns, loss, matmul, reduce, update,
+use super::{Execution, Room};
+use crate::gpu::gather::Examples;
+use crate::gpu::{
+    Buffer, Context, Dispatch, LossTensors, NormTensors, Pass, Tensor, UNIFORM_STRIDE,
+    UpdateTensors, columns, loss, matmul, reduce, update,
 };
-use crate::model::{
-    Executor, FIRST, GRADIENTS, Norm, Op, PARAMETERS, Phase, Program, Resident, Room, RowResult,
-    SCALE, SECOND, Slot, Step, View,
+use crate::op::{
+    FIRST, GRADIENTS, Histogram, Norm, Op, PARAMETERS, Phase, Program, Resident, RowResult, SCALE,
+    SECOND, Slot, Step, Summary, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Error, Histogram, Result, Shape, Summary};
+use crate::{Error, Result, Shape};
 
 /// Programs on a GPU: every pipeline, bind group and buffer is made once, and a step is recorded by
 /// replaying them.
-pub(crate) struct GpuExecutor {
+pub(super) struct OnGpu {
     context: Context,
     slots: Vec<Buffer>,
     /// The parameters and the optimizer's state as they were kept.
@@ -29,13 +27,13 @@ pub(crate) struct GpuExecutor {
     download: Buffer,
 }
 
-impl GpuExecutor {
-    pub(crate) fn new(
+impl OnGpu {
+    pub(super) fn new(
         context: &Context,
         program: &Program,
         resident: &Resident<'_>,
         room: Room,
-    ) -> Result<GpuExecutor> {
+    ) -> Result<OnGpu> {
         let both = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let storage = wgpu::BufferUsages::STORAGE | both;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -49,7 +47,7 @@ impl GpuExecutor {
             .map(|slot| Ok((slot, buffer("kept", program.slots[slot])?)))
             .collect::<Result<_>>()?;
         let download = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let mut executor = GpuExecutor {
+        let mut execution = OnGpu {
             context: context.clone(),
             slots,
             kept,
@@ -68,11 +66,11 @@ impl GpuExecutor {
         for phase in [Phase::Train, Phase::Backward, Phase::Evaluate, Phase::Predict] {
             let mut dispatches = Vec::new();
             for op in program.ops(phase) {
-                dispatches.extend(executor.prepare(op, examples.as_ref())?);
+                dispatches.extend(execution.prepare(op, examples.as_ref())?);
             }
-            executor.phases.push((phase, dispatches));
+            execution.phases.push((phase, dispatches));
         }
-        Ok(executor)
+        Ok(execution)
     }
 
     fn tensor(&self, view: View, dtype: Dtype) -> Result<Tensor> {
@@ -181,15 +179,7 @@ impl GpuExecutor {
     }
 }
 
-impl Executor for GpuExecutor {
-    fn name(&self) -> &'static str {
-        "gpu"
-    }
-
-    fn device(&self) -> String {
-        self.context.name()
-    }
-
+impl Execution for OnGpu {
     fn dispatches(&self, phase: Phase) -> usize {
         self.phase(phase).len()
     }

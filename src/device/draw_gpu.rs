@@ -1,20 +1,20 @@
 use std::collections::VecDeque;
 
-use super::context::Mapping;
-use super::reduce::{self, ROW};
-use super::turn::Buffer;
-use super::{Context, Tensor};
-use crate::engine::{Engine, Piece, Sink, check_pieces};
+use super::{Piece, Sink};
+use crate::gpu::reduce::{self, ROW};
+use crate::gpu::{Buffer, Context, Mapping, Pass, Tensor};
+use crate::op::Moments;
 use crate::random::{Distribution, Dtype};
-use crate::{Moments, Result, Shape, cpu};
+use crate::{Result, Shape, cpu};
 
 /// Draws pieces on a GPU and brings them to the host.
 ///
 /// Several submissions are under way at once: while the host hashes and writes one, the device
 /// draws the next.
-pub struct GpuEngine {
-    context: Context,
-    chunk: u64,
+pub(super) struct Drawing<'a> {
+    pub context: &'a Context,
+    /// Bytes a submission.
+    pub chunk: u64,
 }
 
 /// Submissions under way.
@@ -54,24 +54,9 @@ struct Flight {
     drawn: Vec<Drawn>,
 }
 
-impl GpuEngine {
-    /// A chunk that makes the submission cost little beside the drawing.
-    pub const CHUNK: u64 = 16 << 20;
-
-    /// An engine that draws `chunk` bytes a submission; memory is six times that, half of it the
-    /// host's. At least 4 KiB, and at most what the device binds; a multiple of 256 is used.
-    pub fn new(context: Context, chunk: u64) -> Self {
-        let chunk = chunk.clamp(1 << 12, context.limits().binding.min(1 << 27)) / 256 * 256;
-        GpuEngine { context, chunk }
-    }
-
-    /// The context that it draws with.
-    pub fn context(&self) -> &Context {
-        &self.context
-    }
-
+impl Drawing<'_> {
     fn slot(&self) -> Result<Slot> {
-        let rows = reduce::room(&self.context, self.chunk, BATCH)?;
+        let rows = reduce::room(self.context, self.chunk, BATCH)?;
         let size = self.chunk + rows.size();
         Ok(Slot {
             data: self.context.buffer(
@@ -94,14 +79,14 @@ impl GpuEngine {
         let (mut offset, mut row) = (0, 0);
         let submission = self.context.submit(|encoder| {
             let mut compute = encoder.begin_compute_pass(&Default::default());
-            let mut pass = super::Pass::new(&self.context, &mut compute);
+            let mut pass = Pass::new(self.context, &mut compute);
             for (index, piece) in pieces.iter().enumerate().skip(first) {
                 let bytes = piece.bytes();
                 if drawn.len() as u64 == BATCH || offset + bytes > self.chunk {
                     break;
                 }
                 let shape = Shape::new([piece.count])?;
-                let tensor = Tensor::of(&self.context, &slot.data, offset, shape, piece.dtype)?;
+                let tensor = Tensor::of(self.context, &slot.data, offset, shape, piece.dtype)?;
                 pass.fill_from(&tensor, &piece.stream, &piece.distribution, piece.first)?;
                 let moments = match piece.distribution {
                     Distribution::Words => PieceMoments::None,
@@ -151,23 +136,8 @@ impl GpuEngine {
         self.context.unmap(&slot.download);
         Ok(slot)
     }
-}
 
-impl Engine for GpuEngine {
-    fn name(&self) -> &'static str {
-        "gpu"
-    }
-
-    fn device(&self) -> String {
-        self.context.name()
-    }
-
-    fn piece_bytes(&self) -> u64 {
-        self.chunk
-    }
-
-    fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
-        check_pieces(pieces, self.chunk)?;
+    pub fn draw(&self, pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let mut next = 0;
         let mut slots = 0;

@@ -1,0 +1,188 @@
+//! What devices compute, as data: operations on numbered buffers, and the programs that they make.
+//!
+//! Nothing here computes: [`cpu`](crate::cpu) and [`gpu`](crate::gpu) have the kernels, and
+//! [`device`](crate::device) carries programs out with either.
+
+mod loss;
+mod moments;
+mod optimizer;
+mod product;
+mod step;
+mod summary;
+
+pub use loss::Loss;
+pub(crate) use loss::SLICE;
+pub use moments::Moments;
+pub use optimizer::{Adam, Optimizer};
+pub(crate) use product::Strides;
+pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
+pub(crate) use step::{Resident, RowResult, Step};
+pub use summary::{Histogram, Summary};
+pub(crate) use summary::{Part, edges};
+
+use crate::Activation;
+
+/// The index of a buffer of f32s.
+pub(crate) type Slot = usize;
+
+/// All parameters, one after the other.
+pub(crate) const PARAMETERS: Slot = 0;
+/// Their gradients, laid out alike.
+pub(crate) const GRADIENTS: Slot = 1;
+/// The optimizer's state, laid out alike: the velocity or the mean of gradients.
+pub(crate) const FIRST: Slot = 2;
+/// The mean of their squares.
+pub(crate) const SECOND: Slot = 3;
+/// The factor of clipping, and the norm.
+pub(crate) const SCALE: Slot = 4;
+/// The batch: features, and targets (class indices as bits).
+pub(crate) const BATCH: Slot = 5;
+pub(crate) const TARGETS: Slot = 6;
+
+/// A matrix in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View {
+    pub slot: Slot,
+    /// The first element.
+    pub first: usize,
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl View {
+    pub fn elements(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// Layer norm with what follows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Norm {
+    pub scale: View,
+    pub shift: View,
+    /// The rows with mean 0 and variance 1.
+    pub normalized: View,
+    /// 1 / their standard deviations.
+    pub inverse: View,
+    pub activation: Activation,
+    pub dropout: Option<Dropout>,
+}
+
+/// The epsilon of layer norm: PyTorch's.
+pub(crate) const NORM_EPSILON: f32 = 1e-5;
+
+/// What follows a product.
+pub(crate) type Parts = Epilogue<View>;
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    /// The step's rows of the resident examples into `BATCH` and `TARGETS`.
+    Gather {
+        features: View,
+        targets: View,
+    },
+    Product {
+        form: Form,
+        a: View,
+        b: View,
+        out: View,
+        epilogue: Parts,
+    },
+    /// Sums over rows, weighted where there is a second matrix.
+    Columns {
+        values: View,
+        weights: Option<View>,
+        out: View,
+    },
+    /// The least or the greatest of each column.
+    Extremes {
+        values: View,
+        extreme: Extreme,
+        out: View,
+    },
+    NormForward {
+        norm: Norm,
+        values: View,
+        after: Option<View>,
+        out: View,
+    },
+    /// `gradient` of what came out to that of `y` (`inner`) and of the rows (`out`).
+    NormBackward {
+        norm: Norm,
+        gradient: View,
+        inner: View,
+        out: View,
+    },
+    /// Each row's loss into the results, and its gradient where one is wanted.
+    Loss {
+        loss: Loss,
+        outputs: View,
+        targets: View,
+        gradient: View,
+        wanted: bool,
+    },
+    /// Each column's squared errors, over every `SLICE` rows of the step: after those of the steps
+    /// before it in the submission.
+    Squares {
+        outputs: View,
+        targets: View,
+        out: View,
+    },
+    Clip {
+        bound: f64,
+    },
+    /// `view` of the parameters, and what belongs to them, at `rate` times the learning rate.
+    Update {
+        optimizer: Optimizer,
+        clipped: bool,
+        view: View,
+        rate: f64,
+    },
+}
+
+/// The runs of operations that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Forward, loss, backward, update.
+    Train,
+    /// The same without the update.
+    Backward,
+    /// Forward without dropout, and the loss.
+    Evaluate,
+    /// Forward without dropout, of what stands in `BATCH`.
+    Predict,
+}
+
+/// A list of operations for each phase, and the buffers that they work on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program {
+    /// Floats in each buffer.
+    pub slots: Vec<usize>,
+    /// Rows a step.
+    pub batch: usize,
+    /// What [`Phase::Train`] does.
+    pub train: Vec<Op>,
+    /// How many of its operations come before the update.
+    pub backward: usize,
+    pub evaluate: Vec<Op>,
+    /// Those of `evaluate` that read the batch's features alone.
+    pub predict: std::ops::Range<usize>,
+}
+
+impl Program {
+    /// Buffers of these sizes, for whoever carries operations out one by one, and those of
+    /// [`Phase::Train`].
+    pub fn bare(slots: Vec<usize>, batch: usize, train: Vec<Op>) -> Program {
+        Program { slots, batch, train, ..Program::default() }
+    }
+
+    pub fn ops(&self, phase: Phase) -> &[Op] {
+        match phase {
+            Phase::Train => &self.train,
+            Phase::Backward => &self.train[..self.backward],
+            Phase::Evaluate => &self.evaluate,
+            Phase::Predict => &self.evaluate[self.predict.clone()],
+        }
+    }
+}
