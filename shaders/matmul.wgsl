@@ -567,7 +567,8 @@ fn matmul_thin(
     }
 }
 
-// The sums of the splits, which stand where A does, and the epilogue.
+// The sums of the splits, which stand where A does, and the epilogue. Those of one split may be any
+// values: an elementwise operation.
 @compute @workgroup_size(64)
 fn matmul_join(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -586,6 +587,11 @@ fn matmul_join(
     let step = p.rows * p.columns;
     var sums = vec4<f32>();
     var next = 0u;
+    if p.splits == 1u {
+        // Not added to 0, so that -0 stays.
+        sums = left_four(at);
+        next = 1u;
+    }
     for (; next + 4u <= p.splits; next += 4u) {
         // All on their way before the first is waited for.
         let first = left_four(at + next * step);

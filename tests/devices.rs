@@ -69,6 +69,15 @@ pub fn everywhere() -> &'static [Device] {
     })
 }
 
+/// As [`everywhere`], of all of [`forms`].
+pub fn every_form() -> &'static [Device] {
+    static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let gpus = forms().iter().cloned().map(Device::Gpu);
+        std::iter::once(Device::Cpu).chain(gpus).collect()
+    })
+}
+
 /// The same adapters once more, of an instance of the caller's: for devices of one's own.
 pub fn own_adapters() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());

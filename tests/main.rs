@@ -25,6 +25,7 @@ mod house;
 mod init;
 mod loss;
 mod lsuv;
+mod map;
 mod matmul;
 mod memory;
 mod moments;

@@ -1,11 +1,12 @@
 //! Products and their epilogues: the CPU and every adapter by every route, against f64.
 
 use fanin::gpu::{self, Choice, Context, Options, Pass, Route, Tensor, Way};
-use fanin::op::{Dropout, Form, Nonlinearity};
+use fanin::op::{Dropout, Form};
 use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
-use fanin::{Activation, Shape, cpu};
+use fanin::{Shape, cpu};
 
 use crate::devices::{SEED, contexts, own_adapters, own_device};
+use crate::map::{Operands, PARTS, STEP};
 
 /// Unit roundoff of f32.
 const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -306,122 +307,40 @@ fn matrix_units_may_be_asked_for() {
     }
 }
 
-/// The parts of an epilogue, as bits.
-const PARTS: [(&str, u32); 7] = [
-    ("bias", 1),
-    ("before", 2),
-    ("raw", 4),
-    ("value", 8),
-    ("derivative", 16),
-    ("dropout", 32),
-    ("after", 64),
-];
-
 #[test]
 fn every_part_of_an_epilogue_alone_and_together() {
     let sizes @ [m, n, k] = [37, 43, 8];
     let form = Form::Nt;
-    let (a, b, bias) = (drawn("a", m * k), drawn("b", n * k), drawn("bias", n));
-    let [before, z, after] = ["before", "z", "after"].map(|name| drawn(name, m * n));
-    let stream = Stream::named(SEED, "dropout");
-    let dropout = Dropout { probability: 0.3, stream };
-    let (activation, step) = (Activation::Tanh, 11);
+    let (a, b) = (drawn("a", m * k), drawn("b", n * k));
+    let operands = Operands::new(m, n);
+    let Operands { bias, before, z, after, .. } = &operands;
     let (sums, sizes_of_sums) = oracle(form, &a, &b, sizes);
+    let off: Vec<f64> = sizes_of_sums.iter().map(|size| gamma(k) * size).collect();
     let together = [1 | 2 | 4 | 8 | 32 | 64, 1 | 2 | 4 | 16 | 32 | 64];
     for parts in PARTS.map(|(_, part)| part).into_iter().chain(together).chain([0]) {
-        let has = |name: &str| PARTS.iter().any(|(part, bit)| *part == name && parts & bit != 0);
-        // The definition, in f64, and a bound: functions here have slopes of 1 at most, and are
-        // within 32 units of 1 on every driver.
-        let (mut want, mut want_raw, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
-        for at in 0..m * n {
-            let (row, column) = ((at / n) as u32, at % n);
-            let mut t = sums[at];
-            t += if has("bias") { f64::from(bias[column]) } else { 0.0 };
-            t += if has("before") { f64::from(before[at]) } else { 0.0 };
-            want_raw.push(t);
-            if has("value") {
-                t = activation.value(t);
-            }
-            if has("derivative") {
-                t *= activation.derivative(f64::from(z[at]));
-            }
-            if has("dropout") {
-                // From the stream itself: its element, with the step in the counter's second word.
-                let block = u64::from(row) * n.div_ceil(4) as u64 + column as u64 / 4;
-                let word = stream.block(block | step << 32)[column % 4];
-                let keep = f64::from(word) >= (0.3 * 2f64.powi(32)).round();
-                t = if keep { t / 0.7 } else { 0.0 };
-            }
-            t += if has("after") { f64::from(after[at]) } else { 0.0 };
-            want.push(t);
-            bounds.push(2.0 * gamma(k + 40) * (sizes_of_sums[at] + 4.0));
-        }
-        let close = |got: &[f32], want: &[f64], place: &str| {
-            for at in 0..m * n {
-                let error = (f64::from(got[at]) - want[at]).abs();
-                assert!(error <= bounds[at], "{parts:#b} {place}: {at} is {}", got[at]);
-                // What was dropped is exactly what is after it.
-                let dropped = has("dropout") && !has("after") && want[at] == 0.0;
-                assert!(!dropped || got[at] == 0.0, "{parts:#b} {place}: {at} is kept");
-            }
-        };
-
-        let mut out = vec![f32::NAN; m * n];
-        let mut raw = vec![f32::NAN; m * n];
+        let wanted = operands.wanted(parts, &sums);
+        let [mut out, mut raw] = [(); 2].map(|()| vec![f32::NAN; m * n]);
         cpu::matmul(form, &a, &b, &mut out, sizes).unwrap();
-        let epilogue = cpu::Epilogue {
-            bias: has("bias").then_some(&bias[..]),
-            before: has("before").then_some(&before[..]),
-            raw: has("raw").then_some(&mut raw[..]),
-            nonlinearity: match (has("value"), has("derivative")) {
-                (true, _) => Nonlinearity::Value(activation),
-                (_, true) => Nonlinearity::Derivative(activation, &z[..]),
-                _ => Nonlinearity::None,
-            },
-            dropout: has("dropout").then_some(dropout),
-            after: has("after").then_some(&after[..]),
-            row_sums: None,
-        };
-        cpu::epilogue(&mut out, n, epilogue, step as u32).unwrap();
-        close(&out, &want, "on the CPU");
-        if has("raw") {
-            close(&raw, &want_raw, "raw on the CPU");
-        }
+        let epilogue = operands.epilogue(parts, [&bias[..], before, z, after], raw.as_mut_slice());
+        cpu::epilogue(&mut out, n, epilogue, STEP).unwrap();
+        operands.check(parts, &wanted, &off, [&out, &raw], "on the CPU");
 
         for context in contexts() {
             let a = floats(context, &[m, k], &a);
             let b = floats(context, &[n, k], &b);
-            let bias = floats(context, &[n], &bias);
+            let bias = floats(context, &[n], bias);
             let [before, z, after] =
-                [&before, &z, &after].map(|values| floats(context, &[m, n], values));
+                [before, z, after].map(|values| floats(context, &[m, n], values));
             for way in ways(context, 16) {
                 let (out, raw) = (poisoned(context, &[m, n]), poisoned(context, &[m, n]));
-                let epilogue = gpu::Epilogue {
-                    bias: has("bias").then_some(&bias),
-                    before: has("before").then_some(&before),
-                    raw: has("raw").then_some(&raw),
-                    nonlinearity: match (has("value"), has("derivative")) {
-                        (true, _) => Nonlinearity::Value(activation),
-                        (_, true) => Nonlinearity::Derivative(activation, &z),
-                        _ => Nonlinearity::None,
-                    },
-                    dropout: has("dropout").then_some(dropout),
-                    after: has("after").then_some(&after),
-                    row_sums: None,
-                };
+                let epilogue = operands.epilogue(parts, [&bias, &before, &z, &after], &raw);
                 let run = |pass: &mut Pass<'_, '_>| {
-                    pass.matmul_by(Some(way), form, &a, &b, &out, &epilogue, step as u32)
+                    pass.matmul_by(Some(way), form, &a, &b, &out, &epilogue, STEP)
                 };
                 context.run(run).unwrap();
                 let place = place(context, way, form, sizes);
                 let first = read(context, &out);
-                close(&first, &want, &place);
-                let raw = read(context, &raw);
-                if has("raw") {
-                    close(&raw, &want_raw, &place);
-                } else {
-                    assert!(raw.iter().all(|t| t.is_nan()), "{place}: raw was written");
-                }
+                operands.check(parts, &wanted, &off, [&first, &read(context, &raw)], &place);
                 context.run(run).unwrap();
                 let bits = |values: &[f32]| -> Vec<u32> {
                     values.iter().map(|value| value.to_bits()).collect()

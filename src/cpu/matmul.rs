@@ -21,7 +21,7 @@ pub fn matmul(
 ) -> Result<()> {
     let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
     for (name, length, rows, columns) in sizes {
-        check(name, length, rows, columns)?;
+        check("matmul", name, length, rows, columns)?;
     }
     if k == 0 {
         out.fill(0.0);
@@ -133,8 +133,8 @@ fn product(
 /// # Errors
 /// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
 pub fn left_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) -> Result<()> {
-    check("A", a.len(), m, k)?;
-    check("row_sums", sums.len(), 1, m)?;
+    check("left_sums", "A", a.len(), m, k)?;
+    check("left_sums", "row_sums", sums.len(), 1, m)?;
     match form {
         Form::Tn if a.is_empty() => sums.fill(0.0),
         Form::Tn => column_sums(a, None, sums),
@@ -155,10 +155,43 @@ const TASK: usize = 1 << 13;
 /// [`Error::Invalid`] where a slice has not the length that `out` asks for, a dropout's probability is
 /// off, or the sums of A's rows are asked for, which [`left_sums`] makes of A.
 pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u32) -> Result<()> {
+    apply("epilogue", None, out, columns, epilogue, step)
+}
+
+/// `out = epilogue(values)`, element by element, of matrices of `columns` columns:
+/// `out = after + dropout(f(values + bias + before))`, with what is left out of the epilogue left out,
+/// and `raw` as it says. `step` is dropout's counter.
+///
+/// # Errors
+/// As [`epilogue`], and where the lengths of `values` and `out` differ.
+pub fn map(
+    values: &[f32],
+    out: &mut [f32],
+    columns: usize,
+    epilogue: Epilogue<'_>,
+    step: u32,
+) -> Result<()> {
+    if values.len() != out.len() {
+        let given = format!("{} elements", out.len());
+        return Err(Error::invalid("map: out", given, format!("{}, as values", values.len())));
+    }
+    apply("map", Some(values), out, columns, epilogue, step)
+}
+
+/// The values are `out`'s own where there are no others.
+fn apply(
+    operation: &str,
+    values: Option<&[f32]>,
+    out: &mut [f32],
+    columns: usize,
+    epilogue: Epilogue<'_>,
+    step: u32,
+) -> Result<()> {
+    let check = |name: &str, length, rows, columns| check(operation, name, length, rows, columns);
     let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = epilogue;
     if row_sums.is_some() {
         let needed = "none: A is not there to add up; `cpu::left_sums` takes it";
-        return Err(Error::invalid("epilogue: row_sums", "a slice", needed));
+        return Err(Error::invalid(format!("{operation}: row_sums"), "a slice", needed));
     }
     if out.is_empty() {
         return Ok(());
@@ -179,12 +212,15 @@ pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u
         }
     }
     if let Some(dropout) = &dropout {
-        dropout.check()?;
+        dropout.check().map_err(|error| error.at(operation))?;
     }
 
     let task = (TASK / columns).max(1);
     let work = |first: usize, out: &mut [f32], raw: Option<&mut [f32]>| {
         let here = first * columns..first * columns + out.len();
+        if let Some(values) = values {
+            out.copy_from_slice(&values[here.clone()]);
+        }
         if let Some(bias) = bias {
             out.chunks_exact_mut(columns).for_each(|row| add(row, bias));
         }
@@ -240,10 +276,10 @@ pub(super) fn drop_out(
     }
 }
 
-fn check(name: &str, length: usize, rows: usize, columns: usize) -> Result<()> {
+fn check(operation: &str, name: &str, length: usize, rows: usize, columns: usize) -> Result<()> {
     if rows.checked_mul(columns) == Some(length) {
         return Ok(());
     }
     let needed = format!("{rows} x {columns}");
-    Err(Error::invalid(format!("matmul: {name}"), format!("{length} elements"), needed))
+    Err(Error::invalid(format!("{operation}: {name}"), format!("{length} elements"), needed))
 }

@@ -20,7 +20,7 @@ pub use activation::{activate, activate_backward};
 pub(crate) use columns::{column_extremes, column_sums};
 pub(crate) use fill::fill_here;
 pub use fill::{fill, instruction_set};
-pub use matmul::{Epilogue, epilogue, left_sums, matmul};
+pub use matmul::{Epilogue, epilogue, left_sums, map, matmul};
 pub use moments::moments;
 pub(crate) use moments::task_moments;
 pub(crate) use norm::Norm;

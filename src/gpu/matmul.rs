@@ -1,13 +1,14 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::context::Kernel;
+use super::operand::matrix;
 use super::pass::Dispatch;
 use super::route::{self, LONGEST, Route, Way};
 use super::{Context, Pass, Tensor, cooperative, planner};
 use crate::op::{self, Form, Nonlinearity, Step};
 use crate::random::Dtype;
 use crate::shaders::{self, Loads};
-use crate::{Error, Result};
+use crate::{Activation, Error, Result};
 
 /// `Params` of `shaders/matmul.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -91,6 +92,25 @@ impl Pass<'_, '_> {
         let steps = self.context.uniforms(&[Step { step, ..Step::default() }]);
         self.once(prepare(self.context, way, form, a, b, out, epilogue, steps.block(0)))
     }
+
+    /// `out = epilogue(values)`, element by element: `out = after + dropout(f(values + bias + before))`,
+    /// with what is left out of the epilogue left out, and `raw` as it says. `step` is dropout's counter.
+    ///
+    /// All are f32; `values` and `out` are matrices of one shape `[m, n]`. Each tensor starts at a
+    /// multiple of the device's alignment, and what is written shares no buffer with what is read.
+    ///
+    /// # Errors
+    /// As [`Pass::matmul`]; and where `row_sums` are asked for, which only a product has.
+    pub fn map(
+        &mut self,
+        values: &Tensor,
+        out: &Tensor,
+        epilogue: &Epilogue<'_>,
+        step: u32,
+    ) -> Result<()> {
+        let steps = self.context.uniforms(&[Step { step, ..Step::default() }]);
+        self.once(map(self.context, values, out, epilogue, steps.block(0)))
+    }
 }
 
 impl Context {
@@ -134,57 +154,16 @@ fn prepare(
         let needed = format!("{}, as A has", a.dtype());
         return Err(Error::invalid("matmul: B's dtype", b.dtype(), needed));
     }
-    let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = *epilogue;
-    let (value, z) = match nonlinearity {
-        Nonlinearity::None => (0, None),
-        Nonlinearity::Value(_) => (VALUE, None),
-        Nonlinearity::Derivative(_, z) => (0, Some(z)),
-    };
-    if let Some(dropout) = &dropout {
-        dropout.check()?;
-    }
-
-    if raw.is_some() && row_sums.is_some() {
-        return Err(Error::invalid("matmul: row_sums", "raw as well", "one of the two"));
-    }
-
-    let matrix: &[u64] = &[m, n];
-    let parts = [
-        ("out", Some(out), matrix, 0),
-        ("raw", raw, matrix, RAW),
-        ("bias", bias, &[n], BIAS),
-        ("before", before, matrix, BEFORE),
-        ("z", z, matrix, DERIVATIVE),
-        ("after", after, matrix, AFTER),
-        ("row_sums", row_sums, &[m], 0),
-    ];
-    let mut flags = value;
-    let mut operands = vec![("A", a), ("B", b)];
-    for (name, part, dims, flag) in parts {
-        let Some(part) = part else { continue };
-        flags |= flag;
-        operands.push((name, part));
-        if part.shape().dims() != dims {
-            let needed = format!("{dims:?}");
-            return Err(Error::invalid(format!("matmul: {name}'s shape"), part.shape(), needed));
-        }
-        if part.dtype() != Dtype::F32 {
-            return Err(Error::invalid(format!("matmul: {name}'s dtype"), part.dtype(), "f32"));
-        }
-    }
-    check_bindings(context, &operands)?;
-    let activation = nonlinearity.activation();
-    let stream = dropout.map(|dropout| dropout.stream);
-    if dropout.is_some() {
-        flags |= DROPOUT;
-    }
+    let ready = Ready::new(context, "matmul", &[("A", a), ("B", b)], out, [m, n], epilogue)?;
+    let activation = epilogue.nonlinearity.activation();
+    let with_row_sums = u32::from(epilogue.row_sums.is_some());
 
     let [bound_a, bound_b, bound_out] =
         [a.binding(context)?, b.binding(context)?, out.binding(context)?];
 
     let (hardware, sizes) = (context.hardware(), [m, n, k]);
     let lines = form.shapes(sizes).map(|[_, line]| line);
-    let units = way.is_none() && row_sums.is_none() && context.takes_units(a.dtype(), form, sizes);
+    let units = way.is_none() && with_row_sums == 0 && context.takes_units(a.dtype(), form, sizes);
     let way = match units {
         true => Way::filling(cooperative::route(context.units()), sizes),
         false => way.unwrap_or_else(|| context.way(sizes)).within(&hardware, sizes),
@@ -200,23 +179,12 @@ fn prepare(
     let tile = way.route.tile(b_columns);
 
     let whole = Params {
-        rows: 0,
-        columns: n as u32,
-        first_depth: 0,
-        end_depth: 0,
-        split_depth: 0,
         splits: way.splits as u32,
         a_stride: lines[0] as u32,
         b_stride: lines[1] as u32,
-        first_row: 0,
-        flags,
-        parameter: activation.parameter(),
-        threshold: dropout.map_or(0, |dropout| dropout.threshold()),
-        key: stream.map_or([0; 2], |stream| stream.key()),
-        id: stream.map_or([0; 2], |stream| stream.id_words()),
-        scale: dropout.map_or(1.0, |dropout| dropout.scale()),
-        unused: 0,
+        ..ready.params
     };
+    let flags = whole.flags;
     let stage = way.stage(&hardware);
     if stage.is_none() && tile.entry == "matmul_tiled" && !units {
         let needed = format!("a way for workgroups of {} bytes", hardware.memory);
@@ -226,7 +194,7 @@ fn prepare(
         let mut constants = vec![
             code,
             activation,
-            u32::from(row_sums.is_some()),
+            with_row_sums,
             u32::from(!k.is_multiple_of(4)),
             u32::from(a_rows),
             u32::from(b_columns),
@@ -240,28 +208,6 @@ fn prepare(
         }
         constants
     };
-    // What is not there is not read: anything readable stands in for it.
-    let [bias, before, z, after] = [bias, before, z, after].map(|part| part.unwrap_or(a));
-    let [bias, before, z, after] = [
-        bias.binding(context)?,
-        before.binding(context)?,
-        z.binding(context)?,
-        after.binding(context)?,
-    ];
-    let [unused, _] = context.unused();
-    let beside = raw.or(row_sums).map_or(Ok(unused), |beside| beside.binding(context))?;
-    let dispatch = |kernel: &Kernel,
-                    params: &Params,
-                    [a, b, out]: [wgpu::BufferBinding<'_>; 3],
-                    workgroups: u64| {
-        let rest = [beside.clone(), bias.clone(), before.clone(), z.clone(), after.clone()];
-        let uniforms = context.uniforms(&[*params]);
-        let mut buffers = vec![a, b, out];
-        buffers.extend(rest);
-        buffers.extend([uniforms.block(0), steps.clone()]);
-        let grid = planner::grid(context.limits(), workgroups as u32, 1);
-        context.prepare(kernel, &buffers, grid)
-    };
     // Workgroups of all rows from one to another.
     let workgroups = |rows: u64| {
         let across = n.div_ceil(tile.columns);
@@ -274,7 +220,7 @@ fn prepare(
     }
     if units || way.splits > 1 {
         // Each part's sums to a place of their own, then all of them together.
-        let floats = way.splits * (m * n + if row_sums.is_some() { m } else { 0 });
+        let floats = way.splits * (m * n + u64::from(with_row_sums) * m);
         let sums = context.buffer("sums", 4 * floats, wgpu::BufferUsages::STORAGE)?;
         let (depth, split_depth) = (k as u32, way.split_depth(k) as u32);
         let part = Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
@@ -285,15 +231,13 @@ fn prepare(
             let (entry, constants) = (tile.entry, constants(0));
             let kernel = context.kernel_of(&shaders::MATMUL, entry, &constants, loads, None)?;
             let operands = [bound_a, bound_b.clone(), sums.clone()];
-            vec![dispatch(&kernel, &part, operands, workgroups(m))]
+            vec![ready.dispatch(context, &kernel, &part, operands, &steps, workgroups(m))]
         };
         // The sums are f32 words, whatever the factors are.
-        let constants = [0, activation.code(), u32::from(row_sums.is_some())];
-        let (entry, custom) = ("matmul_join", activation.custom());
-        let join = context.kernel_of(&shaders::MATMUL, entry, &constants, Loads::Words, custom)?;
-        let joined = Params { flags, ..part };
-        let operands = [sums, bound_b, bound_out];
-        dispatches.push(dispatch(&join, &joined, operands, (m * n.div_ceil(4)).div_ceil(64)));
+        let join = join(context, activation, with_row_sums, Loads::Words)?;
+        let (joined, operands) = (Params { flags, ..part }, [sums, bound_b, bound_out]);
+        let workgroups = (m * n.div_ceil(4)).div_ceil(64);
+        dispatches.push(ready.dispatch(context, &join, &joined, operands, &steps, workgroups));
         return Ok(dispatches);
     }
     let (constants, custom) = (constants(activation.code()), activation.custom());
@@ -316,10 +260,140 @@ fn prepare(
                 ..whole
             };
             let operands = [bound_a.clone(), bound_b.clone(), bound_out.clone()];
-            dispatches.push(dispatch(&kernel, &params, operands, workgroups(rows - first_row)));
+            let workgroups = workgroups(rows - first_row);
+            dispatches
+                .push(ready.dispatch(context, &kernel, &params, operands, &steps, workgroups));
         }
     }
     Ok(dispatches)
+}
+
+/// The dispatches of [`Pass::map`]: `steps` as [`matmul`]'s. They are a product's last, of one split: the
+/// values stand where its sums do.
+pub(crate) fn map(
+    context: &Context,
+    values: &Tensor,
+    out: &Tensor,
+    epilogue: &Epilogue<'_>,
+    steps: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    let [m, n] = matrix("map: values", values)?;
+    if values.dtype() != Dtype::F32 {
+        return Err(Error::invalid("map: values' dtype", values.dtype(), "f32"));
+    }
+    if epilogue.row_sums.is_some() {
+        return Err(Error::invalid("map: row_sums", "a tensor", "none: they are of a product"));
+    }
+    let ready = Ready::new(context, "map", &[("values", values)], out, [m, n], epilogue)?;
+    let kernel = join(context, epilogue.nonlinearity.activation(), 0, route::loads(4, [n; 2]))?;
+    let params = Params { rows: m as u32, splits: 1, ..ready.params };
+    let operands = [values, values, out].map(|tensor| tensor.binding(context));
+    let [values, unread, out] = operands;
+    let workgroups = (m * n.div_ceil(4)).div_ceil(64);
+    let operands = [values?, unread?, out?];
+    Ok(vec![ready.dispatch(context, &kernel, &params, operands, &steps, workgroups)])
+}
+
+/// The kernel that adds sums of splits up, read so, before the epilogue.
+fn join(context: &Context, activation: Activation, row_sums: u32, loads: Loads) -> Result<Kernel> {
+    let constants = [0, activation.code(), row_sums];
+    let (module, entry) = (&shaders::MATMUL, "matmul_join");
+    context.kernel_of(module, entry, &constants, loads, activation.custom())
+}
+
+/// What every dispatch with one epilogue has in common.
+struct Ready<'a> {
+    params: Params,
+    /// What it keeps, and its operands: bindings 3 to 7.
+    bindings: [wgpu::BufferBinding<'a>; 5],
+}
+
+impl<'a> Ready<'a> {
+    /// # Errors
+    /// [`Error::Invalid`] where something does not fit the result's shape, or the context.
+    fn new(
+        context: &'a Context,
+        operation: &str,
+        reads: &[(&str, &'a Tensor)],
+        out: &'a Tensor,
+        [m, n]: [u64; 2],
+        epilogue: &Epilogue<'a>,
+    ) -> Result<Ready<'a>> {
+        let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = *epilogue;
+        let (value, z) = match nonlinearity {
+            Nonlinearity::None => (0, None),
+            Nonlinearity::Value(_) => (VALUE, None),
+            Nonlinearity::Derivative(_, z) => (0, Some(z)),
+        };
+        if let Some(dropout) = &dropout {
+            dropout.check().map_err(|error| error.at(operation))?;
+        }
+        if raw.is_some() && row_sums.is_some() {
+            let what = format!("{operation}: row_sums");
+            return Err(Error::invalid(what, "raw as well", "one of the two"));
+        }
+        let matrix: &[u64] = &[m, n];
+        let parts = [
+            ("out", Some(out), matrix, 0),
+            ("raw", raw, matrix, RAW),
+            ("bias", bias, &[n], BIAS),
+            ("before", before, matrix, BEFORE),
+            ("z", z, matrix, DERIVATIVE),
+            ("after", after, matrix, AFTER),
+            ("row_sums", row_sums, &[m], 0),
+        ];
+        let mut flags = value | if dropout.is_some() { DROPOUT } else { 0 };
+        let mut operands = reads.to_vec();
+        for (name, part, dims, flag) in parts {
+            let Some(part) = part else { continue };
+            flags |= flag;
+            operands.push((name, part));
+            if part.shape().dims() != dims {
+                let what = format!("{operation}: {name}'s shape");
+                return Err(Error::invalid(what, part.shape(), format!("{dims:?}")));
+            }
+            if part.dtype() != Dtype::F32 {
+                let what = format!("{operation}: {name}'s dtype");
+                return Err(Error::invalid(what, part.dtype(), "f32"));
+            }
+        }
+        check_bindings(context, operation, &operands)?;
+
+        let stream = dropout.map(|dropout| dropout.stream);
+        let params = Params {
+            columns: n as u32,
+            flags,
+            parameter: nonlinearity.activation().parameter(),
+            threshold: dropout.map_or(0, |dropout| dropout.threshold()),
+            key: stream.map_or([0; 2], |stream| stream.key()),
+            id: stream.map_or([0; 2], |stream| stream.id_words()),
+            scale: dropout.map_or(1.0, |dropout| dropout.scale()),
+            ..Params::zeroed()
+        };
+        let [unused, _] = context.unused();
+        let beside = raw.or(row_sums).map_or(Ok(unused), |beside| beside.binding(context))?;
+        // What is not there is not read: anything readable stands in for it.
+        let operand = |part: Option<&'a Tensor>| part.unwrap_or(reads[0].1).binding(context);
+        let bindings = [beside, operand(bias)?, operand(before)?, operand(z)?, operand(after)?];
+        Ok(Ready { params, bindings })
+    }
+
+    fn dispatch(
+        &self,
+        context: &Context,
+        kernel: &Kernel,
+        params: &Params,
+        operands: [wgpu::BufferBinding<'_>; 3],
+        steps: &wgpu::BufferBinding<'_>,
+        workgroups: u64,
+    ) -> Dispatch {
+        let uniforms = context.uniforms(&[*params]);
+        let mut buffers = operands.to_vec();
+        buffers.extend(self.bindings.iter().cloned());
+        buffers.extend([uniforms.block(0), steps.clone()]);
+        let grid = planner::grid(context.limits(), workgroups as u32, 1);
+        context.prepare(kernel, &buffers, grid)
+    }
 }
 
 fn sizes(form: Form, a: &Tensor, b: &Tensor) -> Result<[u64; 3]> {
@@ -340,14 +414,14 @@ fn sizes(form: Form, a: &Tensor, b: &Tensor) -> Result<[u64; 3]> {
 }
 
 /// That each operand is the context's and can be bound, and what is written is nowhere else.
-fn check_bindings(context: &Context, operands: &[(&str, &Tensor)]) -> Result<()> {
+fn check_bindings(context: &Context, operation: &str, operands: &[(&str, &Tensor)]) -> Result<()> {
     // First: buffers of two instances may be equal.
     for (name, tensor) in operands {
-        tensor.check_owner(context).map_err(|error| error.at(format!("matmul: {name}")))?;
+        tensor.check_owner(context).map_err(|error| error.at(format!("{operation}: {name}")))?;
     }
     let limits = context.limits();
     for (index, (name, tensor)) in operands.iter().enumerate() {
-        let what = |of: &str| format!("matmul: {name}'s {of}");
+        let what = |of: &str| format!("{operation}: {name}'s {of}");
         if !tensor.offset().is_multiple_of(limits.alignment) {
             let needed = format!("a multiple of the device's alignment, {}", limits.alignment);
             return Err(Error::invalid(what("offset"), tensor.offset(), needed));
