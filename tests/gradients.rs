@@ -30,8 +30,14 @@ impl Oracle {
         };
         let parameters = names.into_iter().map(read).collect();
         Oracle {
-            widths: trainer.mlp().widths().iter().map(|&width| width as usize).collect(),
-            activation: trainer.mlp().nonlinearity(),
+            widths: trainer
+                .network()
+                .widths()
+                .unwrap()
+                .iter()
+                .map(|&width| width as usize)
+                .collect(),
+            activation: trainer.network().nonlinearity(),
             residual: false,
             layer_norm: false,
             loss: trainer.loss(),

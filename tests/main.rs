@@ -31,6 +31,7 @@ mod memory;
 mod moments;
 mod msrv;
 mod mup;
+mod network;
 mod owner;
 mod plain;
 mod planner;

@@ -181,7 +181,7 @@ fn without_mup_an_update_is_one_dispatch() {
 /// Each layer's pre-activations, row after row.
 pub fn signals(trainer: &mut Trainer, set: &Dataset) -> Vec<Vec<f64>> {
     let oracle = Oracle::of(trainer);
-    let mut layers = vec![Vec::new(); trainer.mlp().layers()];
+    let mut layers = vec![Vec::new(); oracle.widths.len() - 1];
     for row in set.features.to_f32().chunks_exact(set.columns()) {
         let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
         for (layer, z) in layers.iter_mut().zip(oracle.signals(&row)) {

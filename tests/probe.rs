@@ -469,8 +469,14 @@ fn lsuv_brings_every_layer_to_unit_variance() {
 #[test]
 fn the_map_shows_where_signals_live() {
     let mlp = net(64, 30, Activation::Relu, "he_normal");
-    let map = heatmap(&Device::Cpu, &mlp, 0, vec![("he_normal".into(), 2f64.sqrt())], &mut || {})
-        .unwrap();
+    let map = heatmap(
+        &Device::Cpu,
+        &|init| mlp.clone().init(init).network(),
+        0,
+        vec![("he_normal".into(), 2f64.sqrt())],
+        &mut || {},
+    )
+    .unwrap();
     // Without biases the edge of ReLU is He's scale.
     assert!((map.critical.unwrap() - 2f64.sqrt()).abs() < 1e-3, "{:?}", map.critical);
     let last = |row: usize| *map.activation_std[row].last().unwrap();
@@ -479,8 +485,14 @@ fn the_map_shows_where_signals_live() {
     let row = (0..map.scales.len())
         .min_by(|a, b| near(&map.scales[*a]).total_cmp(&near(&map.scales[*b])));
     assert!((0.03..30.0).contains(&last(row.unwrap())));
-    let tanh = heatmap(&Device::Cpu, &net(32, 4, Activation::Tanh, "zeros"), 0, vec![], &mut || {})
-        .unwrap();
+    let tanh = heatmap(
+        &Device::Cpu,
+        &|init| net(32, 4, Activation::Tanh, "zeros").init(init).network(),
+        0,
+        vec![],
+        &mut || {},
+    )
+    .unwrap();
     assert!((tanh.critical.unwrap() - 1.0).abs() < 0.02, "{:?}", tanh.critical);
 }
 

@@ -8,7 +8,7 @@ use crate::cpu;
 use crate::device::{Device, Room};
 use crate::gpu::{Context, Pass, Tensor};
 use crate::model::data::{Dataset, Targets};
-use crate::model::{Mlp, Options, Trainer};
+use crate::model::{Network, Options, Trainer};
 use crate::op::{
     self, Epilogue, FIRST, Form, GRADIENTS, Loss, Norm, Op, PARAMETERS, Phase, Program, Resident,
     SCALE, SECOND, Step, TARGETS, View,
@@ -364,6 +364,12 @@ fn unlike(message: String) -> Error {
     Error::Device { device: "what is timed".into(), message }
 }
 
+/// A perceptron of these widths, of ReLUs.
+fn network([inputs, hidden @ .., outputs]: [u64; 4]) -> Result<Network> {
+    let layers = hidden.map(|width| format!("dense:{width} relu"));
+    Network::parse(Shape::new([inputs])?, outputs, &format!("{} dense", layers.join(" ")))
+}
+
 /// Steps of training by the trainer itself, 64 at a time.
 fn step(device: &Device) -> Result<Timed> {
     let (rows, columns) = (4 * BATCH, WIDTHS[0] as usize);
@@ -376,7 +382,7 @@ fn step(device: &Device) -> Result<Timed> {
         targets: Targets::Classes { labels, names: names(10) },
     };
     let options = Options { batch: Some(BATCH), epochs: 1 << 40, ..Options::default() };
-    let mut trainer = Trainer::new(device, &Mlp::new(WIDTHS)?, &options, &set, None)?;
+    let mut trainer = Trainer::new(device, &network(WIDTHS)?, &options, &set, None)?;
     let device = device.clone();
     Ok(Timed::new(move || {
         let before = trainer.step();

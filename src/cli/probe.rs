@@ -185,7 +185,16 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
         let first = first.is_some_and(|at| std::ptr::eq(&networks[at], network));
         if maps && first && network.layers() > 1 {
             bar.set_message(format!("{} at 25 scales", network.nonlinearity()));
-            let map = probe::heatmap(&device, network, args.seed, marks, &mut || bar.tick())?;
+            let narrow = |init: Init| {
+                let width = network.widths()[1].min(MAPPED_WIDTH);
+                Mlp::new(vec![width; network.layers() + 1])?
+                    .activation(network.nonlinearity())
+                    .residual(args.residual)
+                    .layer_norm(args.layer_norm)
+                    .init(init)
+                    .network()
+            };
+            let map = probe::heatmap(&device, &narrow, args.seed, marks, &mut || bar.tick())?;
             report.heatmaps.push(map);
         }
     }
@@ -219,6 +228,9 @@ fn seeds(args: &ProbeArgs) -> Result<Vec<u64>> {
         }),
     }
 }
+
+/// Units of the networks of a map.
+const MAPPED_WIDTH: u64 = 128;
 
 /// The networks, but for their initializer.
 fn networks(args: &ProbeArgs) -> Result<Vec<Mlp>> {

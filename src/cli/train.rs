@@ -320,9 +320,9 @@ fn announcement(trainer: &Trainer, options: &Options) -> Result<String> {
         None => "all rows".to_owned(),
         Some(batch) => format!("{batch} rows"),
     };
-    let (mlp, steps) = (trainer.mlp(), trainer.steps());
-    let (parameters, device) = (mlp.recipe()?.elements(), trainer.device());
-    Ok(format!("{mlp:?}, {parameters} parameters, {steps} steps of {rows}; {device}"))
+    let (network, steps) = (trainer.network(), trainer.steps());
+    let (parameters, device) = (network.recipe()?.elements(), trainer.device());
+    Ok(format!("{network:?}, {parameters} parameters, {steps} steps of {rows}; {device}"))
 }
 
 /// The learning rates of muP: each factor, with the parameters that have it.
@@ -560,7 +560,7 @@ impl Outputs {
                 file_digests: false,
                 stop,
             };
-            let recipe = run.trainer.mlp().recipe()?;
+            let recipe = run.trainer.network().recipe()?;
             recipe::write(&recipe, run.trainer.device(), &options, &mut |_| ())?;
         }
         Ok(())

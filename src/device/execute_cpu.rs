@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use super::Execution;
 use crate::cpu::{
-    Epilogue, Norm, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss,
+    Epilogue, Norm, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss, map,
     matmul, summary, update,
 };
 use crate::op::{
@@ -86,8 +86,26 @@ impl OnCpu {
         let depth = if form == Form::Tn { a.rows } else { a.columns };
         let sizes = [out.rows, out.columns, depth];
         matmul(form, self.slice(a), self.slice(b), target, sizes)?;
+        epilogue(target, out.columns, self.parts(parts, raw), step.step)
+    }
+
+    fn map(
+        &self,
+        values: View,
+        target: &mut [f32],
+        out: View,
+        parts: &op::Parts,
+        raw: Option<&mut [f32]>,
+        step: &Step,
+    ) -> Result<()> {
+        let values = self.slice(values);
+        map(values, target, out.columns, self.parts(parts, raw), step.step)
+    }
+
+    /// An epilogue's operands, but for what is written.
+    fn parts<'a>(&'a self, parts: &op::Parts, raw: Option<&'a mut [f32]>) -> Epilogue<'a> {
         let slice = |view: Option<View>| view.map(|view| self.slice(view));
-        let parts = Epilogue {
+        Epilogue {
             bias: slice(parts.bias),
             before: slice(parts.before),
             raw,
@@ -101,8 +119,7 @@ impl OnCpu {
             dropout: parts.dropout,
             after: slice(parts.after),
             row_sums: None,
-        };
-        epilogue(target, out.columns, parts, step.step)
+        }
     }
 
     fn carry_out(
@@ -131,6 +148,12 @@ impl OnCpu {
                     self.with(sums, |own, sums| left_sums(form, own.slice(a), sums, sizes))?;
                 }
             }
+            Op::Map { values, out, epilogue: parts } => self.with(out, |own, target| {
+                let Some(raw) = parts.raw else {
+                    return own.map(values, target, out, &parts, None, step);
+                };
+                own.with(raw, |own, raw| own.map(values, target, out, &parts, Some(raw), step))
+            })?,
             Op::Columns { values, weights, out } => self.with(out, |own, target| {
                 let weights = weights.map(|weights| own.slice(weights));
                 column_sums(own.slice(values), weights, target);

@@ -105,6 +105,15 @@ impl OnGpu {
                 let (a, b, out) = (floats(a)?, floats(b)?, floats(out)?);
                 matmul::matmul(context, form, &a, &b, &out, &epilogue.as_ref(), step)
             }
+            Op::Map { values, out, epilogue } => {
+                let mut epilogue = epilogue.try_map(|view| floats(*view))?;
+                if let Some(row) = &mut epilogue.bias {
+                    let shape = Shape::new([row.shape().elements()])?;
+                    *row = row.within(row.offset(), shape, Dtype::F32)?;
+                }
+                let (values, out) = (floats(values)?, floats(out)?);
+                matmul::map(context, &values, &out, &epilogue.as_ref(), step)
+            }
             Op::Columns { values, weights, out } => {
                 let weights = weights.map(floats).transpose()?;
                 columns::column_sums(context, &floats(values)?, weights.as_ref(), &floats(out)?)

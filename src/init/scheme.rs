@@ -244,7 +244,7 @@ impl Init {
     /// Variance `gain^2 / fan_in` for input and hidden weights, `gain^2 base / fan_in^2` for those of
     /// the output, `base` being its fan_in at the width where the learning rate was found: the maximal
     /// update parametrization's (Yang et al. 2022, table 3). [`Role`](super::Role) has the learning
-    /// rates that go with it, and [`Mlp::mup`](crate::model::Mlp::mup) does all of it.
+    /// rates that go with it, and [`Network::mup`](crate::model::Network::mup) does all of it.
     ///
     /// # Errors
     /// [`Error::Invalid`] where `base` is not above 0.

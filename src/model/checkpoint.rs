@@ -9,7 +9,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::trainer::{Cursor, Tally};
+use super::score::Tally;
+use super::trainer::Cursor;
 use super::{Epoch, Score, Trainer};
 use crate::{Error, Result, file};
 
@@ -173,12 +174,12 @@ impl Trainer {
     fn settings(&self) -> Vec<(String, String)> {
         let options = &self.options;
         let number = |value: f64| value.to_string();
-        let [weights, biases] = self.mlp.initializers();
+        let [weights, biases] = self.network.initializers();
         let mut settings = vec![
-            ("architecture", self.mlp.architecture()),
+            ("architecture", self.network.architecture()),
             ("initializer", weights),
             ("biases", biases),
-            ("dropout", number(self.mlp.dropout_probability())),
+            ("dropout", number(self.network.dropout())),
             ("data", self.digest.clone()),
             ("loss", self.loss.to_string()),
             ("optimizer", options.optimizer.to_string()),

@@ -1,6 +1,6 @@
 //! Layer-sequential unit variance (LSUV): initial weights that fit the data.
 
-use super::Trainer;
+use super::{Placed, Trainer};
 use crate::op::{PARAMETERS, Phase};
 use crate::{Error, Result};
 
@@ -31,29 +31,30 @@ impl Trainer {
     }
 
     /// Brings the layers that ask for it to unit variance.
-    pub(super) fn run_lsuv(&mut self) -> Result<()> {
-        for layer in 0..self.mlp.layers() {
-            let Some((tolerance, iterations)) = self.mlp.lsuv(layer)? else { continue };
+    pub(super) fn run_lsuv(&mut self, tensors: &[Placed]) -> Result<()> {
+        for Placed { stage, spec, lsuv, .. } in tensors {
+            let Some((tolerance, iterations)) = *lsuv else { continue };
             for iteration in 0..=iterations {
-                let variance = self.signal_variance(layer)?;
+                let variance = self.signal_variance(*stage)?;
                 let reached = (variance - 1.0).abs() < tolerance;
-                self.lsuv_log.push(LsuvStep { layer, iteration, variance, reached });
+                self.lsuv_log.push(LsuvStep { layer: *stage, iteration, variance, reached });
                 if reached || iteration == iterations {
                     break;
                 }
-                self.scale_weights(layer, 1.0 / variance.sqrt())?;
+                self.scale(&spec.name, 1.0 / variance.sqrt())?;
             }
         }
         Ok(())
     }
 
     /// The variance of a layer's outputs before its nonlinearity, over the rows of the first step.
-    fn signal_variance(&mut self, layer: usize) -> Result<f64> {
+    fn signal_variance(&mut self, stage: usize) -> Result<f64> {
         let rows = self.rows_of(0);
         let step = self.block(0, rows.len(), 0.0);
         self.execution.run(&rows, &[(Phase::Evaluate, step)], false)?;
-        let summary = self.execution.summary(self.layers[layer])?;
-        let what = || format!("LSUV's variance of layers.{layer}");
+        let summary = self.execution.summary(self.stages[stage].values)?;
+        let name = self.stages[stage].name.clone();
+        let what = || format!("LSUV's variance of {name}");
         if summary.nan + summary.infinite > 0 {
             let given = format!(
                 "{} of {} signals infinite or not a number",
@@ -73,8 +74,8 @@ impl Trainer {
         Ok(summary.variance)
     }
 
-    fn scale_weights(&mut self, layer: usize, factor: f64) -> Result<()> {
-        let view = self.find(&format!("layers.{layer}.weight"))?.view(PARAMETERS);
+    fn scale(&mut self, name: &str, factor: f64) -> Result<()> {
+        let view = self.find(name)?.view(PARAMETERS);
         let mut values = self.execution.read(view)?;
         for value in &mut values {
             *value = (f64::from(*value) * factor) as f32;

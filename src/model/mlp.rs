@@ -1,14 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::init::{Geometry, Init};
-use crate::random::{Distribution, Dtype, Source, Whole};
-use crate::recipe::{Recipe, TensorSpec};
+use super::layers::{Dense, Drop, LayerNorm, Named, Nonlinear, Residual};
+use super::network::{CustomInit, Network};
+use crate::init::Init;
+use crate::random::Distribution;
+use crate::recipe::Recipe;
 use crate::{Activation, Error, Result, Shape};
-
-/// An initializer of the caller's: given a tensor's name and shape, its distribution, or none where
-/// the network's own initializers are to decide.
-pub type CustomInit = Arc<dyn Fn(&str, &Shape) -> Option<Distribution> + Send + Sync>;
 
 /// A multilayer perceptron: `h_0 = x`, `z_i = W_i h_i + b_i`, `h_{i+1} = f(z_i)`, the last `z` being
 /// the output.
@@ -38,7 +36,7 @@ pub struct Mlp {
     /// Of the scales in layers with a residual connection.
     norm_init: Option<Init>,
     /// The hidden widths that the learning rate and the initializers are meant for.
-    pub(super) mup_base: Option<Vec<u64>>,
+    mup_base: Option<Vec<u64>>,
     dropout: f64,
 }
 
@@ -178,44 +176,6 @@ impl Mlp {
         self.layer_norm
     }
 
-    /// The tolerance and the iterations of a layer whose weights are to give unit variance.
-    pub(crate) fn lsuv(&self, layer: usize) -> Result<Option<(f64, u32)>> {
-        let Init::Lsuv { tolerance, iterations } = self.weights[layer] else { return Ok(None) };
-        let shape = form(&self.widths, layer, false)?.0;
-        let name = format!("layers.{layer}.weight");
-        // What the caller gives stays as it is.
-        let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
-        Ok(own.is_none().then_some((tolerance, iterations)))
-    }
-
-    /// The network with its last hidden layer twice; none where it has none, or where the caller's own
-    /// initializer knows layers by their names.
-    pub(crate) fn deepened(&self) -> Option<Mlp> {
-        let last = self.layers().checked_sub(2)?;
-        if self.custom.is_some() {
-            return None;
-        }
-        fn twice<T: Copy>(list: &mut Vec<T>, at: usize) {
-            list.insert(at, list[at]);
-        }
-        let mut deeper = self.clone();
-        twice(&mut deeper.widths, last + 1);
-        twice(&mut deeper.weights, last);
-        twice(&mut deeper.biases, last);
-        if let Some(base) = &mut deeper.mup_base {
-            // One for each hidden layer, or one for all.
-            if base.len() > 1 {
-                twice(base, last);
-            }
-        }
-        Some(deeper)
-    }
-
-    /// The initializer of a layer's weights, where the caller's own does not decide.
-    pub(crate) fn weights(&self, layer: usize) -> Init {
-        self.weights[layer]
-    }
-
     /// The network with these instead of the initializers that it has, the caller's own included.
     pub(crate) fn with(&self, init: Init, bias: Option<Init>) -> Mlp {
         let mut other = self.clone().init(init);
@@ -231,32 +191,8 @@ impl Mlp {
         Mlp { widths, ..self.clone() }
     }
 
-    /// Multiply-adds of a step over so many rows: forward, and back to weights and to signals.
-    pub(crate) fn multiply_adds(&self, rows: usize) -> f64 {
-        let pairs = self.widths.windows(2);
-        let weights: f64 = pairs.map(|pair| pair[0] as f64 * pair[1] as f64).sum();
-        3.0 * weights * rows as f64
-    }
-
-    /// The initializers of weights and of biases, each named once where layers have the same.
-    pub(super) fn initializers(&self) -> [String; 2] {
-        let names = |inits: &[Init]| {
-            let mut names: Vec<String> = inits.iter().map(Init::to_string).collect();
-            names.dedup();
-            names.join(", ")
-        };
-        match self.custom {
-            Some(_) => ["custom", "custom"].map(str::to_owned),
-            None => [names(&self.weights), names(&self.biases)],
-        }
-    }
-
-    pub(super) fn dropout_probability(&self) -> f64 {
-        self.dropout
-    }
-
     /// What tells it from other networks, for checkpoints.
-    pub(super) fn architecture(&self) -> String {
+    fn architecture(&self) -> String {
         let widths: Vec<String> = self.widths.iter().map(u64::to_string).collect();
         let mut text = format!("{} {}", widths.join("-"), self.activation);
         if self.residual {
@@ -280,89 +216,108 @@ impl Mlp {
     /// not within 0..1, muP's base widths do not fit, or [`Mlp::norms`] has nothing to initialize or leaves layers that can never
     /// learn.
     pub fn recipe(&self) -> Result<Recipe> {
-        let tensors = self.by_layer()?.into_iter().map(|(_, tensor)| tensor).collect();
-        Ok(Recipe { name: "mlp".into(), description: Some(self.architecture()), tensors })
+        self.network()?.recipe()
     }
 
-    /// The recipe's tensors, each with its layer.
-    pub(crate) fn by_layer(&self) -> Result<Vec<(usize, TensorSpec)>> {
+    /// The network in the maximal update parametrization (muP: Yang et al. 2022, *Tensor Programs V*,
+    /// table 3), relative to a base network with these hidden widths: one for each hidden layer, or
+    /// one for all. With `ratio = width / base width` of what a layer's inputs (a first layer's
+    /// outputs) are,
+    ///
+    /// | | std at first | Adam's, AdamW's rate | SGD's rate |
+    /// |---|---|---|---|
+    /// | first weights, biases, norms | base's | `lr` | `lr ratio` |
+    /// | hidden weights | base's `/ sqrt(ratio)` | `lr / ratio` | `lr` |
+    /// | output weights | base's `/ ratio` | `lr / ratio` | `lr / ratio` |
+    ///
+    /// where the base's std is what the initializer gives the base network's tensor (a constant has
+    /// none, and stays): the hidden
+    /// variances are 1 / fan_in still, the output's falls as 1 / fan_in^2, and at the base widths
+    /// nothing differs from the standard parametrization. Steps then change the layers' outputs by
+    /// as much at every width, so that the best learning rate of the base network is, to first
+    /// order, that of a wide one; in the standard parametrization the change grows with the width.
+    ///
+    /// The weight decay is divided by the factor on the rate, as the authors' `mup` package has it:
+    /// AdamW's decay `lr weight_decay` a step, and SGD's, is the same at every width. What
+    /// [`Mlp::custom_init`] gives is taken as it is.
+    ///
+    /// [`Mlp::recipe`] says where base widths do not fit the network.
+    ///
+    /// ```
+    /// use fanin::{init::Role, model::Mlp};
+    /// let narrow = Mlp::new([784, 64, 64, 10])?.mup([64]);
+    /// let wide = Mlp::new([784, 1024, 1024, 10])?.mup([64]);
+    /// let std = |mlp: &Mlp, at: usize| Ok::<_, fanin::Error>(mlp.recipe()?.tensors[at].source.std());
+    /// // The output's weights, the fifth tensor: a sixteenth, where 1 / sqrt(fan_in) has a fourth.
+    /// assert!((std(&wide, 4)? * 16.0 / std(&narrow, 4)? - 1.0).abs() < 1e-12);
+    /// assert_eq!(Role::Hidden.lr_multiplier_adam(16.0), 1.0 / 16.0);
+    /// # Ok::<(), fanin::Error>(())
+    /// ```
+    pub fn mup(mut self, base_widths: impl Into<Vec<u64>>) -> Self {
+        self.mup_base = Some(base_widths.into());
+        self
+    }
+
+    /// The base network's widths, input and output included; its own without muP.
+    fn base_widths(&self) -> Result<Vec<u64>> {
+        let mut widths = self.widths().to_vec();
+        let Some(base) = &self.mup_base else { return Ok(widths) };
+        let layers = self.layers();
+        let hidden = &mut widths[1..layers];
+        if base.contains(&0) || !(base.len() == 1 || base.len() == hidden.len()) {
+            let needed = match hidden.len() {
+                0 | 1 => "one hidden width of 1 or more".to_owned(),
+                hidden => format!("one hidden width of 1 or more, or {hidden}"),
+            };
+            return Err(Error::invalid("muP's base widths", format!("{base:?}"), needed));
+        }
+        for (width, base) in hidden.iter_mut().zip(base.iter().cycle()) {
+            *width = *base;
+        }
+        Ok(widths)
+    }
+
+    /// Its layers: for each hidden one a [`Dense`] layer, a norm, a nonlinearity and dropout, within a
+    /// residual connection where there is one, and a last [`Dense`] layer.
+    ///
+    /// # Errors
+    /// As [`Mlp::recipe`].
+    pub fn network(&self) -> Result<Network> {
+        self.check_norms()?;
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::invalid("dropout", self.dropout, "0 or more, below 1"));
         }
-        self.check_norms()?;
-        let base = self.base_widths()?;
-        let mut tensors = Vec::new();
+        let network = self.of_widths(&self.widths)?.called("Mlp", self.architecture());
+        Ok(match &self.mup_base {
+            Some(_) => network.mup(self.of_widths(&self.base_widths()?)?),
+            None => network,
+        })
+    }
+
+    fn of_widths(&self, widths: &[u64]) -> Result<Network> {
+        let mut network = Network::new(Shape::new([widths[0]])?).customized(self.custom.clone());
         for layer in 0..self.layers() {
-            let mut add = |part: &str, init: Init| {
-                let name = format!("layers.{layer}.{part}");
-                let place = || format!("tensor `{name}`");
-                let vector = part != "weight";
-                let (shape, geometry) = form(&self.widths, layer, vector)?;
-                let own = self.custom.as_ref().and_then(|custom| custom(&name, &shape));
-                if vector && matches!(init, Init::Lsuv { .. }) && own.is_none() {
-                    let needed = "another initializer: weights alone are scaled to unit variance";
-                    return Err(Error::invalid(place(), init, needed));
-                }
-                let init = match own {
-                    Some(own) => Init::Fixed(own),
-                    None if self.mup_base.is_none() => init,
-                    None if matches!(init, Init::Lsuv { .. }) => {
-                        let needed = "another initializer: unit variance is no part of muP, whose \
-                                      outputs shrink with the width";
-                        return Err(Error::invalid(place(), format!("{init} with muP"), needed));
-                    }
-                    None if base == self.widths => init,
-                    None => {
-                        let (shape, geometry) = form(&base, layer, vector)?;
-                        let (role, ratio) = self.role(layer, vector)?;
-                        let base = init.source(&shape, &geometry);
-                        let base = base.map_err(|error| error.at(place()))?;
-                        let by = 1.0 / role.std_multiplier(ratio);
-                        Init::from(&match base {
-                            Source::Elements(_) => base.scaled_down(by),
-                            // These are what they are at any width.
-                            Source::Whole(Whole::Identity { .. } | Whole::Dirac { .. }) => base,
-                            // These scale themselves to the width; what is left is the role's.
-                            Source::Whole(_) => {
-                                let (shape, geometry) = form(&self.widths, layer, vector)?;
-                                let here = init.source(&shape, &geometry)?;
-                                here.scaled_down(here.std() / base.std() * by)
-                            }
-                        })
-                    }
-                };
-                let source = init.source(&shape, &geometry).map_err(|error| error.at(place()))?;
-                let dtype = Dtype::F32;
-                source.check_dtype(dtype).map_err(|error| error.at(place()))?;
-                let init = init.to_string();
-                let tensor = TensorSpec { name, shape, dtype, init, source, geometry };
-                tensors.push((layer, tensor));
-                Ok::<(), Error>(())
-            };
-            add("weight", self.weights[layer])?;
-            add("bias", self.biases[layer])?;
+            let name = |what: &str| format!("layers.{layer}{what}");
+            let (weight, bias) = (self.weights[layer], Some(self.biases[layer]));
+            let dense = Dense { outputs: widths[layer + 1], weight, bias };
+            let mut own = vec![Named::new(name(""), dense)];
             if self.normalized(layer) {
                 let scale = self.norm_init.filter(|_| self.skips(layer)).unwrap_or(Init::ones());
-                add("norm.weight", scale)?;
-                add("norm.bias", Init::zeros())?;
+                own.push(Named::new(name(".norm"), LayerNorm { scale }));
             }
+            if layer + 1 < self.layers() {
+                own.push(Named::new(name(".activation"), Nonlinear(self.activation)));
+                if self.dropout > 0.0 {
+                    own.push(Named::new(name(".dropout"), Drop(self.dropout)));
+                }
+            }
+            if self.skips(layer) {
+                own = vec![Named::new(name(".residual"), Residual(own))];
+            }
+            network = own.into_iter().fold(network, Network::named);
         }
-        Ok(tensors)
+        Ok(network)
     }
-}
-
-/// The shape of a layer's weights or of its vectors, in a network of these widths, and how it is read.
-fn form(widths: &[u64], layer: usize, vector: bool) -> Result<(Shape, Geometry)> {
-    let (inputs, outputs) = (widths[layer], widths[layer + 1]);
-    let geometry = Geometry::default();
-    Ok(match vector {
-        false => (Shape::new([outputs, inputs])?, geometry),
-        // A vector has its layer's fans.
-        true => (
-            Shape::new([outputs])?,
-            Geometry { fan_in: Some(inputs), fan_out: Some(outputs), ..geometry },
-        ),
-    })
 }
 
 impl Mlp {
@@ -386,5 +341,22 @@ impl Mlp {
 impl fmt::Debug for Mlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mlp({})", self.architecture())
+    }
+}
+
+impl TryFrom<&Mlp> for Network {
+    type Error = Error;
+
+    fn try_from(mlp: &Mlp) -> Result<Network> {
+        mlp.network()
+    }
+}
+
+/// A copy, which cannot fail.
+impl TryFrom<&Network> for Network {
+    type Error = Error;
+
+    fn try_from(network: &Network) -> Result<Network> {
+        Ok(network.clone())
     }
 }

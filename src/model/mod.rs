@@ -25,21 +25,32 @@
 
 mod checkpoint;
 pub mod data;
+mod diagnosis;
+pub mod layers;
 mod lsuv;
 mod mlp;
-mod mup;
+mod network;
+mod options;
 mod place;
 mod program;
 mod schedule;
+mod score;
+mod tape;
+mod targets;
 mod trainer;
-mod wiring;
 
 pub use crate::op::{Adam, Loss, Optimizer};
+pub use diagnosis::Verdict;
 pub use lsuv::LsuvStep;
-pub use mlp::{CustomInit, Mlp};
+pub use mlp::Mlp;
+pub use network::{CustomInit, Network};
+pub(crate) use network::{Event, Placed};
+pub use options::Options;
 pub(crate) use place::place;
 pub use program::Parameter;
 pub(crate) use program::{Aim, Training};
 pub use schedule::{Decay, Schedule};
-pub use trainer::{Epoch, Options, Score, Trainer, Verdict};
-pub(crate) use wiring::{Memory, Wiring};
+pub use score::{Epoch, Score};
+pub(crate) use tape::{Memory, Wired};
+pub use tape::{Signal, Tape};
+pub use trainer::Trainer;

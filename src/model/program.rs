@@ -1,6 +1,8 @@
-use super::Mlp;
-use super::wiring::{Memory, Wiring};
-use crate::op::{FIRST, Loss, Op, Optimizer, PARAMETERS, Program, SECOND, SLICE, Slot, View};
+use super::network::Network;
+use super::tape::{Memory, Stage};
+use crate::op::{
+    BATCH, FIRST, Loss, Op, Optimizer, PARAMETERS, Program, SECOND, SLICE, Slot, TARGETS, View,
+};
 use crate::{Result, Shape};
 
 /// A named parameter.
@@ -10,13 +12,18 @@ pub struct Parameter {
     pub name: String,
     /// `[out, in]`, `[out]`.
     pub shape: Shape,
-    /// The factor on the learning rate: 1 but for [muP](Mlp::mup).
+    /// The factor on the learning rate: 1 but for [muP](super::Mlp::mup).
     pub lr_multiplier: f64,
     /// Where it starts in the buffer of all parameters.
     pub(crate) first: usize,
 }
 
 impl Parameter {
+    /// How many inputs each output of a weight sums.
+    pub(super) fn inputs(&self) -> usize {
+        (self.shape.elements() / self.shape.dims()[0]) as usize
+    }
+
     pub(crate) fn view(&self, slot: Slot) -> View {
         let dims = self.shape.dims();
         let columns = *dims.last().unwrap_or(&1) as usize;
@@ -29,8 +36,8 @@ impl Parameter {
 pub(crate) struct Training {
     pub program: Program,
     pub parameters: Vec<Parameter>,
-    /// Each layer's `z`, the last being the network's output.
-    pub layers: Vec<View>,
+    pub stages: Vec<Stage>,
+    pub outputs: View,
     /// The sums of [`Op::Squares`], a row a step; none where the loss itself says as much.
     pub squares: Option<View>,
 }
@@ -49,64 +56,69 @@ pub(crate) struct Aim {
 }
 
 impl Training {
-    pub fn new(mlp: &Mlp, aim: &Aim) -> Result<Training> {
-        let outputs = mlp.widths()[mlp.layers()] as usize;
+    pub fn new(network: &Network, aim: &Aim) -> Result<Training> {
+        let outputs = network.output()?.elements() as usize;
+        let (tape, last) = network.wire(aim.batch, aim.seed, aim.target_columns, Memory::Whole)?;
         let columns = aim.target_columns;
-        let mut wiring = Wiring::new(mlp, aim.batch, aim.seed, columns, Memory::Whole)?;
-        for (parameter, (layer, _)) in wiring.parameters.iter_mut().zip(mlp.by_layer()?) {
-            let vector = parameter.shape.dims().len() == 1;
-            parameter.lr_multiplier = mlp.lr_multiplier(layer, vector, &aim.optimizer)?;
+        let targets = View { slot: TARGETS, first: 0, rows: aim.batch, columns };
+        let loss = |outputs: View, gradient: View, wanted: bool| Op::Loss {
+            loss: aim.loss,
+            outputs,
+            targets,
+            gradient,
+            wanted,
+        };
+        let mut wired = tape.finish(last, |outputs, gradient| vec![loss(outputs, gradient, true)]);
+        for (parameter, placed) in wired.parameters.iter_mut().zip(network.tensors()?) {
+            parameter.lr_multiplier = Network::lr_multiplier(placed.mup, &aim.optimizer);
         }
-        let length = wiring.slots[PARAMETERS];
+        let length = wired.slots[PARAMETERS];
         for (slot, moment) in [(FIRST, 0), (SECOND, 1)] {
             if aim.optimizer.moments() > moment {
-                wiring.slots[slot] = length;
+                wired.slots[slot] = length;
             }
         }
 
         let several = aim.loss == Loss::MeanSquaredError && outputs > 1;
         let squares = several.then(|| {
             let columns = outputs * aim.batch.div_ceil(SLICE);
-            wiring.slots.push(aim.steps * columns);
-            View { slot: wiring.slots.len() - 1, first: 0, rows: aim.steps, columns }
+            wired.slots.push(aim.steps * columns);
+            View { slot: wired.slots.len() - 1, first: 0, rows: aim.steps, columns }
         });
-        let (features, targets) = (wiring.input, wiring.targets);
-        let forward = |training: bool| {
-            let mut ops = vec![Op::Gather { features, targets }];
-            (0..mlp.layers()).for_each(|layer| ops.extend(wiring.forward(layer, training)));
-            let (outputs, gradient) = (wiring.outputs(), wiring.outputs_gradient);
-            ops.push(Op::Loss { loss: aim.loss, outputs, targets, gradient, wanted: training });
-            ops.extend(squares.map(|out| Op::Squares { outputs, targets, out }));
-            ops
-        };
-        let mut train = forward(true);
-        (0..mlp.layers()).rev().for_each(|layer| train.extend(wiring.backward(layer)));
+        let columns = network.input().elements() as usize;
+        let features = View { slot: BATCH, first: 0, rows: aim.batch, columns };
+        let (outputs, gradient) = (wired.outputs, wired.outputs_gradient);
+        let gather = Op::Gather { features, targets };
+        let squared = squares.map(|out| Op::Squares { outputs, targets, out });
+        let forward: Vec<Op> = wired.forward.into_iter().flatten().collect();
+
+        let mut evaluate = vec![gather];
+        evaluate.extend(forward.iter().map(|op| op.without_dropout()));
+        let predict = 1..evaluate.len();
+        evaluate.push(loss(outputs, gradient, false));
+        evaluate.extend(squared);
+
+        let mut train = vec![gather];
+        train.extend(forward);
+        let mut backward = wired.backward.into_iter().rev();
+        // The loss is what the last stage begins with.
+        let mut of_last = backward.next().unwrap_or_default().into_iter();
+        train.extend(of_last.next());
+        train.extend(squared);
+        train.extend(of_last.chain(backward.flatten()));
         let backward = train.len();
         if let Some(bound) = aim.clip {
             train.push(Op::Clip { bound });
         }
-        train.extend(updates(&wiring.parameters, length, aim));
-        let evaluate = forward(false);
-        // Without gathering and the loss.
-        let predict = 1..evaluate.len() - 1 - usize::from(squares.is_some());
+        train.extend(updates(&wired.parameters, length, aim));
+        let slots = wired.slots;
         Ok(Training {
-            layers: (0..mlp.layers()).map(|layer| wiring.values(layer)).collect(),
-            parameters: wiring.parameters,
+            program: Program { slots, batch: aim.batch, train, backward, evaluate, predict },
+            parameters: wired.parameters,
+            stages: wired.stages,
+            outputs,
             squares,
-            program: Program {
-                slots: wiring.slots,
-                batch: aim.batch,
-                train,
-                backward,
-                evaluate,
-                predict,
-            },
         })
-    }
-
-    /// The network's output.
-    pub fn outputs(&self) -> View {
-        self.layers[self.layers.len() - 1]
     }
 }
 

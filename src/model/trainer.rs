@@ -1,7 +1,12 @@
 use std::time::Instant;
 
 use super::data::{Dataset, Targets, permutation};
-use super::{Aim, Loss, LsuvStep, Mlp, Optimizer, Parameter, Schedule, Training, place};
+use super::network::{Network, Placed};
+use super::options::Options;
+use super::score::{Epoch, Score, Tally};
+use super::tape::Stage;
+use super::targets::{baseline, majority, variances, words};
+use super::{Aim, Loss, LsuvStep, Parameter, Training, place};
 use crate::device::{Device, Execution, Room};
 use crate::op::{
     BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step, View,
@@ -9,180 +14,38 @@ use crate::op::{
 use crate::random::Stream;
 use crate::{Error, Result, memory};
 
-/// How to train.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// The loss; for none, softmax cross-entropy for classes and mean squared error for values.
-    pub loss: Option<Loss>,
-    /// The optimizer.
-    pub optimizer: Optimizer,
-    /// The learning rate.
-    pub lr: f64,
-    /// How the learning rate goes over the steps.
-    pub schedule: Schedule,
-    /// Rows a step; for none, all. The last step of an epoch takes what is left.
-    pub batch: Option<usize>,
-    /// Passes over the training rows.
-    pub epochs: u64,
-    /// The seed of the parameters, of the order of rows, and of dropout.
-    pub seed: u64,
-    /// Whether each epoch has the rows in an order of its own.
-    pub shuffle: bool,
-    /// The Euclidean norm that all gradients together are brought down to where they exceed it.
-    pub clip: Option<f64>,
-}
-
-/// Adam at 0.001, batches of 64, 30 epochs, seed 0.
-impl Default for Options {
-    fn default() -> Self {
-        let optimizer = Optimizer::Adam(super::Adam::default());
-        Options {
-            loss: None,
-            optimizer,
-            lr: optimizer.default_lr(),
-            schedule: Schedule::default(),
-            batch: Some(64),
-            epochs: 30,
-            seed: 0,
-            shuffle: true,
-            clip: None,
-        }
-    }
-}
-
-/// How well a network does on rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// The mean loss.
-    pub loss: f64,
-    /// The share of predictions that are right; none for the mean squared error. Of several labels a row
-    /// (values, with the binary cross-entropy) each counts alike.
-    pub accuracy: Option<f64>,
-    /// `1 - (mean squared error) / variance`, both over the rows; of several targets the mean of that
-    /// over them, each counting alike. A target that is the same in all rows has 1 where it is met
-    /// exactly and 0 elsewhere. So scikit-learn's `r2_score` has it. None for classes, and for fewer
-    /// than two rows.
-    pub r2: Option<f64>,
-}
-
-/// What an epoch came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Epoch {
-    /// Counted from 1.
-    pub epoch: u64,
-    /// Over the epoch's steps, each row's loss as it was when its step came, with dropout.
-    pub train: Score,
-    /// On the test rows after the epoch.
-    pub test: Option<Score>,
-}
-
-/// What a run came to, by the training loss (the last epoch's, or that of all training rows as the
-/// network is now, whichever is less) beside [`Trainer::baseline`], the best constant answer's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The training loss is more than 10 % below the baseline.
-    Learned,
-    /// It is, but test rows are met far worse than training rows, and by how much: accuracy or R2 is
-    /// lower by 0.1 or more; what it is a mean of (whether a row is right; a row's loss) differs by
-    /// more than three standard errors; and there are 20 test rows or more.
-    Overfitted(String),
-    /// The training loss is 1 % to 10 % below the baseline; or it still falls, the last epoch's being more
-    /// than 1 % below every earlier one's; or the run is not yet two epochs long; or the training accuracy
-    /// is 0.1 or more above that of the best constant answer.
-    Learning(String),
-    /// None of these, and why; or the weights cannot learn, which can be seen in them at once.
-    Stuck(String),
-    /// Something became infinite or not a number: what, where and when.
-    Diverged(String),
-}
-
-impl Verdict {
-    /// `learned`, `overfitted`, `learning`, `stuck` or `diverged`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Verdict::Learned => "learned",
-            Verdict::Overfitted(_) => "overfitted",
-            Verdict::Learning(_) => "learning",
-            Verdict::Stuck(_) => "stuck",
-            Verdict::Diverged(_) => "diverged",
-        }
-    }
-
-    /// Why, where it did not simply learn.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Verdict::Learned => None,
-            Verdict::Overfitted(reason)
-            | Verdict::Learning(reason)
-            | Verdict::Stuck(reason)
-            | Verdict::Diverged(reason) => Some(reason),
-        }
-    }
-}
-
-/// What makes a run less wild.
-const CALMER: &str = "try a smaller --lr, --clip 1, or an initializer with smaller weights";
-
-/// Sums over rows on the way to a [`Score`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Tally {
-    pub loss: f64,
-    pub right: f64,
-    pub rows: u64,
-    /// The squared errors of each of several targets; else empty.
-    pub squares: Vec<f64>,
-}
-
-impl Tally {
-    fn add(&mut self, results: &[RowResult]) {
-        for [loss, right] in results {
-            self.loss += f64::from(*loss);
-            self.right += f64::from(*right);
-        }
-        self.rows += results.len() as u64;
-    }
-
-    /// The squared errors of a step: slice after slice, each with one sum a column.
-    fn add_squares(&mut self, sums: &[f32], columns: usize) {
-        self.squares.resize(columns, 0.0);
-        for slice in sums.chunks_exact(columns) {
-            self.squares.iter_mut().zip(slice).for_each(|(own, sum)| *own += f64::from(*sum));
-        }
-    }
-}
-
 /// A network, its data and its optimizer on one device.
 pub struct Trainer {
-    device: Device,
+    pub(super) device: Device,
     pub(super) execution: Box<dyn Execution>,
-    pub(super) mlp: Mlp,
+    pub(super) network: Network,
     pub(super) options: Options,
     pub(super) loss: Loss,
     pub(super) parameters: Vec<Parameter>,
-    pub(super) layers: Vec<View>,
-    outputs: View,
-    squares: Option<View>,
-    lengths: Vec<usize>,
-    batch: usize,
+    pub(super) stages: Vec<Stage>,
+    pub(super) outputs: View,
+    pub(super) squares: Option<View>,
+    pub(super) lengths: Vec<usize>,
+    pub(super) batch: usize,
     /// The most steps a submission, and those of the next one.
-    group: usize,
-    taken: usize,
-    rows: usize,
-    test_rows: usize,
+    pub(super) group: usize,
+    pub(super) taken: usize,
+    pub(super) rows: usize,
+    pub(super) test_rows: usize,
     /// The loss of the best constant answer; its accuracy, where there are classes; and the variances of
     /// values, on either set.
-    baseline: f64,
-    majority: Option<f64>,
-    variances: [Vec<f64>; 2],
+    pub(super) baseline: f64,
+    pub(super) majority: Option<f64>,
+    pub(super) variances: [Vec<f64>; 2],
     pub(super) digest: String,
     /// Where the next submission begins, and what it will say of it.
     pub(super) cursor: Cursor,
-    order: (u64, Vec<u32>),
+    pub(super) order: (u64, Vec<u32>),
     pub(super) tallies: [Tally; 2],
     pub(super) history: Vec<Epoch>,
-    reported: usize,
-    diverged: Option<String>,
-    submissions: u64,
+    pub(super) reported: usize,
+    pub(super) diverged: Option<String>,
+    pub(super) submissions: u64,
     pub(super) lsuv_log: Vec<LsuvStep>,
 }
 
@@ -195,11 +58,11 @@ pub(super) struct Cursor {
 }
 
 /// A step of a submission and what its results are for.
-struct Item {
-    phase: Phase,
-    step: Step,
-    number: u64,
-    ends_epoch: bool,
+pub(super) struct Item {
+    pub phase: Phase,
+    pub step: Step,
+    pub number: u64,
+    pub ends_epoch: bool,
 }
 
 impl Trainer {
@@ -212,27 +75,38 @@ impl Trainer {
     /// refuses.
     pub fn new(
         device: &Device,
-        mlp: &Mlp,
+        network: impl TryInto<Network, Error = Error>,
         options: &Options,
         train: &Dataset,
         test: Option<&Dataset>,
     ) -> Result<Trainer> {
+        Trainer::of(device, network.try_into()?, options, train, test)
+    }
+
+    fn of(
+        device: &Device,
+        network: Network,
+        options: &Options,
+        train: &Dataset,
+        test: Option<&Dataset>,
+    ) -> Result<Trainer> {
+        let inputs = network.input().elements();
         let (rows, test_rows) = (train.rows(), test.map_or(0, Dataset::rows));
-        let outputs = mlp.widths()[mlp.layers()] as usize;
+        let outputs = network.output()?.elements() as usize;
         let loss = match (options.loss, &train.targets) {
             (Some(loss), _) => loss,
             (None, Targets::Classes { .. }) => Loss::CROSS_ENTROPY,
             (None, Targets::Values { .. }) => Loss::MeanSquaredError,
         };
-        check(mlp, options, &loss, rows)?;
+        options.check(&network, &loss, rows)?;
         let mut features = memory::reserved("the features", (rows + test_rows) * train.columns())?;
         let mut targets = Vec::new();
         let mut target_columns = 0;
         for (what, set) in [("training set", Some(train)), ("test set", test)] {
             let Some(set) = set else { continue };
-            if set.columns() as u64 != mlp.widths()[0] {
+            if set.columns() as u64 != inputs {
                 let given = format!("{} features", set.columns());
-                return Err(Error::invalid(what, given, format!("{}", mlp.widths()[0])));
+                return Err(Error::invalid(what, given, inputs.to_string()));
             }
             set.check_f32().map_err(|error| error.at(what))?;
             features.extend_from_slice(&set.features.to_f32());
@@ -253,9 +127,8 @@ impl Trainer {
             steps: group,
             seed: options.seed,
         };
-        let training = Training::new(mlp, &aim)?;
-        let view = training.outputs();
-        let Training { program, parameters, layers, squares } = training;
+        let training = Training::new(&network, &aim)?;
+        let Training { program, parameters, stages, outputs, squares } = training;
         let room = Room { steps: group, rows: group * batch };
         let resident = Resident {
             features: &features,
@@ -268,17 +141,16 @@ impl Trainer {
         let mut trainer = Trainer {
             device: device.clone(),
             execution,
-            mlp: mlp.clone(),
             options: options.clone(),
             loss,
             parameters,
-            layers,
-            outputs: view,
+            stages,
+            outputs,
             squares,
             lengths: program.slots,
             batch,
             group,
-            taken: (QUICK / mlp.multiply_adds(batch)).clamp(1.0, group as f64) as usize,
+            taken: (QUICK / network.multiply_adds(batch)).clamp(1.0, group as f64) as usize,
             rows,
             test_rows,
             baseline: baseline(train, &loss),
@@ -293,13 +165,15 @@ impl Trainer {
             diverged: None,
             submissions: 0,
             lsuv_log: Vec::new(),
+            network,
         };
-        for (parameter, spec) in trainer.parameters.iter().zip(mlp.recipe()?.tensors) {
+        let tensors = trainer.network.tensors()?;
+        for (parameter, Placed { spec, .. }) in trainer.parameters.iter().zip(&tensors) {
             let stream = Stream::named(options.seed, &parameter.name);
             let view = parameter.view(PARAMETERS);
-            place(&mut *trainer.execution, view, &stream, &spec, 1.0)?;
+            place(&mut *trainer.execution, view, &stream, spec, 1.0)?;
         }
-        trainer.run_lsuv()?;
+        trainer.run_lsuv(&tensors)?;
         Ok(trainer)
     }
 
@@ -319,8 +193,8 @@ impl Trainer {
     }
 
     /// The network.
-    pub fn mlp(&self) -> &Mlp {
-        &self.mlp
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The loss.
@@ -411,7 +285,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Invalid`] where the values are no whole number of rows, [`Error::Device`].
     pub fn predict(&mut self, features: &[f32]) -> Result<Vec<f32>> {
-        let columns = self.mlp.widths()[0] as usize;
+        let columns = self.network.input().elements() as usize;
         if !features.len().is_multiple_of(columns) {
             let given = format!("{} values", features.len());
             return Err(Error::invalid("features", given, format!("rows of {columns}")));
@@ -438,7 +312,7 @@ impl Trainer {
 
     /// The score on all rows of a set (0 the training set, 1 the test set) as the network is now,
     /// without dropout, and each row's results.
-    fn measure(&mut self, set: usize) -> Result<(Score, Vec<RowResult>)> {
+    pub(super) fn measure(&mut self, set: usize) -> Result<(Score, Vec<RowResult>)> {
         let rows = [0..self.rows, self.rows..self.rows + self.test_rows][set].clone();
         let order: Vec<u32> = rows.map(|row| row as u32).collect();
         let (mut tally, mut all) = (Tally::default(), Vec::with_capacity(order.len()));
@@ -634,217 +508,6 @@ impl Trainer {
         }
     }
 
-    /// What the run came to: how far the loss fell, and where it did not, why.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn verdict(&mut self) -> Result<Verdict> {
-        if let Some(found) = &self.diverged {
-            return Ok(Verdict::Diverged(found.clone()));
-        }
-        let (score, rows) = self.measure(0)?;
-        if !score.loss.is_finite() {
-            let steps = self.cursor.step;
-            return Ok(Verdict::Diverged(format!(
-                "the training loss is infinite or not a number after step {steps}; {CALMER}"
-            )));
-        }
-        let epoch = self.history.last().map_or(score.loss, |epoch| epoch.train.loss);
-        let loss = epoch.min(score.loss);
-        if loss < 0.9 * self.baseline {
-            let found = self.overfitting(&score, &rows)?;
-            return Ok(found.map_or(Verdict::Learned, Verdict::Overfitted));
-        }
-        if let Some(why) = self.why_still()? {
-            return Ok(Verdict::Stuck(why));
-        }
-        let beside = format!(
-            "the training loss, {}, is {} {}, that of the best constant answer, after {} steps",
-            figure(loss),
-            match loss < self.baseline {
-                true => format!("{:.1} % below", 100.0 * (1.0 - loss / self.baseline)),
-                false => "no better than".into(),
-            },
-            figure(self.baseline),
-            self.cursor.step
-        );
-        // A few rows that are far off may hold up a loss.
-        if let (Some(own), Some(constant)) = (score.accuracy, self.majority)
-            && own >= constant + 0.1
-        {
-            return Ok(Verdict::Learning(format!(
-                "{:.1} % of the training rows are right, where the best constant answer has {:.1} %, but \
-                 the training loss is {} beside its {}: some rows are far off; {CALMER}",
-                100.0 * own,
-                100.0 * constant,
-                figure(loss),
-                figure(self.baseline),
-            )));
-        }
-        let before = self.history.iter().rev().skip(1).map(|epoch| epoch.train.loss);
-        let falls = epoch < 0.99 * before.fold(f64::INFINITY, f64::min);
-        let learning = match self.history.len() {
-            0 | 1 => Some(": too few to tell, two epochs at least"),
-            _ if falls => Some(", and still falls: more epochs will tell"),
-            _ if loss < 0.99 * self.baseline => {
-                Some(": more epochs, another learning rate or another initializer may do more")
-            }
-            _ => None,
-        };
-        if let Some(what) = learning {
-            return Ok(Verdict::Learning(beside + what));
-        }
-        let vanishing = self.why_vanishing()?;
-        Ok(Verdict::Stuck(vanishing.unwrap_or_else(|| {
-            format!("{beside}: more epochs, another learning rate or another initializer")
-        })))
-    }
-
-    /// How much worse test rows are met than training rows, by the rule of [`Verdict::Overfitted`].
-    fn overfitting(&mut self, training: &Score, rows: &[RowResult]) -> Result<Option<String>> {
-        if self.test_rows < 20 {
-            return Ok(None);
-        }
-        let (test, test_rows) = self.measure(1)?;
-        let (what, own, other) = match (training, &test) {
-            (Score { accuracy: Some(own), .. }, Score { accuracy: Some(other), .. }) => {
-                ("accuracy", *own, *other)
-            }
-            (Score { r2: Some(own), .. }, Score { r2: Some(other), .. }) => ("R2", *own, *other),
-            _ => return Ok(None),
-        };
-        // A row's loss, or how much of it is right.
-        let column = usize::from(what == "accuracy");
-        let (mean, error) = mean_and_error(rows, column);
-        let (test_mean, test_error) = mean_and_error(&test_rows, column);
-        let significant = (mean - test_mean).abs() > 3.0 * error.hypot(test_error);
-        let figure = |score: f64| match what {
-            "R2" => format!("{score:.3}"),
-            _ => format!("{:.1} %", 100.0 * score),
-        };
-        Ok((own - other >= 0.1 && significant).then(|| {
-            format!(
-                "{what} is {} on the {} training rows and {} on the {} test rows: it knows the \
-                 training rows rather than the rule. More rows, --weight-decay, --dropout, fewer \
-                 epochs or a smaller network narrow the gap",
-                figure(own),
-                self.rows,
-                figure(other),
-                self.test_rows
-            )
-        }))
-    }
-
-    /// What can be seen in the parameters and gradients of a network that cannot learn, however long it
-    /// takes.
-    fn why_still(&mut self) -> Result<Option<String>> {
-        let weights = |layer: usize| format!("layers.{layer}.weight");
-        let layers = self.mlp.layers();
-        let (mut equal, mut zeros) = (Vec::new(), true);
-        for layer in 0..layers {
-            let (columns, values) = (self.mlp.widths()[layer], self.parameter(&weights(layer))?);
-            zeros &= values.iter().all(|value| *value == 0.0);
-            let mut rows = values.chunks_exact(columns as usize);
-            let first = rows.next();
-            if layer + 1 < layers && rows.len() > 0 && rows.all(|row| Some(row) == first) {
-                equal.push(layer);
-            }
-        }
-        let list = |layers: &[usize]| match layers {
-            [only] => format!("layers.{only}"),
-            [first, .., last] => format!("layers.{first} to layers.{last}"),
-            [] => String::new(),
-        };
-        let differ =
-            "Weights must differ from one another: he_normal for ReLU, xavier_normal for tanh";
-        if zeros {
-            return Ok(Some(format!(
-                "every weight is still 0 and so is its gradient: nothing passes forward, nothing comes \
-                 back, and the output's bias learns alone. {differ}"
-            )));
-        }
-        if !equal.is_empty() {
-            return Ok(Some(format!(
-                "all units of {} are still equal: equal weights get equal gradients and stay equal \
-                 for good, so that a layer is as wide as one unit. {differ}",
-                list(&equal)
-            )));
-        }
-        if self.gradient_norms()?.iter().all(|&norm| norm == 0.0) {
-            return Ok(Some(
-                "the gradient of every weight is exactly 0: its units are dead, or what comes \
-                       through the layers is less than f32 holds. Other initial weights, a smaller \
-                       learning rate or small positive biases keep units alive"
-                    .into(),
-            ));
-        }
-        Ok(None)
-    }
-
-    /// The norm of the gradient of each layer's weights, on the rows of the next step.
-    fn gradient_norms(&mut self) -> Result<Vec<f64>> {
-        self.backward()?;
-        let layers = self.mlp.layers();
-        let norm = |layer: usize| {
-            let gradient = self.gradient(&format!("layers.{layer}.weight"))?;
-            let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
-            Ok(square.sqrt())
-        };
-        (0..layers).map(norm).collect()
-    }
-
-    fn why_vanishing(&mut self) -> Result<Option<String>> {
-        let norms = self.gradient_norms()?;
-        let (first, last) = (norms[0], norms[norms.len() - 1]);
-        Ok((first < 1e-3 * last).then(|| {
-            format!(
-                "the gradient vanishes on its way down: its norm is {last:.1e} in {} and {first:.1e} \
-                 in layers.0.weight. Larger initial weights, --layer-norm or --residual \
-                 keep it alive; `fanin probe` shows which",
-                format_args!("layers.{}.weight", norms.len() - 1),
-            )
-        }))
-    }
-
-    /// Goes through a submission again, step by step, to where something first stopped being a
-    /// finite number.
-    fn diagnose(&mut self, order: &[u32], items: &[Item]) -> Result<String> {
-        self.execution.restore()?;
-        for item in items.iter().filter(|item| item.phase == Phase::Train) {
-            let epoch = item.number / self.epoch_steps() + 1;
-            let place = format!("at step {} (epoch {epoch})", item.number + 1);
-            let rows = &order[item.step.first as usize..][..item.step.rows as usize];
-            let step = Step { first: 0, slot: 0, ..item.step };
-            let results = self.execution.run(rows, &[(Phase::Train, step)], false)?;
-            for (layer, view) in self.layers.clone().into_iter().enumerate() {
-                let values = self.execution.read(view)?;
-                if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-                    let what = if value.is_nan() { "not a number" } else { "infinite" };
-                    return Ok(format!(
-                        "the outputs of layers.{layer} before its nonlinearity are {what} {place}; \
-                         {CALMER}"
-                    ));
-                }
-            }
-            if results[..rows.len()].iter().any(|[loss, _]| !loss.is_finite()) {
-                return Ok(format!("the loss overflows {place}; {CALMER}"));
-            }
-            // Backward from the loss: the last parameter's gradient comes first.
-            for (slot, what) in [(GRADIENTS, "the gradient of"), (PARAMETERS, "the update makes")] {
-                for parameter in self.parameters.clone().iter().rev() {
-                    let values = self.execution.read(parameter.view(slot))?;
-                    if values.iter().any(|value| !value.is_finite()) {
-                        let name = &parameter.name;
-                        return Ok(format!(
-                            "{what} {name} infinite or no number {place}; {CALMER}"
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(format!("a loss became infinite or not a number; {CALMER}"))
-    }
-
     /// Buffers that a checkpoint holds, with what stands before the parameters' names.
     pub(super) fn state(&self) -> Vec<(Slot, &'static str)> {
         let slots = [(PARAMETERS, ""), (FIRST, "optimizer.first."), (SECOND, "optimizer.second.")];
@@ -860,161 +523,8 @@ impl Trainer {
     }
 }
 
-fn check(mlp: &Mlp, options: &Options, loss: &Loss, rows: usize) -> Result<()> {
-    loss.check()?;
-    options.optimizer.check()?;
-    options.schedule.check()?;
-    if !(options.lr > 0.0 && options.lr.is_finite()) {
-        return Err(Error::invalid("learning rate", options.lr, "a finite number above 0"));
-    }
-    if options.epochs == 0 {
-        return Err(Error::invalid("epochs", 0, "at least 1"));
-    }
-    if let Some(bound) = options.clip.filter(|bound| !(*bound > 0.0 && bound.is_finite())) {
-        return Err(Error::invalid("clip", bound, "a finite norm above 0"));
-    }
-    match options.batch {
-        Some(0) => return Err(Error::invalid("batch", 0, "at least 1 row")),
-        Some(batch) if batch > rows => {
-            let needed = format!("at most the training set's {rows} rows");
-            return Err(Error::invalid("batch", format!("{batch} rows"), needed));
-        }
-        _ => {}
-    }
-    let widest = mlp.widths().iter().max().copied().unwrap_or(1);
-    let batch = options.batch.unwrap_or(rows) as u64;
-    if rows > 1 << 30 || widest.saturating_mul(batch) > 1 << 30 {
-        let given = format!("{batch} rows of a layer {widest} wide");
-        return Err(Error::invalid("batch", given, "at most 2^30 activations a layer"));
-    }
-    Ok(())
-}
-
-/// A set's targets as the loss takes them, class indices or the bits of values, and how many there are
-/// a row.
-fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u32>, usize)> {
-    let invalid = |given: String, needed: String| Err(Error::invalid("targets", given, needed));
-    match (&set.targets, loss) {
-        (Targets::Classes { labels, names }, Loss::CrossEntropy { .. }) => {
-            if names.len() > outputs {
-                let given = format!("{} classes", names.len());
-                return invalid(given, format!("at most the network's {outputs} outputs"));
-            }
-            if let Some(label) = labels.iter().find(|label| **label as usize >= outputs) {
-                return invalid(format!("class {label}"), format!("classes 0 to {}", outputs - 1));
-            }
-            Ok((labels.clone(), 1))
-        }
-        (Targets::Classes { labels, names }, Loss::BinaryCrossEntropy) => {
-            let one = |is: bool| if is { 1.0f32.to_bits() } else { 0 };
-            match (outputs, names.len()) {
-                (1, 2) => Ok((labels.iter().map(|label| one(*label == 1)).collect(), 1)),
-                (outputs, classes) if outputs == classes && classes > 1 => Ok((labels.clone(), 1)),
-                (outputs, classes) => {
-                    invalid(format!("{classes} classes"), format!("{outputs} for the outputs"))
-                }
-            }
-        }
-        (Targets::Classes { .. }, Loss::MeanSquaredError) => {
-            invalid("classes".into(), "values for the mean squared error".into())
-        }
-        (Targets::Values { .. }, Loss::CrossEntropy { .. }) => {
-            invalid("values".into(), "classes for the cross-entropy".into())
-        }
-        (Targets::Values { values, names }, _) => {
-            if names.len() != outputs {
-                let given = format!("{} values a row", names.len());
-                return invalid(given, format!("{outputs} for the network's outputs"));
-            }
-            let shares = *loss == Loss::BinaryCrossEntropy;
-            let values = values.to_f32();
-            if let Some(value) = values.iter().find(|v| shares && !(0.0..=1.0).contains(*v)) {
-                return invalid(value.to_string(), "0 to 1 for the binary cross-entropy".into());
-            }
-            Ok((values.iter().map(|value| value.to_bits()).collect(), outputs))
-        }
-    }
-}
-
-/// The loss of the best answer that does not look at the features.
-fn baseline(set: &Dataset, loss: &Loss) -> f64 {
-    let entropy = |shares: &[f64]| -> f64 {
-        shares.iter().filter(|share| **share > 0.0).map(|share| -share * share.ln()).sum()
-    };
-    match (&set.targets, loss) {
-        (Targets::Classes { labels, names }, loss) => {
-            let mut shares = shares(labels, names.len());
-            if *loss == Loss::BinaryCrossEntropy {
-                let each = shares.iter().map(|share| entropy(&[*share, 1.0 - share]));
-                return each.sum::<f64>() / shares.len() as f64;
-            }
-            let smoothing = f64::from(loss.smoothing());
-            let even = smoothing / shares.len() as f64;
-            shares.iter_mut().for_each(|share| *share = (1.0 - smoothing) * *share + even);
-            entropy(&shares)
-        }
-        (Targets::Values { values, names }, Loss::BinaryCrossEntropy) => {
-            let (values, columns) = (values.to_f32(), names.len());
-            let mean = |column: usize| -> f64 {
-                let own = values.iter().skip(column).step_by(columns);
-                own.map(|value| f64::from(*value)).sum::<f64>() / set.rows() as f64
-            };
-            let each = (0..columns).map(|column| entropy(&[mean(column), 1.0 - mean(column)]));
-            each.sum::<f64>() / columns as f64
-        }
-        _ => {
-            let all = variances(set);
-            all.iter().sum::<f64>() / all.len() as f64
-        }
-    }
-}
-
 /// Multiply-adds that no device takes long for.
 const QUICK: f64 = 3e8;
-
-/// The share of each class.
-fn shares(labels: &[u32], classes: usize) -> Vec<f64> {
-    let mut shares = vec![0.0; classes.max(1)];
-    labels.iter().for_each(|label| shares[*label as usize] += 1.0 / labels.len() as f64);
-    shares
-}
-
-/// The share of the largest class; none for values.
-fn majority(set: &Dataset) -> Option<f64> {
-    let Targets::Classes { labels, names } = &set.targets else { return None };
-    shares(labels, names.len()).into_iter().max_by(f64::total_cmp)
-}
-
-/// The variance of each column of values, as f32 has them; none for classes.
-fn variances(set: &Dataset) -> Vec<f64> {
-    let Targets::Values { values, names } = &set.targets else { return Vec::new() };
-    let (values, rows, columns) = (values.to_f32(), set.rows() as f64, names.len());
-    let of = |column: usize| -> f64 {
-        // From the first: where all are equal the variance is 0, to the last bit.
-        let first = f64::from(values.get(column).copied().unwrap_or_default());
-        let own = values.iter().skip(column).step_by(columns);
-        let own = own.map(|value| f64::from(*value) - first);
-        let mean = own.clone().sum::<f64>() / rows;
-        own.map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows
-    };
-    (0..columns).map(of).collect()
-}
-
-/// A loss for people.
-fn figure(loss: f64) -> String {
-    match (1e-2..1e5).contains(&loss) {
-        true => format!("{loss:.4}"),
-        false => format!("{loss:.3e}"),
-    }
-}
-
-/// The mean of one of rows' results, and its standard error.
-fn mean_and_error(rows: &[RowResult], column: usize) -> (f64, f64) {
-    let count = rows.len() as f64;
-    let mean = rows.iter().map(|row| f64::from(row[column])).sum::<f64>() / count;
-    let square = |row: &RowResult| (f64::from(row[column]) - mean).powi(2);
-    (mean, (rows.iter().map(square).sum::<f64>() / (count - 1.0) / count).sqrt())
-}
 
 /// What tells one set of examples from another.
 fn digest(resident: &Resident<'_>, rows: usize) -> String {

@@ -3,6 +3,7 @@
 //! Nothing here computes: [`cpu`](crate::cpu) and [`gpu`](crate::gpu) have the kernels, and
 //! [`device`](crate::device) carries programs out with either.
 
+mod fuse;
 mod loss;
 mod moments;
 mod optimizer;
@@ -10,6 +11,7 @@ mod product;
 mod step;
 mod summary;
 
+pub(crate) use fuse::{fused, placed};
 pub use loss::Loss;
 pub(crate) use loss::SLICE;
 pub use moments::Moments;
@@ -19,6 +21,8 @@ pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
 pub(crate) use step::{Resident, RowResult, Step};
 pub use summary::{Histogram, Summary};
 pub(crate) use summary::{Part, edges};
+
+use Access::{Read, Write};
 
 use crate::Activation;
 
@@ -53,6 +57,11 @@ impl View {
     pub fn elements(&self) -> usize {
         self.rows * self.columns
     }
+
+    /// The same elements, as a matrix of so many columns.
+    pub fn of_columns(self, columns: usize) -> View {
+        View { rows: self.elements() / columns, columns, ..self }
+    }
 }
 
 /// Layer norm with what follows it.
@@ -86,6 +95,12 @@ pub(crate) enum Op {
         form: Form,
         a: View,
         b: View,
+        out: View,
+        epilogue: Parts,
+    },
+    /// Elements as they are, and what follows them.
+    Map {
+        values: View,
         out: View,
         epilogue: Parts,
     },
@@ -139,6 +154,102 @@ pub(crate) enum Op {
         view: View,
         rate: f64,
     },
+}
+
+/// What an operation does with a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Shows a matrix that is not always there.
+fn each<'a>(
+    views: impl IntoIterator<Item = &'a mut Option<View>>,
+    access: Access,
+    see: &mut dyn FnMut(&mut View, Access),
+) {
+    views.into_iter().flatten().for_each(|view| see(view, access));
+}
+
+fn each_of(parts: &mut Parts, see: &mut dyn FnMut(&mut View, Access)) {
+    each([&mut parts.bias, &mut parts.before, &mut parts.after], Read, see);
+    if let Nonlinearity::Derivative(_, z) = &mut parts.nonlinearity {
+        see(z, Read);
+    }
+    each([&mut parts.raw, &mut parts.row_sums], Write, see);
+}
+
+impl Op {
+    /// Every matrix that it reads or writes but those of the optimizer, which are known by their
+    /// slots.
+    pub fn each(&mut self, see: &mut dyn FnMut(&mut View, Access)) {
+        match self {
+            Op::Gather { features, targets } => {
+                see(features, Write);
+                see(targets, Write);
+            }
+            Op::Product { a, b, out, epilogue, .. } => {
+                see(a, Read);
+                see(b, Read);
+                see(out, Write);
+                each_of(epilogue, see);
+            }
+            Op::Map { values, out, epilogue } => {
+                see(values, Read);
+                see(out, Write);
+                each_of(epilogue, see);
+            }
+            Op::Columns { values, weights, out } => {
+                see(values, Read);
+                each([weights], Read, see);
+                see(out, Write);
+            }
+            Op::Extremes { values, out, .. } => {
+                see(values, Read);
+                see(out, Write);
+            }
+            Op::NormForward { norm, values, after, out } => {
+                see(&mut norm.scale, Read);
+                see(&mut norm.shift, Read);
+                see(values, Read);
+                each([after], Read, see);
+                see(&mut norm.normalized, Write);
+                see(&mut norm.inverse, Write);
+                see(out, Write);
+            }
+            Op::NormBackward { norm, gradient, inner, out } => {
+                see(&mut norm.scale, Read);
+                see(&mut norm.shift, Read);
+                see(&mut norm.normalized, Read);
+                see(&mut norm.inverse, Read);
+                see(gradient, Read);
+                see(inner, Write);
+                see(out, Write);
+            }
+            Op::Loss { outputs, targets, gradient, .. } => {
+                see(outputs, Read);
+                see(targets, Read);
+                see(gradient, Write);
+            }
+            Op::Squares { outputs, targets, out } => {
+                see(outputs, Read);
+                see(targets, Read);
+                see(out, Write);
+            }
+            Op::Clip { .. } | Op::Update { .. } => {}
+        }
+    }
+
+    /// The same as it is where nothing is dropped: outside of training.
+    pub fn without_dropout(mut self) -> Op {
+        match &mut self {
+            Op::Product { epilogue, .. } | Op::Map { epilogue, .. } => epilogue.dropout = None,
+            Op::NormForward { norm, .. } | Op::NormBackward { norm, .. } => norm.dropout = None,
+            _ => {}
+        }
+        self
+    }
 }
 
 /// The runs of operations that can be asked for.

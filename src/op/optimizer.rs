@@ -89,6 +89,11 @@ impl Optimizer {
         }
     }
 
+    /// Whether steps are divided by the size of gradients, so that they have one of their own.
+    pub(crate) fn adapts(&self) -> bool {
+        !matches!(self, Optimizer::Sgd { .. })
+    }
+
     /// The code in `shaders/update.wgsl`.
     pub(crate) fn code(&self) -> u32 {
         match self {

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::measure::{Options, measure};
-use super::predict::{Boundary, predict};
+use super::predict::{Boundary, predicted};
 use super::run::Run;
 use super::verdict::{Kind, strain};
 use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
-use crate::model::Mlp;
-use crate::recipe::TensorSpec;
+use crate::model::layers::Role;
+use crate::model::{Mlp, Network, Placed};
 use crate::{Activation, Result};
 
 /// A network in place of another: its initializer, and what else is not as it was.
@@ -213,7 +213,7 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
     let plain = Change::of(String::new());
     let zeros = biased(mlp).then(|| ZEROS.to_owned());
     let mut found = Vec::new();
-    if let Some(omega) = missing_omega(mlp) {
+    if let Some(omega) = mlp.network().ok().as_ref().and_then(missing_omega) {
         let activation = Some(Activation::Sin { omega });
         found.push(Change { activation, ..Change::of(run.init.clone()) });
     }
@@ -248,15 +248,16 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
 
 /// Multiply-adds of measuring a network, over all seeds.
 fn work(mlp: &Mlp, options: &Options) -> f64 {
-    mlp.multiply_adds(options.batch) * options.seeds.len() as f64
+    let steps = mlp.network().map_or(0.0, |network| network.multiply_adds(options.batch));
+    steps * options.seeds.len() as f64
 }
 
 /// Whether some bias is drawn from another distribution than 0.
 fn biased(mlp: &Mlp) -> bool {
-    let own = |(_, tensor): &(usize, TensorSpec)| {
-        tensor.name.ends_with(".bias") && (tensor.source.mean(), tensor.source.std()) != (0.0, 0.0)
+    let own = |Placed { role, spec, .. }: &Placed| {
+        *role == Role::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
     };
-    mlp.by_layer().is_ok_and(|tensors| tensors.iter().any(own))
+    mlp.network().and_then(|own| own.tensors()).is_ok_and(|tensors| tensors.iter().any(own))
 }
 
 /// Widths at which chance has little to say over this depth: as many units as layers, and 64 at
@@ -281,10 +282,14 @@ fn wider(mlp: &Mlp, given_inputs: bool) -> Option<Vec<u64>> {
 
 /// The omega that SIREN's weights were divided by, where the sine has another: uniform ones of
 /// variance `2 / (omega^2 fan_in)`, omega being a whole number.
-pub(super) fn missing_omega(mlp: &Mlp) -> Option<f64> {
-    let Activation::Sin { omega: own } = mlp.nonlinearity() else { return None };
-    let Init::VarianceScaling { scale, power: 1.0, mode: FanMode::FanIn, family: Family::Uniform } =
-        mlp.weights(0)
+pub(super) fn missing_omega(network: &Network) -> Option<f64> {
+    let Activation::Sin { omega: own } = network.nonlinearity() else { return None };
+    let Some(Init::VarianceScaling {
+        scale,
+        power: 1.0,
+        mode: FanMode::FanIn,
+        family: Family::Uniform,
+    }) = network.first_init()
     else {
         return None;
     };
@@ -316,12 +321,12 @@ fn ordered(mlp: &Mlp, run: &Run, structure: &Change) -> Result<Vec<(Change, Mlp)
         let change = Change { init, bias, ..structure.clone() };
         let Ok(network) = change.apply(mlp) else { continue };
         // One that does not fit this network, as where no variance is critical.
-        let Ok(predicted) = predict(&network, &boundary) else { continue };
+        let Ok(made) = network.network() else { continue };
+        let Ok(predictions) = predicted(&made, &boundary) else { continue };
         // What scales itself by the data is beyond prediction.
-        let told = if network.lsuv(0).ok().flatten().is_some() {
-            None
-        } else {
-            strain(&network, &predicted, &boundary)?
+        let told = match made.first_init() {
+            Some(Init::Lsuv { .. }) => None,
+            _ => strain(&made, &predictions, &boundary)?,
         };
         match told {
             // Biases are a change more. In steps: among those that are as good the usual comes first.
@@ -371,14 +376,12 @@ fn same(a: &Mlp, b: &Mlp) -> bool {
     let form = |mlp: &Mlp| {
         (mlp.widths().to_vec(), mlp.nonlinearity(), mlp.has_residual(), mlp.has_layer_norm())
     };
-    let drawn = |mlp: &Mlp| -> Option<Vec<TensorSpec>> {
-        Some(mlp.by_layer().ok()?.into_iter().map(|(_, tensor)| tensor).collect())
-    };
-    let alike = |a: &TensorSpec, b: &TensorSpec| a.name == b.name && a.source == b.source;
+    let drawn = |mlp: &Mlp| mlp.network().and_then(|network| network.tensors()).ok();
     // What scales itself is drawn as orthogonal matrices are.
-    let scaled = |mlp: &Mlp| -> Vec<_> { (0..mlp.layers()).map(|at| mlp.lsuv(at).ok()).collect() };
+    let alike = |a: &Placed, b: &Placed| {
+        (&a.spec.name, a.spec.source, a.lsuv) == (&b.spec.name, b.spec.source, b.lsuv)
+    };
     form(a) == form(b)
-        && scaled(a) == scaled(b)
         && match (drawn(a), drawn(b)) {
             (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| alike(a, b)),
             _ => false,

@@ -2,7 +2,7 @@ use super::measure::{Options, measure};
 use super::run::Heatmap;
 use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
-use crate::model::Mlp;
+use crate::model::Network;
 use crate::theory::Scales;
 use crate::{Activation, Result};
 
@@ -10,42 +10,38 @@ use crate::{Activation, Result};
 const ROWS: usize = 25;
 const ENDS: (f64, f64) = (0.25, 4.0);
 
-/// Units and inputs of what is measured for a map: it shows decades, not digits.
-const WIDTH: u64 = 128;
+/// Inputs of what is measured for a map: it shows decades, not digits.
 const BATCH: usize = 32;
 
-/// Measures networks as deep as `mlp`, of its kind, at scales from `sigma_w = 1/4` to 4; `marks` are
+/// Measures networks at scales from `sigma_w = 1/4` to 4: those that `network` makes of the initializer
+/// of all weights, which need not be as wide as the one that the map is to stand for. `marks` are
 /// initializers and their `sigma_w`. `progress` hears of each row.
 ///
 /// # Errors
-/// As [`measure`].
+/// As [`measure`], and those of `network`.
 pub fn heatmap(
     device: &Device,
-    mlp: &Mlp,
+    network: &dyn Fn(Init) -> Result<Network>,
     seed: u64,
     marks: Vec<(String, f64)>,
     progress: &mut dyn FnMut(),
 ) -> Result<Heatmap> {
-    let width = mlp.widths()[1].min(WIDTH);
     let options = Options { seeds: vec![seed], batch: BATCH, details: false, ..Options::default() };
     let step = (ENDS.1 / ENDS.0).ln() / (ROWS - 1) as f64;
     let scales: Vec<f64> = (0..ROWS).map(|row| ENDS.0 * (step * row as f64).exp()).collect();
     let (mut activation_std, mut gradient_std) = (Vec::new(), Vec::new());
     for scale in &scales {
         let init = Init::variance_scaling(scale * scale, FanMode::FanIn, Family::Normal);
-        let network = Mlp::new(vec![width; mlp.layers() + 1])?
-            .activation(mlp.nonlinearity())
-            .residual(mlp.has_residual())
-            .layer_norm(mlp.has_layer_norm())
-            .init(init);
-        let run = measure(device, &network, &options)?;
+        let run = measure(device, &network(init)?, &options)?;
         activation_std.push(run.layers.iter().map(|l| l.activation_var.mean.sqrt()).collect());
         gradient_std.push(run.layers.iter().map(|l| l.gradient_var.mean.sqrt()).collect());
         progress();
     }
-    let plain = !mlp.has_residual() && !mlp.has_layer_norm();
-    let critical = if plain { critical(&mlp.nonlinearity()) } else { None };
-    let activation = mlp.nonlinearity();
+    let network = network(Init::zeros())?;
+    let plain = !network.has_residual() && !network.has_norm();
+    let activation = network.nonlinearity();
+    let critical = if plain { critical(&activation) } else { None };
+    let width = network.widths()?[1];
     Ok(Heatmap { activation, width, scales, activation_std, gradient_std, critical, marks })
 }
 

@@ -1,14 +1,16 @@
-use super::predict::{Boundary, predict};
+use std::collections::HashMap;
+
+use super::predict::{Boundary, predicted};
 use super::run::{Layer, Prediction, Run, Spread};
 use super::verdict::judge;
 use crate::device::{Device, Execution, Room};
-use crate::model::{Memory, Mlp, Wiring};
+use crate::model::layers::Role;
+use crate::model::{Memory, Network, Parameter, Placed, Wired};
 use crate::op::{
     BATCH, Epilogue, Extreme, Form, GRADIENTS, Histogram, Op, PARAMETERS, Program, Resident,
     Summary, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
-use crate::recipe::TensorSpec;
 use crate::{Activation, Error, Result};
 
 /// How a network is measured.
@@ -64,11 +66,17 @@ struct Measured {
 /// [`Error::Invalid`] where options are out of range, an initializer does not fit, or the memory that
 /// is free does not hold the batch (the message says which batch it would hold); [`Error::Device`]
 /// where the device refuses.
-pub fn measure(device: &Device, mlp: &Mlp, options: &Options) -> Result<Run> {
-    let columns = mlp.widths()[0] as usize;
+pub fn measure(
+    device: &Device,
+    network: impl TryInto<Network, Error = Error>,
+    options: &Options,
+) -> Result<Run> {
+    let network = network.try_into()?;
+    let columns = network.input().elements() as usize;
     check(options, columns)?;
-    let tensors = mlp.by_layer()?;
-    let mut network = Network::new(device, mlp, options)?;
+    let tensors = network.tensors()?;
+    let mut running = Running::new(device, &network, options)?;
+    let widths = network.widths()?;
 
     let mut seeds = Vec::new();
     let mut lsuv = Vec::new();
@@ -78,11 +86,11 @@ pub fn measure(device: &Device, mlp: &Mlp, options: &Options) -> Result<Run> {
             Some(inputs) => inputs.clone(),
             None => inputs(seed, options.batch, columns, options.correlation),
         };
-        network.execution.write(BATCH, 0, &inputs)?;
+        running.execution.write(BATCH, 0, &inputs)?;
         let here = of_inputs(&inputs, columns, options.batch);
         // The first seed's inputs stand for all: they differ by a thousandth.
         boundary.get_or_insert(here);
-        let (layers, met) = network.pass(seed, &tensors, seeds.is_empty())?;
+        let (layers, met) = running.pass(seed, &tensors, seeds.is_empty())?;
         seeds.push(layers);
         if lsuv.is_empty() {
             lsuv = met;
@@ -97,26 +105,26 @@ pub fn measure(device: &Device, mlp: &Mlp, options: &Options) -> Result<Run> {
     });
     // What LSUV scales follows the data, not the initializer.
     let predictions = match lsuv.is_empty() && options.details {
-        true => predict(mlp, &boundary)?,
-        false => vec![None; mlp.layers()],
+        true => predicted(&network, &boundary)?,
+        false => vec![None; widths.len() - 1],
     };
-    let layers = (0..mlp.layers())
-        .map(|layer| merge(layer, mlp.widths()[layer + 1], &seeds, predictions[layer]));
+    let layers = (0..widths.len() - 1)
+        .map(|layer| merge(layer, widths[layer + 1], &seeds, predictions[layer]));
     let layers: Vec<Layer> = layers.collect();
-    let text = |part: &str| {
-        let found = tensors.iter().find(|(_, tensor)| tensor.name == format!("layers.0.{part}"));
-        found.map_or(String::new(), |(_, tensor)| tensor.init.clone())
+    let text = |role: Role| {
+        let found = tensors.iter().find(|placed| placed.role == role);
+        found.map_or(String::new(), |placed| placed.spec.init.clone())
     };
     Ok(Run {
-        init: text("weight"),
-        bias: text("bias"),
-        activation: mlp.nonlinearity(),
-        widths: mlp.widths().to_vec(),
-        residual: mlp.has_residual(),
-        layer_norm: mlp.has_layer_norm(),
+        init: text(Role::Weight),
+        bias: text(Role::Bias),
+        activation: network.nonlinearity(),
+        widths,
+        residual: network.has_residual(),
+        layer_norm: network.has_norm(),
         seeds: options.seeds.clone(),
         batch: options.batch,
-        verdict: judge(mlp, &layers, &boundary)?,
+        verdict: judge(&network, &layers, &boundary)?,
         advice: None,
         boundary,
         layers,
@@ -192,93 +200,111 @@ fn of_inputs(inputs: &[f32], columns: usize, batch: usize) -> Boundary {
 }
 
 /// A network on its device.
-struct Network<'a> {
+struct Running<'a> {
     execution: Box<dyn Execution>,
-    wiring: Wiring,
-    mlp: &'a Mlp,
+    wired: Wired,
+    /// Where a parameter of a name is.
+    places: HashMap<String, usize>,
+    activations: Vec<Activation>,
     options: &'a Options,
     least: View,
     greatest: View,
     gram: View,
 }
 
-impl<'a> Network<'a> {
-    fn new(device: &Device, mlp: &'a Mlp, options: &'a Options) -> Result<Network<'a>> {
+impl<'a> Running<'a> {
+    fn new(device: &Device, network: &Network, options: &'a Options) -> Result<Running<'a>> {
         let batch = options.batch;
-        let mut wiring = Wiring::new(mlp, batch, 0, 1, Memory::Layerwise)?;
-        fits(&wiring, batch)?;
-        let widest = mlp.widths().iter().copied().max().unwrap_or(1) as usize;
+        let (tape, outputs) = network.wire(batch, 0, 1, Memory::Stagewise)?;
+        let mut wired = tape.finish(outputs, |_, _| Vec::new());
+        fits(&wired.slots, batch)?;
+        let widest = wired.stages.iter().map(|stage| stage.entering.columns).max().unwrap_or(1);
         let mut add = |rows: usize, columns: usize| {
-            wiring.slots.push(rows * columns);
-            View { slot: wiring.slots.len() - 1, first: 0, rows, columns }
+            wired.slots.push(rows * columns);
+            View { slot: wired.slots.len() - 1, first: 0, rows, columns }
         };
         let (least, greatest) = (add(1, widest), add(1, widest));
         let paired = batch.min(PAIRED);
         let gram = add(paired, paired);
-        let program = Program::bare(wiring.slots.clone(), batch, Vec::new());
+        let program = Program::bare(wired.slots.clone(), batch, Vec::new());
         let resident = Resident { features: &[], columns: 1, targets: &[], target_columns: 1 };
         let execution = device.execution(&program, &resident, Room { steps: 1, rows: 1 })?;
-        Ok(Network { execution, wiring, mlp, options, least, greatest, gram })
+        let activations = network.activations()?;
+        let places = wired.parameters.iter().enumerate();
+        let places = places.map(|(at, own)| (own.name.clone(), at)).collect();
+        Ok(Running { execution, wired, places, activations, options, least, greatest, gram })
     }
 
     /// Forward and back with the parameters of a seed; beside the layers, the variances that LSUV met.
     fn pass(
         &mut self,
         seed: u64,
-        tensors: &[(usize, TensorSpec)],
+        tensors: &[Placed],
         histograms: bool,
     ) -> Result<(Vec<Measured>, Vec<Vec<f64>>)> {
-        let layers = self.mlp.layers();
+        let stages = self.wired.stages.len();
         let mut factors = Vec::new();
         let mut met = Vec::new();
         let mut found = Vec::new();
-        for layer in 0..layers {
-            let specs: Vec<&TensorSpec> = of(tensors, layer).collect();
+        let mut rest = tensors;
+        let mut own = Vec::new();
+        for stage in 0..stages {
+            let count = rest.iter().take_while(|placed| placed.stage == stage).count();
+            let (here, others) = rest.split_at(count);
+            rest = others;
+            own.push(here);
             let mut factor = 1.0;
-            self.place(seed, layer, &specs, factor)?;
-            let ops = self.wiring.forward(layer, false);
+            self.place(seed, here, factor)?;
+            let ops: Vec<Op> =
+                self.wired.forward[stage].iter().map(|op| op.without_dropout()).collect();
             self.execution.carry(&ops)?;
-            if let Some((tolerance, iterations)) = self.mlp.lsuv(layer)? {
+            if let Some((tolerance, iterations)) = here.iter().find_map(|placed| placed.lsuv) {
                 let mut variances = Vec::new();
                 for iteration in 0..=iterations {
-                    let variance = self.execution.summary(self.wiring.values(layer))?.variance;
+                    let values = self.wired.stages[stage].values;
+                    let variance = self.execution.summary(values)?.variance;
                     variances.push(variance);
                     let done = (variance - 1.0).abs() < tolerance || iteration == iterations;
                     if done || !(variance > 0.0 && variance.is_finite()) {
                         break;
                     }
                     factor /= variance.sqrt();
-                    self.place(seed, layer, &specs, factor)?;
+                    self.place(seed, here, factor)?;
                     self.execution.carry(&ops)?;
                 }
                 met.push(variances);
             }
             factors.push(factor);
-            found.push(self.look(layer, histograms)?);
+            found.push(self.look(stage, histograms)?);
         }
 
-        let gradient = self.wiring.outputs_gradient;
+        let gradient = self.wired.outputs_gradient;
         let stream = Stream::named(seed, "probe.gradient");
         self.execution.fill(gradient, &stream, &Distribution::normal(1.0))?;
-        for layer in (0..layers).rev() {
-            found[layer].gradient = self.execution.summary(self.wiring.output_gradient(layer))?;
-            let specs: Vec<&TensorSpec> = of(tensors, layer).collect();
-            self.place(seed, layer, &specs, factors[layer])?;
-            self.execution.carry(&self.wiring.backward(layer))?;
-            let weight = self.wiring.parameter(layer, "weight", GRADIENTS);
-            found[layer].weight_gradient = self.execution.summary(weight)?;
+        for stage in (0..stages).rev() {
+            let gradient = self.wired.stages[stage].output_gradient;
+            found[stage].gradient = self.execution.summary(gradient)?;
+            self.place(seed, own[stage], factors[stage])?;
+            let ops: Vec<Op> =
+                self.wired.backward[stage].iter().map(|op| op.without_dropout()).collect();
+            self.execution.carry(&ops)?;
+            let weight = format!("{}.weight", self.wired.stages[stage].name);
+            let weight = self.parameter(&weight).view(GRADIENTS);
+            found[stage].weight_gradient = self.execution.summary(weight)?;
         }
         Ok((found, met))
     }
 
-    /// Draws a layer's parameters into their place, its weights times a factor.
-    fn place(&mut self, seed: u64, layer: usize, specs: &[&TensorSpec], factor: f64) -> Result<()> {
-        let weight = format!("layers.{layer}.weight");
-        for spec in specs {
-            let part = &spec.name[format!("layers.{layer}.").len()..];
-            let view = self.wiring.parameter(layer, part, PARAMETERS);
+    fn parameter(&self, name: &str) -> &Parameter {
+        &self.wired.parameters[self.places[name]]
+    }
+
+    /// Draws a stage's parameters into their place, its weights times a factor.
+    fn place(&mut self, seed: u64, tensors: &[Placed], factor: f64) -> Result<()> {
+        for Placed { spec, role, .. } in tensors {
+            let view = self.parameter(&spec.name).view(PARAMETERS);
             let stream = Stream::named(seed, &spec.name);
-            let factor = if spec.name == weight { factor } else { 1.0 };
+            let factor = if *role == Role::Weight { factor } else { 1.0 };
             crate::model::place(&mut *self.execution, view, &stream, spec, factor)?;
         }
         Ok(())
@@ -286,7 +312,8 @@ impl<'a> Network<'a> {
 
     /// What the layer's forward pass left.
     fn look(&mut self, layer: usize, histograms: bool) -> Result<Measured> {
-        let (values, output) = (self.wiring.values(layer), self.wiring.output(layer));
+        let stage = &self.wired.stages[layer];
+        let (values, output, entering) = (stage.values, stage.output, stage.entering);
         let empty = crate::op::Part::EMPTY.finish();
         let mut measured = Measured {
             values: self.execution.summary(values)?,
@@ -302,13 +329,11 @@ impl<'a> Network<'a> {
         if !self.options.details {
             return Ok(measured);
         }
-        let hidden = layer + 1 < self.mlp.layers();
-        let function = if hidden { self.mlp.nonlinearity() } else { Activation::Identity };
+        let function = self.activations[layer];
         let (least, greatest) = (
             View { columns: values.columns, ..self.least },
             View { columns: values.columns, ..self.greatest },
         );
-        let entering = self.wiring.entering(layer);
         let paired = View { rows: self.gram.rows, ..output };
         self.execution.carry(&[
             Op::Extremes { values: entering, extreme: Extreme::Least, out: least },
@@ -341,11 +366,6 @@ impl<'a> Network<'a> {
         }
         Ok(measured)
     }
-}
-
-/// The tensors of a layer.
-fn of(tensors: &[(usize, TensorSpec)], layer: usize) -> impl Iterator<Item = &TensorSpec> {
-    tensors.iter().filter(move |(own, _)| *own == layer).map(|(_, tensor)| tensor)
 }
 
 /// One layer over all seeds.
@@ -442,9 +462,9 @@ fn cosine(gram: &[f32], rows: usize) -> f64 {
 const SPARE: u64 = 256 << 20;
 
 /// Checks that memory holds the batch, where the system says how much is free.
-fn fits(wiring: &Wiring, batch: usize) -> Result<()> {
-    let floats: u64 = wiring.slots.iter().map(|&floats| floats as u64).sum();
-    let fixed: u64 = wiring.slots[..5].iter().map(|&floats| floats as u64).sum();
+fn fits(slots: &[usize], batch: usize) -> Result<()> {
+    let floats: u64 = slots.iter().map(|&floats| floats as u64).sum();
+    let fixed: u64 = slots[..5].iter().map(|&floats| floats as u64).sum();
     let Some(free) = free_memory() else { return Ok(()) };
     let needed = 4 * floats + SPARE;
     if needed <= free {

@@ -1,9 +1,10 @@
 use super::run::Prediction;
 use super::{LARGEST, SMALLEST};
-use crate::model::Mlp;
+use crate::model::layers::{Role, Theory};
+use crate::model::{Event, Network};
 use crate::op::NORM_EPSILON;
 use crate::theory::{self, Gaussian};
-use crate::{Activation, Result};
+use crate::{Activation, Error, Result};
 
 /// What goes into a network, and what comes back into it from above.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,19 +58,26 @@ struct Plan {
 /// nonlinearity of positive mean activations grow along one direction, and gradients with them.
 ///
 /// # Errors
-/// As [`Mlp::recipe`].
-pub fn predict(mlp: &Mlp, boundary: &Boundary) -> Result<Vec<Option<Prediction>>> {
-    Ok(match plan(mlp)? {
+/// As [`Network::recipe`].
+pub fn predict(
+    network: impl TryInto<Network, Error = Error>,
+    boundary: &Boundary,
+) -> Result<Vec<Option<Prediction>>> {
+    predicted(&network.try_into()?, boundary)
+}
+
+pub(super) fn predicted(network: &Network, boundary: &Boundary) -> Result<Vec<Option<Prediction>>> {
+    Ok(match plan(network)? {
         Some(plan) => propagate(&plan, boundary),
-        None => vec![None; mlp.layers()],
+        None => vec![None; network.widths()?.len() - 1],
     })
 }
 
 /// The factors on variances a layer that the theory comes to where layers like the last hidden one
 /// follow each other: of the signal, and of the gradient, each where float32 reaches that far. How
 /// many such layers the network has is all the same.
-pub(super) fn settled(mlp: &Mlp, boundary: &Boundary) -> Result<[Option<f64>; 2]> {
-    let Some(deeper) = mlp.deepened() else { return Ok([None; 2]) };
+pub(super) fn settled(network: &Network, boundary: &Boundary) -> Result<[Option<f64>; 2]> {
+    let Some(deeper) = network.deepened() else { return Ok([None; 2]) };
     let Some(mut plan) = plan(&deeper)? else { return Ok([None; 2]) };
     // The last hidden layer is the one that was added.
     let end = plan.len() - 1;
@@ -371,31 +379,74 @@ impl Moved {
     }
 }
 
-/// Each layer's plan; none where a weight's mean is not 0.
-fn plan(mlp: &Mlp) -> Result<Option<Vec<Plan>>> {
-    let last = mlp.layers() - 1;
-    let mut plan: Vec<Plan> = (0..=last)
-        .map(|layer| Plan {
-            activation: if layer == last { Activation::Identity } else { mlp.nonlinearity() },
-            inputs: mlp.widths()[layer] as f64,
-            width: mlp.widths()[layer + 1] as f64,
-            weight_var: 0.0,
-            bias_mean: 0.0,
-            bias_var: 0.0,
-            normalized: mlp.normalized(layer),
-            skips: mlp.skips(layer),
-        })
-        .collect();
-    for (layer, tensor) in mlp.by_layer()? {
-        let (mean, var) = (tensor.source.mean(), tensor.source.std().powi(2));
-        let part = tensor.name.split('.').skip(2).collect::<Vec<_>>().join(".");
-        match part.as_str() {
-            "weight" if mean != 0.0 => return Ok(None),
-            "weight" => plan[layer].weight_var = var,
-            "bias" => (plan[layer].bias_mean, plan[layer].bias_var) = (mean, var),
-            // The norm's, which are 1 and 0 but for zero gamma.
-            "norm.weight" if (mean, var) != (1.0, 0.0) => return Ok(None),
-            _ => {}
+/// Each layer's plan; none where a weight's mean is not 0, or where there is a layer, or an order of
+/// them, of which the theory has nothing to say.
+fn plan(network: &Network) -> Result<Option<Vec<Plan>>> {
+    let mut plan: Vec<Plan> = Vec::new();
+    let mut known = true;
+    // Within a connection: how many sums so far. Behind one, until the next sum.
+    let mut within: Option<usize> = None;
+    let mut behind = false;
+    network.walk(&mut |event| {
+        let (named, shape) = match event {
+            Event::Enter(named, shape) => (named, shape),
+            Event::Leave => {
+                known &= within.take() == Some(1);
+                behind = true;
+                return Ok(());
+            }
+        };
+        // What bends a sum follows it, in the connection that it stands in.
+        let follows = !behind && within != Some(0);
+        match (named.layer.theory(), plan.last_mut()) {
+            (Theory::Sum, _) => {
+                within = within.map(|sums| sums + 1);
+                behind = false;
+                plan.push(Plan {
+                    activation: Activation::Identity,
+                    inputs: shape.elements() as f64,
+                    width: named.layer.output(shape)?.elements() as f64,
+                    weight_var: 0.0,
+                    bias_mean: 0.0,
+                    bias_var: 0.0,
+                    normalized: false,
+                    skips: within.is_some(),
+                });
+            }
+            (Theory::Norm, Some(own)) => {
+                known &= follows && own.activation == Activation::Identity && !own.normalized;
+                own.normalized = true;
+            }
+            (Theory::Nonlinearity(activation), Some(own)) => {
+                known &= follows && own.activation == Activation::Identity;
+                own.activation = activation;
+            }
+            (Theory::Dropout(_) | Theory::Same, _) => {}
+            (Theory::Residual, _) => {
+                known &= within.is_none();
+                within = Some(0);
+            }
+            _ => known = false,
+        }
+        Ok(())
+    })?;
+    // The output is a sum.
+    let linear = plan.last().is_some_and(|last| {
+        last.activation == Activation::Identity && !last.normalized && !last.skips
+    });
+    if !known || !linear {
+        return Ok(None);
+    }
+    for placed in network.tensors()? {
+        let (mean, var) = (placed.spec.source.mean(), placed.spec.source.std().powi(2));
+        let own = &mut plan[placed.stage];
+        match placed.role {
+            Role::Weight if mean != 0.0 => return Ok(None),
+            Role::Weight => own.weight_var = var,
+            Role::Bias => (own.bias_mean, own.bias_var) = (mean, var),
+            // 1 but for zero gamma.
+            Role::Scale if (mean, var) != (1.0, 0.0) => return Ok(None),
+            Role::Scale | Role::Shift => {}
         }
     }
     Ok(Some(plan))

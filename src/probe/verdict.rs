@@ -5,7 +5,7 @@ use super::predict::{Boundary, settled};
 use super::run::{Layer, Prediction};
 use super::{LARGEST, SMALLEST};
 use crate::Result;
-use crate::model::Mlp;
+use crate::model::Network;
 
 /// What became of the signal or of the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,11 +143,11 @@ impl Way {
 }
 
 /// Judges a network by what was measured.
-pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<Verdict> {
-    let [signal, gradient] = ways(mlp, layers, boundary)?;
+pub(super) fn judge(network: &Network, layers: &[Layer], boundary: &Boundary) -> Result<Verdict> {
+    let [signal, gradient] = ways(network, layers, boundary)?;
     let (kind, mut reason) = reasons(layers, [&signal, &gradient]);
-    if let (Kind::Vanishing, Some(omega)) = (kind, missing_omega(mlp)) {
-        let own = mlp.nonlinearity();
+    if let (Kind::Vanishing, Some(omega)) = (kind, missing_omega(network)) {
+        let own = network.nonlinearity();
         reason +=
             &format!("; SIREN's weights are divided by an omega of {omega}, which {own} lacks");
     }
@@ -160,7 +160,7 @@ pub(super) fn judge(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<
 /// How far predictions are from [`RULE`]: the greater of the two rates, as a share of what a healthy
 /// network may have; none where there is no prediction.
 pub(super) fn strain(
-    mlp: &Mlp,
+    network: &Network,
     predicted: &[Option<Prediction>],
     boundary: &Boundary,
 ) -> Result<Option<f64>> {
@@ -168,7 +168,7 @@ pub(super) fn strain(
     if hidden.iter().any(Option::is_none) {
         return Ok(None);
     }
-    let further = settled(mlp, boundary)?;
+    let further = settled(network, boundary)?;
     let ways = told(hidden.iter().copied(), boundary).into_iter().zip(further);
     let rates = ways.map(|(variances, further)| told_rate(&variances, further).abs());
     Ok(Some(rates.fold(0.0, f64::max) / (2.0 * RATE.ln())))
@@ -193,10 +193,10 @@ fn start(boundary: &Boundary) -> f64 {
     boundary.square - boundary.mean * boundary.mean
 }
 
-fn ways(mlp: &Mlp, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
+fn ways(network: &Network, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
     let hidden = &layers[..layers.len() - 1];
     let predicted = layers.iter().any(|own| own.predicted.is_some());
-    let further = if predicted { settled(mlp, boundary)? } else { [None; 2] };
+    let further = if predicted { settled(network, boundary)? } else { [None; 2] };
     let [told_signal, told_gradient] = told(hidden.iter().map(|own| own.predicted), boundary);
     let second = |mean: f64, var: f64| var + mean * mean;
     let way = |what, whole: Vec<f64>, from: usize, told: Vec<f64>, further: Option<f64>| {
