@@ -81,14 +81,12 @@ impl Outputs {
         for (path, run) in self.initial.iter().zip(runs) {
             let options = WriteOptions {
                 seed: args.seed,
-                out: path,
-                max_shard_bytes: None,
                 force: args.force,
-                file_digests: false,
-                stop,
+                stop: Some(stop),
+                ..WriteOptions::new(path)
             };
             let recipe = run.trainer.mlp().recipe()?;
-            recipe::write(&recipe, run.trainer.device(), &options, &mut |_| ())?;
+            recipe::write(&recipe, run.trainer.device(), options)?;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ impl Clock {
 
 impl Context {
     /// The seconds that the last pass took on the device, waited for; none where the context was not
-    /// opened with [`timestamps`](super::Options::timestamps), or the device has no clock.
+    /// opened with [`timestamps`](super::ContextOptions::timestamps), or the device has no clock.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) where the device fails or does not answer.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use clock::Clock;
 pub(super) use kernels::Kernel;
 use kernels::Kernels;
-pub use open::Options;
+pub use open::ContextOptions;
 pub(crate) use wait::Mapping;
 
 use super::owner::Owner;
@@ -92,7 +92,7 @@ impl Context {
         self.inner.features.subgroups
     }
 
-    /// Whether products of f16 go through matrix units ([`Options::cooperative`]).
+    /// Whether products of f16 go through matrix units ([`ContextOptions::cooperative`]).
     pub fn uses_cooperative(&self) -> bool {
         self.units() > 0
     }
@@ -103,7 +103,7 @@ impl Context {
     }
 
     /// Whether the kernels are those of software adapters: the adapter is a CPU, and
-    /// [`Options::as_gpu`] is off.
+    /// [`ContextOptions::as_gpu`] is off.
     pub fn is_software(&self) -> bool {
         self.inner.software
     }

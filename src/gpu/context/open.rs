@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 /// What of a device to leave unused.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct ContextOptions {
     /// Whether to use 64-bit integers where the adapter has them. The bits are the same without.
     pub int64: bool,
     /// Whether to move floats, and draw words, by 64-bit integers where the adapter is a CPU that has
@@ -40,9 +40,9 @@ pub struct Options {
     pub as_gpu: bool,
 }
 
-impl Default for Options {
+impl Default for ContextOptions {
     fn default() -> Self {
-        Options {
+        ContextOptions {
             int64: true,
             longs: true,
             subgroups: true,
@@ -59,7 +59,7 @@ impl Inner {
         device: &wgpu::Device,
         queue: &wgpu::Queue,
         turns: Turns,
-        options: &Options,
+        options: &ContextOptions,
         units: u32,
     ) -> Inner {
         let (limits, info) = (device.limits(), device.adapter_info());
@@ -123,7 +123,7 @@ impl Context {
     /// # Errors
     /// [`Error::NoAdapter`] where there is none, [`Error::Device`] where it does not open.
     pub fn new() -> Result<Self> {
-        Context::open(&Choice::Gpu, Options::default())
+        Context::open(&Choice::Gpu, ContextOptions::default())
     }
 
     /// The adapter of a choice, opened with every limit that it offers.
@@ -131,7 +131,7 @@ impl Context {
     /// # Errors
     /// [`Error::NoAdapter`] where no adapter fits (with [`Choice::Cpu`] too, and with
     /// [`Choice::Auto`] where there is no GPU), [`Error::Device`] where it does not open.
-    pub fn open(choice: &Choice, options: Options) -> Result<Self> {
+    pub fn open(choice: &Choice, options: ContextOptions) -> Result<Self> {
         Context::find(choice, options)?.ok_or_else(|| Error::NoAdapter {
             given: choice.to_string(),
             present: "none is a GPU".into(),
@@ -139,7 +139,7 @@ impl Context {
     }
 
     /// As [`Context::open`], with none where the choice comes to the CPU engine.
-    pub(crate) fn find(choice: &Choice, options: Options) -> Result<Option<Self>> {
+    pub(crate) fn find(choice: &Choice, options: ContextOptions) -> Result<Option<Self>> {
         let Some(adapter) = adapter::select(choice)? else { return Ok(None) };
         let info = adapter.get_info();
         let units = match options.cooperative && options.subgroups {
@@ -154,7 +154,7 @@ impl Context {
             wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16,
             units > 0,
         );
-        // SAFETY: what may be wrong in wgpu is the caller's choice; see `Options::cooperative`.
+        // SAFETY: what may be wrong in wgpu is the caller's choice; see `ContextOptions::cooperative`.
         #[allow(unsafe_code)]
         let experimental_features = match units {
             0 => wgpu::ExperimentalFeatures::disabled(),
@@ -203,7 +203,7 @@ impl Context {
     /// [`Error::Invalid`] where no kernel runs within the device's limits, [`Error::Device`] where the
     /// tables cannot be allocated, the device is lost, or the queue is not its own.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        let context = Context::made(device, queue, &Options::default(), 0)?;
+        let context = Context::made(device, queue, &ContextOptions::default(), 0)?;
         context.check_module(&shaders::FILL)?;
         // wgpu panics where it does not know what it is given.
         let empty = || context.submit(|_| Ok(())).map(drop);
@@ -216,7 +216,7 @@ impl Context {
     fn made(
         device: wgpu::Device,
         queue: wgpu::Queue,
-        options: &Options,
+        options: &ContextOptions,
         units: u32,
     ) -> Result<Self> {
         let limits = device.limits();
