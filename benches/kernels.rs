@@ -13,10 +13,10 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fanin::Device;
 use fanin::bench::cases;
-use fanin::gpu::{Choice, Options, adapters};
+use fanin::gpu::{Choice, ContextOptions, adapters};
 
 fn devices() -> Vec<Device> {
-    let options = Options { timestamps: true, ..Options::default() };
+    let options = ContextOptions { timestamps: true, ..ContextOptions::default() };
     let open = |adapter: fanin::gpu::AdapterSummary| {
         let choice: Choice =
             format!("{}:{}", adapter.backend, adapter.name).parse().expect("a device name");

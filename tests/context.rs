@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fanin::Device;
 use fanin::device::{Draw, Piece};
-use fanin::gpu::{Choice, Context, Options, Tensor, adapters};
+use fanin::gpu::{Choice, Context, ContextOptions, Tensor, adapters};
 use fanin::random::{Distribution, Dtype, Stream};
 use fanin::{Error, Shape, wgpu};
 
@@ -31,15 +31,17 @@ fn auto_takes_no_software_driver() {
     for adapter in adapters() {
         assert!(!(adapter.chosen_by_auto && adapter.kind.starts_with("software")), "{adapter:?}");
     }
-    let found = Device::open(&Choice::Auto, Options::default()).unwrap();
+    let found = Device::open(&Choice::Auto, ContextOptions::default()).unwrap();
     assert_eq!(found.context().is_some(), adapters().iter().any(|adapter| adapter.chosen_by_auto));
-    assert!(Device::open(&Choice::Cpu, Options::default()).unwrap().context().is_none());
+    assert!(Device::open(&Choice::Cpu, ContextOptions::default()).unwrap().context().is_none());
 }
 
 #[test]
 fn an_adapter_that_is_not_there_is_named() {
     let choice: Choice = "vulkan:no such card".parse().unwrap();
-    let Err(error) = Context::open(&choice, Options::default()) else { panic!("it is not there") };
+    let Err(error) = Context::open(&choice, ContextOptions::default()) else {
+        panic!("it is not there")
+    };
     assert!(matches!(error, Error::NoAdapter { .. }) && error.is_usage());
     assert!(error.to_string().contains("`vulkan:no such card`; present: "), "{error}");
 }
@@ -54,7 +56,7 @@ fn a_lost_device_is_an_error_and_no_panic() {
             .unwrap()
             .backend;
         let choice: Choice = format!("{backend}:{}", info.name).parse().unwrap();
-        let doomed = Context::open(&choice, Options::default()).unwrap();
+        let doomed = Context::open(&choice, ContextOptions::default()).unwrap();
         let shape = Shape::new([1000]).unwrap();
         let tensor = Tensor::new(&doomed, shape.clone(), Dtype::F32).unwrap();
         doomed.device().destroy();

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use fanin::gpu::{Choice, Context, Options, adapters};
+use fanin::gpu::{Choice, Context, ContextOptions, adapters};
 use fanin::{Device, wgpu};
 
 /// A context of every adapter, and of the software adapter that compiles them fast a second one with the
@@ -41,7 +41,7 @@ pub fn forms() -> &'static [Context] {
         for name in names {
             let choice: Choice = name.parse().expect("a device name");
             let open = |as_gpu| {
-                let options = Options { as_gpu, tuned: false, ..Options::default() };
+                let options = ContextOptions { as_gpu, tuned: false, ..ContextOptions::default() };
                 Context::open(&choice, options).unwrap_or_else(|error| {
                     panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
                 })

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use fanin::Device;
@@ -285,18 +284,13 @@ fn a_file_that_comes_in_between_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.safetensors");
     let late = folder.path().join("m-00007-of-00012.safetensors");
-    let stop = AtomicBool::new(false);
+    let mut progress = |_| fs::write(&late, "mine").unwrap();
     let options = WriteOptions {
-        seed: 0,
-        out: &out,
         max_shard_bytes: Some(40_000),
-        force: false,
-        file_digests: false,
-        stop: &stop,
+        progress: Some(&mut progress),
+        ..WriteOptions::new(&out)
     };
-    let error = write(&recipe, &Device::Cpu.in_chunks(1 << 20), &options, &mut |_| {
-        fs::write(&late, "mine").unwrap();
-    });
+    let error = write(&recipe, &Device::Cpu.in_chunks(1 << 20), options);
     let error = error.unwrap_err().to_string();
     assert!(error.contains("m-00007-of-00012.safetensors exists"), "{error}");
     assert_eq!(fs::read(&late).unwrap(), b"mine");

@@ -1,6 +1,6 @@
 //! Products and their epilogues: the CPU and every adapter by every route, against f64.
 
-use fanin::gpu::{self, Choice, Context, Options, Pass, Route, Tensor, Way};
+use fanin::gpu::{self, Choice, Context, ContextOptions, Pass, Route, Tensor, Way};
 use fanin::op::{Dropout, Form};
 use fanin::random::{Distribution, Dtype, Stream, bf16_from_f32, f16_from_f32};
 use fanin::{Shape, cpu};
@@ -273,7 +273,8 @@ fn matrix_units_may_be_asked_for() {
             continue;
         }
         seen.push(choice.clone());
-        let options = Options { cooperative: true, tuned: false, ..Options::default() };
+        let options =
+            ContextOptions { cooperative: true, tuned: false, ..ContextOptions::default() };
         let context = &Context::open(&choice, options).unwrap();
         println!("{}: units: {}", context.name(), context.uses_cooperative());
         let shapes_of_units = [[64, 64, 16], [128, 192, 48], [136, 88, 1040], [66, 64, 24]];

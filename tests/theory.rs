@@ -1,7 +1,7 @@
 //! The theory of signal propagation against closed forms, mpmath and published numbers.
 
 use fanin::Activation;
-use fanin::theory::{Course, Moments, Scales, backward_gain, forward_gain, moments};
+use fanin::theory::{Course, GaussianMoments, Scales, backward_gain, forward_gain, moments};
 
 use crate::cli::{fails, succeeds};
 
@@ -122,7 +122,7 @@ fn tanh_has_the_published_edge_of_chaos() {
     assert!((q / low - 1.0).abs() < 1e-6, "{q}, not {low}");
     assert!((found.chi(&tanh, q).unwrap() - 1.0).abs() < 1e-6);
     // The sigmoid's slope is a quarter at most: a sixteenth of the gradient's variance a layer.
-    let Moments { slope, .. } = moments(&Activation::Sigmoid, 1e-6).unwrap();
+    let GaussianMoments { slope, .. } = moments(&Activation::Sigmoid, 1e-6).unwrap();
     assert!((slope - 1.0 / 16.0).abs() < 1e-6);
 }
 

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fanin::Device;
-use fanin::Error;
 use fanin::device::{Chunks, Draw};
 use fanin::random::{Dtype, Source, Stream};
-use fanin::recipe::{Recipe, Report, WriteOptions, write};
+use fanin::recipe::{Recipe, TensorSpec, WriteOptions, WriteReport, write};
+use fanin::{Device, Error, Shape};
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
@@ -79,17 +78,10 @@ fn written(
     engine: &dyn Draw,
     out: &Path,
     max_shard_bytes: Option<u64>,
-) -> fanin::Result<Report> {
-    let stop = AtomicBool::new(false);
-    let options = WriteOptions {
-        seed: SEED,
-        out,
-        max_shard_bytes,
-        force: false,
-        file_digests: true,
-        stop: &stop,
-    };
-    write(recipe, engine, &options, &mut |_| {})
+) -> fanin::Result<WriteReport> {
+    let options =
+        WriteOptions { seed: SEED, max_shard_bytes, file_digests: true, ..WriteOptions::new(out) };
+    write(recipe, engine, options)
 }
 
 fn engines() -> Vec<Box<dyn Draw>> {
@@ -257,16 +249,13 @@ fn digests_are_of_what_was_written() {
     for (engine, file_digests) in [(1 << 16, true), (2 << 20, false), (16 << 20, true)] {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("model.safetensors");
-        let stop = AtomicBool::new(false);
         let options = WriteOptions {
             seed: SEED,
-            out: &out,
             max_shard_bytes: Some(8 << 20),
-            force: false,
             file_digests,
-            stop: &stop,
+            ..WriteOptions::new(&out)
         };
-        let report = write(&recipe, &Device::Cpu.in_chunks(engine), &options, &mut |_| {}).unwrap();
+        let report = write(&recipe, &Device::Cpu.in_chunks(engine), options).unwrap();
         let manifest = std::fs::read(folder.path().join("model.manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         let (mut seen, mut shards) = (0, 0);
@@ -308,19 +297,18 @@ fn an_interrupted_run_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("mlp.safetensors");
         let stop = AtomicBool::new(false);
-        let options = WriteOptions {
-            seed: 0,
-            out: &out,
-            max_shard_bytes: None,
-            force: false,
-            file_digests: true,
-            stop: &stop,
-        };
         let mut seen = 0;
-        let error = write(&recipe, engine.as_ref(), &options, &mut |bytes| {
+        let mut progress = |bytes| {
             seen += bytes;
             stop.store(true, Ordering::Relaxed);
-        });
+        };
+        let options = WriteOptions {
+            file_digests: true,
+            stop: Some(&stop),
+            progress: Some(&mut progress),
+            ..WriteOptions::new(&out)
+        };
+        let error = write(&recipe, engine.as_ref(), options);
         assert!(matches!(error, Err(Error::Interrupted)), "{}", engine.device());
         assert!(seen > 0);
         assert_eq!(left_in(folder.path()), Vec::<String>::new());
@@ -387,4 +375,33 @@ fn gpt2_is_the_same_model_as_ever() {
     );
     let dtypes: Vec<Dtype> = recipe.tensors.iter().map(|spec| spec.dtype).collect();
     assert!(dtypes.iter().all(|dtype| *dtype == Dtype::F32));
+}
+
+/// One put together by hand holds to what one that is read holds to, and comes to the same bytes.
+#[test]
+fn a_recipe_by_hand_is_held_to_the_same() {
+    let spec = |name: &str, init: &str| {
+        TensorSpec::new(name, Shape::new([6, 4]).unwrap(), init.parse().unwrap())
+    };
+    let by_hand = Recipe::new("r", vec![spec("a", "he_normal").unwrap()]).unwrap();
+    let text = "name = \"r\"\n[[tensor]]\nname = \"a\"\nshape = [6, 4]\ninit = \"he_normal\"\n";
+    assert_eq!(by_hand, Recipe::parse(text, "r").unwrap());
+
+    let message = |result: fanin::Result<Recipe>| result.unwrap_err().to_string();
+    let two = || vec![spec("a", "he_normal").unwrap(), spec("a", "zeros").unwrap()];
+    let twice = "tensor `a`: got two of this name, needed a name for each tensor";
+    assert_eq!(message(Recipe::new("r", two())), twice);
+    assert_eq!(
+        message(Recipe::new("r", Vec::new())),
+        "recipe: got no tensors, needed at least one"
+    );
+    let lsuv = spec("a", "lsuv").unwrap_err().to_string();
+    assert!(lsuv.starts_with("tensor `a`: initializer: got lsuv, needed another"), "{lsuv}");
+
+    // Fields are public, so it is looked at again before anything is written.
+    let folder = tempfile::tempdir().unwrap();
+    let doubled = Recipe { tensors: two(), ..by_hand };
+    let error = written(&doubled, &Device::Cpu, &folder.path().join("m.safetensors"), None);
+    assert_eq!(error.unwrap_err().to_string(), twice);
+    assert_eq!(left_in(folder.path()), Vec::<String>::new());
 }

@@ -1,6 +1,5 @@
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::cases::{BATCH, Case, Task, WIDTHS};
@@ -403,15 +402,6 @@ fn init(name: &str, device: &Device) -> Result<Timed> {
         // Moved in here, so that it stays as long as the work.
         let _scratch = &scratch;
         let out = folder.join("model.safetensors");
-        let stop = AtomicBool::new(false);
-        let options = WriteOptions {
-            seed: 0,
-            out: &out,
-            max_shard_bytes: None,
-            force: true,
-            file_digests: false,
-            stop: &stop,
-        };
-        write(&recipe, &device, &options, &mut |_| {}).map(drop)
+        write(&recipe, &device, WriteOptions { force: true, ..WriteOptions::new(&out) }).map(drop)
     }))
 }

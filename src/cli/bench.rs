@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fanin::bench::{self, Case, Ceilings, Gauge, Limit, Share, Timed, Unit};
-use fanin::gpu::{Choice, Options, Trial, Tuning};
+use fanin::gpu::{Choice, ContextOptions, Trial, Tuning};
 use fanin::random::Dtype;
 use fanin::{Device, Error, Result, file};
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ pub struct Subject {
 
 impl Subject {
     fn open(choice: &Choice, cooperative: bool) -> Result<Subject> {
-        let options = Options { timestamps: true, cooperative, ..Options::default() };
+        let options = ContextOptions { timestamps: true, cooperative, ..ContextOptions::default() };
         let device = Device::open(choice, options)?;
         if let Some(context) = device.context().filter(|own| cooperative && !own.uses_cooperative())
         {

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 use fanin::op::Dropout;
 use fanin::random::{
-    CONTRACT, Distribution, Dtype, Kernel, Source, Stream, Whole, philox, quantile,
+    CONTRACT, ConvKernel, Distribution, Dtype, Source, Stream, Whole, philox, quantile,
 };
 use fanin::{Layout, Result, model::data, verify};
 use serde_json::{Value, json};
@@ -159,7 +159,7 @@ fn whole() -> Result<Vec<Value>> {
     answers.push(draw(Whole::Identity { rows: 2, columns: 3, gain: 0.3 }, parameters)?);
     for layout in [Layout::OutIn, Layout::InOut] {
         let (outputs, inputs, taps, centre, groups, gain) = (6, 2, 6, 4, 2, 0.3);
-        let kernel = Kernel { outputs, inputs, taps, centre, layout };
+        let kernel = ConvKernel { outputs, inputs, taps, centre, layout };
         let parameters = |kind: &str| {
             json!({
                 "kind": kind, "outputs": outputs, "inputs": inputs, "taps": taps, "centre": centre,

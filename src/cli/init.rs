@@ -6,7 +6,7 @@ use clap::Args;
 use fanin::device::{Chunks, Draw};
 use fanin::gpu::Choice;
 use fanin::random::Dtype;
-use fanin::recipe::{FileReport, Recipe, Report, Rules, WriteOptions, write};
+use fanin::recipe::{FileReport, Recipe, Rules, WriteOptions, WriteReport, write};
 use fanin::{Device, Error, Result, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -101,15 +101,17 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     let started = Instant::now();
     let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     let bar = progress(template, recipe.bytes());
+    let mut progress = |bytes| bar.inc(bytes);
     let options = WriteOptions {
         seed: args.seed,
         out,
         max_shard_bytes: args.max_shard_size,
         force: args.force,
         file_digests: args.file_digests || args.json,
-        stop,
+        stop: Some(stop),
+        progress: Some(&mut progress),
     };
-    let written = write(&recipe, &device, &options, &mut |bytes| bar.inc(bytes));
+    let written = write(&recipe, &device, options);
     bar.finish_and_clear();
     let report = written?;
     let seconds = started.elapsed().as_secs_f64();
@@ -195,7 +197,7 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
 /// The most tensors that a table lists: nobody reads more.
 const MOST_ROWS: usize = 10_000;
 
-fn tables(recipe: &Recipe, report: &Report) -> String {
+fn tables(recipe: &Recipe, report: &WriteReport) -> String {
     let header =
         ["tensor", "shape", "dtype", "init", "mean", "measured", "std", "measured", "sha256"];
     let rows = recipe
@@ -243,7 +245,7 @@ struct Document<'a> {
     files: Vec<Value>,
 }
 
-struct Tensors<'a>(&'a Recipe, &'a Report);
+struct Tensors<'a>(&'a Recipe, &'a WriteReport);
 
 impl Serialize for Tensors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -267,7 +269,7 @@ impl Serialize for Tensors<'_> {
 
 fn document<'a>(
     recipe: &'a Recipe,
-    report: &'a Report,
+    report: &'a WriteReport,
     seed: u64,
     device: &'a Chunks,
 ) -> Document<'a> {

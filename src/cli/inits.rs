@@ -30,3 +30,22 @@ pub fn parse_inits(text: &str) -> Result<Vec<(String, Init)>> {
     }
     parts.into_iter().map(|part| Ok((part.clone(), part.parse()?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initializers_keep_their_commas() {
+        let names = |text: &str| -> Vec<String> {
+            parse_inits(text).unwrap().into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names("he_normal,xavier_normal,zeros"), ["he_normal", "xavier_normal", "zeros"]);
+        assert_eq!(
+            names("uniform:-0.1,0.1,normal:std=0.1,mean=0.5,zeros"),
+            ["uniform:-0.1,0.1", "normal:std=0.1,mean=0.5", "zeros"]
+        );
+        assert!(parse_inits("zeros,zeros").is_err());
+        assert!(parse_inits("").is_err());
+    }
+}

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use fanin::gpu::{Choice, Options};
+use fanin::gpu::{Choice, ContextOptions};
 use fanin::{Device, Error, Result, plain};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -76,8 +76,8 @@ struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    fn options(&self) -> Options {
-        Options { int64: !self.no_int64, ..Options::default() }
+    fn options(&self) -> ContextOptions {
+        ContextOptions { int64: !self.no_int64, ..ContextOptions::default() }
     }
 
     /// The device of the choice; where `auto` comes to the CPU, a line on stderr says so: that it is the

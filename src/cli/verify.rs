@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::gpu::{Choice, Context, Options, adapters};
+use fanin::gpu::{Choice, Context, ContextOptions, adapters};
 use fanin::verify::{self, Check};
 use fanin::{Device, Result};
 use serde_json::json;
@@ -40,9 +40,12 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     let mut devices = Vec::new();
     let (mut held, mut failed) = (0, 0);
     for choice in choices {
-        let mut forms = vec![Device::open(&choice, Options::default())?];
+        let mut forms = vec![Device::open(&choice, ContextOptions::default())?];
         if forms[0].context().is_some_and(Context::uses_int64) {
-            forms.push(Device::open(&choice, Options { int64: false, ..Options::default() })?);
+            forms.push(Device::open(
+                &choice,
+                ContextOptions { int64: false, ..ContextOptions::default() },
+            )?);
         }
         for device in forms {
             let mut checks = Vec::new();

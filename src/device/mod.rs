@@ -20,7 +20,7 @@ use std::fmt;
 pub use draw::{Chunks, Draw, Piece, Sink};
 pub(crate) use execute::{Execution, Room};
 
-use crate::gpu::{Choice, Context, Options};
+use crate::gpu::{Choice, Context, ContextOptions};
 use crate::op::{Program, Resident};
 use crate::{Result, cpu};
 
@@ -40,7 +40,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Context::open`].
-    pub fn open(choice: &Choice, options: Options) -> Result<Device> {
+    pub fn open(choice: &Choice, options: ContextOptions) -> Result<Device> {
         Ok(Context::find(choice, options)?.map_or(Device::Cpu, Device::Gpu))
     }
 

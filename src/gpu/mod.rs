@@ -49,7 +49,7 @@ mod turn;
 pub(crate) mod update;
 
 pub use adapter::{AdapterSummary, Choice, adapters, withheld};
-pub use context::{Context, Options};
+pub use context::{Context, ContextOptions};
 pub(crate) use context::{Mapping, UNIFORM_STRIDE};
 pub use loss::LossTensors;
 pub use matmul::Epilogue;

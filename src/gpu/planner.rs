@@ -78,7 +78,7 @@ pub fn taken(groups: u32, most: u32, width: u32) -> u32 {
 
 /// A run of 16-byte groups that one dispatch fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct GroupRange {
     /// Whether it needs the kernel for edges and rotations.
     pub edges: bool,
     /// The first group.
@@ -89,11 +89,11 @@ pub struct Part {
 
 /// The parts of a window: whole groups in one, what is left at either end apart; everything as
 /// edges where the stream does not begin a block with the window's element 0.
-pub fn parts(window: &Window, rotation: u32, elements_per_group: u32) -> Vec<Part> {
+pub fn parts(window: &Window, rotation: u32, elements_per_group: u32) -> Vec<GroupRange> {
     let (begin, end, per) = (window.begin, window.end, elements_per_group);
     let (outer_first, outer_last) = (begin / per, end.div_ceil(per));
     let (inner_first, inner_last) = (begin.div_ceil(per), end / per);
-    let part = |edges, first: u32, last: u32| Part { edges, first, groups: last - first };
+    let part = |edges, first: u32, last: u32| GroupRange { edges, first, groups: last - first };
     if rotation != 0 || inner_first >= inner_last {
         return vec![part(true, outer_first, outer_last)];
     }

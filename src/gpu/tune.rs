@@ -47,7 +47,7 @@ const WAYS: usize = 12;
 
 impl Context {
     /// Tries every shape of the kernels that have several, by the device's clock where it has one
-    /// ([`Options::timestamps`](super::Options::timestamps)), and says what was fastest; `report` hears
+    /// ([`ContextOptions::timestamps`](super::ContextOptions::timestamps)), and says what was fastest; `report` hears
     /// of each trial. Takes seconds on a GPU. Nothing is changed or kept: see [`Context::set_tuning`]
     /// and [`Tuning::save`].
     ///

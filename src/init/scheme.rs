@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{FanMode, Geometry};
-use crate::random::{Distribution, Kernel, Source, Whole};
+use crate::random::{ConvKernel, Distribution, Source, Whole};
 use crate::theory::Scales;
 use crate::{Activation, Error, Layout, Result, Shape};
 
@@ -474,7 +474,7 @@ fn critical(activation: &Activation, q: f64) -> Result<Scales> {
 }
 
 /// A convolution's shape as its geometry reads it.
-fn kernel(what: &str, shape: &Shape, geometry: &Geometry) -> Result<Kernel> {
+fn kernel(what: &str, shape: &Shape, geometry: &Geometry) -> Result<ConvKernel> {
     let dims = shape.dims();
     let needed = if geometry.transposed { "a plain convolution" } else { "3 to 5 dimensions" };
     if geometry.transposed || !(3..=5).contains(&dims.len()) {
@@ -487,7 +487,7 @@ fn kernel(what: &str, shape: &Shape, geometry: &Geometry) -> Result<Kernel> {
     };
     let centre = taps.iter().fold(0, |index, tap| index * tap + tap / 2);
     let layout = geometry.layout;
-    Ok(Kernel { outputs, inputs, taps: taps.iter().product(), centre, layout })
+    Ok(ConvKernel { outputs, inputs, taps: taps.iter().product(), centre, layout })
 }
 
 /// The form that the catalogue reads back to the same initializer: `normal:std=0.02,mean=0`.

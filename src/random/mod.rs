@@ -23,7 +23,7 @@ pub use rng::PhiloxRng;
 pub use sample::Distribution;
 pub(crate) use sample::{Kind, Sampler, check_end, check_run};
 pub use stream::Stream;
-pub use whole::{Kernel, Source, Whole};
+pub use whole::{ConvKernel, Source, Whole};
 
 /// The version of the drawn-number contract that this crate implements.
 pub const CONTRACT: u32 = 1;

@@ -34,7 +34,7 @@ pub enum Whole {
     /// (Zagoruyko and Komodakis 2017; PyTorch's `dirac_`).
     Dirac {
         /// The shape.
-        kernel: Kernel,
+        kernel: ConvKernel,
         /// Groups of the convolution.
         groups: u64,
         /// The value at the centre.
@@ -57,7 +57,7 @@ pub enum Whole {
     /// their norm through any number of convolutions (Xiao et al. 2018). No more inputs than outputs.
     DeltaOrthogonal {
         /// The shape.
-        kernel: Kernel,
+        kernel: ConvKernel,
         /// The factor.
         gain: f64,
     },
@@ -78,7 +78,7 @@ pub enum Whole {
 
 /// A convolution's weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kernel {
+pub struct ConvKernel {
     /// Output channels, of all groups.
     pub outputs: u64,
     /// Input channels of one group.
@@ -91,7 +91,7 @@ pub struct Kernel {
     pub layout: Layout,
 }
 
-impl Kernel {
+impl ConvKernel {
     fn elements(&self) -> Option<u64> {
         self.outputs.checked_mul(self.inputs)?.checked_mul(self.taps)
     }

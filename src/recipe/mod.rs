@@ -37,17 +37,18 @@ mod rules;
 mod text;
 mod write;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 pub use rules::Rules;
-pub use write::{FileReport, Report, TensorReport, WriteOptions, write};
+pub use write::{FileReport, TensorReport, WriteOptions, WriteReport, write};
 
 use pattern::MAX_NAMES;
 use rules::Finder;
 
-use crate::init::Geometry;
+use crate::init::{Geometry, Init};
 use crate::random::{Dtype, Source};
 use crate::{Error, Result, Shape};
 
@@ -80,6 +81,35 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
+    /// A tensor of f32 whose output is its first axis, drawn from an initializer: a [`Recipe`] by hand
+    /// is a list of these. (Of another dtype: [`Recipe::set_dtype`].)
+    ///
+    /// # Errors
+    /// As [`TensorSpec::with_geometry`].
+    pub fn new(name: impl Into<String>, shape: Shape, init: Init) -> Result<TensorSpec> {
+        TensorSpec::with_geometry(name, shape, init, Geometry::default())
+    }
+
+    /// As [`TensorSpec::new`], its fans counted by a geometry: another axis is the output, or its
+    /// channels are in groups.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the initializer does not fit the shape, or is [`Init::Lsuv`], whose scale
+    /// takes data.
+    pub fn with_geometry(
+        name: impl Into<String>,
+        shape: Shape,
+        init: Init,
+        geometry: Geometry,
+    ) -> Result<TensorSpec> {
+        let (name, dtype) = (name.into(), Dtype::F32);
+        let place = |error: Error| error.at(format!("tensor `{name}`"));
+        check_drawn(&init, init).map_err(place)?;
+        let source = init.source(&shape, &geometry).map_err(place)?;
+        source.check_dtype(dtype).map_err(place)?;
+        Ok(TensorSpec { name, shape, dtype, init: init.to_string(), source, geometry })
+    }
+
     /// The size: elements times bytes an element.
     pub fn bytes(&self) -> u64 {
         self.shape.elements().saturating_mul(self.dtype.size() as u64)
@@ -87,6 +117,34 @@ impl TensorSpec {
 }
 
 impl Recipe {
+    /// A recipe of these tensors.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where there are none, or two of one name, more than [`Recipe::parse`] takes, or
+    /// one whose dtype cannot hold what it is drawn from.
+    pub fn new(name: impl Into<String>, tensors: Vec<TensorSpec>) -> Result<Recipe> {
+        let recipe = Recipe { name: name.into(), description: None, tensors };
+        recipe.check().map(|()| recipe)
+    }
+
+    /// What a recipe holds to that was read, of one whose fields were set.
+    fn check(&self) -> Result<()> {
+        if self.tensors.is_empty() {
+            return Err(Error::invalid("recipe", "no tensors", "at least one"));
+        }
+        let mut total = Total::default();
+        let mut seen = HashSet::new();
+        for TensorSpec { name, shape, dtype, init, source, .. } in &self.tensors {
+            let place = format!("tensor `{name}`");
+            if !seen.insert(name) {
+                return Err(Error::invalid(place, "two of this name", "a name for each tensor"));
+            }
+            source.check_dtype(*dtype).map_err(|error| error.at(place))?;
+            total.add(name, shape, *dtype, init)?;
+        }
+        Ok(())
+    }
+
     /// Reads a recipe's TOML text; `path` is for messages.
     ///
     /// # Errors
@@ -159,7 +217,7 @@ impl Recipe {
                 tensor.shape,
                 quoted(tensor.dtype.name()),
                 // A distribution asks for no fans.
-                quoted(&crate::init::Init::from(&tensor.source).to_string()),
+                quoted(&Init::from(&tensor.source).to_string()),
             );
             if let Source::Whole(_) = tensor.source {
                 let Geometry { layout, groups, .. } = tensor.geometry;
@@ -205,6 +263,15 @@ impl Recipe {
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// [`Error::Invalid`] where an initializer takes data, which a recipe has none of.
+fn check_drawn(init: &Init, written: impl std::fmt::Display) -> Result<()> {
+    let Init::Lsuv { .. } = init else { return Ok(()) };
+    let needed = "another initializer: its scale takes forward passes over data, as training and probes \
+                  make them";
+    Err(Error::invalid("initializer", written, needed))
 }
 
 /// The most bytes of a recipe's text, of a header or an index, and of what a recipe keeps in memory of

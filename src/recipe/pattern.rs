@@ -4,7 +4,7 @@
 pub(super) const MAX_NAMES: u64 = 1_000_000;
 
 /// A stretch of a pattern.
-enum Part<'a> {
+enum Segment<'a> {
     Literal(&'a str),
     /// `{0..12}`: half-open, as in Rust.
     Range(u64, u64),
@@ -12,21 +12,21 @@ enum Part<'a> {
     Choice(Vec<&'a str>),
 }
 
-impl Part<'_> {
+impl Segment<'_> {
     fn count(&self) -> u64 {
         match self {
-            Part::Literal(_) => 1,
-            Part::Range(start, end) => end - start,
-            Part::Choice(choices) => choices.len() as u64,
+            Segment::Literal(_) => 1,
+            Segment::Range(start, end) => end - start,
+            Segment::Choice(choices) => choices.len() as u64,
         }
     }
 
     /// Puts one of them, below `count`, at the end of a name.
     fn put(&self, index: u64, name: &mut String) {
         match self {
-            Part::Literal(text) => *name += text,
-            Part::Range(start, _) => *name += &(start + index).to_string(),
-            Part::Choice(choices) => *name += choices[index as usize],
+            Segment::Literal(text) => *name += text,
+            Segment::Range(start, _) => *name += &(start + index).to_string(),
+            Segment::Choice(choices) => *name += choices[index as usize],
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn expand(
 }
 
 /// The stretches of a pattern, or what is wrong with it.
-fn parse(pattern: &str) -> Result<Vec<Part<'_>>, String> {
+fn parse(pattern: &str) -> Result<Vec<Segment<'_>>, String> {
     let unbalanced = || format!("`{pattern}`: unbalanced braces; needed `{{` and `}}` in pairs");
     let mut parts = Vec::new();
     let mut rest = pattern;
@@ -69,21 +69,21 @@ fn parse(pattern: &str) -> Result<Vec<Part<'_>>, String> {
         if inside.contains('{') {
             return Err(format!("`{pattern}`: braces in braces; needed them side by side"));
         }
-        parts.push(Part::Literal(literal));
+        parts.push(Segment::Literal(literal));
         parts.push(braced(pattern, inside)?);
         rest = after;
     }
-    parts.push(Part::Literal(rest));
+    parts.push(Segment::Literal(rest));
     Ok(parts)
 }
 
 /// What stands between two braces.
-fn braced<'a>(pattern: &str, inside: &'a str) -> Result<Part<'a>, String> {
+fn braced<'a>(pattern: &str, inside: &'a str) -> Result<Segment<'a>, String> {
     if let Some((start, end)) = inside.split_once("..")
         && let (Some(start), Some(end)) = (number(start), number(end))
     {
         if start < end {
-            return Ok(Part::Range(start, end));
+            return Ok(Segment::Range(start, end));
         }
         return Err(format!(
             "`{pattern}`: the range {{{inside}}} is empty; needed a start below the end, which is \
@@ -91,7 +91,7 @@ fn braced<'a>(pattern: &str, inside: &'a str) -> Result<Part<'a>, String> {
         ));
     }
     if inside.contains(',') && !inside.contains("..") {
-        return Ok(Part::Choice(inside.split(',').collect()));
+        return Ok(Segment::Choice(inside.split(',').collect()));
     }
     Err(format!(
         "`{pattern}`: {{{inside}}} is neither a range of numbers, as {{0..12}}, nor alternatives, \
@@ -127,9 +127,9 @@ impl Glob {
     /// Reads a pattern, or says what is wrong with it.
     pub(super) fn parse(pattern: &str) -> Result<Glob, String> {
         let tokens = parse(pattern)?.into_iter().flat_map(|part| match part {
-            Part::Literal(text) => tokens(text),
-            Part::Range(start, end) => vec![Token::Range(start, end)],
-            Part::Choice(choices) => {
+            Segment::Literal(text) => tokens(text),
+            Segment::Range(start, end) => vec![Token::Range(start, end)],
+            Segment::Choice(choices) => {
                 vec![Token::Choice(choices.into_iter().map(tokens).collect())]
             }
         });

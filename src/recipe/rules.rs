@@ -7,7 +7,7 @@ use std::path::Path;
 use super::pattern::Glob;
 use super::place::Place;
 use super::text;
-use super::{Recipe, TensorSpec, read_text};
+use super::{Recipe, TensorSpec, check_drawn, read_text};
 use crate::init::{Geometry, Init};
 use crate::random::{Distribution, Dtype, Source};
 use crate::{Error, Layout, Result, Shape};
@@ -78,11 +78,7 @@ impl Scheme {
     }
 
     fn source(&self, shape: &Shape, dtype: Dtype, geometry: &Geometry) -> Result<(String, Source)> {
-        if let Init::Lsuv { .. } = self.init {
-            let needed = "another initializer: its scale takes forward passes over data, as `fanin train` \
-                          and `fanin probe` make them";
-            return Err(Error::invalid("initializer", &self.text, needed));
-        }
+        check_drawn(&self.init, &self.text)?;
         let source = self.init.source(shape, geometry)?;
         source.check_dtype(dtype)?;
         let Some(depth) = self.depth else { return Ok((self.text.clone(), source)) };

@@ -22,8 +22,14 @@ use crate::op::Moments;
 use crate::random::{CONTRACT, Dtype, Source, Stream};
 use crate::{Error, Result, cpu, memory};
 
-/// Where a model goes, and how.
-#[derive(Clone, Debug)]
+/// Where a model goes, and how. What is left as [`WriteOptions::new`] has it needs no mention:
+///
+/// ```
+/// # use fanin::recipe::WriteOptions;
+/// # use std::path::Path;
+/// let out = Path::new("model.safetensors");
+/// let options = WriteOptions { seed: 7, force: true, ..WriteOptions::new(out) };
+/// ```
 pub struct WriteOptions<'a> {
     /// The seed of the model.
     pub seed: u64,
@@ -39,12 +45,34 @@ pub struct WriteOptions<'a> {
     /// a disk may be faster than it.
     pub file_digests: bool,
     /// Ends the writing where it becomes true.
-    pub stop: &'a AtomicBool,
+    pub stop: Option<&'a AtomicBool>,
+    /// Hears of each stretch of bytes drawn.
+    pub progress: Option<&'a mut dyn FnMut(u64)>,
+}
+
+impl<'a> WriteOptions<'a> {
+    /// Seed 0, one file, which replaces none, without a digest of the whole; nobody stops or watches it.
+    pub fn new(out: &'a Path) -> WriteOptions<'a> {
+        WriteOptions {
+            seed: 0,
+            out,
+            max_shard_bytes: None,
+            force: false,
+            file_digests: false,
+            stop: None,
+            progress: None,
+        }
+    }
+
+    fn stop(&self) -> &'a AtomicBool {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        self.stop.unwrap_or(&NEVER)
+    }
 }
 
 /// What was written.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct WriteReport {
     /// Each tensor, in the recipe's order.
     pub tensors: Vec<TensorReport>,
     /// Each safetensors file, the index, and the manifest.
@@ -90,7 +118,7 @@ const DIGESTING: usize = 4;
 const SYNCED: usize = 64 << 20;
 
 /// Draws a recipe's tensors with `device` and writes them, the `.manifest.json` of digests beside
-/// them, and for several shards the index. `progress` hears of each stretch of bytes drawn.
+/// them, and for several shards the index.
 ///
 /// The same seed and recipe give the same bytes whatever the device.
 ///
@@ -103,17 +131,39 @@ const SYNCED: usize = 64 << 20;
 /// anything the first wins, of those that were the last does. A reader that finds the same manifest
 /// before and after it has read has read what that describes.
 ///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use fanin::recipe::{Recipe, TensorSpec, WriteOptions, write};
+/// use fanin::{Device, Shape};
+///
+/// let weight = TensorSpec::new("layers.0.weight", Shape::new([64, 32])?, "he_normal".parse()?)?;
+/// let bias = TensorSpec::new("layers.0.bias", Shape::new([64])?, "zeros".parse()?)?;
+/// let recipe = Recipe::new("tiny", vec![weight, bias])?;
+/// let out = Path::new("tiny.safetensors");
+/// let report = write(&recipe, &Device::Cpu, WriteOptions { seed: 7, ..WriteOptions::new(out) })?;
+/// println!("{}: {}", report.tensors[0].file, report.tensors[0].sha256);
+/// # Ok::<(), fanin::Error>(())
+/// ```
+///
 /// # Errors
-/// Before anything is drawn: [`Error::Exists`] where a file of this name is there and `force` is not
-/// given, [`Error::Invalid`] where a header or the index would be longer than readers accept (100 MB),
-/// [`Error::File`] where a file cannot be made or the disk has less room. Later: [`Error::File`] where
-/// one cannot be written, [`Error::Interrupted`] where `stop` became true; else as [`Draw::draw`].
+/// Before anything is drawn: as [`Recipe::new`]; [`Error::Exists`] where a file of this name is there and
+/// `force` is not given, [`Error::Invalid`] where a header or the index would be longer than readers accept
+/// (100 MB), [`Error::File`] where a file cannot be made or the disk has less room. Later:
+/// [`Error::File`] where one cannot be written, [`Error::Interrupted`] where `stop` became true; else as
+/// [`Draw::draw`].
 pub fn write(
     recipe: &Recipe,
     device: &dyn Draw,
-    options: &WriteOptions<'_>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Report> {
+    mut options: WriteOptions<'_>,
+) -> Result<WriteReport> {
+    let mut unheard = |_| ();
+    let progress: &mut dyn FnMut(u64) = match options.progress.take() {
+        Some(progress) => progress,
+        None => &mut unheard,
+    };
+    let options = &options;
+    recipe.check()?;
     let plan = Plan::new(recipe, options)?;
     let mut drafts = Drafts::default();
     let mut ready = Vec::new();
@@ -146,11 +196,11 @@ pub fn write(
             sha256: Some(hex(&Sha256::digest(text.as_bytes()))),
         });
     }
-    if options.stop.load(Ordering::Relaxed) {
+    if options.stop().load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
     plan.model.place(ready, documents, options.force)?;
-    Ok(Report { tensors, files })
+    Ok(WriteReport { tensors, files })
 }
 
 /// A document as it is written.
@@ -440,7 +490,7 @@ fn write_shard(
         // Theirs alone: where they have ended nobody waits for them to take a run.
         drop(runs);
 
-        let mut desk = Desk::new(options.stop, readers, to_digest);
+        let mut desk = Desk::new(options.stop(), readers, to_digest);
         let mut moments = vec![Moments::default(); shard.tensors.len()];
         let drawn = desk.take(None, &shard.header).and_then(|()| {
             draw(recipe, device, options, shard, &mut |tensor, bytes, drawn| {
@@ -630,7 +680,7 @@ fn draw(
                 owners.resize(pieces.len(), at);
                 continue;
             }
-            let bytes = spec.source.draw_until(&stream, spec.dtype, elements, options.stop)?;
+            let bytes = spec.source.draw_until(&stream, spec.dtype, elements, options.stop())?;
             for bytes in bytes.chunks((longest * size) as usize) {
                 sink(at, bytes, cpu::moments(spec.dtype, bytes))?;
             }

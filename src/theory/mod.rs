@@ -8,7 +8,7 @@ use quadrature::nodes;
 
 /// Moments of a nonlinearity under `x ~ N(0, q)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moments {
+pub struct GaussianMoments {
     /// `E[f(x)]`.
     pub mean: f64,
     /// `E[f(x)^2]`: what the next layer's variance is a multiple of.
@@ -22,9 +22,9 @@ pub struct Moments {
 ///
 /// # Errors
 /// [`Error::Invalid`] where `q` is not a finite number above 0.
-pub fn moments(activation: &Activation, q: f64) -> Result<Moments> {
+pub fn moments(activation: &Activation, q: f64) -> Result<GaussianMoments> {
     let gaussian = Gaussian::new(activation, 0.0, q)?;
-    Ok(Moments {
+    Ok(GaussianMoments {
         mean: gaussian.expect(|x| activation.value(x)),
         square: gaussian.expect(|x| activation.value(x).powi(2)),
         slope: gaussian.expect(|x| activation.derivative(x).powi(2)),
@@ -261,7 +261,7 @@ impl Scales {
     /// # Errors
     /// As [`moments`].
     pub fn critical(activation: &Activation, q: f64) -> Result<Option<Scales>> {
-        let Moments { square, slope, .. } = moments(activation, q)?;
+        let GaussianMoments { square, slope, .. } = moments(activation, q)?;
         let weight = 1.0 / slope;
         let bias = q - weight * square;
         // What rounding leaves of 0, as for ReLU, is 0.

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use fanin::Device;
 use fanin::bench::{Case, cases};
-use fanin::gpu::{Choice, Context, Options};
+use fanin::gpu::{Choice, Context, ContextOptions};
 use rand::Rng;
 use rand_distr::{Distribution as _, Normal, Uniform};
 
@@ -48,7 +48,7 @@ fn main() {
     let wanted = |op: &&str| named.is_empty() || named.iter().any(|name| name == op);
     let python = python::Python::start();
     // A software driver where there is no GPU; Burn is given the same one.
-    let context = Context::open(&Choice::Gpu, Options::default()).ok();
+    let context = Context::open(&Choice::Gpu, ContextOptions::default()).ok();
     println!("CPU engine: {}", Device::Cpu);
     if let Some(context) = &context {
         println!("adapter: {}", context.name());

@@ -1,0 +1,249 @@
+//! The arguments, and the network and options that they come to.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fanin::init::Init;
+use fanin::model::data::Task;
+use fanin::model::{Loss, Mlp, Optimizer, Options, Schedule};
+use fanin::{Activation, Result};
+
+use crate::cli::DeviceArgs;
+
+/// In 80 columns: what is wrapped by hand is not to be wrapped again.
+const HELP: &str = "\
+Examples:
+  fanin train --init he_normal,xavier_normal,zeros
+  fanin train --data digits --hidden 256,256 --activation gelu --epochs 20
+  fanin train --data houses.csv --target price --out houses.safetensors
+  fanin train --data mnist/ --batch 256 --device gpu
+  fanin train --resume houses.safetensors --data houses.csv --target price \\
+      --epochs 60 --out houses.safetensors --force
+
+Verdicts compare the training loss (the last epoch's, or that of the final
+network on all training rows, whichever is less) with that of the best constant
+answer:
+  learned     more than 10 % below it
+  overfitted  the same, but on 20 test rows or more accuracy or R2 is lower by
+              0.1 or more, and what it is a mean of differs by more than three
+              standard errors
+  learning    1 to 10 % below it; or it still falls, the last epoch's being
+              more than 1 % below every earlier one's; or the run has fewer than
+              two epochs; or accuracy is 0.1 or more above that answer's
+  stuck       none of these, or the weights cannot learn; why is said
+  diverged    something became infinite or not a number; what, where and when
+
+Accuracy is the share of rows whose class has the largest output, with bce too.
+Of several targets from 0 to 1 a row with bce (labels that may come together) it
+is the share of single ones whose output is on the target's side of 1/2. R2 is
+1 - (mean squared error) / variance over the rows; of several targets the mean
+over them, as scikit-learn's r2_score has it.";
+
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub struct TrainArgs {
+    /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
+    /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors
+    #[arg(long, default_value = "spirals", value_name = "SET")]
+    pub(super) data: String,
+
+    /// The column, array or file that holds the targets
+    #[arg(long, value_name = "COLUMN")]
+    pub(super) target: Option<String>,
+
+    /// classify or regress; guessed from the target, and said, where it is not given
+    #[arg(long)]
+    pub(super) task: Option<Task>,
+
+    /// Widths of the hidden layers
+    #[arg(long, value_delimiter = ',', default_value = "64,64,64,64", value_name = "WIDTHS")]
+    pub(super) hidden: Vec<u64>,
+
+    /// The nonlinearity of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu:SLOPE,
+    /// elu:ALPHA, selu, gelu, gelu_tanh, silu, softplus, softsign, mish, hard_tanh, hard_sigmoid,
+    /// hard_swish, relu6 or sin:OMEGA
+    #[arg(long, default_value = "relu")]
+    pub(super) activation: Activation,
+
+    /// Initializers of the weights; each trains a network of its own
+    #[arg(long, default_value = "he_normal", value_name = "INIT,...")]
+    pub(super) init: String,
+
+    /// The initializer of the biases
+    #[arg(long, default_value = "zeros")]
+    pub(super) bias: Init,
+
+    /// cross_entropy, cross_entropy:SMOOTHING, mse or bce; by the task where it is not given. Targets
+    /// that are numbers stay as they are with bce, which needs 0 to 1
+    #[arg(long)]
+    pub(super) loss: Option<Loss>,
+
+    /// sgd, sgd:MOMENTUM, nesterov:MOMENTUM, adam or adamw (:BETA1,BETA2,EPSILON)
+    #[arg(long, default_value = "adam")]
+    pub(super) optimizer: Optimizer,
+
+    /// The learning rate; 0.05 for SGD, 0.001 for Adam and AdamW where it is not given
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) lr: Option<f64>,
+
+    /// constant, step:EPOCHS,FACTOR, cosine or cosine:FLOOR
+    #[arg(long, default_value = "constant")]
+    pub(super) schedule: Schedule,
+
+    /// Steps over which the learning rate rises to its height
+    #[arg(long, default_value_t = 0, value_name = "STEPS")]
+    pub(super) warmup: u64,
+
+    /// Passes over the training rows
+    #[arg(long, default_value_t = 40)]
+    pub(super) epochs: u64,
+
+    /// Rows a step, or `full`
+    #[arg(long, default_value = "64", value_parser = parse_batch)]
+    pub(super) batch: Batch,
+
+    /// The share of rows kept for testing; a set that comes with test rows keeps its own
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(super) test_split: f64,
+
+    /// Leave features (and values to predict) as they are; else each column gets mean 0 and
+    /// variance 1 over the training rows
+    #[arg(long)]
+    pub(super) no_standardize: bool,
+
+    /// Take the rows in their own order in each epoch
+    #[arg(long)]
+    pub(super) no_shuffle: bool,
+
+    /// The probability with which a hidden unit falls in training
+    #[arg(long, default_value_t = 0.0, value_name = "P", allow_negative_numbers = true)]
+    pub(super) dropout: f64,
+
+    /// Weight decay: in the gradient for SGD and Adam, apart from it for AdamW (where 0.01 is the
+    /// default)
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) weight_decay: Option<f64>,
+
+    /// Bring the norm of all gradients together down to this
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    pub(super) clip: Option<f64>,
+
+    /// Add each hidden layer's input to its output where their widths are equal
+    #[arg(long)]
+    pub(super) residual: bool,
+
+    /// Normalize what goes into each nonlinearity
+    #[arg(long)]
+    pub(super) layer_norm: bool,
+
+    /// The initializer of layer norm's scale in layers with a residual connection: with zeros they
+    /// start as the identity (needs --layer-norm, --residual, and a nonlinearity with a slope at 0)
+    #[arg(long, value_name = "INIT")]
+    pub(super) norm_init: Option<Init>,
+
+    /// The maximal update parametrization: initial weights and learning rates for these hidden widths,
+    /// one for all or one each, carried over to those of --hidden, so that a --lr found at the base
+    /// width fits
+    #[arg(long, value_delimiter = ',', value_name = "BASE_WIDTH")]
+    pub(super) mup: Option<Vec<u64>>,
+
+    /// The seed of the weights, the split, the order of rows and dropout
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+
+    /// Write the trained parameters and the optimizer's state to a .safetensors file, at the end or
+    /// when interrupted; with several initializers, one file each (run.he_normal.safetensors)
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+
+    /// Write the initial weights to a .safetensors file (with several initializers, one each): what
+    /// `fanin init` writes from the recipe of --print-recipe
+    #[arg(long, value_name = "FILE")]
+    pub(super) save_initial: Option<PathBuf>,
+
+    /// Go on from a file that --out wrote
+    #[arg(long, value_name = "FILE")]
+    pub(super) resume: Option<PathBuf>,
+
+    /// Write the loss curves as an SVG picture; fanin-train.svg where neither this nor --no-plot nor
+    /// --json is given
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+
+    /// Write no picture
+    #[arg(long, conflicts_with = "plot")]
+    pub(super) no_plot: bool,
+
+    /// Write one JSON line for each epoch of each run
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics: Option<PathBuf>,
+
+    /// Replace files that exist
+    #[arg(long, short)]
+    pub(super) force: bool,
+
+    /// One JSON document on stdout in place of the tables
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Print the recipe of the network's initial weights (of the first initializer), for
+    /// `fanin init`, and stop
+    #[arg(long)]
+    pub(super) print_recipe: bool,
+
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Batch {
+    Full,
+    Rows(usize),
+}
+
+fn parse_batch(text: &str) -> std::result::Result<Batch, String> {
+    match text {
+        "full" => Ok(Batch::Full),
+        _ => text.parse().map(Batch::Rows).map_err(|_| "needed a number of rows, or `full`".into()),
+    }
+}
+
+pub(super) fn network(args: &TrainArgs, inputs: usize, outputs: u64, init: Init) -> Result<Mlp> {
+    // `--hidden 0` and the like are told apart from no hidden layer at all.
+    let widths = [&[inputs as u64][..], &args.hidden, &[outputs]].concat();
+    let mut mlp = Mlp::new(widths)?
+        .activation(args.activation)
+        .init(init)
+        .bias(args.bias)
+        .dropout(args.dropout)
+        .residual(args.residual)
+        .layer_norm(args.layer_norm);
+    if let Some(init) = args.norm_init {
+        mlp = mlp.norms(init);
+    }
+    if let Some(base) = &args.mup {
+        mlp = mlp.mup(base.clone());
+    }
+    Ok(mlp)
+}
+
+pub(super) fn options(args: &TrainArgs) -> Options {
+    let optimizer = match args.weight_decay {
+        Some(decay) => args.optimizer.with_weight_decay(decay),
+        None => args.optimizer,
+    };
+    Options {
+        loss: args.loss,
+        optimizer,
+        lr: args.lr.unwrap_or(optimizer.default_lr()),
+        schedule: Schedule { warmup: args.warmup, ..args.schedule },
+        batch: match args.batch {
+            Batch::Full => None,
+            Batch::Rows(rows) => Some(rows),
+        },
+        epochs: args.epochs,
+        seed: args.seed,
+        shuffle: !args.no_shuffle,
+        clip: args.clip,
+    }
+}

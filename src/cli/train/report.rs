@@ -1,0 +1,204 @@
+//! What came of it: tables, curves, JSON.
+
+use std::fmt::Write as _;
+
+use fanin::Result;
+use fanin::model::{Epoch, Loss, LsuvStep, Score, Verdict};
+use serde_json::{Value, json};
+
+use super::{Run, TrainArgs};
+use crate::cli::plot::{self, Curves, Series};
+use crate::cli::table::{short, table};
+use crate::cli::{print, print_json};
+
+pub(super) fn summary(epoch: &Epoch) -> String {
+    let mut text = format!("loss {}", short(epoch.train.loss));
+    if let Some(test) = &epoch.test {
+        let _ = write!(text, ", test {}", quality(test));
+    }
+    text
+}
+
+/// `98.3 %` of classes, `R2 0.97` of values.
+fn quality(score: &Score) -> String {
+    match (score.accuracy, score.r2) {
+        (Some(accuracy), _) => format!("{:.1} %", 100.0 * accuracy),
+        // Without the sign of what rounds to 0.
+        (_, Some(r2)) if r2 < -1e3 => short(r2),
+        (_, Some(r2)) => format!("{:.3}", (1e3 * r2).round() / 1e3 + 0.0),
+        // Of a single row there is neither.
+        _ => "-".into(),
+    }
+}
+
+/// The training loss of each run over the epochs.
+pub(super) fn curves(args: &TrainArgs, runs: &[Run]) -> Curves {
+    let series = runs.iter().map(|run| Series {
+        name: run.init.clone(),
+        points: run
+            .trainer
+            .history()
+            .iter()
+            .map(|epoch| (epoch.epoch as f64, epoch.train.loss))
+            .collect(),
+    });
+    let losses = runs.iter().flat_map(|run| run.trainer.history()).map(|epoch| epoch.train.loss);
+    let (low, high) = losses
+        .filter(|loss| *loss > 0.0 && loss.is_finite())
+        .fold((f64::MAX, 0.0f64), |(low, high), loss| (low.min(loss), high.max(loss)));
+    Curves {
+        title: format!("Training loss on {}, {}", args.data, args.activation),
+        x_label: "epoch".into(),
+        y_label: runs.first().map_or(String::new(), |run| run.trainer.loss().to_string()),
+        // Where losses are far apart, a linear axis shows the largest alone.
+        log_y: high > 10.0 * low,
+        series: series.collect(),
+    }
+}
+
+fn score_json(prefix: &str, score: Option<&Score>) -> [(String, Value); 3] {
+    [
+        (format!("{prefix}_loss"), json!(score.map(|score| score.loss))),
+        (format!("{prefix}_accuracy"), json!(score.and_then(|score| score.accuracy))),
+        (format!("{prefix}_r2"), json!(score.and_then(|score| score.r2))),
+    ]
+}
+
+pub(super) fn epoch_json(epoch: &Epoch) -> serde_json::Map<String, Value> {
+    let mut line = serde_json::Map::from_iter([("epoch".to_owned(), json!(epoch.epoch))]);
+    line.extend(score_json("train", Some(&epoch.train)));
+    line.extend(score_json("test", epoch.test.as_ref()));
+    line
+}
+
+fn lsuv_json(step: &LsuvStep) -> Value {
+    let LsuvStep { layer, iteration, variance, reached } = *step;
+    json!({ "layer": layer, "iteration": iteration, "variance": variance, "reached": reached })
+}
+
+/// A line for each layer that LSUV scaled, and which of them are not where they should be.
+fn lsuv_table(init: &str, log: &[LsuvStep]) -> String {
+    let layers: Vec<&[LsuvStep]> = log.chunk_by(|a, b| a.layer == b.layer).collect();
+    let rows = layers
+        .iter()
+        .map(|steps| {
+            let (first, last) = (steps[0], steps[steps.len() - 1]);
+            vec![
+                format!("layers.{}", first.layer),
+                short(first.variance),
+                short(last.variance),
+                last.iteration.to_string(),
+            ]
+        })
+        .collect();
+    let header = ["layer", "variance", "scaled", "corrections"];
+    let mut text = format!(
+        "{init}: the variance of each layer's signals before the nonlinearity, on the first batch, \
+         as drawn and scaled\n\n{}",
+        table(&header, &header[1..], rows)
+    );
+    let missed: Vec<String> = layers
+        .iter()
+        .filter_map(|steps| steps.last().filter(|step| !step.reached))
+        .map(|step| format!("layers.{}", step.layer))
+        .collect();
+    if !missed.is_empty() {
+        let _ = write!(
+            text,
+            "\nnot within the tolerance after all iterations: {}. More iterations, a larger tolerance \
+             (lsuv:TOLERANCE,ITERATIONS), or smaller biases would do.\n",
+            missed.join(", ")
+        );
+    }
+    text
+}
+
+pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
+    if args.json {
+        let documents: Vec<_> = runs
+            .iter()
+            .zip(verdicts)
+            .map(|(run, verdict)| {
+                let mut document = json!({
+                    "init": run.init,
+                    "verdict": verdict.name(),
+                    "reason": verdict.reason(),
+                    "baseline_loss": run.trainer.baseline(),
+                    "steps": run.trainer.step(),
+                    "seconds": run.seconds,
+                    "epochs": run.trainer.history().iter().map(epoch_json).collect::<Vec<_>>(),
+                });
+                let log: Vec<Value> = run.trainer.lsuv_log().iter().map(lsuv_json).collect();
+                if !log.is_empty() {
+                    document["lsuv"] = log.into();
+                }
+                document
+            })
+            .collect();
+        return print_json(&json!({
+            "engine": runs[0].trainer.device().engine(),
+            "device": runs[0].trainer.device().to_string(),
+            "seed": args.seed,
+            "runs": documents,
+        }));
+    }
+    let regress = runs[0].trainer.loss() == Loss::MeanSquaredError;
+    let what = if regress { "R2" } else { "accuracy" };
+    let test = format!("test {what}");
+    let header = [
+        "init",
+        "epochs",
+        "first loss",
+        "last loss",
+        what,
+        "test loss",
+        &test,
+        "seconds",
+        "verdict",
+    ];
+    let right = ["epochs", "first loss", "last loss", what, "test loss", &test, "seconds"];
+    let rows = runs
+        .iter()
+        .zip(verdicts)
+        .map(|(run, verdict)| {
+            let history = run.trainer.history();
+            let (first, last) = (history.first(), history.last());
+            let blank = || "-".to_owned();
+            let tested = last.and_then(|epoch| epoch.test.as_ref());
+            vec![
+                run.init.clone(),
+                history.len().to_string(),
+                first.map_or_else(blank, |epoch| short(epoch.train.loss)),
+                last.map_or_else(blank, |epoch| short(epoch.train.loss)),
+                last.map_or_else(blank, |epoch| quality(&epoch.train)),
+                tested.map_or_else(blank, |score| short(score.loss)),
+                tested.map_or_else(blank, quality),
+                format!("{:.2}", run.seconds),
+                verdict.name().to_owned(),
+            ]
+        })
+        .collect();
+    let mut text = table(&header, &right, rows);
+    for (run, verdict) in runs.iter().zip(verdicts) {
+        if let Some(reason) = verdict.reason() {
+            let _ = write!(
+                text,
+                "\n{} {}: {reason}.\n",
+                run.init,
+                match verdict {
+                    Verdict::Stuck(_) => "did not learn",
+                    Verdict::Learning(_) => "has not learned yet",
+                    other => other.name(),
+                }
+            );
+        }
+    }
+    for run in runs.iter().filter(|run| !run.trainer.lsuv_log().is_empty()) {
+        let _ = write!(text, "\n{}", lsuv_table(&run.init, run.trainer.lsuv_log()));
+    }
+    if runs.iter().any(|run| run.trainer.history().len() > 1) {
+        let _ = write!(text, "\n{}", plot::terminal(&curves(args, runs), 72));
+    }
+    print(&text)?;
+    Ok(())
+}

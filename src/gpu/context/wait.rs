@@ -1,0 +1,74 @@
+//! Waiting for what was submitted, and mapping what it brought.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::Context;
+use crate::Result;
+
+/// How long a submission may take before the device counts as hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Context {
+    /// Waits until everything submitted is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) where the device is lost or hangs.
+    pub fn wait(&self) -> Result<()> {
+        self.poll(None)?;
+        self.answers()
+    }
+
+    pub(super) fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
+        let _turn = self.inner.turns.take();
+        // wgpu panics where a device is lost in the middle of a wait.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.inner.device.poll(poll)));
+        self.alive()?;
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(wgpu::PollError::Timeout)) => {
+                Err(self.failed(format!("no answer within {} s", PATIENCE.as_secs())))
+            }
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.failed("the device was lost during a wait")),
+        }
+    }
+
+    /// Starts to map a buffer for reading, once a submission is done.
+    pub(crate) fn map(&self, buffer: &wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Mapping {
+        let (sender, receiver) = mpsc::channel();
+        buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // Nobody listens any more where the reader gave up.
+            let _ = sender.send(result);
+        });
+        Mapping { context: self.clone(), submission, receiver }
+    }
+}
+
+/// A mapping under way.
+pub(crate) struct Mapping {
+    context: Context,
+    submission: wgpu::SubmissionIndex,
+    receiver: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Mapping {
+    /// Waits until the buffer is mapped.
+    pub(crate) fn wait(self) -> Result<()> {
+        // The thread whose poll sees the submission done makes the callbacks: where several threads
+        // share a device, that may be another one, a moment later.
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            self.context.poll(Some(self.submission.clone()))?;
+            match self.receiver.recv_timeout(Duration::from_millis(20)) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => return Err(self.context.failed(error)),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(error) => return Err(self.context.failed(error)),
+            }
+        }
+        Err(self.context.failed(format!("no answer within {} s", PATIENCE.as_secs())))
+    }
+}
