@@ -197,6 +197,7 @@ const MATH: &str = include_str!("../shaders/lib/math.wgsl");
 const CUSTOM: &str = include_str!("../shaders/lib/custom.wgsl");
 const DROPOUT_WORDS: &str = include_str!("../shaders/lib/dropout.wgsl");
 const RUN: &str = include_str!("../shaders/lib/run.wgsl");
+const WINDOW: &str = include_str!("../shaders/lib/window.wgsl");
 const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 
 /// Samples into a buffer.
@@ -452,6 +453,59 @@ pub static DROPOUT: Module = Module {
     width: 256,
 };
 
+/// The windows of signals as the rows of a matrix, and back.
+pub static UNFOLD: Module = Module {
+    name: "unfold",
+    entry_source: include_str!("../shaders/unfold.wgsl"),
+    libraries: &[WINDOW, GRID],
+    parts: &[],
+    entries: &["unfold_lines", "unfold_sums"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "values", access: Access::Read },
+        Binding { index: 2, name: "result", access: Access::ReadWrite },
+    ],
+    overrides: &[],
+    width: 256,
+};
+
+/// Convolution, an element at a time.
+pub static CONV: Module = Module {
+    name: "conv",
+    entry_source: include_str!("../shaders/conv.wgsl"),
+    libraries: &[WINDOW, GRID],
+    parts: &[],
+    entries: &["conv_forward", "conv_input", "conv_weight"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "values", access: Access::Read },
+        Binding { index: 2, name: "weight", access: Access::Read },
+        Binding { index: 3, name: "bias", access: Access::Read },
+        Binding { index: 3, name: "gradient", access: Access::Read },
+        Binding { index: 4, name: "result", access: Access::ReadWrite },
+    ],
+    overrides: &["biased"],
+    width: 256,
+};
+
+/// Pooling, forward and backward.
+pub static POOL: Module = Module {
+    name: "pool",
+    entry_source: include_str!("../shaders/pool.wgsl"),
+    libraries: &[WINDOW, MATH, GRID],
+    parts: &[],
+    entries: &["pool_forward", "pool_backward"],
+    bindings: &[
+        Binding { index: 0, name: "params", access: Access::Uniform },
+        Binding { index: 1, name: "values", access: Access::Read },
+        Binding { index: 2, name: "pooled", access: Access::Read },
+        Binding { index: 3, name: "gradient", access: Access::Read },
+        Binding { index: 4, name: "result", access: Access::ReadWrite },
+    ],
+    overrides: &["average"],
+    width: 256,
+};
+
 /// A step of an optimizer.
 pub static UPDATE: Module = Module {
     name: "update",
@@ -495,7 +549,7 @@ pub static PEAK: Module = Module {
 
 /// Every module. [`COOPERATIVE`] needs more of a device than the others: `SHADER_F16`, `SUBGROUP` and
 /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
-pub static MODULES: [&Module; 14] = [
+pub static MODULES: [&Module; 17] = [
     &FILL,
     &REDUCE,
     &HISTOGRAM,
@@ -503,6 +557,9 @@ pub static MODULES: [&Module; 14] = [
     &COOPERATIVE,
     &ACTIVATION,
     &DROPOUT,
+    &UNFOLD,
+    &CONV,
+    &POOL,
     &COLUMNS,
     &ROWS,
     &NORM,

@@ -250,11 +250,35 @@ fn the_nonlinearities_have_rusts_codes() {
     assert_eq!(found, expected);
 }
 
+type Members = &'static [(&'static str, u32)];
+
+/// Of modules of windows.
+const WINDOW: Members = &[
+    ("size", 0),
+    ("places", 8),
+    ("kernel", 16),
+    ("stride", 24),
+    ("padding", 32),
+    ("dilation", 40),
+    ("period", 48),
+    ("drop", 56),
+    ("batch", 64),
+    ("channels", 68),
+    ("outputs", 72),
+    ("group_channels", 76),
+    ("group_outputs", 80),
+    ("slices", 84),
+    ("places_of_slice", 88),
+    ("share", 92),
+];
+
 /// The members of a struct and their offsets, as Rust's `Params` has them.
 #[test]
 fn params_are_laid_out_as_rust_lays_them_out() {
-    type Members = &'static [(&'static str, u32)];
-    let expected: [(&str, Members, u32); 14] = [
+    let expected: [(&str, Members, u32); 17] = [
+        ("unfold", WINDOW, 96),
+        ("conv", WINDOW, 96),
+        ("pool", WINDOW, 96),
         (
             "fill",
             &[

@@ -3,24 +3,30 @@
 //! Nothing here computes: [`cpu`](crate::cpu) and [`gpu`](crate::gpu) have the kernels, and
 //! [`device`](crate::device) carries programs out with either.
 
+mod conv;
 mod fuse;
 mod loss;
 mod moments;
 mod optimizer;
+mod pool;
 mod product;
 mod step;
 mod summary;
+mod window;
 
+pub use conv::Conv2d;
 pub(crate) use fuse::{fused, placed};
 pub use loss::Loss;
 pub(crate) use loss::SLICE;
 pub use moments::Moments;
 pub use optimizer::{Adam, Optimizer};
+pub use pool::{Pool2d, Pooling};
 pub(crate) use product::Strides;
 pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
 pub(crate) use step::{Resident, RowResult, Step};
 pub use summary::{Histogram, Summary};
 pub(crate) use summary::{Part, edges};
+pub(crate) use window::Axis;
 
 use Access::{Read, Write};
 

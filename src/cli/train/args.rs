@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use fanin::init::Init;
 use fanin::model::data::Task;
-use fanin::model::{Loss, Mlp, Optimizer, Options, Schedule};
-use fanin::{Activation, Result};
+use fanin::model::{Loss, Mlp, Network, Optimizer, Options, Schedule};
+use fanin::{Activation, Result, Shape};
 
 use crate::cli::DeviceArgs;
 
@@ -58,6 +58,22 @@ pub struct TrainArgs {
     /// Widths of the hidden layers
     #[arg(long, value_delimiter = ',', default_value = "64,64,64,64", value_name = "WIDTHS")]
     pub(super) hidden: Vec<u64>,
+
+    /// The network, layer by layer, in place of --hidden and what goes with it: dense[:N],
+    /// a nonlinearity's name, norm, dropout:P, residual(...); all below
+    #[arg(
+        long,
+        value_name = "LAYERS",
+        conflicts_with_all = [
+            "hidden", "activation", "dropout", "residual", "layer_norm", "norm_init", "mup",
+        ]
+    )]
+    pub(super) network: Option<String>,
+
+    /// What a row is to --network, channels last [default: a vector, or a square picture of one
+    /// channel where the first layer takes pictures]
+    #[arg(long, value_delimiter = ',', value_name = "H,W,C", requires = "network")]
+    pub(super) input_shape: Vec<u64>,
 
     /// The nonlinearity of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu:SLOPE,
     /// elu:ALPHA, selu, gelu, gelu_tanh, silu, softplus, softsign, mish, hard_tanh, hard_sigmoid,
@@ -208,7 +224,19 @@ fn parse_batch(text: &str) -> std::result::Result<Batch, String> {
     }
 }
 
-pub(super) fn network(args: &TrainArgs, inputs: usize, outputs: u64, init: Init) -> Result<Mlp> {
+pub(super) fn network(
+    args: &TrainArgs,
+    inputs: usize,
+    outputs: u64,
+    init: Init,
+) -> Result<Network> {
+    if let Some(text) = &args.network {
+        let input = match &args.input_shape[..] {
+            [] => Shape::new([inputs as u64])?,
+            dims => Shape::new(dims)?,
+        };
+        return Ok(Network::parse(input, outputs, text)?.init(init).bias(args.bias));
+    }
     // `--hidden 0` and the like are told apart from no hidden layer at all.
     let widths = [&[inputs as u64][..], &args.hidden, &[outputs]].concat();
     let mut mlp = Mlp::new(widths)?
@@ -224,7 +252,7 @@ pub(super) fn network(args: &TrainArgs, inputs: usize, outputs: u64, init: Init)
     if let Some(base) = &args.mup {
         mlp = mlp.mup(base.clone());
     }
-    Ok(mlp)
+    mlp.network()
 }
 
 pub(super) fn options(args: &TrainArgs) -> Options {

@@ -12,7 +12,7 @@ use std::time::Instant;
 pub use args::TrainArgs;
 use fanin::init::Init;
 use fanin::model::data::{self, Dataset, LoadOptions, Loaded};
-use fanin::model::{Mlp, Options, Trainer, Verdict};
+use fanin::model::{Network, Options, Trainer, Verdict};
 use fanin::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar};
 use outputs::Outputs;
@@ -37,7 +37,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     let prepared = prepare::prepare(&args, train, test)?;
     let outputs = prepare::outputs(&prepared.0, args.loss);
     let fits: Vec<Init> = inits.iter().map(|(_, init)| *init).collect();
-    let networks: Vec<(String, Mlp)> = inits
+    let networks: Vec<(String, Network)> = inits
         .into_iter()
         .map(|(text, init)| Ok((text, args::network(&args, prepared.0.columns(), outputs, init)?)))
         .collect::<Result<_>>()?;

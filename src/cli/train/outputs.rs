@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use fanin::model::{Mlp, Verdict};
+use fanin::model::{Network, Verdict};
 use fanin::recipe::{self, WriteOptions};
 use fanin::{Error, Result, file};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn new(args: &TrainArgs, networks: &[(String, Mlp)]) -> Result<Outputs> {
+    pub(super) fn new(args: &TrainArgs, networks: &[(String, Network)]) -> Result<Outputs> {
         let invalid = |what: &str, given: &str, needed: &str| {
             Err(Error::Invalid { what: what.into(), given: given.into(), needed: needed.into() })
         };

@@ -1,0 +1,206 @@
+use rayon::prelude::*;
+
+use super::widest::{sum, widest};
+use super::window::{TASK, batch, each, taps};
+use crate::op::Conv2d;
+use crate::{Result, memory};
+
+/// Stretches that a sum over windows is parted into at most.
+const STRETCHES: usize = 64;
+
+/// A convolution, as [`Pass::conv`](crate::gpu::Pass::conv).
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) where the convolution is none, or a slice has not the length
+/// that it asks for; [`Error::Exhausted`](crate::Error::Exhausted) without memory for a second weight.
+pub fn conv(
+    conv: &Conv2d,
+    values: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) -> Result<()> {
+    let [height, width, outputs] = conv.output()?;
+    let batch = batch("values", values, conv.input)?;
+    let weight = turned(conv, weight)?;
+    if let Some(bias) = bias {
+        each("bias", bias, 1, outputs)?;
+    }
+    let (signal, line) = (conv.input.iter().product::<usize>(), width * outputs);
+    each("out", out, batch, height * line)?;
+    let lines = out.par_chunks_mut(line).with_min_len((TASK / line).max(1)).enumerate();
+    lines.for_each(|(index, out)| {
+        match bias {
+            Some(bias) => out.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias)),
+            None => out.fill(0.0),
+        }
+        let signal = &values[index / height * signal..][..signal];
+        forward_line(conv, signal, &weight, index % height, out);
+    });
+    Ok(())
+}
+
+/// The gradient of its input, as [`Pass::conv_input`](crate::gpu::Pass::conv_input).
+///
+/// # Errors
+/// As [`conv`].
+pub fn conv_input(conv: &Conv2d, gradient: &[f32], weight: &[f32], out: &mut [f32]) -> Result<()> {
+    let output = conv.output()?;
+    let batch = batch("gradient", gradient, output)?;
+    let weight = turned(conv, weight)?;
+    let signal = conv.input.iter().product::<usize>();
+    each("out", out, batch, signal)?;
+    let signals = out.par_chunks_mut(signal).zip(gradient.par_chunks(output.iter().product()));
+    signals.for_each(|(signal, gradient)| input_signal(conv, gradient, &weight, signal));
+    Ok(())
+}
+
+/// The gradient of its weight, as [`Pass::conv_weight`](crate::gpu::Pass::conv_weight). The order of the
+/// sums depends on the sizes alone.
+///
+/// # Errors
+/// As [`conv`].
+pub fn conv_weight(conv: &Conv2d, values: &[f32], gradient: &[f32], out: &mut [f32]) -> Result<()> {
+    let [height, width, outputs] = conv.output()?;
+    let batch = batch("values", values, conv.input)?;
+    each("gradient", gradient, batch, height * width * outputs)?;
+    each("out", out, 1, conv.weight().iter().product())?;
+    let (signal, line) = (conv.input.iter().product::<usize>(), width * outputs);
+    let stretch = (TASK / line).max((batch * height).div_ceil(STRETCHES)).max(1);
+    let partial = |(index, gradient): (usize, &[f32])| -> Result<Vec<f32>> {
+        let mut partial = memory::filled("a gradient", out.len(), 0.0)?;
+        for (at, gradient) in gradient.chunks_exact(line).enumerate() {
+            let line = index * stretch + at;
+            let signal = &values[line / height * signal..][..signal];
+            weight_line(conv, signal, gradient, line % height, &mut partial);
+        }
+        Ok(partial)
+    };
+    let partials = gradient.par_chunks(stretch * line).enumerate().map(partial);
+    let partials = partials.collect::<Result<Vec<_>>>()?;
+    let mut sums = memory::filled("a gradient", out.len(), 0.0f32)?;
+    for partial in partials {
+        sums.iter_mut().zip(&partial).for_each(|(sum, part)| *sum += part);
+    }
+    for (at, place) in turns(conv).enumerate() {
+        out[place] = sums[at];
+    }
+    Ok(())
+}
+
+/// Where in the weight the elements lie of one that is turned: `[taps, channels of a group, outputs]`, the
+/// outputs side by side, as their results are.
+fn turns(conv: &Conv2d) -> impl Iterator<Item = usize> {
+    let [outputs, channels, height, width] = conv.weight();
+    let area = height * width;
+    (0..area).flat_map(move |tap| {
+        (0..channels).flat_map(move |channel| {
+            (0..outputs).map(move |output| (output * channels + channel) * area + tap)
+        })
+    })
+}
+
+fn turned(conv: &Conv2d, weight: &[f32]) -> Result<Vec<f32>> {
+    each("weight", weight, 1, conv.weight().iter().product())?;
+    let mut turned = memory::reserved("a weight", weight.len())?;
+    turned.extend(turns(conv).map(|place| weight[place]));
+    Ok(turned)
+}
+
+/// Whether each channel has one output, and each output one channel: vectors run across the groups then,
+/// else across the outputs of each.
+fn depthwise(conv: &Conv2d) -> bool {
+    conv.groups == conv.outputs && conv.groups == conv.input[2]
+}
+
+/// The rows of a turned weight at a tap, one for each channel of a group.
+#[inline(always)]
+fn rows_at<'a>(
+    conv: &Conv2d,
+    weight: &'a [f32],
+    tap: usize,
+) -> impl Iterator<Item = (usize, &'a [f32])> {
+    let length = conv.input[2] / conv.groups * conv.outputs;
+    weight[tap * length..][..length].chunks_exact(conv.outputs).enumerate()
+}
+
+widest! {
+    fn forward_line(conv: &Conv2d, signal: &[f32], weight: &[f32], down: usize, out: &mut [f32]) {
+        let (axes, channels) = (conv.axes(), conv.input[2]);
+        let (own, outputs) = (channels / conv.groups, conv.outputs / conv.groups);
+        for (across, sums) in out.chunks_exact_mut(conv.outputs).enumerate() {
+            for (tap, place) in taps(axes, [down, across]) {
+                let pixel = &signal[place * channels..][..channels];
+                for (channel, row) in rows_at(conv, weight, tap) {
+                    if depthwise(conv) {
+                        let terms = row.iter().zip(pixel);
+                        sums.iter_mut().zip(terms).for_each(|(sum, (w, x))| *sum += w * x);
+                        continue;
+                    }
+                    let groups = sums.chunks_exact_mut(outputs).zip(row.chunks_exact(outputs));
+                    for ((sums, row), pixel) in groups.zip(pixel.chunks_exact(own)) {
+                        let x = pixel[channel];
+                        sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+widest! {
+    fn input_signal(conv: &Conv2d, gradient: &[f32], weight: &[f32], signal: &mut [f32]) {
+        let (axes, channels) = (conv.axes(), conv.input[2]);
+        let (own, outputs) = (channels / conv.groups, conv.outputs / conv.groups);
+        let width = axes[1].places();
+        signal.fill(0.0);
+        for (index, gradient) in gradient.chunks_exact(conv.outputs).enumerate() {
+            for (tap, place) in taps(axes, [index / width, index % width]) {
+                let pixel = &mut signal[place * channels..][..channels];
+                for (channel, row) in rows_at(conv, weight, tap) {
+                    if depthwise(conv) {
+                        let terms = row.iter().zip(gradient);
+                        pixel.iter_mut().zip(terms).for_each(|(sum, (w, dy))| *sum += w * dy);
+                        continue;
+                    }
+                    let groups = gradient.chunks_exact(outputs).zip(row.chunks_exact(outputs));
+                    for ((gradient, row), pixel) in groups.zip(pixel.chunks_exact_mut(own)) {
+                        pixel[channel] += sum([row, gradient], |[w, dy]| w * dy);
+                    }
+                }
+            }
+        }
+    }
+}
+
+widest! {
+    fn weight_line(
+        conv: &Conv2d,
+        signal: &[f32],
+        gradient: &[f32],
+        down: usize,
+        weight: &mut [f32],
+    ) {
+        let (axes, channels) = (conv.axes(), conv.input[2]);
+        let (own, outputs) = (channels / conv.groups, conv.outputs / conv.groups);
+        let length = own * conv.outputs;
+        for (across, gradient) in gradient.chunks_exact(conv.outputs).enumerate() {
+            for (tap, place) in taps(axes, [down, across]) {
+                let pixel = &signal[place * channels..][..channels];
+                let rows = weight[tap * length..][..length].chunks_exact_mut(conv.outputs);
+                for (channel, row) in rows.enumerate() {
+                    if depthwise(conv) {
+                        let terms = gradient.iter().zip(pixel);
+                        row.iter_mut().zip(terms).for_each(|(sum, (dy, x))| *sum += dy * x);
+                        continue;
+                    }
+                    let groups = row.chunks_exact_mut(outputs).zip(gradient.chunks_exact(outputs));
+                    for ((row, gradient), pixel) in groups.zip(pixel.chunks_exact(own)) {
+                        let x = pixel[channel];
+                        row.iter_mut().zip(gradient).for_each(|(sum, dy)| *sum += dy * x);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What unfolding, convolution and pooling share.
+
+use crate::op::Axis;
+use crate::{Error, Result};
+
+/// Elements that are worth a task.
+pub(super) const TASK: usize = 1 << 14;
+
+/// How many signals of `sides` a slice holds.
+///
+/// # Errors
+/// [`Error::Invalid`] where they are not whole ones.
+pub(super) fn batch(what: &str, values: &[f32], sides: [usize; 3]) -> Result<usize> {
+    let each = sides.iter().product::<usize>();
+    match values.len().is_multiple_of(each) {
+        true => Ok(values.len() / each),
+        false => {
+            let [height, width, channels] = sides;
+            let needed = format!("a multiple of {height} x {width} x {channels}");
+            Err(Error::invalid(what, format!("{} elements", values.len()), needed))
+        }
+    }
+}
+
+/// # Errors
+/// [`Error::Invalid`] where a slice has not so many elements for each of a batch.
+pub(super) fn each(what: &str, values: &[f32], batch: usize, elements: usize) -> Result<()> {
+    match batch.checked_mul(elements) == Some(values.len()) {
+        true => Ok(()),
+        false => {
+            let given = format!("{} elements", values.len());
+            Err(Error::invalid(what, given, format!("{batch} x {elements}")))
+        }
+    }
+}
+
+/// The taps of the window at `[down, across]` that lie on the signal, and the places of the signal that
+/// they read, counted along its lines.
+#[inline(always)]
+pub(super) fn taps(
+    [down, across]: [Axis; 2],
+    place: [usize; 2],
+) -> impl Iterator<Item = (usize, usize)> {
+    let columns = across.taps(place[1]);
+    down.taps(place[0]).flat_map(move |y| {
+        let line = down.source(place[0], y) * across.size;
+        columns.clone().map(move |x| (y * across.kernel + x, line + across.source(place[1], x)))
+    })
+}
