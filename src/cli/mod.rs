@@ -1,6 +1,7 @@
 mod bench;
 mod contract;
 mod devices;
+mod flags;
 mod gain;
 mod init;
 mod inits;
@@ -115,7 +116,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            note(&format!("error: {error}"));
+            note(&format!("error: {}", flags::told(&error)));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }

@@ -7,6 +7,7 @@ use fanin::model::{Epoch, Loss, LsuvStep, Score, Verdict};
 use serde_json::{Value, json};
 
 use super::{Run, TrainArgs};
+use crate::cli::flags::advised;
 use crate::cli::plot::{self, Curves, Series};
 use crate::cli::table::{short, table};
 use crate::cli::{print, print_json};
@@ -183,13 +184,14 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Re
         if let Some(reason) = verdict.reason() {
             let _ = write!(
                 text,
-                "\n{} {}: {reason}.\n",
+                "\n{} {}: {}.\n",
                 run.init,
                 match verdict {
                     Verdict::Stuck(_) => "did not learn",
                     Verdict::Learning(_) => "has not learned yet",
                     other => other.name(),
-                }
+                },
+                advised(reason)
             );
         }
     }
