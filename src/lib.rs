@@ -46,6 +46,7 @@
 
 mod activation;
 pub mod bench;
+mod catalogue;
 pub mod cpu;
 pub mod device;
 mod error;

@@ -34,7 +34,7 @@ mod schedule;
 mod trainer;
 mod wiring;
 
-pub use crate::op::{Adam, Loss, Optimizer};
+pub use crate::op::{Adam, Loss, Optimizer, RmsProp, Target};
 pub use lsuv::LsuvStep;
 pub use mlp::{CustomInit, Mlp};
 pub(crate) use place::place;

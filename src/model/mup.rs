@@ -84,9 +84,9 @@ impl Mlp {
         optimizer: &Optimizer,
     ) -> Result<f64> {
         let (role, ratio) = self.role(layer, vector)?;
-        Ok(match optimizer {
-            Optimizer::Sgd { .. } => role.lr_multiplier_sgd(ratio),
-            Optimizer::Adam(_) | Optimizer::AdamW(_) => role.lr_multiplier_adam(ratio),
+        Ok(match optimizer.normalizes() {
+            false => role.lr_multiplier_sgd(ratio),
+            true => role.lr_multiplier_adam(ratio),
         })
     }
 }

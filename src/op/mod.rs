@@ -10,10 +10,10 @@ mod product;
 mod step;
 mod summary;
 
-pub use loss::Loss;
-pub(crate) use loss::SLICE;
+pub use loss::{Loss, Target};
+pub(crate) use loss::{SLICE, variance};
 pub use moments::Moments;
-pub use optimizer::{Adam, Optimizer};
+pub use optimizer::{Adam, Optimizer, RmsProp};
 pub(crate) use product::Strides;
 pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};
 pub(crate) use step::{Resident, RowResult, Step};
