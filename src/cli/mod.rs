@@ -1,4 +1,5 @@
 mod bench;
+mod catalogue;
 mod contract;
 mod devices;
 mod gain;

@@ -11,13 +11,14 @@ use fanin::model::data::{
     self, Collapsed, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task,
 };
 use fanin::model::{
-    Epoch, Loss, LsuvStep, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict,
+    Epoch, Loss, LsuvStep, Mlp, Optimizer, Options, Schedule, Score, Target, Trainer, Verdict,
 };
 use fanin::recipe::{self, WriteOptions};
 use fanin::{Activation, Error, Result, file};
 use indicatif::{MultiProgress, ProgressBar};
 use serde_json::{Value, json};
 
+use super::catalogue::{formulas, learning_rates, one_of};
 use super::inits::parse_inits;
 use super::plot::{self, Curves, Series};
 use super::table::{short, table};
@@ -52,8 +53,22 @@ is the share of single ones whose output is on the target's side of 1/2. R2 is
 1 - (mean squared error) / variance over the rows; of several targets the mean
 over them, as scikit-learn's r2_score has it.";
 
+/// The formulas, and the rest.
+fn long_help() -> String {
+    [
+        formulas(
+            "Nonlinearities; numbers may be left out and are then as said",
+            Activation::help(),
+        ),
+        formulas("Losses, z being an output and t its target", Loss::help()),
+        formulas("Optimizers, g being a gradient and w its parameter", Optimizer::help()),
+        HELP.to_owned(),
+    ]
+    .join("\n")
+}
+
 #[derive(Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, after_long_help = long_help())]
 pub struct TrainArgs {
     /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
     /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors
@@ -72,10 +87,11 @@ pub struct TrainArgs {
     #[arg(long, value_delimiter = ',', default_value = "64,64,64,64", value_name = "WIDTHS")]
     hidden: Vec<u64>,
 
-    /// The nonlinearity of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu:SLOPE,
-    /// elu:ALPHA, selu, gelu, gelu_tanh, silu, softplus, softsign, mish, hard_tanh, hard_sigmoid,
-    /// hard_swish, relu6 or sin:OMEGA
-    #[arg(long, default_value = "relu")]
+    #[arg(
+        long,
+        default_value = "relu",
+        help = one_of("The nonlinearity of the hidden layers", Activation::help())
+    )]
     activation: Activation,
 
     /// Initializers of the weights; each trains a network of its own
@@ -86,17 +102,18 @@ pub struct TrainArgs {
     #[arg(long, default_value = "zeros")]
     bias: Init,
 
-    /// cross_entropy, cross_entropy:SMOOTHING, mse or bce; by the task where it is not given. Targets
-    /// that are numbers stay as they are with bce, which needs 0 to 1
-    #[arg(long)]
+    #[arg(
+        long,
+        help = one_of("The loss", Loss::help())
+            + "; by the task where none is given. Targets that are numbers stay as they are with bce, \
+               which needs 0 to 1"
+    )]
     loss: Option<Loss>,
 
-    /// sgd, sgd:MOMENTUM, nesterov:MOMENTUM, adam or adamw (:BETA1,BETA2,EPSILON)
-    #[arg(long, default_value = "adam")]
+    #[arg(long, default_value = "adam", help = one_of("The optimizer", Optimizer::help()))]
     optimizer: Optimizer,
 
-    /// The learning rate; 0.05 for SGD, 0.001 for Adam and AdamW where it is not given
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help = learning_rates())]
     lr: Option<f64>,
 
     /// constant, step:EPOCHS,FACTOR, cosine or cosine:FLOOR
@@ -132,8 +149,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.0, value_name = "P", allow_negative_numbers = true)]
     dropout: f64,
 
-    /// Weight decay: in the gradient for SGD and Adam, apart from it for AdamW (where 0.01 is the
-    /// default)
+    /// Weight decay: in the gradient, but apart from it for adamw (where 0.01 is the default)
     #[arg(long, allow_negative_numbers = true)]
     weight_decay: Option<f64>,
 
@@ -381,7 +397,9 @@ fn prepare(
     };
     let by = match (args.no_standardize, args.loss) {
         (true, _) => Standardizer::default(),
-        (false, Some(Loss::BinaryCrossEntropy)) => Standardizer::fit(&train).without_targets(),
+        (false, Some(loss)) if loss.target() == Target::Share => {
+            Standardizer::fit(&train).without_targets()
+        }
         (false, _) => Standardizer::fit(&train),
     };
     for Collapsed { column, distinct, left } in by.collapsed(&train)? {
@@ -417,7 +435,7 @@ fn check_classes(train: &Dataset) -> Result<()> {
 fn outputs(train: &Dataset, loss: Option<Loss>) -> u64 {
     match &train.targets {
         Targets::Classes { names, .. } => match loss {
-            Some(Loss::BinaryCrossEntropy) if names.len() == 2 => 1,
+            Some(loss) if loss.target() == Target::Share && names.len() == 2 => 1,
             _ => names.len() as u64,
         },
         Targets::Values { names, .. } => names.len() as u64,
@@ -717,7 +735,7 @@ fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
             "runs": documents,
         }));
     }
-    let regress = runs[0].trainer.loss() == Loss::MeanSquaredError;
+    let regress = runs[0].trainer.loss().target() == Target::Value;
     let what = if regress { "R2" } else { "accuracy" };
     let test = format!("test {what}");
     let header = [
