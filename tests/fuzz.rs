@@ -323,10 +323,10 @@ fn arguments() {
     });
     fuzz(
         "optimizer",
-        &bytes(&["sgd:0.9", "nesterov:0.9", "adam:0.9,0.99,1e-8", "adamw"]),
+        &bytes(&["sgd:0.9", "nesterov:0.9", "adam:0.9,0.99,1e-8", "adamw", "rmsprop:0.9"]),
         |input| word::<Optimizer>(&utf8(input), Optimizer::to_string).map(drop),
     );
-    fuzz("loss", &bytes(&["cross_entropy:0.1", "mse", "bce"]), |input| {
+    fuzz("loss", &bytes(&["cross_entropy:0.1", "mse", "bce", "huber:1.5"]), |input| {
         word::<Loss>(&utf8(input), Loss::to_string).map(drop)
     });
     fuzz("device", &bytes(&["auto", "cpu", "gpu", "vulkan", "gl:llvmpipe", "RTX"]), |input| {

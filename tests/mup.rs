@@ -5,7 +5,7 @@ use fanin::Activation;
 use fanin::Device;
 use fanin::init::Role;
 use fanin::model::data::Dataset;
-use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Trainer};
+use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, RmsProp, Trainer};
 
 use crate::devices::{SEED, contexts, everywhere};
 use crate::gradients::{Oracle, examples};
@@ -79,6 +79,7 @@ fn every_parameter_steps_at_its_own_rate() {
         (Optimizer::sgd().with_weight_decay(decay), [ratio, 1.0, 1.0 / ratio, ratio]),
         (Optimizer::Adam(Adam::default()), [1.0, 1.0 / ratio, 1.0 / ratio, 1.0]),
         (Optimizer::AdamW(adam), [1.0, 1.0 / ratio, 1.0 / ratio, 1.0]),
+        (Optimizer::RmsProp(RmsProp::default()), [1.0, 1.0 / ratio, 1.0 / ratio, 1.0]),
     ];
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let net = mlp([6, 64, 64, 64, 3]).layer_norm(true).activation(Activation::Tanh).mup([16]);
@@ -128,6 +129,11 @@ fn every_parameter_steps_at_its_own_rate() {
                                 w - lr * adam.weight_decay * w
                                     - lr * factor * g / (g.abs() + adam.epsilon)
                             }
+                            Optimizer::RmsProp(RmsProp { alpha, epsilon, .. }) => {
+                                let size = (1.0 - alpha).sqrt() * g.abs();
+                                w - lr * factor * g / (size + epsilon)
+                            }
+                            other => panic!("write {other} down here"),
                         };
                         let found = f64::from(after[index][element]);
                         // Rounding of w, and a few of the step, whose size is at most 0.04 or so;

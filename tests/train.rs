@@ -3,7 +3,9 @@
 use fanin::Device;
 use fanin::gpu::Context;
 use fanin::model::data::{Dataset, Generated, Standardizer, Targets};
-use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
+use fanin::model::{
+    Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Target, Trainer, Verdict,
+};
 use fanin::random::{Distribution, Source, Stream};
 use fanin::{Activation, Error, wgpu};
 
@@ -382,6 +384,7 @@ fn every_optimizer_does_the_same_on_every_engine() {
         sgd(0.9, true, 0.0),
         Optimizer::Adam(adam(0.1)),
         Optimizer::AdamW(adam(0.1)),
+        "rmsprop".parse::<Optimizer>().unwrap().with_weight_decay(0.1),
     ];
     let set = examples(64, 5, 3, Loss::MeanSquaredError);
     let net = mlp([5, 16, 3], "xavier_normal").activation(Activation::Tanh);
@@ -429,8 +432,11 @@ fn r2_of_several_targets_is_the_mean_over_them() {
     for (values, predictions, wanted) in cases {
         let set = with_values(unit.clone(), 3, values.to_vec(), 2);
         for device in everywhere() {
-            for batch in [None, Some(2)] {
+            // Of whatever loss that is of values.
+            let losses = Loss::ALL.into_iter().filter(|loss| loss.target() == Target::Value);
+            for (loss, batch) in losses.flat_map(|loss| [(loss, None), (loss, Some(2))]) {
                 let options = Options {
+                    loss: Some(loss),
                     batch,
                     optimizer: Optimizer::sgd(),
                     lr: 1e-30,

@@ -39,7 +39,7 @@ mod tape;
 mod targets;
 mod trainer;
 
-pub use crate::op::{Adam, Loss, Optimizer};
+pub use crate::op::{Adam, Loss, Optimizer, RmsProp, Target};
 pub use diagnosis::Verdict;
 pub use lsuv::LsuvStep;
 pub use mlp::Mlp;

@@ -375,7 +375,7 @@ impl Network {
 
     /// The factor on a tensor's learning rate.
     pub(super) fn lr_multiplier((role, ratio): (init::Role, f64), optimizer: &Optimizer) -> f64 {
-        match optimizer.adapts() {
+        match optimizer.normalizes() {
             false => role.lr_multiplier_sgd(ratio),
             true => role.lr_multiplier_adam(ratio),
         }

@@ -6,7 +6,7 @@ use super::options::Options;
 use super::score::{Epoch, Score, Tally};
 use super::tape::Stage;
 use super::targets::{baseline, majority, variances, words};
-use super::{Aim, Loss, LsuvStep, Parameter, Training, place};
+use super::{Aim, Loss, LsuvStep, Parameter, Target, Training, place};
 use crate::device::{Device, Execution, Room};
 use crate::op::{
     BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step, View,
@@ -489,7 +489,7 @@ impl Trainer {
 
     fn score(&self, tally: &Tally, set: usize) -> Score {
         let rows = tally.rows.max(1) as f64;
-        let (loss, values) = (tally.loss / rows, self.loss == Loss::MeanSquaredError);
+        let (loss, values) = (tally.loss / rows, self.loss.target() == Target::Value);
         let squares = match self.squares {
             Some(_) => &tally.squares,
             None => &vec![tally.loss],

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use fanin::Result;
-use fanin::model::{Epoch, Loss, LsuvStep, Score, Verdict};
+use fanin::model::{Epoch, LsuvStep, Score, Target, Verdict};
 use serde_json::{Value, json};
 
 use super::{Run, TrainArgs};
@@ -141,7 +141,7 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Re
             "runs": documents,
         }));
     }
-    let regress = runs[0].trainer.loss() == Loss::MeanSquaredError;
+    let regress = runs[0].trainer.loss().target() == Target::Value;
     let what = if regress { "R2" } else { "accuracy" };
     let test = format!("test {what}");
     let header = [
