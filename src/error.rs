@@ -58,7 +58,7 @@ pub enum Error {
         message: String,
     },
     /// An output that is there already.
-    #[error("{} exists; give another name, or --force to replace it", said(path.display()))]
+    #[error("{} exists; give another name, or have it replaced", said(path.display()))]
     Exists {
         /// The file that would have been replaced.
         path: PathBuf,
@@ -250,7 +250,7 @@ fn nearest(given: &str, known: &[String]) -> String {
 fn how_to_get_an_adapter(present: &str) -> &'static str {
     if present.starts_with("none") {
         ". Install a GPU's Vulkan driver, or Mesa's software one \
-         (Debian, Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1), or use --device cpu"
+         (Debian, Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1), or use the CPU"
     } else {
         ""
     }

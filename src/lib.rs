@@ -40,30 +40,50 @@
 //!
 //! # Features
 //!
-//! `cli` (default): the `fanin` command. The library alone is `default-features = false`.
+//! Without any, `default-features = false`: numbers drawn into GPU and CPU buffers, and every kernel of
+//! GPUs ([`gpu`]) and what computes beside them on the CPU ([`cpu`]).
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tuning` | what `fanin bench --tune` found is read from the user's cache folder ([`gpu::Tuning`]) |
+//! | `recipe` | [`recipe`] and [`file`](mod@file): a model's tensors, in and out of safetensors files |
+//! | `train`, with `recipe` | [`model`], [`probe`], [`bench`]: networks that train; products on the CPU ([`cpu::matmul`]) |
+//! | `data`, with `train` | [`model::data::load()`]: examples from CSV, IDX, NumPy and safetensors files |
+//! | `cli` (default), with all of these | the `fanin` command |
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// What only a feature's code calls stands unused without it.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
 mod activation;
-pub mod bench;
 pub mod cpu;
 pub mod device;
 mod error;
-pub mod file;
 pub mod gpu;
 pub mod guide;
 pub mod init;
 mod memory;
-pub mod model;
 pub mod op;
-pub mod probe;
 pub mod random;
-pub mod recipe;
 pub mod shaders;
 mod shape;
 pub mod statistics;
 pub mod theory;
 pub mod verify;
+
+#[cfg(any(feature = "recipe", feature = "tuning"))]
+pub mod file;
+
+#[cfg(feature = "recipe")]
+pub mod recipe;
+
+#[cfg(feature = "train")]
+pub mod bench;
+#[cfg(feature = "train")]
+pub mod model;
+#[cfg(feature = "train")]
+pub mod probe;
 
 pub use activation::{Activation, Custom};
 pub use device::Device;

@@ -279,8 +279,8 @@ fn bad_input_is_told_apart_and_leaves_nothing() {
     train(&["--epochs", "0"], &["epochs: got 0"]);
     train(&["--dropout", "1"], &["dropout: got 1"]);
     train(&["--norm-init", "zeros"], &["initializer of norms", "needed layer norm"]);
-    train(&["--clip", "-1"], &["clip: got -1"]);
-    train(&["--weight-decay", "-1"], &["weight decay: got -1"]);
+    train(&["--clip", "-1"], &["clip: got -1", "(--clip)"]);
+    train(&["--weight-decay", "-1"], &["weight decay: got -1", "(--weight-decay)"]);
     train(&["--test-split", "1"], &["test"]);
     train(&["--init", "he_norml"], &["nearest: he_normal"]);
     train(&["--init", "zeros,zeros"], &["zeros twice"]);

@@ -1,10 +1,11 @@
 mod bench;
+mod chart;
 mod contract;
 mod devices;
+mod flags;
 mod gain;
 mod init;
 mod inits;
-mod plot;
 mod probe;
 mod report;
 mod sample;
@@ -115,7 +116,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            note(&format!("error: {error}"));
+            note(&format!("error: {}", flags::told(&error)));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
@@ -179,7 +180,7 @@ fn shown(text: &str) -> String {
         out += if index > 0 { "\n" } else { "" };
         let mut rest = line;
         while let Some((before, after)) = rest.split_once("\x1b[") {
-            let color = after.split_once('m').filter(|(code, _)| plot::is_color(code));
+            let color = after.split_once('m').filter(|(code, _)| chart::is_color(code));
             let Some((code, after)) = color else { break };
             let _ = write!(out, "{}\x1b[{code}m", plain(before));
             rest = after;

@@ -7,8 +7,10 @@ mod fill;
 mod lanes;
 pub(crate) mod loss;
 mod math;
+#[cfg(feature = "train")]
 mod matmul;
 mod moments;
+#[cfg(feature = "train")]
 mod norm;
 mod peak;
 mod pool;
@@ -25,9 +27,11 @@ pub(crate) use columns::{column_extremes, column_sums};
 pub use conv::{conv, conv_input, conv_weight};
 pub(crate) use fill::fill_here;
 pub use fill::{fill, instruction_set};
+#[cfg(feature = "train")]
 pub use matmul::{Epilogue, epilogue, left_sums, map, matmul};
 pub use moments::moments;
 pub(crate) use moments::task_moments;
+#[cfg(feature = "train")]
 pub(crate) use norm::Norm;
 pub(crate) use peak::{MULTIPLY_ADDS, multiply_add};
 pub use pool::{pool, pool_backward};

@@ -11,16 +11,21 @@
 mod draw;
 mod draw_cpu;
 mod draw_gpu;
+#[cfg(feature = "train")]
 mod execute;
+#[cfg(feature = "train")]
 mod execute_cpu;
+#[cfg(feature = "train")]
 mod execute_gpu;
 
 use std::fmt;
 
 pub use draw::{Chunks, Draw, Piece, Sink};
+#[cfg(feature = "train")]
 pub(crate) use execute::{Execution, Room};
 
 use crate::gpu::{Choice, Context, ContextOptions};
+#[cfg(feature = "train")]
 use crate::op::{Program, Resident};
 use crate::{Result, cpu};
 
@@ -68,6 +73,7 @@ impl Device {
     }
 
     /// The device with a program's buffers on it, for submissions that are no larger than `room`.
+    #[cfg(feature = "train")]
     pub(crate) fn execution(
         &self,
         program: &Program,

@@ -6,8 +6,9 @@ use std::fmt;
 use crate::shaders::Loads;
 
 /// The kernel of a product, and its tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "tuning", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "tuning", serde(rename_all = "snake_case"))]
 pub enum Route {
     /// Tiles of 128 x 128 through workgroup memory.
     Tiled128,
@@ -85,7 +86,8 @@ impl Route {
 }
 
 /// A route, and how many share the depth of an element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "tuning", derive(serde::Serialize, serde::Deserialize))]
 pub struct Way {
     /// The kernel.
     pub route: Route,

@@ -1,15 +1,17 @@
 //! What was found to be fastest on an adapter, and where it is kept.
 
+#[cfg(feature = "tuning")]
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::route::Way;
-use crate::{Error, Result, file};
+#[cfg(feature = "tuning")]
+use crate::file;
+use crate::{Error, Result};
 
 /// The shapes of kernels that an adapter runs fastest. They never change a drawn bit; which sums of a
 /// product are added in parts is among them, and so the last bits of products.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "tuning", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tuning {
     /// The adapter and its driver.
     pub device: String,
@@ -21,7 +23,8 @@ pub struct Tuning {
 }
 
 /// How an invocation fills its part of a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "tuning", derive(serde::Serialize, serde::Deserialize))]
 pub struct FillShape {
     /// Whether a workgroup takes the quantile's table into its own memory first.
     pub staged: bool,
@@ -60,22 +63,6 @@ impl Tuning {
         (distance(measured) <= NEAR).then_some(*way)
     }
 
-    /// Where what was measured on a device is kept: `fanin/tuning/` in the user's cache folder
-    /// (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`); none where there is no
-    /// such folder.
-    pub fn path(device: &str) -> Option<PathBuf> {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = device.chars().map(plain).collect();
-        Some(dirs::cache_dir()?.join("fanin").join("tuning").join(name + ".json"))
-    }
-
-    /// What is kept at a path for a device; none where nothing is, or it does not fit: what cannot be
-    /// read is as good as not measured.
-    pub fn load(path: &Path, device: &str) -> Option<Tuning> {
-        let tuning: Tuning = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-        (tuning.device == device && tuning.check().is_ok()).then_some(tuning)
-    }
-
     /// # Errors
     /// [`Error::Invalid`] where a fill draws no 1, 2 or 4 blocks side by side, or takes no group of 16 bytes
     /// an invocation or more than 64, a product has a size of 0, its depth comes in no part or in more
@@ -100,6 +87,26 @@ impl Tuning {
             }
         }
         Ok(())
+    }
+}
+
+/// Where it is kept.
+#[cfg(feature = "tuning")]
+impl Tuning {
+    /// Where what was measured on a device is kept: `fanin/tuning/` in the user's cache folder
+    /// (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`, `%LOCALAPPDATA%`); none where there is no
+    /// such folder.
+    pub fn path(device: &str) -> Option<PathBuf> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let name: String = device.chars().map(plain).collect();
+        Some(dirs::cache_dir()?.join("fanin").join("tuning").join(name + ".json"))
+    }
+
+    /// What is kept at a path for a device; none where nothing is, or it does not fit: what cannot be
+    /// read is as good as not measured.
+    pub fn load(path: &Path, device: &str) -> Option<Tuning> {
+        let tuning: Tuning = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        (tuning.device == device && tuning.check().is_ok()).then_some(tuning)
     }
 
     /// Keeps it at a path, in place of what was there.

@@ -51,7 +51,8 @@ impl Verdict {
 }
 
 /// What makes a run less wild.
-const CALMER: &str = "try a smaller --lr, --clip 1, or an initializer with smaller weights";
+const CALMER: &str = "try a smaller learning rate, gradients clipped to a norm of 1, or an initializer with \
+                      smaller weights";
 
 impl Trainer {
     /// What the run came to: how far the loss fell, and where it did not, why.
@@ -145,7 +146,7 @@ impl Trainer {
         Ok((own - other >= 0.1 && significant).then(|| {
             format!(
                 "{what} is {} on the {} training rows and {} on the {} test rows: it knows the \
-                 training rows rather than the rule. More rows, --weight-decay, --dropout, fewer \
+                 training rows rather than the rule. More rows, weight decay, dropout, fewer \
                  epochs or a smaller network narrow the gap",
                 figure(own),
                 self.rows,
@@ -220,8 +221,8 @@ impl Trainer {
         Ok((first < 1e-3 * last).then(|| {
             format!(
                 "the gradient vanishes on its way down: its norm is {last:.1e} in {} and {first:.1e} \
-                 in {}.weight. Larger initial weights, --layer-norm or --residual \
-                 keep it alive; `fanin probe` shows which",
+                 in {}.weight. Larger initial weights, layer norm or residual \
+                 connections keep it alive",
                 format_args!("{}.weight", self.stages[norms.len() - 1].name),
                 self.stages[0].name,
             )

@@ -231,6 +231,9 @@ pub(crate) fn placed(
     let mut free = BTreeSet::new();
     let mut order: Vec<Slot> = (FREE..floats.len()).collect();
     order.sort_by_key(|slot| first[*slot]);
+    // What no operation touches is no buffer; whoever still knows of it does not look at it.
+    let gone = order.split_off(order.partition_point(|slot| first[*slot] < usize::MAX));
+    gone.into_iter().for_each(|slot| names[slot] = FREE);
     for slot in order {
         while let Some(Reverse((end, buffer))) = busy.peek().copied() {
             if end >= first[slot] {
@@ -261,7 +264,8 @@ pub(crate) fn placed(
     (lengths, names)
 }
 
-/// The first and the last operation that touches each slot.
+/// The first and the last operation that touches each slot; of those that none touches the first is the
+/// greatest number.
 fn spans(ops: &mut [Op], slots: usize) -> (Vec<usize>, Vec<usize>) {
     let (mut first, mut last) = (vec![usize::MAX; slots], vec![0; slots]);
     for (at, op) in ops.iter_mut().enumerate() {
@@ -270,7 +274,55 @@ fn spans(ops: &mut [Op], slots: usize) -> (Vec<usize>, Vec<usize>) {
             last[view.slot] = last[view.slot].max(at);
         });
     }
-    // What no operation writes is there from the start.
-    first.iter_mut().filter(|first| **first == usize::MAX).for_each(|first| *first = 0);
     (first, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(slot: Slot) -> View {
+        View { slot, first: 0, rows: 1, columns: 8 }
+    }
+
+    fn map(values: Slot, out: Slot) -> Op {
+        Op::Map { values: view(values), out: view(out), epilogue: Parts::default() }
+    }
+
+    /// A chain with a shortcut, of buffers of several lengths, and one that nobody touches.
+    #[test]
+    fn buffers_are_shared_only_where_nothing_is_lost() {
+        let slots: Vec<Slot> = (FREE..FREE + 6).collect();
+        let [a, b, c, d, e, gone] = slots[..] else { panic!("six slots") };
+        let add = |values, before, out| {
+            let epilogue = Parts { before: Some(view(before)), ..Parts::default() };
+            Op::Map { values: view(values), out: view(out), epilogue }
+        };
+        let wanted = [map(super::super::BATCH, a), map(a, b), map(b, c), add(c, a, d), map(d, e)];
+        let mut floats = vec![0; FREE];
+        floats.extend([8, 16, 8, 16, 8, 1 << 20]);
+        let mut ops = wanted;
+        let (lengths, names) = placed(&mut ops, &floats, &[(b, 3)]);
+        // In turn: each buffer holds what was written into it last.
+        let mut holds = vec![None; lengths.len()];
+        for (op, wanted) in ops.iter_mut().zip(wanted) {
+            let mut seen = Vec::new();
+            { wanted }.each(&mut |view, access| seen.push((view.slot, access)));
+            let mut at = 0;
+            op.each(&mut |view, access| {
+                let (slot, own) = seen[at];
+                at += 1;
+                assert_eq!(own, access);
+                match access {
+                    Access::Read if slot >= FREE => assert_eq!(holds[view.slot], Some(slot)),
+                    Access::Read => {}
+                    Access::Write => holds[view.slot] = Some(slot),
+                }
+            });
+        }
+        // Looked at until the fourth operation.
+        assert_ne!(names[b], names[d]);
+        assert!(lengths.iter().sum::<usize>() <= 8 + 16 + 8 + 16, "{lengths:?}");
+        assert!(names[gone] < lengths.len());
+    }
 }

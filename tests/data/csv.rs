@@ -105,7 +105,7 @@ fn a_target_must_be_one_of_the_columns() {
     let path = files.write("t.csv", "width,height,kind\n1,2,a\n");
     assert_eq!(
         message(&path, load_with(&path, None, None)),
-        "target: got none, needed --target with one of the columns: width, height, kind"
+        "target: got none, needed one of the columns: width, height, kind"
     );
     assert_eq!(
         message(&path, load_with(&path, Some("knd"), None)),

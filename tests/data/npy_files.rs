@@ -91,7 +91,10 @@ fn assert_mistake(x: impl AsRef<[u8]>, y: impl AsRef<[u8]>, expected: &str) {
 #[test]
 fn of_other_dtypes_are_refused() {
     let plain = "needed plain numbers: bool, i1, i2, i4, i8, u1, u2, u4, u8, f2, f4 or f8";
-    for descr in ["<c8", "<c16", "|O", "<U4", "|S3", "<M8[ns]", "|V4", "<f16"] {
+    for descr in [
+        "<c8", "<c16", "|O", "<U4", "|S3", "<M8[ns]", "|V4", "<f16", "|f4", "=f4", "f4", "<b2", "",
+        "<",
+    ] {
         let x = raw_npy(&header(descr, false, "(2, 1)"), &[0; 64]);
         assert_mistake(x, y2(), &format!("`x.npy`, dtype: got '{descr}', {plain}"));
     }
@@ -99,7 +102,7 @@ fn of_other_dtypes_are_refused() {
     assert_mistake(
         raw_npy(record, &[0; 8]),
         y2(),
-        &format!("`x.npy`, dtype: got [('a', '<f4'), ], {plain}"),
+        &format!("`x.npy`, dtype: got a structured type, {plain}"),
     );
 }
 
@@ -119,14 +122,25 @@ fn that_are_damaged_are_refused() {
     assert_mistake(&good[..good.len() - 1], y2(), &format!("`x.npy`, data: got 7 bytes, {needed}"));
     let long = [&good[..], &[0]].concat();
     assert_mistake(long, y2(), &format!("`x.npy`, data: got more than 8 bytes, {needed}"));
-    assert_mistake(
-        raw_npy("nonsense 'shape': (1,)", &[]),
-        y2(),
-        "`x.npy`, header: got could not parse…",
-    );
+    for (header, given) in [
+        ("nonsense 'shape': (1,)", "no dictionary"),
+        (
+            "{'descr': '<f4', 'fortran_order': 1, 'shape': (1,)}",
+            "a 'fortran_order' not True or False",
+        ),
+        ("{'descr': '<f4', 'shape': (1,)}", "not one 'fortran_order'"),
+        ("{'fortran_order': False, 'shape': (1,)}", "not one 'descr'"),
+        ("{'descr' '<f4', 'fortran_order': False, 'shape': (1,)}", "'descr' without a value"),
+    ] {
+        assert_mistake(
+            raw_npy(header, &[]),
+            y2(),
+            &format!("`x.npy`, header: got {given}, needed one …"),
+        );
+    }
     let mut version = good.clone();
     version[6] = 9;
-    assert_mistake(version, y2(), "`x.npy`, header: got …");
+    assert_mistake(version, y2(), "`x.npy`, version: got 9, needed 1, 2 or 3");
 }
 
 #[test]
@@ -137,7 +151,8 @@ fn with_hostile_headers_are_refused_at_once() {
         with(&format!("({most}, {most})")),
         y2(),
         &format!(
-            "`x.npy`, header: got shape ({most}, {most}), 2^64 elements or more, needed an array of plain numbers"
+            "`x.npy`, header: got shape ({most}, {most}), 2^64 elements or more, needed one as NumPy \
+             writes it, of an array of plain numbers"
         ),
     );
     assert_mistake(
@@ -164,9 +179,9 @@ fn with_hostile_headers_are_refused_at_once() {
     }
     assert_mistake(with("7"), y2(), "`x.npy`, header: got a 'shape' that is no tuple…");
     let deep = format!("{}{}", "(".repeat(4000), ")".repeat(4000));
-    assert_mistake(with(&deep), y2(), "`x.npy`, header: got a structured type…");
+    assert_mistake(with(&deep), y2(), "`x.npy`, header: got shape ((((…");
     assert_mistake(raw_npy("{'descr': '<f4'}", &[]), y2(), "`x.npy`, header: got not one 'shape'…");
-    let twice = "{'shape': (1,), 'shape': (2,)}";
+    let twice = "{'descr': '<f4', 'shape': (1,), 'shape': (2,)}";
     assert_mistake(raw_npy(twice, &[]), y2(), "`x.npy`, header: got not one 'shape'…");
     // Version 2 tells of a header of 4 GiB.
     let mut long = b"\x93NUMPY\x02\x00".to_vec();
@@ -226,7 +241,7 @@ fn must_fit_each_other() {
     let x = files.write("x.npy", good);
     assert_eq!(
         message(&x, load_with(&x, None, None)),
-        "target: got none, needed --target with the .npy file of the targets"
+        "target: got none, needed the .npy file of the targets"
     );
     let missing = files.path("z.npy");
     let error = load_with(&x, missing.to_str(), None).unwrap_err();

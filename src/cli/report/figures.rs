@@ -2,9 +2,10 @@ use std::fmt::Write as _;
 
 use fanin::probe::{Layer, Prediction, Spread};
 
+use super::super::chart::svg::{Figure, SERIES, at, cut, escape, text};
+use super::super::chart::{Chart, Line};
 use super::super::table::short;
 use super::Network;
-use super::svg::{Chart, Figure, Line, SERIES, at, cut, escape, text};
 
 type Predicted = fn(&Prediction) -> (f64, f64);
 
@@ -109,7 +110,7 @@ pub fn all(network: &Network<'_>) -> Vec<(&'static str, Figure)> {
 }
 
 fn chart(network: &Network<'_>, quantity: &Quantity) -> Figure {
-    let lines = network.runs.iter().enumerate().map(|(index, run)| {
+    let lines = network.runs.iter().map(|run| {
         let points = run.layers.iter().map(|layer| {
             let Spread { mean, min, max } = (quantity.measured)(layer);
             (layer.layer as f64, mean, min, max)
@@ -118,12 +119,7 @@ fn chart(network: &Network<'_>, quantity: &Quantity) -> Figure {
             let (value, band) = (quantity.predicted?)(layer.predicted.as_ref()?);
             Some((layer.layer as f64, value, (1.96 * band).exp()))
         });
-        Line {
-            name: run.init.clone(),
-            index,
-            points: points.collect(),
-            predicted: predicted.collect(),
-        }
+        Line { name: run.init.clone(), points: points.collect(), curve: predicted.collect() }
     });
     let reading = if quantity.predicted.is_some() { READING } else { "" };
     let chart = Chart {

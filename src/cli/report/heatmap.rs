@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 
 use fanin::probe::Heatmap;
 
+use super::super::chart::svg::{Figure, at, cut, text};
 use super::super::table::short;
-use super::svg::{Figure, at, cut, text};
 
 /// From vanished through kept to exploded, told apart with any kind of sight and on any ground.
 const COLORS: [&str; 13] = [

@@ -5,10 +5,11 @@ mod heatmap;
 mod page;
 pub mod roofline;
 mod summary;
-mod svg;
 mod terminal;
 
 use fanin::probe::{Report, Run};
+
+use super::chart::svg;
 
 pub use page::html;
 pub use terminal::terminal;

@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 
 use fanin::probe::{Kind, Layer, RULE, Report, Run, Spread};
 
+use super::super::chart::svg::{Figure, colors, escape, style};
 use super::super::table::short;
-use super::svg::{DARK, Figure, LIGHT, escape, style};
 use super::{Network, figures, heatmap, networks, summary};
 
 /// The whole report as one HTML file that asks nothing of a network; `command` makes it again.
@@ -170,7 +170,8 @@ fn layers(body: &mut String, run: &Run) {
 }
 
 fn css() -> String {
-    let variables = |colors: &[(&str, &str)]| {
+    let variables = |dark: bool| {
+        let colors = colors(dark);
         colors.iter().map(|(name, color)| format!("--{name}:{color};")).collect::<String>()
     };
     let verdicts: String = Kind::ALL
@@ -190,9 +191,9 @@ fn css() -> String {
         ":root{{color-scheme:light dark;{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}\
          @media print{{:root{{color-scheme:light;{}}}.skip{{display:none}}figure,tr{{break-inside:avoid}}\
          .scroll{{overflow:visible!important}}svg{{max-width:100%;height:auto;min-width:0!important}}}}{}{verdicts}{}",
-        variables(&LIGHT),
-        variables(&DARK),
-        variables(&LIGHT),
+        variables(false),
+        variables(true),
+        variables(false),
         RULES,
         style(|name| format!("var(--{name})"))
     )

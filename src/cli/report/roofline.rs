@@ -3,7 +3,8 @@ use std::fmt::Write as _;
 use fanin::bench::Ceilings;
 
 use super::super::bench::{Row, Subject, letter, percent, rate};
-use super::svg::{Figure, SERIES, at, cut, escape, marker, text};
+use super::super::chart::Axis;
+use super::super::chart::svg::{Figure, Plane, SERIES, at, cut, escape, marker, text};
 
 const WIDTH: f64 = 780.0;
 const LEFT: f64 = 112.0;
@@ -52,14 +53,6 @@ impl Point {
     }
 }
 
-/// The whole decades about some numbers.
-fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
-    let (low, high) =
-        values.fold((f64::MAX, 0f64), |(low, high), value| (low.min(value), high.max(value)));
-    let (low, high) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-    (low, high.max(low + 1))
-}
-
 /// The roofline and the products under it; where the next thing goes.
 fn roof(body: &mut String, ceilings: &Ceilings, products: &[Point], top: f64) -> f64 {
     let top = top + 6.0;
@@ -67,57 +60,36 @@ fn roof(body: &mut String, ceilings: &Ceilings, products: &[Point], top: f64) ->
     // The highest slope: factors are read, and more of them than results are written.
     let memory = ceilings.read.max(ceilings.copy);
     let ridge = peak / memory;
-    let (low, high) = decades(products.iter().map(|own| own.intensity).chain([ridge]));
+    let x = Axis::decades(products.iter().map(|own| own.intensity).chain([ridge]));
     // What a cache or matrix units bring may be above the roof.
-    let (bottom, most) = decades(products.iter().map(|own| own.throughput).chain([peak]));
-    let width = WIDTH - LEFT - 24.0;
-    let part =
-        |value: f64, low: i32, high: i32| (value.log10() - f64::from(low)) / f64::from(high - low);
-    let x = |value: f64| LEFT + width * part(value, low, high);
-    let y = |value: f64| top + HEIGHT * (1.0 - part(value, bottom, most));
-    let power = |exponent: i32| 10f64.powi(exponent);
-    for decade in bottom..=most {
-        let height = y(power(decade));
-        let _ = write!(body, "<path class=\"r\" d=\"M{LEFT} {}h{}\"/>", at(height), at(width));
-        let scaled = rate(power(decade)).replace(".00", "").replace(".0", "");
-        *body += &text("s e", LEFT - 8.0, height + 4.0, &format!("{scaled}FLOP/s"));
-    }
-    for decade in low..=high {
-        let place = x(power(decade));
-        let _ = write!(body, "<path class=\"r\" d=\"M{} {}v{HEIGHT}\"/>", at(place), at(top));
-        *body += &text("s m", place, top + HEIGHT + 18.0, &format!("{}", power(decade)));
-    }
+    let y = Axis::decades(products.iter().map(|own| own.throughput).chain([peak]));
+    let plane = Plane { left: LEFT, top, width: WIDTH - LEFT - 24.0, height: HEIGHT, x, y };
+    let labels = ["operations a byte (FLOP/B): each point is a product", "operations a second"];
+    let flops = |_: &Axis, value| rate(value).replace(".00", "").replace(".0", "") + "FLOP/s";
+    *body += &plane.axes([&x.powers(), &y.powers()], flops, labels, true);
     // From where the slope enters: at the left, or at the bottom.
-    let start = power(low).max(power(bottom) / memory);
-    let _ = write!(
-        body,
-        "<path class=\"x\" d=\"M{LEFT} {}h{}\"/><path class=\"l c6\" d=\"M{} {}L{} {}H{}\"/>",
-        at(top + HEIGHT),
-        at(width),
-        at(x(start)),
-        at(y(start * memory)),
-        at(x(ridge)),
-        at(y(peak)),
-        at(LEFT + width),
-    );
+    let [low, high] = x.ends();
+    let start = low.max(y.ends()[0] / memory);
+    let roof = [(start, start * memory), (ridge, peak), (high, peak)];
+    let roof: Vec<String> = roof
+        .into_iter()
+        .filter_map(|point| plane.point(point))
+        .map(|(x, y)| format!("{} {}", at(x), at(y)))
+        .collect();
+    let _ = write!(body, "<path class=\"l c6\" d=\"M{}\"/>", roof.join("L"));
     let level = format!("{}FLOP/s of multiply-adds", rate(peak));
-    *body += &text("s e", LEFT + width - 4.0, y(peak) - 6.0, &level);
+    let right = plane.left + plane.width;
+    *body += &text("s e", right - 4.0, plane.y(peak).unwrap_or(top) - 6.0, &level);
     // Beside the slope, in the middle of what is to be seen of it.
     let middle = (start * ridge).sqrt();
-    let words = format!("{}B/s of memory", rate(memory));
-    *body += &text("s e", x(middle) - 8.0, y(middle * memory) - 4.0, &words);
-    for (number, point) in products.iter().enumerate() {
-        let (a, b) = (x(point.intensity), y(point.throughput));
-        let title = format!("{}: {}FLOP/s", point.name, rate(point.throughput));
-        let _ = write!(body, "<g><title>{}</title>{}</g>", escape(&title), marker(number, a, b));
+    if let Some((x, y)) = plane.point((middle, middle * memory)) {
+        *body += &text("s e", x - 8.0, y - 4.0, &format!("{}B/s of memory", rate(memory)));
     }
-    let middle = top + 0.5 * HEIGHT;
-    let _ = write!(
-        body,
-        "<text class=\"t m\" transform=\"translate(14 {middle}) rotate(-90)\">operations a second</text>"
-    );
-    let label = "operations a byte (FLOP/B): each point is a product";
-    *body += &text("t m", LEFT + 0.5 * width, top + HEIGHT + 38.0, label);
+    for (number, point) in products.iter().enumerate() {
+        let Some((x, y)) = plane.point((point.intensity, point.throughput)) else { continue };
+        let title = format!("{}: {}FLOP/s", point.name, rate(point.throughput));
+        let _ = write!(body, "<g><title>{}</title>{}</g>", escape(&title), marker(number, x, y));
+    }
     legend(body, products, top + HEIGHT + 60.0)
 }
 

@@ -2,7 +2,8 @@ use std::fmt::Write as _;
 
 use fanin::probe::{Layer, RULE, Report};
 
-use super::super::plot::{self, Curves, Series};
+use super::super::chart::svg::cut;
+use super::super::chart::{Chart, Line};
 use super::super::table::wrap;
 use super::figures::BOUNDS;
 use super::{Network, networks, summary};
@@ -45,7 +46,7 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
     let name = longest.clamp(4, 32);
     for run in &network.runs {
         let verdict = &run.verdict;
-        let init = super::svg::cut(&run.init, name);
+        let init = cut(&run.init, name);
         let head =
             format!("{} {init:name$}  {:9}  ", summary::sign(verdict.kind), verdict.kind.name());
         let margin = head.chars().count();
@@ -68,18 +69,18 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
 }
 
 fn chart(network: &Network<'_>, columns: usize, title: &str, value: fn(&Layer) -> f64) -> String {
-    let series = network.runs.iter().map(|run| {
-        let points = run.layers.iter().map(|layer| (layer.layer as f64, value(layer)));
-        // What float32 cannot hold has no place on the axis.
-        let shown = |&(_, y): &(f64, f64)| (BOUNDS.0..BOUNDS.1).contains(&y);
-        Series { name: run.init.clone(), points: points.filter(shown).collect() }
+    let lines = network.runs.iter().map(|run| {
+        let curve = run.layers.iter().map(|layer| (layer.layer as f64, value(layer), 1.0));
+        Line { name: run.init.clone(), curve: curve.collect(), ..Line::default() }
     });
-    let curves = Curves {
+    let chart = Chart {
         title: title.into(),
+        caption: String::new(),
         x_label: "layer".into(),
         y_label: String::new(),
-        log_y: true,
-        series: series.collect(),
+        log: true,
+        bounds: BOUNDS,
+        lines: lines.collect(),
     };
-    plot::terminal(&curves, columns.min(90))
+    chart.terminal(columns.min(90))
 }

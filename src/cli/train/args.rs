@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fanin::init::Init;
 use fanin::model::data::Task;
+use fanin::model::layers::ENTRIES;
 use fanin::model::{Loss, Mlp, Network, Optimizer, Options, Schedule};
 use fanin::{Activation, Result, Shape};
 
@@ -39,8 +40,24 @@ is the share of single ones whose output is on the target's side of 1/2. R2 is
 1 - (mean squared error) / variance over the rows; of several targets the mean
 over them, as scikit-learn's r2_score has it.";
 
+fn help() -> String {
+    let mut text = format!("{HELP}\n\nLayers of --network, with spaces between them:\n");
+    let nonlinear = ["NONLINEARITY", "element by element, by its name: relu, leaky_relu:0.2"];
+    let residual = ["residual(LAYERS)", "what goes in is added to what comes out of them"];
+    let entries = ENTRIES.iter().map(|entry| [entry.form, entry.help]);
+    for [form, help] in entries.chain([nonlinear, residual]) {
+        match form.len() {
+            // On one line, or below.
+            0..18 => text += &format!("  {form:<18}{help}\n"),
+            _ => text += &format!("  {form}\n                    {help}\n"),
+        }
+    }
+    text + "`dense` without a number has as many outputs as the data asks for, and ends a\nnetwork: \
+            fanin train --network 'dense:64 relu residual(norm dense:64 gelu) dense'"
+}
+
 #[derive(Args)]
-#[command(after_help = HELP)]
+#[command(after_help = help())]
 pub struct TrainArgs {
     /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
     /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors

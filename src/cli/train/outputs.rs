@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::report::{curves, epoch_json};
 use super::{Run, TrainArgs};
-use crate::cli::{note, plot};
+use crate::cli::note;
 
 /// The files of a command, checked before anything is trained.
 pub(super) struct Outputs {
@@ -111,12 +111,12 @@ impl Outputs {
 
     pub(super) fn save_figures(&self, args: &TrainArgs, runs: &[Run]) -> Result<()> {
         if let Some(path) = &args.plot {
-            file::save(path, plot::svg(&curves(args, runs)).as_bytes(), args.force)?;
+            file::save(path, curves(args, runs).figure().document().as_bytes(), args.force)?;
             note(&format!("loss curves in {}", path.display()));
         } else if !args.no_plot && !args.json {
             // A picture that nobody asked for is no reason to fail.
             let path = Path::new("fanin-train.svg");
-            match file::save(path, plot::svg(&curves(args, runs)).as_bytes(), true) {
+            match file::save(path, curves(args, runs).figure().document().as_bytes(), true) {
                 Ok(()) => note("loss curves in fanin-train.svg (--plot FILE, --no-plot)"),
                 Err(error) => note(&format!("no picture: {error}")),
             }

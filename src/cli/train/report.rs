@@ -7,7 +7,8 @@ use fanin::model::{Epoch, Loss, LsuvStep, Score, Verdict};
 use serde_json::{Value, json};
 
 use super::{Run, TrainArgs};
-use crate::cli::plot::{self, Curves, Series};
+use crate::cli::chart::{Chart, Line, UNBOUNDED};
+use crate::cli::flags::advised;
 use crate::cli::table::{short, table};
 use crate::cli::{print, print_json};
 
@@ -32,27 +33,25 @@ fn quality(score: &Score) -> String {
 }
 
 /// The training loss of each run over the epochs.
-pub(super) fn curves(args: &TrainArgs, runs: &[Run]) -> Curves {
-    let series = runs.iter().map(|run| Series {
-        name: run.init.clone(),
-        points: run
-            .trainer
-            .history()
-            .iter()
-            .map(|epoch| (epoch.epoch as f64, epoch.train.loss))
-            .collect(),
+pub(super) fn curves(args: &TrainArgs, runs: &[Run]) -> Chart {
+    let lines = runs.iter().map(|run| {
+        let history = run.trainer.history().iter();
+        let curve = history.map(|epoch| (epoch.epoch as f64, epoch.train.loss, 1.0));
+        Line { name: run.init.clone(), curve: curve.collect(), ..Line::default() }
     });
     let losses = runs.iter().flat_map(|run| run.trainer.history()).map(|epoch| epoch.train.loss);
     let (low, high) = losses
         .filter(|loss| *loss > 0.0 && loss.is_finite())
         .fold((f64::MAX, 0.0f64), |(low, high), loss| (low.min(loss), high.max(loss)));
-    Curves {
+    Chart {
         title: format!("Training loss on {}, {}", args.data, args.activation),
+        caption: "The mean loss over the rows of each epoch, as they were seen in it.".into(),
         x_label: "epoch".into(),
         y_label: runs.first().map_or(String::new(), |run| run.trainer.loss().to_string()),
         // Where losses are far apart, a linear axis shows the largest alone.
-        log_y: high > 10.0 * low,
-        series: series.collect(),
+        log: high > 10.0 * low,
+        bounds: UNBOUNDED,
+        lines: lines.collect(),
     }
 }
 
@@ -183,13 +182,14 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Re
         if let Some(reason) = verdict.reason() {
             let _ = write!(
                 text,
-                "\n{} {}: {reason}.\n",
+                "\n{} {}: {}.\n",
                 run.init,
                 match verdict {
                     Verdict::Stuck(_) => "did not learn",
                     Verdict::Learning(_) => "has not learned yet",
                     other => other.name(),
-                }
+                },
+                advised(reason)
             );
         }
     }
@@ -197,7 +197,7 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Re
         let _ = write!(text, "\n{}", lsuv_table(&run.init, run.trainer.lsuv_log()));
     }
     if runs.iter().any(|run| run.trainer.history().len() > 1) {
-        let _ = write!(text, "\n{}", plot::terminal(&curves(args, runs), 72));
+        let _ = write!(text, "\n{}", curves(args, runs).terminal(72));
     }
     print(&text)?;
     Ok(())

@@ -32,7 +32,7 @@ pub struct ContextOptions {
     /// Whether passes are timed by the device where it has a clock ([`Context::pass_seconds`]).
     pub timestamps: bool,
     /// Whether to take the shapes of kernels that `fanin bench --tune` has found and kept for this
-    /// adapter and driver ([`Tuning`]). Drawn bits are the same without.
+    /// adapter and driver ([`Tuning`]), with the feature `tuning`. Drawn bits are the same without.
     pub tuned: bool,
     /// Whether a software adapter is given the kernels of a GPU, which are slower there: to try those
     /// where there is no GPU. Drawn bits are the same without. Off unless the environment has
@@ -183,6 +183,7 @@ impl Context {
         context.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let _ = failed.set(format!("the device failed: {error}"));
         }));
+        #[cfg(feature = "tuning")]
         if options.tuned {
             let device = context.driver();
             let kept = Tuning::path(&device).and_then(|path| Tuning::load(&path, &device));

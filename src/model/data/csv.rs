@@ -86,7 +86,7 @@ impl Table<'_> {
             return Err(wrong(self.path, "header", given, "a first line of column names"));
         }
         let Some(target) = &options.target else {
-            let needed = format!("--target with one of the columns: {}", join(header));
+            let needed = format!("one of the columns: {}", join(header));
             return Err(wrong(self.path, "target", "none", needed));
         };
         let mut found = header.iter().enumerate().filter(|(_, name)| name == target);

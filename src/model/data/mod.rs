@@ -4,22 +4,31 @@
 //! [`Dataset`], the files' own test set where they have one, and the [`Task`]. What is generated,
 //! split or shuffled follows from a seed alone, bit for bit, as the drawn weights do.
 
-mod array;
-mod column;
-mod csv;
 mod dataset;
 mod digits;
 mod generate;
-mod idx;
-mod load;
-mod npy;
 mod numbers;
-mod safetensors;
 mod shuffle;
 mod standardize;
 
+#[cfg(feature = "data")]
+mod array;
+#[cfg(feature = "data")]
+mod column;
+#[cfg(feature = "data")]
+mod csv;
+#[cfg(feature = "data")]
+mod idx;
+#[cfg(feature = "data")]
+mod load;
+#[cfg(feature = "data")]
+mod npy;
+#[cfg(feature = "data")]
+mod safetensors;
+
 pub use dataset::{Dataset, Targets};
 pub use generate::Generated;
+#[cfg(feature = "data")]
 pub use load::{LoadOptions, Loaded, Task, load};
 pub use numbers::Numbers;
 pub use shuffle::permutation;

@@ -3,7 +3,6 @@
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use npyz::{Deserialize, NpyFile, NpyHeader, Order, TypeChar};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -17,15 +16,12 @@ use super::{LoadOptions, Loaded};
 /// NumPy itself reads no longer header unless told to.
 const MAX_HEADER: usize = 10_000;
 
-/// A header has two brackets, a structured type's some more. Deep nesting is an attack on parsers.
-const MAX_BRACKETS: usize = 8;
-
 const DTYPES: &str = "plain numbers: bool, i1, i2, i4, i8, u1, u2, u4, u8, f2, f4 or f8";
 
 /// The features in one file, and the targets in the one that the options name.
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
     let Some(target) = &options.target else {
-        let needed = "--target with the .npy file of the targets";
+        let needed = "the .npy file of the targets";
         return Err(wrong(path, "target", "none", needed));
     };
     let file = |path: &Path| {
@@ -78,48 +74,42 @@ fn array(path: &Path, name: String, mut reader: impl Read, packed: u64) -> Resul
         None => bad("content", format!("an early end or damage ({source})"), "a whole NPY array"),
     };
 
-    let (preamble, text) = header(&mut reader, &bad, &failed)?;
-    let shape = shape(&text).map_err(|given| bad("header", given, "an array of plain numbers"))?;
-    let header = NpyHeader::from_reader(preamble.as_slice())
-        .map_err(|error| bad("header", error.to_string(), "a header as NumPy writes it"))?;
-    let descr = header.dtype().descr();
-    let npyz::DType::Plain(kind) = header.dtype() else {
-        return Err(bad("dtype", descr, DTYPES));
+    let text = header(&mut reader, &bad, &failed)?;
+    let wrong = |given: String| {
+        bad("header", given, "one as NumPy writes it, of an array of plain numbers")
     };
-    let (kind, big) = ((kind.type_char(), kind.size_field()), descr.starts_with("'>"));
-    let size = match kind {
-        (TypeChar::Bool, 1) | (TypeChar::Float, 2 | 4 | 8) => kind.1,
-        (TypeChar::Int | TypeChar::Uint, 1 | 2 | 4 | 8) => kind.1,
-        _ => return Err(bad("dtype", descr, DTYPES)),
+    let shape = shape(&text).map_err(wrong)?;
+    let fortran = fortran_order(&text).map_err(wrong)?;
+    let descr = value(&text, "'descr'").map_err(wrong)?;
+    let Some(Element { kind, size, big }) = Element::parse(descr) else {
+        let quoted = descr.strip_prefix('\'').and_then(|descr| descr.split_once('\''));
+        let given = quoted.map_or("a structured type".into(), |(descr, _)| format!("'{descr}'"));
+        return Err(bad("dtype", given, DTYPES));
     };
 
-    let elements = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim as u64));
-    let length = elements.and_then(|elements| elements.checked_mul(size));
+    let count = shape.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim as u64));
+    let length = count.and_then(|count| count.checked_mul(size.into()));
     let length = length.filter(|&length| length < u64::MAX);
     let length =
         length.ok_or_else(|| bad("shape", format!("{shape:?}"), "less than 2^64 bytes in all"))?;
     let data = read_data(reader, length, packed, &format!("the shape {shape:?}"));
     let bytes = data.map_err(failed)?.map_err(|(given, needed)| bad("data", given, &needed))?;
 
-    let fortran = header.order() == Order::Fortran;
-    let file = NpyFile::with_header(header, bytes.as_slice());
-    let values = match kind {
-        (TypeChar::Uint, 1) => Values::Bytes(bytes),
-        (TypeChar::Float, 2) => Values::Floats(halves(&bytes, big)),
-        (TypeChar::Float, 4) => {
-            Values::Floats(numbers(file, |x: f32| f64::from(x)).map_err(failed)?)
+    let values = match (kind, size) {
+        ('u', 1) => Values::Bytes(bytes),
+        ('b', _) => Values::Integers(bytes.iter().map(|&byte| i64::from(byte != 0)).collect()),
+        ('i', 1) => Values::Integers(elements(&bytes, big, |n| i8::from_le_bytes(n).into())),
+        ('i', 2) => Values::Integers(elements(&bytes, big, |n| i16::from_le_bytes(n).into())),
+        ('i', 4) => Values::Integers(elements(&bytes, big, |n| i32::from_le_bytes(n).into())),
+        ('i', _) => Values::Integers(elements(&bytes, big, i64::from_le_bytes)),
+        ('u', 2) => Values::Integers(elements(&bytes, big, |n| u16::from_le_bytes(n).into())),
+        ('u', 4) => Values::Integers(elements(&bytes, big, |n| u32::from_le_bytes(n).into())),
+        ('u', _) => Values::unsigned(elements(&bytes, big, u64::from_le_bytes)),
+        (_, 2) => {
+            Values::Floats(elements(&bytes, big, |x| f32_from_f16(u16::from_le_bytes(x)).into()))
         }
-        (TypeChar::Float, _) => Values::Floats(numbers(file, |x: f64| x).map_err(failed)?),
-        (TypeChar::Bool, _) => {
-            Values::Integers(bytes.iter().map(|&byte| i64::from(byte != 0)).collect())
-        }
-        (TypeChar::Int, 1) => Values::Integers(numbers(file, |n: i8| n.into()).map_err(failed)?),
-        (TypeChar::Int, 2) => Values::Integers(numbers(file, |n: i16| n.into()).map_err(failed)?),
-        (TypeChar::Int, 4) => Values::Integers(numbers(file, |n: i32| n.into()).map_err(failed)?),
-        (TypeChar::Int, _) => Values::Integers(numbers(file, |n: i64| n).map_err(failed)?),
-        (_, 2) => Values::Integers(numbers(file, |n: u16| n.into()).map_err(failed)?),
-        (_, 4) => Values::Integers(numbers(file, |n: u32| n.into()).map_err(failed)?),
-        _ => Values::unsigned(numbers(file, |n: u64| n).map_err(failed)?),
+        (_, 4) => Values::Floats(elements(&bytes, big, |x| f32::from_le_bytes(x).into())),
+        _ => Values::Floats(elements(&bytes, big, f64::from_le_bytes)),
     };
     let values = match values {
         values if !fortran => values,
@@ -131,26 +121,25 @@ fn array(path: &Path, name: String, mut reader: impl Read, packed: u64) -> Resul
     Ok(Array { name, shape, values })
 }
 
-/// The bytes up to the data, and the text among them.
-///
-/// They are checked before the parser sees them: it would allocate whatever length the file claims,
-/// recurse as deep as the brackets go, and multiply dimensions without a look at overflow.
+/// The text of a header, up to the data.
 fn header(
     reader: &mut impl Read,
     bad: &impl Fn(&str, String, &str) -> Error,
     failed: &impl Fn(std::io::Error) -> Error,
-) -> Result<(Vec<u8>, String)> {
-    let mut preamble = vec![0; 8];
-    reader.read_exact(&mut preamble).map_err(failed)?;
-    if !preamble.starts_with(b"\x93NUMPY") {
-        let given = format!("{:02x?}", &preamble[..6]);
-        return Err(bad("magic string", given, "93 'NUMPY'"));
+) -> Result<String> {
+    let mut start = [0; 8];
+    reader.read_exact(&mut start).map_err(failed)?;
+    if !start.starts_with(b"\x93NUMPY") {
+        return Err(bad("magic string", format!("{:02x?}", &start[..6]), "93 'NUMPY'"));
     }
     // Version 1 has two bytes for the length, the later ones four.
-    let width = if preamble[6] == 1 { 2 } else { 4 };
+    let width = match start[6] {
+        1 => 2,
+        2 | 3 => 4,
+        version => return Err(bad("version", version.to_string(), "1, 2 or 3")),
+    };
     let mut length = [0; 4];
     reader.read_exact(&mut length[..width]).map_err(failed)?;
-    preamble.extend_from_slice(&length[..width]);
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_HEADER {
         let given = format!("{length} bytes");
@@ -158,27 +147,75 @@ fn header(
     }
     let mut text = vec![0; length];
     reader.read_exact(&mut text).map_err(failed)?;
-    preamble.extend_from_slice(&text);
-    let text = String::from_utf8(text);
-    let text = text.map_err(|_| bad("header", "bytes that are not UTF-8".into(), "text"))?;
-    Ok((preamble, text))
+    String::from_utf8(text).map_err(|_| bad("header", "bytes that are not UTF-8".into(), "text"))
+}
+
+/// What stands behind a key of a header, which has it once, as `{'descr': '<f4', 'fortran_order':
+/// False, 'shape': (2, 3), }`; and why it will not do otherwise.
+fn value<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
+    if !header.trim_start().starts_with('{') || !header.trim_end().ends_with('}') {
+        return Err("no dictionary".into());
+    }
+    if header.contains(['\\', '"']) {
+        return Err("escapes or double quotes".into());
+    }
+    let mut parts = header.split(key);
+    let (Some(_), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(format!("not one {key}"));
+    };
+    let value = after.trim_start().strip_prefix(':').map(str::trim_start);
+    value.ok_or_else(|| format!("{key} without a value"))
+}
+
+/// Whether the first index runs fastest.
+fn fortran_order(header: &str) -> Result<bool, String> {
+    let value = value(header, "'fortran_order'")?;
+    let known = [("True", true), ("False", false)];
+    let found = known.iter().find(|(word, _)| value.starts_with(word));
+    found.map(|(_, fortran)| *fortran).ok_or_else(|| "a 'fortran_order' not True or False".into())
+}
+
+/// A plain dtype: a kind, its bytes, and whether the highest of them comes first.
+struct Element {
+    kind: char,
+    size: u8,
+    big: bool,
+}
+
+impl Element {
+    /// Reads `'<f4'`; none of what is no number that Rust has, or no plain one.
+    fn parse(descr: &str) -> Option<Element> {
+        let (descr, _) = descr.strip_prefix('\'')?.split_once('\'')?;
+        let mut letters = descr.chars();
+        let (order, kind) = (letters.next()?, letters.next()?);
+        let size = letters.as_str().parse().ok()?;
+        let known = match kind {
+            'b' => size == 1,
+            'i' | 'u' => matches!(size, 1 | 2 | 4 | 8),
+            'f' => matches!(size, 2 | 4 | 8),
+            _ => false,
+        };
+        // A single byte has no order.
+        let ordered = matches!(order, '<' | '>') || order == '|' && size == 1;
+        (known && ordered).then_some(Element { kind, size, big: order == '>' })
+    }
+}
+
+/// The elements, each of which `convert` is given with its lowest byte first.
+fn elements<const N: usize, T>(bytes: &[u8], big: bool, convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let element = |&(mut element): &[u8; N]| {
+        if big {
+            element.reverse();
+        }
+        convert(element)
+    };
+    bytes.as_chunks().0.iter().map(element).collect()
 }
 
 /// The shape in a header, and why it will not do otherwise.
 fn shape(header: &str) -> Result<Vec<usize>, String> {
-    if header.matches(['(', '[', '{']).count() > MAX_BRACKETS {
-        return Err("a structured type".into());
-    }
-    // Then the one `'shape'` is the one that the parser finds.
-    let mut parts = header.split("'shape'");
-    let (Some(_), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err("not one 'shape'".into());
-    };
-    if header.contains(['\\', '"']) {
-        return Err("escapes or double quotes".into());
-    }
-    let tuple = after.trim_start().strip_prefix(':').map(str::trim_start);
-    let inner = tuple.and_then(|tuple| tuple.strip_prefix('(')?.split_once(')'));
+    let tuple = value(header, "'shape'")?;
+    let inner = tuple.strip_prefix('(').and_then(|tuple| tuple.split_once(')'));
     let Some((inner, _)) = inner else { return Err("a 'shape' that is no tuple".into()) };
     let dims = inner.split(',').map(str::trim).filter(|dim| !dim.is_empty());
     let dims = dims.map(|dim| match dim.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -196,20 +233,6 @@ fn shape(header: &str) -> Result<Vec<usize>, String> {
         Some(_) => Ok(dims),
         None => Err(format!("shape ({inner}), 2^64 elements or more")),
     }
-}
-
-fn numbers<T: Deserialize, U>(
-    file: NpyFile<&[u8]>,
-    convert: impl Fn(T) -> U,
-) -> std::io::Result<Vec<U>> {
-    let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-    file.data::<T>().map_err(invalid)?.map(|number| number.map(&convert)).collect()
-}
-
-fn halves(bytes: &[u8], big: bool) -> Vec<f64> {
-    let half =
-        |pair: &[u8; 2]| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
-    bytes.as_chunks().0.iter().map(|pair| f64::from(f32_from_f16(half(pair)))).collect()
 }
 
 /// Elements whose first index runs fastest, in the order where the last one does.

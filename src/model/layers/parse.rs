@@ -100,7 +100,7 @@ impl Network {
     /// [`Error::Unknown`] for a name that no layer has; [`Error::Invalid`] for numbers that do not fit a
     /// layer, a parenthesis without its other, or no layers.
     pub fn parse(input: Shape, outputs: u64, text: &str) -> Result<Network> {
-        let written = read_all(text, outputs)?;
+        let written = read_all(text, outputs, DEEPEST)?;
         if written.is_empty() {
             return Err(Error::invalid("network", "no layers", "`dense`, or more"));
         }
@@ -130,14 +130,21 @@ fn pictured(input: Shape, layer: &dyn Layer) -> Result<Shape> {
     Ok(if layer.output(&picture).is_ok() { picture } else { input })
 }
 
-fn read_all(text: &str, outputs: u64) -> Result<Vec<Written>> {
+/// Connections within connections, at most.
+const DEEPEST: usize = 32;
+
+fn read_all(text: &str, outputs: u64, deeper: usize) -> Result<Vec<Written>> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         if let Some(within) = rest.strip_prefix("residual(") {
             let end = closing(within)
                 .ok_or_else(|| Error::invalid("network", rest, "a `)` for each `(`"))?;
-            found.push(Written::Residual(read_all(&within[..end], outputs)?));
+            let deeper = deeper.checked_sub(1).ok_or_else(|| {
+                let needed = format!("at most {DEEPEST} within each other");
+                Error::invalid("network: residual(...)", "too many", needed)
+            })?;
+            found.push(Written::Residual(read_all(&within[..end], outputs, deeper)?));
             rest = &within[end + 1..];
         } else {
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());

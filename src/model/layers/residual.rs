@@ -22,6 +22,9 @@ impl fmt::Display for Residual {
 
 impl Layer for Residual {
     fn output(&self, input: &Shape) -> Result<Shape> {
+        if self.0.is_empty() {
+            return Err(Error::invalid("residual", "no layers", "layers to add something"));
+        }
         let mut shape = input.clone();
         for named in &self.0 {
             shape = named.layer.output(&shape)?;

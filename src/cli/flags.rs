@@ -1,0 +1,74 @@
+//! The library speaks of its own options: here is what the command line calls them.
+
+use fanin::Error;
+
+/// The subjects of errors, and the flags that they come from.
+const FLAGS: [(&str, &str); 7] = [
+    ("learning rate", "--lr"),
+    ("clip", "--clip"),
+    ("epochs", "--epochs"),
+    ("batch", "--batch"),
+    ("dropout", "--dropout"),
+    ("weight decay", "--weight-decay"),
+    ("target", "--target"),
+];
+
+/// The words of advice, and what they come to here.
+const WORDS: [(&str, &str); 7] = [
+    ("learning rate", "--lr"),
+    ("gradients clipped", "--clip"),
+    ("weight decay", "--weight-decay"),
+    ("dropout", "--dropout"),
+    ("layer norm", "--layer-norm"),
+    ("residual connections", "--residual"),
+    ("keep it alive", "`fanin probe` shows which"),
+];
+
+/// An error, and the flag that is about it.
+pub fn told(error: &Error) -> String {
+    let flag = match error {
+        Error::Exists { .. } => Some("--force"),
+        Error::NoAdapter { present, .. } if present.starts_with("none") => Some("--device cpu"),
+        Error::Invalid { what, .. } => {
+            // Behind the place that it is found in.
+            let subject = what.rsplit(": ").next().unwrap_or(what);
+            FLAGS.iter().find(|(own, _)| *own == subject).map(|(_, flag)| *flag)
+        }
+        _ => None,
+    };
+    flag.map_or(error.to_string(), |flag| format!("{error} ({flag})"))
+}
+
+/// Advice, with the flag beside each thing that it speaks of.
+pub fn advised(advice: &str) -> String {
+    let mut text = advice.to_owned();
+    for (words, flag) in WORDS {
+        if let Some(at) = text.find(words).filter(|_| !text.contains(flag)) {
+            text.insert_str(at + words.len(), &format!(" ({flag})"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_told_by_their_flags() {
+        let invalid = |what: &str| Error::Invalid {
+            what: what.into(),
+            given: "0".into(),
+            needed: "more".into(),
+        };
+        assert_eq!(told(&invalid("clip")), "clip: got 0, needed more (--clip)");
+        assert_eq!(told(&invalid("t.csv: target")), "t.csv: target: got 0, needed more (--target)");
+        assert_eq!(told(&invalid("tensor `clip`")), "tensor `clip`: got 0, needed more");
+        let exists = Error::Exists { path: "m".into() };
+        assert_eq!(told(&exists), "m exists; give another name, or have it replaced (--force)");
+        assert_eq!(
+            advised("a smaller learning rate, or layer norm; a learning rate"),
+            "a smaller learning rate (--lr), or layer norm (--layer-norm); a learning rate"
+        );
+    }
+}
