@@ -418,8 +418,8 @@ fn convolutions_that_are_none_are_refused() {
         (Conv2d { input: [1 << 20, 1 << 20, 4], ..small }, "convolution: input: got [1048576"),
         (Conv2d { outputs: 1 << 28, ..small }, "convolution: output: got [3, 4, 268435456]"),
         (
-            Conv2d { input: [90, 90, 20], kernel: [60, 60], ..small },
-            "convolution: kernel and channels: got 60 x 61 x 21, needed a product of at most 60000",
+            Conv2d { input: [300, 300, 1], groups: 1, kernel: [300, 300], ..small },
+            "convolution: kernel: got 300 x 301, needed a product of at most 60000",
         ),
     ] {
         let found = refused(conv);
@@ -438,6 +438,15 @@ fn convolutions_that_are_none_are_refused() {
     assert!(run(&[2, 120], &[6, 35], &[6], &[2, 72]).starts_with("weight: got shape [6, 35]"));
     assert!(run(&[2, 120], &[6, 36], &[7], &[2, 72]).starts_with("bias: got shape [7]"));
     assert!(run(&[2, 120], &[6, 36], &[6], &[3, 72]).starts_with("out: got shape [3, 72]"));
+    // What no loop adds up goes by way of the product.
+    let long = Conv2d::new([60, 60, 20], 1, [60, 60]);
+    assert!(long.check().is_ok());
+    let operands = [&[1, 72_000], &[1, 72_000], &[1, 1]].map(|dims: &[u64; 2]| tensor(dims));
+    let [values, weight, out] = &operands;
+    let error = context.run(|pass| pass.conv(&long, values, weight, None, out)).unwrap_err();
+    let wanted =
+        "convolution: kernel and channels: got 60 x 61 x 21, needed a product of at most 60000";
+    assert!(error.to_string().starts_with(wanted), "{error}");
     let error = cpu::conv(&small, &[0.0; 240], &[0.0; 215], None, &mut [0.0; 144]).unwrap_err();
     assert!(error.to_string().starts_with("weight: got 215 elements, needed 1 x 216"));
 }

@@ -14,6 +14,7 @@ mod columns;
 mod context;
 mod contract;
 mod conv;
+mod convnet;
 mod data;
 mod devices;
 mod doors;

@@ -1,6 +1,6 @@
 use super::{Unit, Work};
 use crate::Activation;
-use crate::op::{Adam, Form, Optimizer};
+use crate::op::{Adam, Conv2d, Form, Optimizer, Pool2d, Pooling};
 use crate::random::{Distribution, Dtype};
 
 /// Something to time.
@@ -28,6 +28,9 @@ pub(super) enum Task {
     Summary(u64),
     Norm([u64; 2]),
     CrossEntropy([u64; 2]),
+    Unfold(Conv2d, usize),
+    Conv(Conv2d, usize),
+    Pool(Pool2d, usize),
     Clip(u64),
     Update(Optimizer, u64),
     Step,
@@ -177,6 +180,19 @@ fn kernels(quick: bool, cases: &mut Vec<Case>) {
     push("column_sums".into(), size.clone(), elementwise(area, 4, 0), Task::Columns(matrix));
     push("layer_norm".into(), size.clone(), elementwise(area, 4, 8), Task::Norm(matrix));
     push("cross_entropy".into(), size, elementwise(area, 4, 4), Task::CrossEntropy(matrix));
+    // A 3 x 3 convolution's windows, one of each channel by itself, and halves of its sides.
+    let batch = if quick { 8 } else { 128 };
+    let input = [28, 28, 32];
+    let conv = Conv2d { padding: [1, 1], ..Conv2d::new(input, 32, [3, 3]) };
+    let depthwise = Conv2d { groups: 32, ..conv };
+    let pool = Pool2d::new(Pooling::Max, input, [2, 2]);
+    let pixels = (batch * input.iter().product::<usize>()) as u64;
+    let size = format!("{batch} x 28 x 28 x 32");
+    push("unfold_3x3".into(), size.clone(), elementwise(pixels, 4, 36), Task::Unfold(conv, batch));
+    let work = Work { flops: 18 * pixels, ..elementwise(pixels, 4, 4) };
+    push("depthwise_3x3".into(), size.clone(), work, Task::Conv(depthwise, batch));
+    let work = Work { written: pixels, ..elementwise(pixels, 4, 0) };
+    push("max_pool_2x2".into(), size, work, Task::Pool(pool, batch));
     let size = elements.to_string();
     push("clip".into(), size.clone(), elementwise(elements, 4, 0), Task::Clip(elements));
     let momentum = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };

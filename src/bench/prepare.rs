@@ -205,6 +205,10 @@ fn normals(elements: u64) -> Result<Vec<f32>> {
     Ok(values)
 }
 
+fn elements(sides: [usize; 3]) -> u64 {
+    sides.iter().product::<usize>() as u64
+}
+
 /// The floats of each buffer, the rows of a batch, and what is done with them.
 type Ops = (Vec<usize>, usize, Op);
 
@@ -256,6 +260,24 @@ fn ops(task: &Task) -> Option<Ops> {
                 wanted: true,
             }
         }
+        Task::Unfold(conv, images) => {
+            let [down, across, _] = conv.places_by_outputs();
+            let [rows, depth] = [images * down * across, conv.depth()].map(|side| side as u64);
+            let values = view(op::BATCH, images as u64, elements(conv.input));
+            Op::Unfold { conv, values, out: view(OUT, rows, depth) }
+        }
+        Task::Conv(conv, images) => Op::Conv {
+            conv,
+            values: view(op::BATCH, images as u64, elements(conv.input)),
+            weight: view(PARAMETERS, 1, conv.weight().iter().product::<usize>() as u64),
+            bias: None,
+            out: view(OUT, images as u64, elements(conv.places_by_outputs())),
+        },
+        Task::Pool(pool, images) => Op::Pool {
+            pool,
+            values: view(op::BATCH, images as u64, elements(pool.input)),
+            out: view(OUT, images as u64, elements(pool.places_by_channels())),
+        },
         Task::Clip(elements) => {
             view(GRADIENTS, 1, elements);
             view(SCALE, 1, 2);

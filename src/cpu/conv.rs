@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::widest::{sum, widest};
+use super::widest::widest;
 use super::window::{TASK, batch, each, taps};
 use crate::op::Conv2d;
 use crate::{Result, memory};
@@ -22,7 +22,7 @@ pub fn conv(
 ) -> Result<()> {
     let [height, width, outputs] = conv.output()?;
     let batch = batch("values", values, conv.input)?;
-    let weight = turned(conv, weight)?;
+    let weight = turned(conv, weight, by_outputs(conv))?;
     if let Some(bias) = bias {
         each("bias", bias, 1, outputs)?;
     }
@@ -47,7 +47,7 @@ pub fn conv(
 pub fn conv_input(conv: &Conv2d, gradient: &[f32], weight: &[f32], out: &mut [f32]) -> Result<()> {
     let output = conv.output()?;
     let batch = batch("gradient", gradient, output)?;
-    let weight = turned(conv, weight)?;
+    let weight = turned(conv, weight, by_channels(conv))?;
     let signal = conv.input.iter().product::<usize>();
     each("out", out, batch, signal)?;
     let signals = out.par_chunks_mut(signal).zip(gradient.par_chunks(output.iter().product()));
@@ -82,67 +82,90 @@ pub fn conv_weight(conv: &Conv2d, values: &[f32], gradient: &[f32], out: &mut [f
     for partial in partials {
         sums.iter_mut().zip(&partial).for_each(|(sum, part)| *sum += part);
     }
-    for (at, place) in turns(conv).enumerate() {
+    for (at, place) in by_outputs(conv).enumerate() {
         out[place] = sums[at];
     }
     Ok(())
 }
 
-/// Where in the weight the elements lie of one that is turned: `[taps, channels of a group, outputs]`, the
-/// outputs side by side, as their results are.
-fn turns(conv: &Conv2d) -> impl Iterator<Item = usize> {
-    let [outputs, channels, height, width] = conv.weight();
+/// Where in the weight the elements lie of one that is turned, `[taps, channels of a group, outputs]`: what
+/// goes into an output lies beside what goes into the next.
+fn by_outputs(conv: &Conv2d) -> impl Iterator<Item = usize> {
+    let [outputs, own, height, width] = conv.weight();
     let area = height * width;
     (0..area).flat_map(move |tap| {
-        (0..channels).flat_map(move |channel| {
-            (0..outputs).map(move |output| (output * channels + channel) * area + tap)
+        (0..own).flat_map(move |channel| {
+            (0..outputs).map(move |output| (output * own + channel) * area + tap)
         })
     })
 }
 
-fn turned(conv: &Conv2d, weight: &[f32]) -> Result<Vec<f32>> {
+/// The same, `[taps, outputs of a group, channels]`.
+fn by_channels(conv: &Conv2d) -> impl Iterator<Item = usize> {
+    let [outputs, own, height, width] = conv.weight();
+    let (area, per_group, channels) = (height * width, outputs / conv.groups, conv.input[2]);
+    (0..area).flat_map(move |tap| {
+        (0..per_group).flat_map(move |output| {
+            (0..channels).map(move |channel| {
+                let output = channel / own * per_group + output;
+                (output * own + channel % own) * area + tap
+            })
+        })
+    })
+}
+
+fn turned(conv: &Conv2d, weight: &[f32], places: impl Iterator<Item = usize>) -> Result<Vec<f32>> {
     each("weight", weight, 1, conv.weight().iter().product())?;
     let mut turned = memory::reserved("a weight", weight.len())?;
-    turned.extend(turns(conv).map(|place| weight[place]));
+    turned.extend(places.map(|place| weight[place]));
     Ok(turned)
 }
 
-/// Whether each channel has one output, and each output one channel: vectors run across the groups then,
-/// else across the outputs of each.
-fn depthwise(conv: &Conv2d) -> bool {
-    conv.groups == conv.outputs && conv.groups == conv.input[2]
+/// `sums[i] += sum over k of rows[k][i] values[k]`, for each group's sums and values. Where each group has
+/// one of both, vectors run across the groups.
+#[inline(always)]
+fn add_up(groups: usize, rows: &[f32], values: &[f32], sums: &mut [f32]) {
+    let (wide, deep) = (sums.len() / groups, values.len() / groups);
+    for (k, row) in rows.chunks_exact(sums.len()).enumerate() {
+        if wide == 1 && deep == 1 {
+            let terms = row.iter().zip(values);
+            sums.iter_mut().zip(terms).for_each(|(sum, (w, x))| *sum += w * x);
+            continue;
+        }
+        let all = sums.chunks_exact_mut(wide).zip(row.chunks_exact(wide));
+        for ((sums, row), values) in all.zip(values.chunks_exact(deep)) {
+            let x = values[k];
+            sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * x);
+        }
+    }
 }
 
-/// The rows of a turned weight at a tap, one for each channel of a group.
+/// `rows[k][i] += values[k] slopes[i]`, likewise.
 #[inline(always)]
-fn rows_at<'a>(
-    conv: &Conv2d,
-    weight: &'a [f32],
-    tap: usize,
-) -> impl Iterator<Item = (usize, &'a [f32])> {
-    let length = conv.input[2] / conv.groups * conv.outputs;
-    weight[tap * length..][..length].chunks_exact(conv.outputs).enumerate()
+fn add_products(groups: usize, values: &[f32], slopes: &[f32], rows: &mut [f32]) {
+    let (wide, deep) = (slopes.len() / groups, values.len() / groups);
+    for (k, row) in rows.chunks_exact_mut(slopes.len()).enumerate() {
+        if wide == 1 && deep == 1 {
+            let terms = slopes.iter().zip(values);
+            row.iter_mut().zip(terms).for_each(|(sum, (dy, x))| *sum += dy * x);
+            continue;
+        }
+        let all = row.chunks_exact_mut(wide).zip(slopes.chunks_exact(wide));
+        for ((row, slopes), values) in all.zip(values.chunks_exact(deep)) {
+            let x = values[k];
+            row.iter_mut().zip(slopes).for_each(|(sum, dy)| *sum += dy * x);
+        }
+    }
 }
 
 widest! {
     fn forward_line(conv: &Conv2d, signal: &[f32], weight: &[f32], down: usize, out: &mut [f32]) {
         let (axes, channels) = (conv.axes(), conv.input[2]);
-        let (own, outputs) = (channels / conv.groups, conv.outputs / conv.groups);
+        let length = channels / conv.groups * conv.outputs;
         for (across, sums) in out.chunks_exact_mut(conv.outputs).enumerate() {
             for (tap, place) in taps(axes, [down, across]) {
                 let pixel = &signal[place * channels..][..channels];
-                for (channel, row) in rows_at(conv, weight, tap) {
-                    if depthwise(conv) {
-                        let terms = row.iter().zip(pixel);
-                        sums.iter_mut().zip(terms).for_each(|(sum, (w, x))| *sum += w * x);
-                        continue;
-                    }
-                    let groups = sums.chunks_exact_mut(outputs).zip(row.chunks_exact(outputs));
-                    for ((sums, row), pixel) in groups.zip(pixel.chunks_exact(own)) {
-                        let x = pixel[channel];
-                        sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * x);
-                    }
-                }
+                add_up(conv.groups, &weight[tap * length..][..length], pixel, sums);
             }
         }
     }
@@ -151,23 +174,12 @@ widest! {
 widest! {
     fn input_signal(conv: &Conv2d, gradient: &[f32], weight: &[f32], signal: &mut [f32]) {
         let (axes, channels) = (conv.axes(), conv.input[2]);
-        let (own, outputs) = (channels / conv.groups, conv.outputs / conv.groups);
-        let width = axes[1].places();
+        let (length, width) = (conv.outputs / conv.groups * channels, axes[1].places());
         signal.fill(0.0);
         for (index, gradient) in gradient.chunks_exact(conv.outputs).enumerate() {
             for (tap, place) in taps(axes, [index / width, index % width]) {
                 let pixel = &mut signal[place * channels..][..channels];
-                for (channel, row) in rows_at(conv, weight, tap) {
-                    if depthwise(conv) {
-                        let terms = row.iter().zip(gradient);
-                        pixel.iter_mut().zip(terms).for_each(|(sum, (w, dy))| *sum += w * dy);
-                        continue;
-                    }
-                    let groups = gradient.chunks_exact(outputs).zip(row.chunks_exact(outputs));
-                    for ((gradient, row), pixel) in groups.zip(pixel.chunks_exact_mut(own)) {
-                        pixel[channel] += sum([row, gradient], |[w, dy]| w * dy);
-                    }
-                }
+                add_up(conv.groups, &weight[tap * length..][..length], gradient, pixel);
             }
         }
     }
@@ -182,24 +194,12 @@ widest! {
         weight: &mut [f32],
     ) {
         let (axes, channels) = (conv.axes(), conv.input[2]);
-        let (own, outputs) = (channels / conv.groups, conv.outputs / conv.groups);
-        let length = own * conv.outputs;
+        let length = channels / conv.groups * conv.outputs;
         for (across, gradient) in gradient.chunks_exact(conv.outputs).enumerate() {
             for (tap, place) in taps(axes, [down, across]) {
                 let pixel = &signal[place * channels..][..channels];
-                let rows = weight[tap * length..][..length].chunks_exact_mut(conv.outputs);
-                for (channel, row) in rows.enumerate() {
-                    if depthwise(conv) {
-                        let terms = gradient.iter().zip(pixel);
-                        row.iter_mut().zip(terms).for_each(|(sum, (dy, x))| *sum += dy * x);
-                        continue;
-                    }
-                    let groups = row.chunks_exact_mut(outputs).zip(gradient.chunks_exact(outputs));
-                    for ((row, gradient), pixel) in groups.zip(pixel.chunks_exact(own)) {
-                        let x = pixel[channel];
-                        row.iter_mut().zip(gradient).for_each(|(sum, dy)| *sum += dy * x);
-                    }
-                }
+                let rows = &mut weight[tap * length..][..length];
+                add_products(conv.groups, pixel, gradient, rows);
             }
         }
     }

@@ -2,8 +2,8 @@ use rayon::prelude::*;
 
 use super::Execution;
 use crate::cpu::{
-    Epilogue, Norm, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss, map,
-    matmul, summary, update,
+    self, Epilogue, Norm, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss,
+    map, matmul, summary, update,
 };
 use crate::op::{
     self, BATCH, FIRST, Form, GRADIENTS, Histogram, NORM_EPSILON, Nonlinearity, Op, PARAMETERS,
@@ -178,6 +178,32 @@ impl OnCpu {
                     own.norm(&norm, step).backward(gradient, normalized, inverse, inner, out);
                 });
             }),
+            Op::Unfold { conv, values, out } => {
+                self.with(out, |own, out| cpu::unfold(&conv, own.slice(values), out))?;
+            }
+            Op::Fold { conv, values, out } => {
+                self.with(out, |own, out| cpu::fold(&conv, own.slice(values), out))?;
+            }
+            Op::Conv { conv, values, weight, bias, out } => self.with(out, |own, out| {
+                let bias = bias.map(|bias| own.slice(bias));
+                cpu::conv(&conv, own.slice(values), own.slice(weight), bias, out)
+            })?,
+            Op::ConvInput { conv, gradient, weight, out } => self.with(out, |own, out| {
+                cpu::conv_input(&conv, own.slice(gradient), own.slice(weight), out)
+            })?,
+            Op::ConvWeight { conv, values, gradient, out } => self.with(out, |own, out| {
+                cpu::conv_weight(&conv, own.slice(values), own.slice(gradient), out)
+            })?,
+            Op::Pool { pool, values, out } => {
+                self.with(out, |own, out| cpu::pool(&pool, own.slice(values), out))?;
+            }
+            Op::PoolBackward { pool, values, pooled, gradient, out } => {
+                self.with(out, |own, out| {
+                    let [values, pooled, gradient] =
+                        [values, pooled, gradient].map(|view| own.slice(view));
+                    cpu::pool_backward(&pool, values, pooled, gradient, out)
+                })?;
+            }
             Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
                 let results = &mut results[step.slot as usize..][..outputs.rows];
                 self.with(gradient, |own, gradient| {

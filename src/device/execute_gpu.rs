@@ -2,7 +2,7 @@ use super::{Execution, Room};
 use crate::gpu::gather::Examples;
 use crate::gpu::{
     Buffer, Context, Dispatch, LossTensors, NormTensors, Pass, Tensor, UNIFORM_STRIDE,
-    UpdateTensors, columns, loss, matmul, reduce, update,
+    UpdateTensors, columns, conv, loss, matmul, pool, reduce, unfold, update,
 };
 use crate::op::{
     FIRST, GRADIENTS, Histogram, Norm, Op, PARAMETERS, Phase, Program, Resident, RowResult, SCALE,
@@ -129,6 +129,33 @@ impl OnGpu {
             Op::NormBackward { norm, gradient, inner, out } => {
                 let norm = self.norm(&norm)?;
                 norm.backward(context, &floats(gradient)?, &floats(inner)?, &floats(out)?, step)
+            }
+            Op::Unfold { conv, values, out } => {
+                unfold::unfold(context, &conv, &floats(values)?, &floats(out)?)
+            }
+            Op::Fold { conv, values, out } => {
+                unfold::fold(context, &conv, &floats(values)?, &floats(out)?)
+            }
+            Op::Conv { conv: numbers, values, weight, bias, out } => {
+                let (values, weight) = (floats(values)?, floats(weight)?);
+                let bias = bias.map(floats).transpose()?;
+                conv::forward(context, &numbers, &values, &weight, bias.as_ref(), &floats(out)?)
+            }
+            Op::ConvInput { conv: numbers, gradient, weight, out } => {
+                let (gradient, weight) = (floats(gradient)?, floats(weight)?);
+                conv::input(context, &numbers, &gradient, &weight, &floats(out)?)
+            }
+            Op::ConvWeight { conv: numbers, values, gradient, out } => {
+                let (values, gradient) = (floats(values)?, floats(gradient)?);
+                conv::weight(context, &numbers, &values, &gradient, &floats(out)?)
+            }
+            Op::Pool { pool: numbers, values, out } => {
+                pool::forward(context, &numbers, &floats(values)?, &floats(out)?)
+            }
+            Op::PoolBackward { pool: numbers, values, pooled, gradient, out } => {
+                let (values, pooled) = (floats(values)?, floats(pooled)?);
+                let (gradient, out) = (floats(gradient)?, floats(out)?);
+                pool::backward(context, &numbers, &values, &pooled, &gradient, &out)
             }
             Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
                 let dtype = match kind.takes_classes(outputs.columns, targets.columns) {

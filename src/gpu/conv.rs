@@ -34,8 +34,9 @@ impl Pass<'_, '_> {
     /// all are f32.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) where the convolution is none, a tensor does not fit,
-    /// shares a buffer with what is written, or is of a larger batch than the device binds.
+    /// [`Error::Invalid`](crate::Error::Invalid) where the convolution is none, an element is a sum of more
+    /// than some 60,000 terms, a tensor does not fit, shares a buffer with what is written, or is of a
+    /// larger batch than the device binds.
     pub fn conv(
         &mut self,
         conv: &Conv2d,
@@ -115,7 +116,7 @@ pub(crate) fn forward(
     bias: Option<&Tensor>,
     out: &Tensor,
 ) -> Result<Vec<Dispatch>> {
-    conv.check()?;
+    conv.check_sums()?;
     let sizes = Sizes::new(conv, batch("values", values, conv.input)?);
     let reads = [vec![("values", values), ("weight", weight)], named("bias", bias)].concat();
     apart(&reads, &[("out", out)])?;
@@ -142,7 +143,8 @@ pub(crate) fn input(
     weight: &Tensor,
     out: &Tensor,
 ) -> Result<Vec<Dispatch>> {
-    let sizes = Sizes::new(conv, batch("gradient", gradient, conv.output()?)?);
+    conv.check_sums()?;
+    let sizes = Sizes::new(conv, batch("gradient", gradient, conv.places_by_outputs())?);
     apart(&[("gradient", gradient), ("weight", weight)], &[("out", out)])?;
     let source = each(context, "gradient", gradient, sizes.batch, sizes.output)?;
     let buffers = [

@@ -65,8 +65,8 @@ impl Conv2d {
 
     /// # Errors
     /// [`Error::Invalid`] where a number is 0 that may not be (all but the padding), groups do not part
-    /// the channels and the outputs evenly, the window does not fit into the padded signal, or an
-    /// element is a sum of more than 60,000 terms.
+    /// the channels and the outputs evenly, the window does not fit into the padded signal, or it has more
+    /// than some 60,000 elements.
     pub fn check(&self) -> Result<()> {
         numbers("convolution: input", &self.input, 1)?;
         numbers("convolution: outputs", &[self.outputs], 1)?;
@@ -85,8 +85,15 @@ impl Conv2d {
         product("convolution: input", &self.input)?;
         product("convolution: output", &self.places_by_outputs())?;
         product("convolution: weight", &self.weight())?;
+        turns("convolution: kernel", &[self.kernel[0], self.kernel[1] + 1])
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where it is none, or an element alone is a sum of too many terms for a loop.
+    pub(crate) fn check_sums(&self) -> Result<()> {
+        self.check()?;
         let [height, width] = self.kernel;
-        let channels = (self.input[2] / self.groups).max(self.outputs / self.groups);
+        let channels = self.input[2].max(self.outputs) / self.groups;
         turns("convolution: kernel and channels", &[height, width + 1, channels + 1])
     }
 

@@ -135,6 +135,53 @@ pub(crate) enum Op {
         inner: View,
         out: View,
     },
+    /// A convolution's windows as rows.
+    Unfold {
+        conv: Conv2d,
+        values: View,
+        out: View,
+    },
+    /// The sums of what stands wherever [`Op::Unfold`] puts an element.
+    Fold {
+        conv: Conv2d,
+        values: View,
+        out: View,
+    },
+    /// A convolution without unfolding.
+    Conv {
+        conv: Conv2d,
+        values: View,
+        weight: View,
+        bias: Option<View>,
+        out: View,
+    },
+    /// `gradient` of what came out to that of the input.
+    ConvInput {
+        conv: Conv2d,
+        gradient: View,
+        weight: View,
+        out: View,
+    },
+    /// `gradient` of what came out to that of the weight.
+    ConvWeight {
+        conv: Conv2d,
+        values: View,
+        gradient: View,
+        out: View,
+    },
+    Pool {
+        pool: Pool2d,
+        values: View,
+        out: View,
+    },
+    /// `gradient` of what came out (`pooled`) to that of the input.
+    PoolBackward {
+        pool: Pool2d,
+        values: View,
+        pooled: View,
+        gradient: View,
+        out: View,
+    },
     /// Each row's loss into the results, and its gradient where one is wanted.
     Loss {
         loss: Loss,
@@ -231,6 +278,30 @@ impl Op {
                 see(&mut norm.inverse, Read);
                 see(gradient, Read);
                 see(inner, Write);
+                see(out, Write);
+            }
+            Op::Unfold { values, out, .. }
+            | Op::Fold { values, out, .. }
+            | Op::Pool { values, out, .. } => {
+                see(values, Read);
+                see(out, Write);
+            }
+            Op::Conv { values, weight, bias, out, .. } => {
+                see(values, Read);
+                see(weight, Read);
+                each([bias], Read, see);
+                see(out, Write);
+            }
+            Op::ConvInput { gradient, weight: other, out, .. }
+            | Op::ConvWeight { gradient, values: other, out, .. } => {
+                see(gradient, Read);
+                see(other, Read);
+                see(out, Write);
+            }
+            Op::PoolBackward { values, pooled, gradient, out, .. } => {
+                see(values, Read);
+                see(pooled, Read);
+                see(gradient, Read);
                 see(out, Write);
             }
             Op::Loss { outputs, targets, gradient, .. } => {

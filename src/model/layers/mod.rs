@@ -5,22 +5,26 @@
 //! product, a nonlinearity, a mask and a sum become one operation is found in what was recorded.
 
 mod activation;
+mod conv;
 mod dense;
 mod dropout;
 mod flatten;
 mod norm;
 mod parse;
+mod pool;
 mod residual;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use activation::Nonlinear;
+pub use conv::Conv;
 pub use dense::Dense;
 pub use dropout::Drop;
 pub use flatten::Flatten;
 pub use norm::LayerNorm;
 pub use parse::{Arguments, Entry};
+pub use pool::Pool;
 pub use residual::Residual;
 
 use super::tape::{Signal, Tape};
@@ -118,7 +122,15 @@ pub trait Layer: fmt::Debug + fmt::Display + Send + Sync {
 
 /// The layers that [`Network::parse`](super::Network::parse) reads, beside nonlinearities and
 /// `residual(...)`.
-pub const ENTRIES: [&Entry; 4] = [&dense::ENTRY, &norm::ENTRY, &dropout::ENTRY, &flatten::ENTRY];
+pub const ENTRIES: [&Entry; 7] = [
+    &dense::ENTRY,
+    &conv::ENTRY,
+    &pool::MAX,
+    &pool::AVERAGE,
+    &norm::ENTRY,
+    &dropout::ENTRY,
+    &flatten::ENTRY,
+];
 
 /// A layer with its name.
 #[derive(Clone, Debug)]
@@ -152,5 +164,20 @@ fn vector(what: &str, input: &Shape) -> Result<u64> {
     match input.dims() {
         [columns] => Ok(*columns),
         _ => Err(Error::invalid(what, format!("rows of shape {input}"), "vectors (`flatten`)")),
+    }
+}
+
+/// Height, width and channels of rows that are pictures.
+///
+/// # Errors
+/// [`Error::Invalid`] where they are none.
+fn picture(what: &str, input: &Shape) -> Result<[usize; 3]> {
+    let sides = input.dims().iter().map(|&side| usize::try_from(side));
+    match sides.collect::<std::result::Result<Vec<_>, _>>().as_deref() {
+        Ok(&[height, width, channels]) => Ok([height, width, channels]),
+        _ => {
+            let needed = "pictures, [height, width, channels]";
+            Err(Error::invalid(what, format!("rows of shape {input}"), needed))
+        }
     }
 }
