@@ -14,7 +14,7 @@ use fanin::Device;
 use fanin::gpu::{Choice, FillShape, Route, Tuning, Way};
 use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
-use fanin::model::{Loss, Mlp, Optimizer, Options, Schedule, Trainer};
+use fanin::model::{Loss, Mlp, Optimizer, Schedule, TrainOptions, Trainer};
 use fanin::random::{Dtype, PhiloxRng, Stream};
 use fanin::recipe::{Recipe, Rules};
 use fanin::{Activation, Layout, Result, Shape, plain};
@@ -506,7 +506,7 @@ fn checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let (train, test) = Generated::Moons.generate(1, Some(40)).unwrap().split(1, 0.25).unwrap();
-    let options = Options { epochs: 3, batch: Some(8), ..Options::default() };
+    let options = TrainOptions { epochs: 3, batch: Some(8), ..TrainOptions::default() };
     let mlp = Mlp::new([2, 4, 2]).unwrap();
     let make = || Trainer::new(&Device::Cpu, &mlp, &options, &train, Some(&test)).unwrap();
     let mut first = make();

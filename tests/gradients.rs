@@ -4,7 +4,7 @@
 use fanin::Activation;
 use fanin::Device;
 use fanin::model::data::{Dataset, Targets};
-use fanin::model::{Loss, Mlp, Optimizer, Options, Target, Trainer};
+use fanin::model::{Loss, Mlp, Optimizer, Target, TrainOptions, Trainer};
 use fanin::random::{Distribution, Stream};
 
 use crate::devices::{SEED, contexts, everywhere};
@@ -221,12 +221,12 @@ fn check(
         .residual(residual)
         .layer_norm(norm);
     let set = examples(rows, widths[0] as usize, widths[widths.len() - 1] as usize, loss);
-    let options = Options {
+    let options = TrainOptions {
         loss: Some(loss),
         batch: None,
         optimizer: Optimizer::sgd(),
         seed: SEED,
-        ..Options::default()
+        ..TrainOptions::default()
     };
     let mut trainer = Trainer::new(device, &mlp, &options, &set, None).unwrap();
     let found_loss = trainer.backward().unwrap();

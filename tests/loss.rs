@@ -2,7 +2,7 @@
 
 use fanin::gpu::{Context, LossTensors};
 use fanin::model::data::{Dataset, Targets};
-use fanin::model::{Loss, Mlp, Options, Target, Trainer};
+use fanin::model::{Loss, Mlp, Target, TrainOptions, Trainer};
 use fanin::random::Dtype;
 use fanin::{Device, Error};
 
@@ -409,7 +409,7 @@ fn a_baseline_is_the_best_constants_loss() {
             let (left, right) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
             if mean(left) < mean(right) { high = right } else { low = left }
         }
-        let options = Options { loss: Some(loss), batch: None, ..Options::default() };
+        let options = TrainOptions { loss: Some(loss), batch: None, ..TrainOptions::default() };
         let mlp = Mlp::new([1, outputs]).unwrap().init("zeros".parse().unwrap());
         let mut trainer = Trainer::new(&Device::Cpu, &mlp, &options, &set, None).unwrap();
         let (found, wanted) = (trainer.baseline(), mean(low));

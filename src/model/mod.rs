@@ -3,11 +3,11 @@
 //! ```no_run
 //! use fanin::Device;
 //! use fanin::model::data::Generated;
-//! use fanin::model::{Mlp, Options, Trainer};
+//! use fanin::model::{Mlp, TrainOptions, Trainer};
 //!
 //! let (train, test) = Generated::Spirals.generate(7, None)?.split(7, 0.2)?;
 //! let mlp = Mlp::new([2, 64, 64, 3])?;
-//! let mut trainer = Trainer::new(&Device::Cpu, &mlp, &Options::default(), &train, Some(&test))?;
+//! let mut trainer = Trainer::new(&Device::Cpu, &mlp, &TrainOptions::default(), &train, Some(&test))?;
 //! while let Some(epoch) = trainer.epoch()? {
 //!     println!("{:4} {:.4}", epoch.epoch, epoch.train.loss);
 //! }
@@ -40,12 +40,12 @@ mod targets;
 mod trainer;
 
 pub use crate::op::{Adam, Loss, Optimizer, RmsProp, Target};
-pub use diagnosis::Verdict;
+pub use diagnosis::Outcome;
 pub use lsuv::LsuvStep;
 pub use mlp::Mlp;
 pub use network::{CustomInit, Network};
 pub(crate) use network::{Event, Placed};
-pub use options::Options;
+pub use options::TrainOptions;
 pub(crate) use place::place;
 pub use program::Parameter;
 pub(crate) use program::{Aim, Training};

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::measure::{Options, measure};
+use super::measure::{ProbeOptions, measure};
 use super::predict::{Boundary, predicted};
 use super::run::Run;
 use super::verdict::{Kind, strain};
 use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
-use crate::model::layers::Role;
+use crate::model::layers::ParameterKind;
 use crate::model::{Mlp, Network, Placed};
 use crate::{Activation, Result};
 
@@ -141,13 +141,13 @@ const WORK: f64 = 1e11;
 /// Looks for what is healthy, and remembers what was measured.
 pub struct Advisor<'a> {
     device: &'a Device,
-    options: &'a Options,
+    options: &'a ProbeOptions,
     known: Vec<(Mlp, Kind)>,
 }
 
 impl<'a> Advisor<'a> {
     /// One that measures on a device, by these options.
-    pub fn new(device: &'a Device, options: &'a Options) -> Advisor<'a> {
+    pub fn new(device: &'a Device, options: &'a ProbeOptions) -> Advisor<'a> {
         Advisor { device, options, known: Vec::new() }
     }
 
@@ -247,7 +247,7 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
 }
 
 /// Multiply-adds of measuring a network, over all seeds.
-fn work(mlp: &Mlp, options: &Options) -> f64 {
+fn work(mlp: &Mlp, options: &ProbeOptions) -> f64 {
     let steps = mlp.network().map_or(0.0, |network| network.multiply_adds(options.batch));
     steps * options.seeds.len() as f64
 }
@@ -255,7 +255,7 @@ fn work(mlp: &Mlp, options: &Options) -> f64 {
 /// Whether some bias is drawn from another distribution than 0.
 fn biased(mlp: &Mlp) -> bool {
     let own = |Placed { role, spec, .. }: &Placed| {
-        *role == Role::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
+        *role == ParameterKind::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
     };
     mlp.network().and_then(|own| own.tensors()).is_ok_and(|tensors| tensors.iter().any(own))
 }

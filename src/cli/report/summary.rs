@@ -1,4 +1,4 @@
-use fanin::probe::{Change, Kind, Limit, Run};
+use fanin::probe::{Change, Kind, RangeLimit, Run};
 
 use super::Network;
 
@@ -16,8 +16,8 @@ pub fn sign(kind: Kind) -> &'static str {
 
 /// Where float32 ends, in words.
 pub fn limits(run: &Run) -> String {
-    let of = |what: &str, back: &str, limit: Option<Limit>| {
-        let Limit { overflow, depth, seen } = limit?;
+    let of = |what: &str, back: &str, limit: Option<RangeLimit>| {
+        let RangeLimit { overflow, depth, seen } = limit?;
         let how = if overflow { "overflow" } else { "underflow" };
         let how = if seen { format!("{how}s") } else { format!("would {how}") };
         let layers = if depth == 1 { "layer" } else { "layers" };

@@ -6,7 +6,7 @@ use clap::Args;
 use fanin::init::Init;
 use fanin::model::data::Task;
 use fanin::model::layers::ENTRIES;
-use fanin::model::{Loss, Mlp, Network, Optimizer, Options, Schedule};
+use fanin::model::{Loss, Mlp, Network, Optimizer, Schedule, TrainOptions};
 use fanin::{Activation, Result, Shape};
 
 use crate::cli::DeviceArgs;
@@ -283,12 +283,12 @@ pub(super) fn network(
     mlp.network()
 }
 
-pub(super) fn options(args: &TrainArgs) -> Options {
+pub(super) fn options(args: &TrainArgs) -> TrainOptions {
     let optimizer = match args.weight_decay {
         Some(decay) => args.optimizer.with_weight_decay(decay),
         None => args.optimizer,
     };
-    Options {
+    TrainOptions {
         loss: args.loss,
         optimizer,
         lr: args.lr.unwrap_or(optimizer.default_lr()),
