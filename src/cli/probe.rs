@@ -12,7 +12,7 @@ use fanin::{Activation, Error, Result, file};
 use serde_json::{Value, json};
 
 use super::inits::parse_inits;
-use super::{DeviceArgs, note, print, print_json, progress, report};
+use super::{DeviceArgs, flags, note, print, print_json, progress, report};
 
 #[derive(Args)]
 #[command(after_help = help())]
@@ -393,7 +393,7 @@ fn of_run(run: &Run) -> Value {
         "verdict": run.verdict.kind.name(),
         "reason": run.verdict.reason,
         "instead": instead.map(Change::to_string),
-        "instead_flags": instead.map(|change| change.flags(run)),
+        "instead_flags": instead.map(|change| flags::changed(change, run)),
         "tried": run.advice.iter().flat_map(|advice| &advice.tried).map(Change::to_string)
             .collect::<Vec<_>>(),
         "signal_limit": limit(run.verdict.signal_limit),

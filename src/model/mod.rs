@@ -1,4 +1,4 @@
-//! Networks that train: an MLP from its description, losses, optimizers, data.
+//! Networks that train: layers, losses, optimizers, data.
 //!
 //! ```no_run
 //! use fanin::Device;
@@ -14,11 +14,14 @@
 //! # Ok::<(), fanin::Error>(())
 //! ```
 //!
+//! A [`Network`] is an input shape and named [`layers`]; [`Mlp`] makes perceptrons, and
+//! [`Network::parse`] reads networks as they are written.
+//!
 //! A step is a fixed list of operations (gather the batch's rows, forward, loss, backward, update)
 //! that is made ready once; steps go to the device several at a time, each with a block of numbers of
 //! its own (learning rate, where its rows are), and the losses come back when they are done.
 //!
-//! On a GPU a step of a plain network of L layers makes 3 L + 2 dispatches, and one more for each product
+//! On a GPU a step of a plain perceptron of L layers makes 3 L + 2 dispatches, and one more for each product
 //! whose depth is shared out over workgroups; a submission holds 8 steps at least. Clipping adds 2
 //! dispatches, layer norm 4 a hidden layer (6 for batches of more than 512 rows), a set larger than a
 //! binding one for each further run, and muP 2 L - 2 at most.

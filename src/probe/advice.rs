@@ -59,31 +59,6 @@ impl Change {
             (other.has_layer_norm() || self.layer_norm, other.has_residual() || self.residual);
         Ok(other.layer_norm(layer_norm).residual(residual))
     }
-
-    /// The flags of `fanin probe` that make the changed network of a run, all that it is made of, in
-    /// place of those of their names and beside the others. `--depth` and `--width` are together what
-    /// `--widths` is, and each stands in place of the other.
-    pub fn flags(&self, run: &Run) -> String {
-        let widths = self.widths.as_ref().unwrap_or(&run.widths);
-        let mut flags = match widths.split_first() {
-            Some((first, rest)) if rest.iter().all(|width| width == first) => {
-                format!("--depth {} --width {first}", rest.len())
-            }
-            _ => {
-                let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
-                format!("--widths {}", widths.join(","))
-            }
-        };
-        flags += &format!(
-            " --activation {} --init {} --bias {}",
-            self.activation.unwrap_or(run.activation),
-            self.init,
-            self.bias.as_ref().unwrap_or(&run.bias)
-        );
-        flags += if self.layer_norm || run.layer_norm { " --layer-norm" } else { "" };
-        flags += if self.residual || run.residual { " --residual" } else { "" };
-        flags
-    }
 }
 
 /// `he_normal, with zero biases`, `he_normal at width 256, with layer norm`.

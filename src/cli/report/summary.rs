@@ -1,6 +1,7 @@
 use fanin::probe::{Change, Kind, RangeLimit, Run};
 
 use super::Network;
+use crate::cli::flags;
 
 /// A sign for a verdict: a shape, so that it does not take colours.
 pub fn sign(kind: Kind) -> &'static str {
@@ -48,7 +49,7 @@ pub fn instead(run: &Run) -> String {
 
 fn told(change: &Change, run: &Run) -> String {
     let text = change.to_string();
-    if text == change.init { text } else { format!("{text} ({})", change.flags(run)) }
+    if text == change.init { text } else { format!("{text} ({})", flags::changed(change, run)) }
 }
 
 /// What to use, in a sentence, and why.
