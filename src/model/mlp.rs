@@ -219,27 +219,8 @@ impl Mlp {
         self.network()?.recipe()
     }
 
-    /// The network in the maximal update parametrization (muP: Yang et al. 2022, *Tensor Programs V*,
-    /// table 3), relative to a base network with these hidden widths: one for each hidden layer, or
-    /// one for all. With `ratio = width / base width` of what a layer's inputs (a first layer's
-    /// outputs) are,
-    ///
-    /// | | std at first | Adam's, AdamW's rate | SGD's rate |
-    /// |---|---|---|---|
-    /// | first weights, biases, norms | base's | `lr` | `lr ratio` |
-    /// | hidden weights | base's `/ sqrt(ratio)` | `lr / ratio` | `lr` |
-    /// | output weights | base's `/ ratio` | `lr / ratio` | `lr / ratio` |
-    ///
-    /// where the base's std is what the initializer gives the base network's tensor (a constant has
-    /// none, and stays): the hidden
-    /// variances are 1 / fan_in still, the output's falls as 1 / fan_in^2, and at the base widths
-    /// nothing differs from the standard parametrization. Steps then change the layers' outputs by
-    /// as much at every width, so that the best learning rate of the base network is, to first
-    /// order, that of a wide one; in the standard parametrization the change grows with the width.
-    ///
-    /// The weight decay is divided by the factor on the rate, as the authors' `mup` package has it:
-    /// AdamW's decay `lr weight_decay` a step, and SGD's, is the same at every width. What
-    /// [`Mlp::custom_init`] gives is taken as it is.
+    /// The network in the maximal update parametrization ([`Network::mup`]), relative to a base network with
+    /// these hidden widths: one for each hidden layer, or one for all.
     ///
     /// [`Mlp::recipe`] says where base widths do not fit the network.
     ///

@@ -17,7 +17,7 @@ pub type CustomInit = Arc<dyn Fn(&str, &Shape) -> Option<Distribution> + Send + 
 /// A network: the shape of a row of inputs, and layers that follow each other.
 ///
 /// A parameter's name is its layer's and its own (`layers.0.weight`), and each is drawn from the stream
-/// of its name. [`Mlp`](super::Mlp) makes perceptrons.
+/// of its name. [`Mlp`](super::Mlp) makes perceptrons, [`Network::parse`] what is written.
 ///
 /// ```
 /// use fanin::model::Network;
@@ -116,8 +116,27 @@ impl Network {
         self
     }
 
-    /// The network in the maximal update parametrization (muP) relative to a base network of the same
-    /// layers with other widths; [`Mlp::mup`](super::Mlp::mup) says what it does.
+    /// The network in the maximal update parametrization (muP: Yang et al. 2022, *Tensor Programs V*,
+    /// table 3), relative to a base network of the same layers with other widths. With
+    /// `ratio = width / base width` of what a layer's inputs (a first layer's outputs) are,
+    ///
+    /// | | std at first | Adam's, AdamW's rate | SGD's rate |
+    /// |---|---|---|---|
+    /// | first weights, biases, norms | base's | `lr` | `lr ratio` |
+    /// | hidden weights | base's `/ sqrt(ratio)` | `lr / ratio` | `lr` |
+    /// | output weights | base's `/ ratio` | `lr / ratio` | `lr / ratio` |
+    ///
+    /// where the base's std is what the initializer gives the base network's tensor (a constant has
+    /// none, and stays): the hidden variances are 1 / fan_in still, the output's falls as 1 / fan_in^2,
+    /// and at the base widths nothing differs from the standard parametrization. Steps then change the layers' outputs by
+    /// as much at every width, so that the best learning rate of the base network is, to first
+    /// order, that of a wide one; in the standard parametrization the change grows with the width.
+    ///
+    /// The weight decay is divided by the factor on the rate, as the authors' `mup` package has it:
+    /// AdamW's decay `lr weight_decay` a step, and SGD's, is the same at every width. What
+    /// [`Network::custom_init`] gives is taken as it is.
+    ///
+    /// [`Network::recipe`] says where the base network has other layers.
     pub fn mup(mut self, base: Network) -> Network {
         self.base = Some(Box::new(base));
         self

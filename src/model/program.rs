@@ -12,7 +12,7 @@ pub struct Parameter {
     pub name: String,
     /// `[out, in]`, `[out]`.
     pub shape: Shape,
-    /// The factor on the learning rate: 1 but for [muP](super::Mlp::mup).
+    /// The factor on the learning rate: 1 but for [muP](Network::mup).
     pub lr_multiplier: f64,
     /// Where it starts in the buffer of all parameters.
     pub(crate) first: usize,
