@@ -95,10 +95,13 @@ impl Default for Options {
     }
 }
 
+/// An `override` constant of a module, by its name.
+pub(super) type Constant = (&'static str, u32);
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct KernelKey {
     entry: &'static str,
-    constants: Vec<u32>,
+    constants: Vec<Constant>,
     variant: Variant,
 }
 
@@ -748,12 +751,13 @@ impl Context {
         }
     }
 
-    /// The kernel of an entry point, with its `override` constants in the order of the table.
+    /// The kernel of an entry point, with its `override` constants; those that are left out have the
+    /// values that the shader says.
     pub(super) fn kernel(
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
     ) -> Result<Kernel> {
         self.kernel_with(module, entry, constants, None)
     }
@@ -764,7 +768,7 @@ impl Context {
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         custom: Option<Custom>,
     ) -> Result<Kernel> {
         self.kernel_of(module, entry, constants, Loads::default(), custom)
@@ -775,7 +779,7 @@ impl Context {
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         loads: Loads,
         custom: Option<Custom>,
     ) -> Result<Kernel> {
@@ -810,7 +814,7 @@ impl Context {
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         variant: Variant,
     ) -> Kernel {
         let device = &self.inner.device;
@@ -846,11 +850,13 @@ impl Context {
             label: Some(module.name),
             entries: &entries,
         });
-        let constants: Vec<(&str, f64)> = module
-            .overrides
+        let constants: Vec<(&str, f64)> = constants
             .iter()
-            .zip(constants)
-            .map(|(name, value)| (*name, f64::from(*value)))
+            .map(|(name, value)| {
+                // wgpu passes over names that it does not find.
+                assert!(module.overrides.contains(name), "`{}` has no `{name}`", module.name);
+                (*name, f64::from(*value))
+            })
             .collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),

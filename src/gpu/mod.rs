@@ -42,6 +42,7 @@ pub mod planner;
 pub(crate) mod reduce;
 mod route;
 mod rows;
+mod shared;
 mod tensor;
 mod tune;
 mod tuning;
