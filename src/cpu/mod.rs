@@ -1,4 +1,16 @@
-//! The CPU engine: the same bits on all cores, in vector code chosen at run time.
+//! Kernels of the CPU: the same bits on all cores, in vector code chosen at run time.
+//!
+//! They have the names that [`Pass`](crate::gpu::Pass) and [`Context`](crate::gpu::Context) have for a GPU's,
+//! and work on slices: matrices row by row, of as many rows or columns as a slice of vectors says.
+//!
+//! ```
+//! use fanin::cpu;
+//!
+//! let mut sums = [0.0; 3];
+//! cpu::column_sums(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], None, &mut sums)?;
+//! assert_eq!(sums, [5.0, 7.0, 9.0]);
+//! # Ok::<(), fanin::Error>(())
+//! ```
 
 mod activation;
 mod columns;

@@ -118,7 +118,8 @@ pub(super) fn sums(
 
 #[cfg(test)]
 mod tests {
-    use super::{TILE, fits, route, stages};
+    use super::{BLOCK, TILE, fits, route, stages};
+    use crate::gpu::shared::assert_constants;
     use crate::random::Dtype::{Bf16, F16};
     use crate::shaders::{COOPERATIVE, Features};
 
@@ -132,6 +133,8 @@ mod tests {
             let bytes = staged.map(|one| module.types[one.ty].inner.size(module.to_ctx()));
             assert_eq!(u64::from(bytes.sum::<u32>()), stages(units.into()));
         }
+        // Of units of 16.
+        assert_constants(&COOPERATIVE, &[("BLOCK", 16 * BLOCK), ("SIDE", 16 * TILE)]);
     }
 
     #[test]
