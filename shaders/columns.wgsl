@@ -16,12 +16,17 @@ struct Params {
     unused: u32,
 }
 
-// 0 sum, 1 weighted sum, 2 least, 3 greatest.
+// What becomes of a column, as below.
 override fold: u32 = 0u;
 // Whether rows are whole fours of columns, and read so.
 override fours: u32 = 0u;
 
 override width: u32 = 64u;
+
+const FOLD_SUM = 0u;
+const FOLD_WEIGHTED = 1u;
+const FOLD_LEAST = 2u;
+const FOLD_GREATEST = 3u;
 
 // Rows that an invocation loads at once.
 const TAKEN = 4u;
@@ -33,10 +38,15 @@ const TAKEN = 4u;
 @group(0) @binding(4) var<storage, read> weight_fours: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> result: array<f32>;
 
+// Whether rows are added up.
+fn adds() -> bool {
+    return fold == FOLD_SUM || fold == FOLD_WEIGHTED;
+}
+
 fn joined(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     switch fold {
-        case 2u: { return min(a, b); }
-        case 3u: { return max(a, b); }
+        case FOLD_LEAST: { return min(a, b); }
+        case FOLD_GREATEST: { return max(a, b); }
         default: { return a + b; }
     }
 }
@@ -44,12 +54,12 @@ fn joined(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 // What there is to fold at a place: of a column, or of four.
 fn value(at: u32) -> vec4<f32> {
     if fours == 1u {
-        if fold == 1u {
+        if fold == FOLD_WEIGHTED {
             return value_fours[at] * weight_fours[at];
         }
         return value_fours[at];
     }
-    if fold == 1u {
+    if fold == FOLD_WEIGHTED {
         return vec4<f32>(values[at] * weights[at], 0.0, 0.0, 0.0);
     }
     return vec4<f32>(values[at], 0.0, 0.0, 0.0);
@@ -58,7 +68,7 @@ fn value(at: u32) -> vec4<f32> {
 // A row of a slice; beyond its last row what changes no result.
 fn row_or_none(row: u32, last: u32, unit: u32) -> vec4<f32> {
     let found = value(min(row, last - 1u) * params.units + unit);
-    return select(found, vec4<f32>(0.0), fold < 2u && row >= last);
+    return select(found, vec4<f32>(0.0), adds() && row >= last);
 }
 
 var<workgroup> shares: array<vec4<f32>, width>;
@@ -81,7 +91,7 @@ fn columns_workgroups(
     let last = min((slice + 1u) * params.rows_of_slice, params.rows);
     var row = slice * params.rows_of_slice + local / params.across;
     var folded = vec4<f32>(0.0);
-    if fold >= 2u {
+    if !adds() {
         folded = row_or_none(row, last, near);
     }
     while row < last {
@@ -125,13 +135,13 @@ fn columns_invocations(
     let column = index % params.columns;
     let first = (index / params.columns) * params.rows_of_slice;
     let last = min(first + params.rows_of_slice, params.rows);
-    var folded = select(0.0, values[first * params.columns + column], fold >= 2u);
+    var folded = select(0.0, values[first * params.columns + column], !adds());
     for (var row = first; row < last; row++) {
         let at = row * params.columns + column;
         switch fold {
-            case 1u: { folded += values[at] * weights[at]; }
-            case 2u: { folded = min(folded, values[at]); }
-            case 3u: { folded = max(folded, values[at]); }
+            case FOLD_WEIGHTED: { folded += values[at] * weights[at]; }
+            case FOLD_LEAST: { folded = min(folded, values[at]); }
+            case FOLD_GREATEST: { folded = max(folded, values[at]); }
             default: { folded += values[at]; }
         }
     }

@@ -1,10 +1,10 @@
 //! The nonlinearities as kernels, on the CPU and every adapter, against their definitions in f64.
 
-use fanin::gpu::{Context, Tensor};
+use fanin::gpu::Tensor;
 use fanin::random::Dtype;
-use fanin::{Activation, Custom, Error, Shape, cpu};
+use fanin::{Activation, Custom, Device, Error, Shape, cpu};
 
-use crate::devices::contexts;
+use crate::devices::{contexts, everywhere};
 use crate::guarded::{Guarded, read, tensor, write};
 
 /// `x^2`, of which this crate knows nothing.
@@ -154,17 +154,27 @@ fn bounded(activation: Activation, name: &str, x: &[f32], [value, slope]: &[Vec<
     }
 }
 
-fn on_gpu(context: &Context, activation: Activation, x: &[f32], dy: &[f32]) -> [Vec<f32>; 2] {
-    let (from, above) = (Guarded::new(context, x), Guarded::new(context, dy));
-    let poison = vec![f32::NAN; x.len()];
-    let (out, dx) = (Guarded::new(context, &poison), Guarded::new(context, &poison));
-    context
-        .run(|pass| {
-            pass.activate(activation, &from.tensor, &out.tensor)?;
-            pass.activate_backward(activation, &from.tensor, &above.tensor, &dx.tensor)
-        })
-        .unwrap();
-    [out.read(context), dx.read(context)]
+/// `f(x)`, and `dy f'(x)`.
+fn on(device: &Device, activation: Activation, x: &[f32], dy: &[f32]) -> [Vec<f32>; 2] {
+    match device {
+        Device::Cpu => {
+            let [mut out, mut dx] = [(); 2].map(|()| vec![f32::NAN; x.len()]);
+            cpu::activate(activation, x, &mut out).unwrap();
+            cpu::activate_backward(activation, x, dy, &mut dx).unwrap();
+            [out, dx]
+        }
+        Device::Gpu(context) => {
+            let (from, above) = (Guarded::new(context, x), Guarded::new(context, dy));
+            let [out, dx] = [(); 2].map(|()| Guarded::poisoned(context, &[x.len() as u64]));
+            context
+                .run(|pass| {
+                    pass.activate(activation, &from.tensor, &out.tensor)?;
+                    pass.activate_backward(activation, &from.tensor, &above.tensor, &dx.tensor)
+                })
+                .unwrap();
+            [out.read(context), dx.read(context)]
+        }
+    }
 }
 
 #[test]
@@ -179,12 +189,8 @@ fn values_and_slopes_are_f64s() {
             let slope = worst(activation, true, name, &x, &found[1]);
             report += &format!("  {name} {value:.1e} {slope:.1e}");
         };
-        let (mut out, mut dx) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
-        cpu::activate(activation, &x, &mut out).unwrap();
-        cpu::activate_backward(activation, &x, &ones, &mut dx).unwrap();
-        check("cpu", [out, dx]);
-        for context in contexts() {
-            check(&context.name(), on_gpu(context, activation, &x, &ones));
+        for device in everywhere() {
+            check(&device.to_string(), on(device, activation, &x, &ones));
         }
         println!("{report}");
     }
@@ -203,7 +209,7 @@ fn quotients_may_be_as_loose_as_gpus_have_them() {
         for activation in every().filter(|own| *own != SQUARE) {
             let name = format!("{}, quotients {way}", context.name());
             let loose = Activation::Custom(loose(activation, way, off));
-            let found = on_gpu(context, loose, &x, &ones);
+            let found = on(&Device::Gpu(context.clone()), loose, &x, &ones);
             bounded(activation, &name, &x, &found);
             worst(activation, false, &name, &x, &found[0]);
             worst(activation, true, &name, &x, &found[1]);
@@ -283,12 +289,8 @@ fn every_size_is_covered_and_nothing_beyond() {
                     assert!(off <= 6e-6, "{name}: {activation} x {elements}, {i}: off by {off:e}");
                 }
             };
-            let (mut out, mut dx) = (vec![f32::NAN; elements], vec![f32::NAN; elements]);
-            cpu::activate(activation, &x, &mut out).unwrap();
-            cpu::activate_backward(activation, &x, &dy, &mut dx).unwrap();
-            check("cpu", [out, dx]);
-            for context in contexts() {
-                check(&context.name(), on_gpu(context, activation, &x, &dy));
+            for device in everywhere() {
+                check(&device.to_string(), on(device, activation, &x, &dy));
             }
         }
     }
@@ -312,7 +314,7 @@ fn what_a_binding_cannot_hold_goes_in_parts() {
 fn what_does_not_fit_is_refused() {
     let mut short = [0.0; 2];
     let error = cpu::activate(Activation::Relu, &[1.0; 3], &mut short).unwrap_err().to_string();
-    assert_eq!(error, "out: got 2 elements, needed 3, as many as `x` has");
+    assert_eq!(error, "out: got 2 elements, needed 3, as x");
     for context in contexts() {
         let (x, out) = (tensor(context, 8), tensor(context, 8));
         let part = |offset| {

@@ -1,10 +1,54 @@
-//! Column sums and dropout, on every adapter.
+//! Sums and extremes of columns: the CPU and every adapter, against f64.
 
-use fanin::op::{Dropout, Extreme};
-use fanin::random::Stream;
+use fanin::op::Extreme;
+use fanin::{Device, cpu};
 
-use crate::devices::{SEED, forms};
+use crate::devices::{every_form, forms};
 use crate::guarded::{Guarded, normals};
+
+/// Of `values`, `columns` a row.
+fn column_sums(
+    device: &Device,
+    columns: usize,
+    values: &[f32],
+    weights: Option<&[f32]>,
+) -> Vec<f32> {
+    match device {
+        Device::Cpu => {
+            let mut sums = vec![f32::NAN; columns];
+            cpu::column_sums(values, weights, &mut sums).unwrap();
+            sums
+        }
+        Device::Gpu(context) => {
+            let dims = [(values.len() / columns) as u64, columns as u64];
+            let values = Guarded::shaped(context, &dims, values);
+            let weights = weights.map(|weights| Guarded::shaped(context, &dims, weights));
+            let weights = weights.as_ref().map(|weights| &weights.tensor);
+            let sums = Guarded::poisoned(context, &dims[1..]);
+            context.run(|pass| pass.column_sums(&values.tensor, weights, &sums.tensor)).unwrap();
+            sums.read(context)
+        }
+    }
+}
+
+fn column_extremes(device: &Device, columns: usize, values: &[f32], extreme: Extreme) -> Vec<f32> {
+    match device {
+        Device::Cpu => {
+            let mut result = vec![f32::NAN; columns];
+            cpu::column_extremes(values, extreme, &mut result).unwrap();
+            result
+        }
+        Device::Gpu(context) => {
+            let dims = [(values.len() / columns) as u64, columns as u64];
+            let values = Guarded::shaped(context, &dims, values);
+            let result = Guarded::poisoned(context, &dims[1..]);
+            context
+                .run(|pass| pass.column_extremes(&values.tensor, extreme, &result.tensor))
+                .unwrap();
+            result.read(context)
+        }
+    }
+}
 
 /// By fours and one by one, wide and narrow; the last of each go through slices.
 const SHAPES: [(usize, usize); 16] = [
@@ -28,39 +72,29 @@ const SHAPES: [(usize, usize); 16] = [
 
 #[test]
 fn column_sums_are_f64s() {
-    for context in forms() {
+    for device in every_form() {
         for (rows, columns) in SHAPES {
-            let dims = [rows as u64, columns as u64];
-            let (values, weights) =
-                (normals("values", rows * columns), normals("weights", rows * columns));
-            let a = Guarded::shaped(context, &dims, &values);
-            let b = Guarded::shaped(context, &dims, &weights);
-            let (plain, weighted) =
-                (Guarded::poisoned(context, &dims[1..]), Guarded::poisoned(context, &dims[1..]));
-            context
-                .run(|pass| {
-                    pass.column_sums(&a.tensor, None, &plain.tensor)?;
-                    pass.column_sums(&a.tensor, Some(&b.tensor), &weighted.tensor)
-                })
-                .unwrap();
-            for (found, weights) in
-                [(plain.read(context), vec![1.0; values.len()]), (weighted.read(context), weights)]
-            {
+            let values = normals("values", rows * columns);
+            let own = normals("weights", rows * columns);
+            for weights in [None, Some(&own[..])] {
+                let found = column_sums(device, columns, &values, weights);
                 for (column, found) in found.iter().enumerate() {
                     let terms = (0..rows).map(|row| {
                         let at = row * columns + column;
-                        f64::from(values[at]) * f64::from(weights[at])
+                        let weight = weights.map_or(1.0, |weights| f64::from(weights[at]));
+                        f64::from(values[at]) * weight
                     });
                     let (sum, size) =
                         terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
                     let u = 2f64.powi(-24);
-                    let bound = (rows.min(16_384) as f64 + 8.0) * u * size;
+                    // The CPU adds up as many rows as have 2^18 elements, and then those sums.
+                    let chain = match device {
+                        Device::Cpu => rows,
+                        Device::Gpu(_) => rows.min(16_384),
+                    };
+                    let bound = (chain as f64 + 8.0) * u * size;
                     let error = (f64::from(*found) - sum).abs();
-                    assert!(
-                        error <= bound,
-                        "{}: {rows} x {columns}: off by {error}",
-                        context.name()
-                    );
+                    assert!(error <= bound, "{device}: {rows} x {columns}: off by {error}");
                 }
             }
         }
@@ -71,96 +105,78 @@ fn column_sums_are_f64s() {
 /// would let pass in a long sum.
 #[test]
 fn every_row_is_summed_once() {
-    for context in forms() {
+    for device in every_form() {
         for (rows, columns) in SHAPES.into_iter().chain([(16_384, 2), (50_000, 3)]) {
-            let dims = [rows as u64, columns as u64];
             let whole = |place: usize, modulus: usize| (place % modulus) as f32 - 2.0;
             let values: Vec<f32> = (0..rows * columns).map(|place| whole(place, 7)).collect();
-            let a = Guarded::shaped(context, &dims, &values);
-            let sums = Guarded::poisoned(context, &dims[1..]);
-            context.run(|pass| pass.column_sums(&a.tensor, None, &sums.tensor)).unwrap();
             let wanted: Vec<f32> = (0..columns)
                 .map(|column| values.iter().skip(column).step_by(columns).sum())
                 .collect();
-            assert_eq!(sums.read(context), wanted, "{}: {rows} x {columns}", context.name());
+            let found = column_sums(device, columns, &values, None);
+            assert_eq!(found, wanted, "{device}: {rows} x {columns}");
         }
     }
 }
 
 #[test]
 fn column_extremes_are_exact() {
-    for context in forms() {
+    for device in every_form() {
         for (rows, columns) in SHAPES {
             let mut values = normals("values", rows * columns);
             // A column of nothing else has no other extreme.
             (0..rows).for_each(|row| values[row * columns + columns / 2] = f32::NEG_INFINITY);
-            let a = Guarded::shaped(context, &[rows as u64, columns as u64], &values);
-            let poisoned = || Guarded::poisoned(context, &[columns as u64]);
-            let (least, greatest) = (poisoned(), poisoned());
-            context
-                .run(|pass| {
-                    pass.column_extremes(&a.tensor, Extreme::Least, &least.tensor)?;
-                    pass.column_extremes(&a.tensor, Extreme::Greatest, &greatest.tensor)
-                })
-                .unwrap();
             let column = |column| values.iter().skip(column).step_by(columns).copied();
-            let folded = |fold: fn(f32, f32) -> f32| -> Vec<f32> {
-                (0..columns).map(|at| column(at).reduce(fold).unwrap()).collect()
-            };
-            let what = format!("{}: {rows} x {columns}", context.name());
-            assert_eq!(least.read(context), folded(f32::min), "{what}");
-            assert_eq!(greatest.read(context), folded(f32::max), "{what}");
+            for (extreme, fold) in [
+                (Extreme::Least, f32::min as fn(f32, f32) -> f32),
+                (Extreme::Greatest, f32::max as fn(f32, f32) -> f32),
+            ] {
+                let wanted: Vec<f32> =
+                    (0..columns).map(|at| column(at).reduce(fold).unwrap()).collect();
+                let found = column_extremes(device, columns, &values, extreme);
+                assert_eq!(found, wanted, "{device}: {rows} x {columns}, {extreme:?}");
+            }
         }
         // An extreme in any one row is found, on both sides of a slice's edge.
         for row in [0, 1, 16_383, 16_384, 16_999] {
             let mut values = vec![-1.0; 17_000];
             values[row] = 2.0;
-            let a = Guarded::shaped(context, &[17_000, 1], &values);
-            let out = Guarded::poisoned(context, &[1]);
-            context
-                .run(|pass| pass.column_extremes(&a.tensor, Extreme::Greatest, &out.tensor))
-                .unwrap();
-            assert_eq!(out.read(context), [2.0], "{}: row {row}", context.name());
+            let found = column_extremes(device, 1, &values, Extreme::Greatest);
+            assert_eq!(found, [2.0], "{device}: row {row}");
         }
     }
 }
 
 #[test]
-fn dropout_is_drawn_again_bit_for_bit() {
-    let dropout = Dropout { probability: 0.3, stream: Stream::named(SEED, "layers.0.dropout") };
-    for context in forms() {
-        for (rows, columns) in [(1u64, 1u64), (3, 5), (64, 64), (65, 127), (7, 258)] {
-            let values = normals("values", (rows * columns) as usize);
-            let from = Guarded::shaped(context, &[rows, columns], &values);
-            let out = Guarded::poisoned(context, &[rows, columns]);
-            for step in [0, 3, u32::MAX] {
-                context
-                    .run(|pass| pass.dropout(&dropout, step, &from.tensor, &out.tensor))
-                    .unwrap();
-                let wanted: Vec<f32> = (0..rows * columns)
-                    .map(|at| {
-                        let (row, column) = (at / columns, at % columns);
-                        // Straight from the stream, as the definition has it.
-                        let block = row * columns.div_ceil(4) + column / 4;
-                        let words = dropout.stream.block(u64::from(step) << 32 | block);
-                        let threshold = (0.3 * 2f64.powi(32)) as u32 + 1;
-                        let kept = words[(column % 4) as usize] >= threshold;
-                        if kept { values[at as usize] * (1.0f64 / 0.7) as f32 } else { 0.0 }
-                    })
-                    .collect();
-                assert_eq!(out.read(context), wanted, "{}: {rows} x {columns}", context.name());
-            }
-        }
-    }
-    let lots = (0..100_000u32).map(|group| dropout.words(400_000, 0, group, 0));
-    let fell = lots.flatten().filter(|word| *word < dropout.threshold()).count() as f64;
-    // Five standard deviations of a binomial.
-    assert!((fell / 400_000.0 - 0.3).abs() < 5.0 * (0.3f64 * 0.7 / 400_000.0).sqrt());
+fn columns_that_do_not_fit_are_refused() {
     let context = &forms()[0];
-    let own = Guarded::poisoned(context, &[2, 2]);
-    for probability in [1.0, -0.1, f64::NAN] {
-        let bad = Dropout { probability, ..dropout };
-        let error = context.run(|pass| pass.dropout(&bad, 0, &own.tensor, &own.tensor));
-        assert!(error.unwrap_err().to_string().starts_with("dropout: got"));
+    let poisoned = |dims: &[u64]| Guarded::poisoned(context, dims).tensor;
+    let sums = |dims: &[u64], weights: Option<&[u64]>, sums: &[u64]| {
+        let weights = weights.map(&poisoned);
+        let (values, sums) = (poisoned(dims), poisoned(sums));
+        let run = context.run(|pass| pass.column_sums(&values, weights.as_ref(), &sums));
+        run.unwrap_err().to_string()
+    };
+    assert!(sums(&[12], None, &[3]).contains("needed a matrix"));
+    assert!(sums(&[4, 3], None, &[4]).starts_with("sums: got shape [4], needed 3 elements"));
+    assert!(sums(&[4, 3], Some(&[4]), &[3]).starts_with("weights: got shape [4]"));
+
+    let twin = |values: usize, weights: Option<usize>, sums: usize| {
+        let weights = weights.map(|weights| vec![0.0; weights]);
+        let run = cpu::column_sums(&vec![0.0; values], weights.as_deref(), &mut vec![0.0; sums]);
+        run.map_err(|error| error.to_string())
+    };
+    for sums in [0, 5] {
+        let error = twin(12, None, sums).unwrap_err();
+        assert!(error.starts_with("values: got 12 elements, needed whole rows of"), "{error}");
     }
+    let error = twin(12, Some(4), 3).unwrap_err();
+    assert!(error.starts_with("weights: got 4 elements, needed 12, as values"), "{error}");
+    twin(0, None, 0).unwrap();
+    let mut none = [f32::NAN; 2];
+    cpu::column_sums(&[], None, &mut none).unwrap();
+    assert_eq!(none, [0.0; 2]);
+    cpu::column_extremes(&[], Extreme::Least, &mut none).unwrap();
+    assert_eq!(none, [f32::INFINITY; 2]);
+    cpu::column_extremes(&[], Extreme::Least, &mut []).unwrap();
+    assert!(cpu::column_extremes(&[0.0], Extreme::Least, &mut []).is_err());
 }

@@ -1,13 +1,14 @@
 //! The three doors: nothing of one's own, one's own device and encoder, the WGSL as data.
 
 use fanin::cpu;
-use fanin::gpu::{Context, Tensor};
+use fanin::gpu::{Context, Epilogue, NormTensors, Pass, Tensor};
 use fanin::init::Init;
 use fanin::random::{Distribution, Dtype, Stream, quantile};
 use fanin::shaders::FILL;
-use fanin::{Layout, Result, Shape, wgpu};
+use fanin::{Activation, Layout, Result, Shape, wgpu};
 
 use crate::devices::{SEED, contexts};
+use crate::guarded::normals;
 
 fn expected(stream: &Stream, distribution: &Distribution, elements: usize) -> Vec<u8> {
     let mut bytes = vec![0; elements * 4];
@@ -57,6 +58,71 @@ fn own_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<()> {
     }
     queue.submit([encoder.finish()]);
     assert_eq!(context.read(&tensor).unwrap(), expected(&stream, &distribution, 100));
+    Ok(())
+}
+
+/// Rows of a table of the caller's, normalized, with what comes around them: in the caller's buffers and
+/// encoder, as the CPU has them.
+#[test]
+fn ones_own_encoder_takes_kernels_one_after_another() {
+    for theirs in contexts() {
+        theirs.guarded(|device| own_encoder(device, theirs.queue())).unwrap();
+    }
+}
+
+fn own_encoder(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<()> {
+    let context = Context::from_device(device.clone(), queue.clone())?;
+    let own = |dims: &[u64], dtype, bytes: &[u8]| {
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4 * dims.iter().product::<u64>(),
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        queue.write_buffer(&buffer, 0, bytes);
+        Tensor::from_buffer(&context, &buffer, 0, Shape::new(dims)?, dtype)
+    };
+    let (table, order) = (normals("table", 9 * 6), [8u32, 0, 3, 3]);
+    let (scale, shift) = (normals("scale", 6), normals("shift", 6));
+    let floats = |dims: &[u64], values: &[f32]| own(dims, Dtype::F32, bytemuck::cast_slice(values));
+    let [picked, normalized, out, mapped] = [(); 4].map(|()| floats(&[4, 6], &[f32::NAN; 24]));
+    let (picked, out, mapped) = (picked?, out?, mapped?);
+    let norm = NormTensors {
+        scale: floats(&[6], &scale)?,
+        shift: floats(&[6], &shift)?,
+        normalized: normalized?,
+        inverse: floats(&[4], &[f32::NAN; 4])?,
+        activation: Activation::Relu,
+        dropout: None,
+    };
+    let (rows, indices) =
+        (floats(&[9, 6], &table)?, own(&[4], Dtype::U32, bytemuck::cast_slice(&order))?);
+    let mut encoder = device.create_command_encoder(&Default::default());
+    {
+        let mut compute = encoder.begin_compute_pass(&Default::default());
+        let mut pass = Pass::new(&context, &mut compute);
+        pass.gather(&rows, &indices, &picked)?;
+        pass.norm(&norm, 0, &picked, None, &out)?;
+        let around = Epilogue { after: Some(&picked), ..Epilogue::default() };
+        pass.map(&out, &mapped, &around, 0)?;
+    }
+    queue.submit([encoder.finish()]);
+
+    let [mut picked, mut normalized, mut out, mut wanted] = [[0.0; 24]; 4];
+    cpu::gather(&table, 6, &order, &mut picked)?;
+    let own =
+        cpu::Norm { scale: &scale, shift: &shift, activation: Activation::Relu, dropout: None };
+    cpu::norm(&own, 0, &picked, None, &mut normalized, &mut [0.0; 4], &mut out)?;
+    let around = cpu::Epilogue { after: Some(&picked), ..cpu::Epilogue::default() };
+    cpu::map(&out, &mut wanted, 6, around, 0)?;
+    let found: Vec<f32> = bytemuck::pod_collect_to_vec(&context.read(&mapped)?);
+    for (found, wanted) in found.iter().zip(wanted) {
+        // Either has the norm to some 30 units of numbers of at most 10.
+        let bound = 1e-4;
+        assert!((found - wanted).abs() < bound, "{}: {found}, not {wanted}", context.name());
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The floors of the house: an import goes down, or sideways within its own room, never up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -122,4 +122,84 @@ fn an_import_is_found_wherever_it_stands() {
     let text = "use crate::op::{Form, Op};\nuse crate::{Result, cpu::{fill, a}, memory};\n\
                 fn f() { crate::gpu::run() } // crate::model::Mlp\n";
     assert_eq!(imports(text), ["op", "Result", "cpu", "memory", "gpu"]);
+}
+
+/// What kernels have in common, of `src/gpu` and `src/cpu`: no kernels themselves.
+const COMMON: [(&str, &[&str]); 2] = [
+    (
+        "src/gpu",
+        &[
+            "adapter", "context", "mod", "operand", "owner", "pass", "planner", "route", "shared",
+            "tensor", "tune", "tuning", "turn",
+        ],
+    ),
+    ("src/cpu", &["lanes", "math", "mod", "operand", "threads", "widest"]),
+];
+
+/// What a kernel is without, and why.
+const WITHOUT: [(&str, &str, &str); 5] = [
+    ("cooperative", "src/cpu", "matrix units are a GPU's; a product of the CPU is `matmul`"),
+    ("cooperative", "tests", "it makes the sums of `matmul`, whose tests ask for it"),
+    ("moments", "shaders", "a GPU's are a part of what `reduce` makes"),
+    ("moments", "src/gpu", "a GPU's are a part of what `reduce` makes"),
+    ("peak", "tests", "what it measures is in `bench`"),
+];
+
+/// The stems of the files and folders of a folder.
+fn stems(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+    let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    entries.map(|entry| stem(entry.unwrap().path())).filter(|stem| stem != "lib").collect()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn a_kernel_is_one_stem() {
+    let mut kernels = stems("shaders");
+    for (folder, common) in COMMON {
+        let mut own = stems(folder);
+        for helper in common {
+            assert!(own.remove(*helper), "{folder} has no {helper}: take it from the list");
+        }
+        kernels.extend(own);
+    }
+    for kernel in &kernels {
+        for folder in ["shaders", "src/gpu", "src/cpu", "tests"] {
+            let without = WITHOUT.iter().find(|(stem, of, _)| stem == kernel && *of == folder);
+            match (stems(folder).contains(kernel), without) {
+                (true, None) | (false, Some(_)) => {}
+                (false, None) => panic!(
+                    "`{kernel}` is a kernel, and not in {folder}: add it there, or say why not in {}",
+                    file!()
+                ),
+                (true, Some(_)) => panic!("{folder} has `{kernel}`: take it from the list"),
+            }
+        }
+    }
+}
+
+/// What a shader and its Rust both name is compared: `shared!` does it for what dispatches are told, and
+/// `assert_constants` for constants.
+#[test]
+fn what_stands_on_both_sides_is_compared() {
+    for kernel in stems("shaders") {
+        let (wgsl, rust) =
+            (read(&format!("shaders/{kernel}.wgsl")), read(&format!("src/gpu/{kernel}.rs")));
+        let declared = format!("struct Params in {}", kernel.to_uppercase());
+        assert!(
+            !wgsl.contains("struct Params") || rust.contains(&declared),
+            "src/gpu/{kernel}.rs: `shared! {{ {declared} .. }}` compares it with the shader's"
+        );
+        let named = wgsl.lines().filter_map(|line| line.strip_prefix("const ")?.split(' ').next());
+        for name in named {
+            let both = rust.lines().any(|line| line.contains(&format!("const {name}: ")));
+            assert!(
+                !both || rust.contains(&format!("(\"{name}\", ")),
+                "src/gpu/{kernel}.rs: {name} is to be compared with the shader's: `assert_constants`"
+            );
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! Losses and their gradients against their definitions in f64.
 
-use fanin::gpu::{Context, LossTensors};
+use fanin::cpu::{self, LossSlices, LossTargets};
+use fanin::gpu::LossTensors;
 use fanin::model::data::{Dataset, Targets};
 use fanin::model::{Loss, Mlp, Target, TrainOptions, Trainer};
 use fanin::random::Dtype;
 use fanin::{Device, Error};
 
-use crate::devices::forms;
+use crate::devices::{every_form, forms};
 use crate::guarded::{Guarded, normals};
 use crate::rows::{SIZES, chain};
 
@@ -86,38 +87,54 @@ fn case(rows: usize, columns: usize) -> Case {
     }
 }
 
-/// With class indices for the cross-entropy, and for the binary one where `classes` says so.
+/// With class indices for the cross-entropy, and for the binary one where `classes` says so: each row's
+/// results, and the gradient.
 fn run(
-    context: &Context,
+    device: &Device,
     loss: Loss,
     case: &Case,
     gradients: bool,
     classes: bool,
 ) -> (Vec<f32>, Vec<f32>) {
-    let dims = [case.rows as u64, case.columns as u64];
-    let outputs = Guarded::shaped(context, &dims, &case.outputs);
-    let targets = match loss {
-        _ if classes => Guarded::of(context, &dims[..1], &case.labels, Dtype::U32),
-        _ if loss.target() == Target::Class => {
-            Guarded::of(context, &dims[..1], &case.labels, Dtype::U32)
+    let classes = classes || loss.target() == Target::Class;
+    let Case { rows, columns, outputs, labels, values } = case;
+    match device {
+        Device::Cpu => {
+            let mut results = vec![[f32::NAN; 2]; *rows];
+            let mut gradient = vec![f32::NAN; outputs.len()];
+            let targets = match classes {
+                true => LossTargets::Classes(labels),
+                false => LossTargets::Values(values),
+            };
+            let own = gradients.then_some(&mut gradient[..]);
+            let slices = LossSlices { outputs, targets, gradient: own, results: &mut results };
+            cpu::loss(loss, slices).unwrap();
+            (results.concat(), gradient)
         }
-        _ => Guarded::shaped(context, &dims, &case.values),
-    };
-    let gradient = Guarded::poisoned(context, &dims);
-    let results = Guarded::poisoned(context, &[dims[0], 2]);
-    let tensors = LossTensors {
-        outputs: &outputs.tensor,
-        targets: &targets.tensor,
-        gradient: gradients.then_some(&gradient.tensor),
-        results: &results.tensor,
-    };
-    context.run(|pass| pass.loss(loss, &tensors)).unwrap();
-    (results.read(context), gradient.read(context))
+        Device::Gpu(context) => {
+            let dims = [*rows as u64, *columns as u64];
+            let outputs = Guarded::shaped(context, &dims, outputs);
+            let targets = match classes {
+                true => Guarded::of(context, &dims[..1], labels, Dtype::U32),
+                false => Guarded::shaped(context, &dims, values),
+            };
+            let gradient = Guarded::poisoned(context, &dims);
+            let results = Guarded::poisoned(context, &[dims[0], 2]);
+            let tensors = LossTensors {
+                outputs: &outputs.tensor,
+                targets: &targets.tensor,
+                gradient: gradients.then_some(&gradient.tensor),
+                results: &results.tensor,
+            };
+            context.run(|pass| pass.loss(loss, &tensors)).unwrap();
+            (results.read(context), gradient.read(context))
+        }
+    }
 }
 
 #[test]
 fn losses_and_gradients_are_f64s() {
-    for context in forms() {
+    for device in every_form() {
         for (rows, columns) in SIZES {
             for loss in losses() {
                 for classes in [false, true] {
@@ -131,10 +148,9 @@ fn losses_and_gradients_are_f64s() {
                         case.values =
                             (0..rows * columns).map(|at| f32::from(u8::from(one(at)))).collect();
                     }
-                    let (results, gradient) = run(context, loss, &case, true, classes);
+                    let (results, gradient) = run(device, loss, &case, true, classes);
                     for row in 0..rows {
-                        let place =
-                            format!("{}: {loss}, {rows} x {columns}, row {row}", context.name());
+                        let place = format!("{}: {loss}, {rows} x {columns}, row {row}", device);
                         let own = row * columns..(row + 1) * columns;
                         let z: Vec<f64> =
                             case.outputs[own.clone()].iter().map(|z| f64::from(*z)).collect();
@@ -172,7 +188,7 @@ fn losses_and_gradients_are_f64s() {
 /// turn, on another side of an item.
 #[test]
 fn of_equals_the_first_is_predicted() {
-    for context in forms() {
+    for device in every_form() {
         for columns in [3, 4, 10, 64, 1000, 1025, 4100, 20_001] {
             let places = [0, 1, columns / 2, columns - 2, columns - 1];
             let rows = 2 * places.len();
@@ -187,9 +203,9 @@ fn of_equals_the_first_is_predicted() {
             let labels = firsts.chain(seconds).collect();
             let case = Case { rows, columns, outputs, labels, values: Vec::new() };
             for loss in [Loss::CROSS_ENTROPY, Loss::BinaryCrossEntropy] {
-                let (results, _) = run(context, loss, &case, false, true);
+                let (results, _) = run(device, loss, &case, false, true);
                 let right: Vec<f32> = results.chunks_exact(2).map(|row| row[1]).collect();
-                assert_eq!(right, vec![1.0; rows], "{}: {loss}, {columns}", context.name());
+                assert_eq!(right, vec![1.0; rows], "{}: {loss}, {columns}", device);
             }
         }
     }
@@ -199,7 +215,7 @@ fn of_equals_the_first_is_predicted() {
 /// keeps its digits.
 #[test]
 fn extremes_keep_their_digits() {
-    for context in forms() {
+    for device in every_form() {
         for columns in [4usize, 10, 1025, 50_257] {
             let rows = 4;
             let mut outputs = vec![0.0f32; rows * columns];
@@ -212,14 +228,14 @@ fn extremes_keep_their_digits() {
             outputs[3 * columns + 1] = 3e38;
             let labels = vec![columns as u32 - 1, 2, 3, 1];
             let case = Case { rows, columns, outputs, labels, values: Vec::new() };
-            let (results, gradient) = run(context, Loss::CROSS_ENTROPY, &case, true, true);
+            let (results, gradient) = run(device, Loss::CROSS_ENTROPY, &case, true, true);
             let others = (columns - 1) as f64;
             let (even, u) = ((columns as f64).ln(), 2f64.powi(-24));
             let wanted = [(others * (-20f64).exp()).ln_1p(), even, even, 0.0];
             for (row, wanted) in wanted.into_iter().enumerate() {
                 let found = f64::from(results[2 * row]);
                 let bound = (chain(columns) + 16.0) * u * wanted;
-                let place = format!("{}: {columns}, row {row}", context.name());
+                let place = format!("{}: {columns}, row {row}", device);
                 assert!((found - wanted).abs() <= bound, "{place}: {found}, {wanted}");
                 let sum: f64 =
                     gradient[row * columns..][..columns].iter().map(|g| f64::from(*g)).sum();
@@ -233,7 +249,7 @@ fn extremes_keep_their_digits() {
 /// Where a row has an output that is no number, its loss is none; those beside it, of its workgroup, stay.
 #[test]
 fn what_is_no_number_stays_in_its_row() {
-    for context in forms() {
+    for device in every_form() {
         for columns in [3usize, 10, 64, 1025, 4100] {
             for loss in losses() {
                 for (place, bad) in
@@ -241,8 +257,8 @@ fn what_is_no_number_stays_in_its_row() {
                 {
                     let mut case = case(9, columns);
                     case.outputs[4 * columns + place] = bad;
-                    let (results, gradient) = run(context, loss, &case, true, false);
-                    let what = format!("{}: {loss} of {bad}, {columns}", context.name());
+                    let (results, gradient) = run(device, loss, &case, true, false);
+                    let what = format!("{}: {loss} of {bad}, {columns}", device);
                     for row in 0..9 {
                         assert_eq!(results[2 * row].is_finite(), row != 4, "{what}, row {row}");
                         let own = &gradient[row * columns..][..columns];
@@ -256,11 +272,11 @@ fn what_is_no_number_stays_in_its_row() {
 
 #[test]
 fn a_loss_is_the_same_every_time() {
-    for context in forms() {
+    for device in every_form() {
         for loss in losses() {
             let case = case(7, 1025);
-            let once = || run(context, loss, &case, true, false);
-            assert_eq!(once(), once(), "{}: {loss}", context.name());
+            let once = || run(device, loss, &case, true, false);
+            assert_eq!(once(), once(), "{}: {loss}", device);
         }
     }
 }
@@ -274,9 +290,9 @@ fn what_is_right_is_counted() {
         labels: vec![1, 1, 0],
         values: vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
     };
-    for context in forms() {
+    for device in every_form() {
         let right = |loss, classes| -> Vec<f32> {
-            run(context, loss, &case, false, classes).0.chunks_exact(2).map(|row| row[1]).collect()
+            run(device, loss, &case, false, classes).0.chunks_exact(2).map(|row| row[1]).collect()
         };
         assert_eq!(right(Loss::CROSS_ENTROPY, true), [1.0, 0.0, 1.0]);
         // Labels one by one, or the class of the largest output.
@@ -287,16 +303,16 @@ fn what_is_right_is_counted() {
 
 #[test]
 fn without_a_gradient_none_is_written_and_what_is_no_number_shows() {
-    for context in forms() {
+    for device in every_form() {
         for loss in losses() {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut case = case(3, 4);
                 case.outputs[5] = bad;
-                let (results, gradient) = run(context, loss, &case, false, false);
+                let (results, gradient) = run(device, loss, &case, false, false);
                 assert!(gradient.iter().all(|value| value.is_nan()), "written unasked");
                 let finite: Vec<bool> =
                     results.chunks_exact(2).map(|row| row[0].is_finite()).collect();
-                assert_eq!(finite, [true, false, true], "{}: {loss} of {bad}", context.name());
+                assert_eq!(finite, [true, false, true], "{}: {loss} of {bad}", device);
             }
         }
     }
@@ -325,6 +341,92 @@ fn tensors_that_do_not_fit_are_refused() {
     assert!(refused(Loss::CROSS_ENTROPY, &short).starts_with("results: got u32"));
     let same = LossTensors { gradient: Some(&outputs.tensor), ..good };
     assert!(refused(Loss::CROSS_ENTROPY, &same).contains("a buffer of its own"));
+
+    let twin = |loss, outputs: usize, targets, gradient: Option<usize>, results: usize| {
+        let mut gradient = gradient.map(|gradient| vec![0.0; gradient]);
+        let outputs = &vec![0.0; outputs];
+        let (gradient, results) = (gradient.as_deref_mut(), &mut vec![[0.0; 2]; results]);
+        let slices = LossSlices { outputs, targets, gradient, results };
+        cpu::loss(loss, slices).map_err(|error| error.to_string())
+    };
+    let (classes, values) = (LossTargets::Classes(&[0; 4]), LossTargets::Values(&[0.0; 12]));
+    let say = |loss, outputs, targets, gradient, results| {
+        twin(loss, outputs, targets, gradient, results).unwrap_err()
+    };
+    let (entropy, mse) = (Loss::CROSS_ENTROPY, Loss::MeanSquaredError);
+    assert!(
+        say(mse, 12, classes, None, 4).starts_with("targets: got class indices, needed values")
+    );
+    assert!(say(entropy, 12, values, None, 4).starts_with("targets: got values, needed class"));
+    assert!(say(Loss::CrossEntropy { smoothing: 1.0 }, 12, classes, None, 4).contains("smoothing"));
+    assert!(say(entropy, 12, classes, None, 5).starts_with("outputs: got 12 elements, needed as"));
+    assert!(say(entropy, 12, classes, None, 0).starts_with("outputs: got 12 elements, needed as"));
+    assert!(say(entropy, 12, classes, None, 3).starts_with("targets: got 4 elements, needed 3"));
+    assert!(say(mse, 9, values, None, 3).starts_with("targets: got 12 elements, needed 3 x 3"));
+    assert!(say(mse, 12, values, Some(11), 4).starts_with("gradient: got 11 elements"));
+    twin(mse, 0, LossTargets::Values(&[]), Some(0), 0).unwrap();
+    // A class that there is not.
+    let outlier = LossTargets::Classes(&[7]);
+    twin(entropy, 3, outlier, Some(3), 1).unwrap();
+    twin(Loss::BinaryCrossEntropy, 3, outlier, Some(3), 1).unwrap();
+}
+
+/// Slices of 256 rows, whole and not, against f64.
+#[test]
+fn squared_errors_of_columns_are_f64s() {
+    for (rows, columns) in [(1, 1), (255, 3), (256, 4), (257, 5), (1000, 64)] {
+        let outputs = normals("outputs", rows * columns);
+        let targets = normals("targets", rows * columns);
+        let slices = rows.div_ceil(256);
+        for device in every_form() {
+            let found = match device {
+                Device::Cpu => {
+                    let mut sums = vec![f32::NAN; slices * columns];
+                    cpu::squares(&outputs, &targets, columns, &mut sums).unwrap();
+                    sums
+                }
+                Device::Gpu(context) => {
+                    let dims = [rows as u64, columns as u64];
+                    let [a, b] =
+                        [&outputs, &targets].map(|values| Guarded::shaped(context, &dims, values));
+                    let sums = Guarded::poisoned(context, &[slices as u64, dims[1]]);
+                    context.run(|pass| pass.squares(&a.tensor, &b.tensor, &sums.tensor)).unwrap();
+                    sums.read(context)
+                }
+            };
+            for (at, found) in found.iter().enumerate() {
+                let (slice, column) = (at / columns, at % columns);
+                let own = 256 * slice..rows.min(256 * (slice + 1));
+                let squares = own.map(|row| {
+                    let at = row * columns + column;
+                    (f64::from(outputs[at]) - f64::from(targets[at])).powi(2)
+                });
+                let wanted: f64 = squares.sum();
+                // The difference is rounded, squared, and at most 256 of them are added.
+                let bound = 260.0 * 2f64.powi(-24) * wanted;
+                let error = (f64::from(*found) - wanted).abs();
+                assert!(error <= bound, "{device}: {rows} x {columns}, {at}: {found}, {wanted}");
+            }
+        }
+    }
+    let context = &forms()[0];
+    let new = |dims: &[u64]| Guarded::poisoned(context, dims).tensor;
+    let refused = |outputs: &[u64], targets: &[u64], sums: &[u64]| {
+        let [outputs, targets, sums] = [outputs, targets, sums].map(new);
+        let run = context.run(|pass| pass.squares(&outputs, &targets, &sums));
+        run.unwrap_err().to_string()
+    };
+    assert!(refused(&[300, 2], &[300, 2], &[2]).starts_with("sums: got shape [2], needed 4"));
+    assert!(refused(&[300, 2], &[300], &[2, 2]).starts_with("targets: got shape [300]"));
+    let twin = |outputs: usize, targets: usize, columns, sums: usize| {
+        let (outputs, targets, sums) =
+            (vec![0.0; outputs], vec![0.0; targets], &mut vec![0.0; sums]);
+        cpu::squares(&outputs, &targets, columns, sums).unwrap_err().to_string()
+    };
+    assert!(twin(5, 5, 2, 2).starts_with("outputs: got 5 elements"));
+    assert!(twin(5, 5, 0, 0).starts_with("outputs: got 5 elements"));
+    assert!(twin(600, 300, 2, 4).starts_with("targets: got 300 elements"));
+    assert!(twin(600, 600, 2, 2).starts_with("sums: got 2 elements, needed 2 x 2"));
 }
 
 #[test]

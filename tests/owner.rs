@@ -3,7 +3,7 @@
 use fanin::Device;
 use fanin::device::{Draw, Piece};
 use fanin::gpu::{
-    Context, Epilogue, FillShape, Hardware, LossTensors, Pass, Route, Tensor, Tuning,
+    Context, Epilogue, FillShape, Hardware, LossTensors, NormTensors, Pass, Route, Tensor, Tuning,
     UpdateTensors, Way,
 };
 use fanin::model::data::Generated;
@@ -99,6 +99,27 @@ fn a_tensor_of_another_context_is_refused_everywhere() {
             };
             pass.loss(Loss::MeanSquaredError, &tensors)
         });
+        each("squares", 3, &|pass, t| pass.squares(t[0], t[1], &row(t[2])));
+        each("row_sums", 3, &|pass, t| pass.row_sums(t[0], Some(t[1]), &row(t[2])));
+        each("map", 4, &|pass, t| {
+            let epilogue =
+                Epilogue { bias: Some(&row(t[2])), before: Some(t[3]), ..Epilogue::default() };
+            pass.map(t[0], t[1], &epilogue, 0)
+        });
+        each("gather", 3, &|pass, t| {
+            let order = t[1].within(0, Shape::new([8]).unwrap(), Dtype::U32)?;
+            pass.gather(t[0], &order, t[2])
+        });
+        let norm = |t: &[&Tensor]| NormTensors {
+            scale: row(t[0]),
+            shift: row(t[1]),
+            normalized: t[2].clone(),
+            inverse: row(t[3]),
+            activation: Activation::Tanh,
+            dropout: None,
+        };
+        each("norm", 7, &|pass, t| pass.norm(&norm(t), 0, t[4], Some(t[5]), t[6]));
+        each("norm_backward", 7, &|pass, t| pass.norm_backward(&norm(t), 0, t[4], t[5], t[6]));
         each("update", 5, &|pass, t| {
             let tensors = UpdateTensors {
                 gradients: t[0],

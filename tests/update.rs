@@ -1,9 +1,11 @@
 //! Optimizers, clipping and schedules against their formulas in f64.
 
-use fanin::gpu::{Context, UpdateTensors};
+use fanin::Device;
+use fanin::cpu::{self, UpdateSlices};
+use fanin::gpu::UpdateTensors;
 use fanin::model::{Adam, Decay, Optimizer, RmsProp, Schedule};
 
-use crate::devices::forms;
+use crate::devices::{every_form, forms};
 use crate::guarded::{Guarded, normals};
 
 /// Each, each with a decay, and some with other numbers.
@@ -55,32 +57,104 @@ fn oracle(optimizer: &Optimizer, start: f64, gradients: &[f64]) -> [f64; 3] {
 
 const STEPS: usize = 5;
 
-fn on_gpu(context: &Context, optimizer: &Optimizer, count: usize) -> [Vec<f32>; 3] {
-    let dims = [count as u64];
-    let parameters = Guarded::new(context, &normals("parameters", count));
-    let (first, second) =
-        (Guarded::new(context, &vec![0.0; count]), Guarded::new(context, &vec![0.0; count]));
-    for step in 0..STEPS {
-        let gradients =
-            Guarded::shaped(context, &dims, &normals(&format!("gradients {step}"), count));
-        let tensors = UpdateTensors {
-            gradients: &gradients.tensor,
-            parameters: &parameters.tensor,
-            first: Some(&first.tensor),
-            second: Some(&second.tensor),
-            scale: None,
-        };
-        context.run(|pass| pass.update(optimizer, LR, step as u64 + 1, &tensors)).unwrap();
+/// Parameters and both moments after the steps.
+fn stepped(device: &Device, optimizer: &Optimizer, count: usize) -> [Vec<f32>; 3] {
+    let start = normals("parameters", count);
+    let gradients = |step| normals(&format!("gradients {step}"), count);
+    match device {
+        Device::Cpu => {
+            let [mut parameters, mut first, mut second] =
+                [start, vec![0.0; count], vec![0.0; count]];
+            for step in 0..STEPS {
+                let slices = UpdateSlices {
+                    gradients: &gradients(step),
+                    parameters: &mut parameters,
+                    first: Some(&mut first),
+                    second: Some(&mut second),
+                    scale: None,
+                };
+                cpu::update(optimizer, LR, step as u64 + 1, slices).unwrap();
+            }
+            [parameters, first, second]
+        }
+        Device::Gpu(context) => {
+            let parameters = Guarded::new(context, &start);
+            let [first, second] = [(); 2].map(|()| Guarded::new(context, &vec![0.0; count]));
+            for step in 0..STEPS {
+                let gradients = Guarded::new(context, &gradients(step));
+                let tensors = UpdateTensors {
+                    gradients: &gradients.tensor,
+                    parameters: &parameters.tensor,
+                    first: Some(&first.tensor),
+                    second: Some(&second.tensor),
+                    scale: None,
+                };
+                context.run(|pass| pass.update(optimizer, LR, step as u64 + 1, &tensors)).unwrap();
+            }
+            [&parameters, &first, &second].map(|own| own.read(context))
+        }
     }
-    [parameters.read(context), first.read(context), second.read(context)]
+}
+
+/// The factor of clipping, and the norm.
+fn clip(device: &Device, gradients: &[f32], bound: f64) -> [f64; 2] {
+    let found = match device {
+        Device::Cpu => cpu::clip(gradients, bound).unwrap(),
+        Device::Gpu(context) => {
+            let gradients = Guarded::new(context, gradients);
+            let scale = Guarded::poisoned(context, &[2]);
+            context.run(|pass| pass.clip(&gradients.tensor, bound, &scale.tensor)).unwrap();
+            scale.read(context).try_into().unwrap()
+        }
+    };
+    found.map(f64::from)
+}
+
+/// Parameters after a clipped step of plain descent with a rate of 1.
+fn clipped(device: &Device, parameters: &[f32], gradients: &[f32], bound: f64) -> Vec<f32> {
+    let plain = Optimizer::sgd();
+    match device {
+        Device::Cpu => {
+            let mut parameters = parameters.to_vec();
+            let [scale, _] = cpu::clip(gradients, bound).unwrap();
+            let slices = UpdateSlices {
+                gradients,
+                parameters: &mut parameters,
+                first: None,
+                second: None,
+                scale: Some(scale),
+            };
+            cpu::update(&plain, 1.0, 1, slices).unwrap();
+            parameters
+        }
+        Device::Gpu(context) => {
+            let (parameters, gradients) =
+                (Guarded::new(context, parameters), Guarded::new(context, gradients));
+            let scale = Guarded::poisoned(context, &[2]);
+            context
+                .run(|pass| {
+                    pass.clip(&gradients.tensor, bound, &scale.tensor)?;
+                    let tensors = UpdateTensors {
+                        gradients: &gradients.tensor,
+                        parameters: &parameters.tensor,
+                        first: None,
+                        second: None,
+                        scale: Some(&scale.tensor),
+                    };
+                    pass.update(&plain, 1.0, 1, &tensors)
+                })
+                .unwrap();
+            parameters.read(context)
+        }
+    }
 }
 
 #[test]
 fn five_steps_of_each_optimizer_are_f64s() {
-    for context in forms() {
+    for device in every_form() {
         for optimizer in &optimizers().collect::<Vec<_>>() {
             for count in [1, 3, 64, 257, 1025] {
-                let found = on_gpu(context, optimizer, count);
+                let found = stepped(device, optimizer, count);
                 let start = normals("parameters", count);
                 let gradients: Vec<Vec<f32>> =
                     (0..STEPS).map(|step| normals(&format!("gradients {step}"), count)).collect();
@@ -97,7 +171,7 @@ fn five_steps_of_each_optimizer_are_f64s() {
                             (found - wanted).abs() <= bound,
                             "{}: {optimizer}, element {element} of {count}, buffer {what}: {found}, \
                              by the formula {wanted}",
-                            context.name()
+                            device
                         );
                     }
                 }
@@ -108,42 +182,23 @@ fn five_steps_of_each_optimizer_are_f64s() {
 
 #[test]
 fn clipping_brings_the_norm_down_and_never_up() {
-    for context in forms() {
+    for device in every_form() {
         // The last takes two turns of every workgroup.
         for count in [1, 3, 65, 100_003, 4_200_001] {
             let values = normals("gradients", count);
-            let gradients = Guarded::new(context, &values);
-            let scale = Guarded::poisoned(context, &[2]);
             let norm = values.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             for bound in [0.5 * norm, 2.0 * norm] {
-                context.run(|pass| pass.clip(&gradients.tensor, bound, &scale.tensor)).unwrap();
-                let [factor, found] = scale.read(context)[..] else { panic!("two numbers") };
+                let [factor, found] = clip(device, &values, bound);
                 let wanted = (bound / (norm + 1e-6)).min(1.0);
                 let off = 2f64.powi(-15);
                 assert!(
-                    (f64::from(found) / norm - 1.0).abs() <= off,
-                    "{count}: {found}, not {norm}"
+                    (found / norm - 1.0).abs() <= off,
+                    "{device}, {count}: {found}, not {norm}"
                 );
-                assert!((f64::from(factor) / wanted - 1.0).abs() <= off, "{count}: {factor}");
+                assert!((factor / wanted - 1.0).abs() <= off, "{device}, {count}: {factor}");
             }
         }
-        let gradients = Guarded::new(context, &[3.0, 4.0]);
-        let scale = Guarded::poisoned(context, &[2]);
-        let (parameters, bound) = (Guarded::new(context, &[1.0, 1.0]), 2.5);
-        context
-            .run(|pass| {
-                pass.clip(&gradients.tensor, bound, &scale.tensor)?;
-                let tensors = UpdateTensors {
-                    gradients: &gradients.tensor,
-                    parameters: &parameters.tensor,
-                    first: None,
-                    second: None,
-                    scale: Some(&scale.tensor),
-                };
-                pass.update(&Optimizer::sgd(), 1.0, 1, &tensors)
-            })
-            .unwrap();
-        let found = parameters.read(context);
+        let found = clipped(device, &[1.0, 1.0], &[3.0, 4.0], 2.5);
         assert!((found[0] + 0.5).abs() < 1e-5 && (found[1] + 1.0).abs() < 1e-5, "{found:?}");
     }
 }
@@ -151,23 +206,16 @@ fn clipping_brings_the_norm_down_and_never_up() {
 /// Squares that f32 does not hold, and what is no number.
 #[test]
 fn clipping_survives_hard_gradients() {
-    for context in forms() {
-        let clipped = |values: &[f32], bound: f64| {
-            let gradients = Guarded::new(context, values);
-            let scale = Guarded::poisoned(context, &[2]);
-            context.run(|pass| pass.clip(&gradients.tensor, bound, &scale.tensor)).unwrap();
-            let [factor, norm] = scale.read(context)[..] else { panic!("two numbers") };
-            (f64::from(factor), f64::from(norm))
-        };
+    for device in every_form() {
         let values = normals("gradients", 70_001);
         let close = |found: f64, wanted: f64| (found / wanted - 1.0).abs() <= 2f64.powi(-15);
         for unit in [1e25f32, 1e-30] {
             let own: Vec<f32> = values.iter().map(|g| g * unit).collect();
             let norm = own.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-            let (factor, found) = clipped(&own, 1.0);
-            assert!(close(found, norm), "{}: {found}, not {norm}", context.name());
+            let [factor, found] = clip(device, &own, 1.0);
+            assert!(close(found, norm), "{}: {found}, not {norm}", device);
             let wanted = (1.0 / (norm + 1e-6)).min(1.0);
-            assert!(close(factor, wanted), "{}: {factor}, not {wanted}", context.name());
+            assert!(close(factor, wanted), "{}: {factor}, not {wanted}", device);
         }
         let with = |at: usize, bad: f32| {
             let mut own = values.clone();
@@ -175,12 +223,12 @@ fn clipping_survives_hard_gradients() {
             own
         };
         for at in [0, 4097, 70_000] {
-            let (factor, norm) = clipped(&with(at, f32::NAN), 1.0);
-            assert!(factor.is_nan() && norm.is_nan(), "{}: {factor}, {norm}", context.name());
-            let found = clipped(&with(at, f32::NEG_INFINITY), 1.0);
-            assert_eq!(found, (0.0, f64::INFINITY), "{}", context.name());
+            let [factor, norm] = clip(device, &with(at, f32::NAN), 1.0);
+            assert!(factor.is_nan() && norm.is_nan(), "{}: {factor}, {norm}", device);
+            let found = clip(device, &with(at, f32::NEG_INFINITY), 1.0);
+            assert_eq!(found, [0.0, f64::INFINITY], "{}", device);
         }
-        assert_eq!(clipped(&[0.0; 300], 1.0), (1.0, 0.0), "{}", context.name());
+        assert_eq!(clip(device, &[0.0; 300], 1.0), [1.0, 0.0], "{}", device);
     }
 }
 
@@ -206,6 +254,26 @@ fn what_an_update_lacks_is_named() {
     assert!(refused(Optimizer::sgd(), 0.1, &same).contains("a buffer of its own"));
     let clip = context.run(|pass| pass.clip(&own.tensor, -1.0, &other.tensor)).unwrap_err();
     assert!(clip.to_string().starts_with("clip: got -1"));
+
+    let twin = |optimizer: Optimizer, lr, gradients: usize, first: Option<usize>| {
+        let mut first = first.map(|first| vec![0.0; first]);
+        let slices = UpdateSlices {
+            gradients: &vec![0.0; gradients],
+            parameters: &mut [0.0; 2],
+            first: first.as_deref_mut(),
+            second: None,
+            scale: None,
+        };
+        cpu::update(&optimizer, lr, 1, slices).unwrap_err().to_string()
+    };
+    assert!(twin(adam, 0.1, 2, None).starts_with("first moments: got none, needed 2 elements"));
+    assert!(twin(adam, 0.1, 2, Some(3)).starts_with("first moments: got 3 elements, needed 2"));
+    assert!(twin(adam, 0.1, 2, Some(2)).starts_with("second moments: got none"));
+    assert!(twin(Optimizer::sgd(), f64::NAN, 2, None).starts_with("learning rate: got NaN"));
+    assert!(
+        twin(Optimizer::sgd(), 0.1, 3, None).starts_with("gradients: got 3 elements, needed 2")
+    );
+    assert!(cpu::clip(&[1.0], -1.0).unwrap_err().to_string().starts_with("clip: got -1"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// What changes from one training step to the next; src/gpu/step.rs is its twin.
+// What changes from one training step to the next.
 struct Step {
     // Steps since the start: the counter of dropout.
     step: u32,

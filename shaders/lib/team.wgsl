@@ -19,6 +19,9 @@ struct Team {
     single: bool,
 }
 
+// Items that an invocation of a team holds of its row.
+const HELD = 4u;
+
 // What a lane takes at once of a row: `item`, and each `lanes`th after it.
 struct Held {
     a: Value,
@@ -38,7 +41,7 @@ fn team_of(index: u32, local: u32, rows: u32, columns: u32) -> Team {
         select(0u, row * items, real),
         select(0u, items, real),
         // A constant where a lane is a team.
-        lanes > 1u && items <= 4u * lanes,
+        lanes > 1u && items <= HELD * lanes,
     );
 }
 
@@ -48,7 +51,7 @@ fn nothing() -> Held {
 
 // How many items a lane takes at once.
 fn taken() -> u32 {
-    return select(4u, 1u, lanes == 1u);
+    return select(HELD, 1u, lanes == 1u);
 }
 
 // From a lane's item to the next that it does not hold.

@@ -4,8 +4,9 @@ use super::math::{
     cos, exp_negative, expm1_negative, log1p_unit, normal_below, normal_density, sigmoid,
     sigmoid_slope, sin, tanh,
 };
+use super::operand::as_many;
 use super::widest::widest;
-use crate::{Activation, Error, Result};
+use crate::{Activation, Result};
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
 const TASK: usize = 1 << 14;
@@ -22,9 +23,9 @@ const SELU_LEFT: f32 = 1.758_099_3;
 /// in -1..1 beyond. A custom nonlinearity is computed in f64 and rounded.
 ///
 /// # Errors
-/// [`Error::Invalid`] where the lengths differ.
+/// [`Error::Invalid`](crate::Error::Invalid) where the lengths differ.
 pub fn activate(activation: Activation, x: &[f32], out: &mut [f32]) -> Result<()> {
-    same_length("out", x, out)?;
+    as_many("out", out.len(), x.len(), "x")?;
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| {
         stretch(activation, x, out);
     });
@@ -42,8 +43,8 @@ pub fn activate_backward(
     dy: &[f32],
     dx: &mut [f32],
 ) -> Result<()> {
-    same_length("dy", x, dy)?;
-    same_length("dx", x, dx)?;
+    as_many("dy", dy.len(), x.len(), "x")?;
+    as_many("dx", dx.len(), x.len(), "x")?;
     let operands = x.par_chunks(TASK).zip(dy.par_chunks(TASK));
     dx.par_chunks_mut(TASK).zip(operands).for_each(|(dx, (x, dy))| {
         stretch_backward(activation, x, dy, dx);
@@ -72,14 +73,6 @@ pub(super) fn in_place_backward(activation: Activation, x: &[f32], dx: &mut [f32
         before.copy_from_slice(dx);
         stretch_backward(activation, x, before, dx);
     }
-}
-
-fn same_length(name: &str, x: &[f32], other: &[f32]) -> Result<()> {
-    if x.len() == other.len() {
-        return Ok(());
-    }
-    let needed = format!("{}, as many as `x` has", x.len());
-    Err(Error::invalid(name, format!("{} elements", other.len()), needed))
 }
 
 widest! {

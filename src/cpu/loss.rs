@@ -1,36 +1,83 @@
-use crate::op::{Loss, SLICE};
 use rayon::prelude::*;
 
 use super::math::{exp_negative, log1p_unit};
+use super::operand::{as_many, columns, matrix};
 use super::widest::{LANES, sum, widest};
+use crate::op::{Loss, RowResult, SLICE};
+use crate::{Error, Result};
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;
 
-/// The loss of each row and how much of it was predicted right; with `gradient`, also the gradient
-/// with respect to `outputs` of the mean over `real` rows. Rows from `real` on have neither.
+/// What the outputs of a network were to be, row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum LossTargets<'a> {
+    /// A class index for each row: of the cross-entropy, and of the binary one.
+    Classes(&'a [u32]),
+    /// A value for each output: of the others.
+    Values(&'a [f32]),
+}
+
+/// Where a loss reads and writes; matrices row by row, as many rows as `results`.
+#[derive(Debug)]
+pub struct LossSlices<'a> {
+    /// What the network put out: `[rows, columns]`.
+    pub outputs: &'a [f32],
+    /// Class indices `[rows]` for the cross-entropy, values `[rows, columns]` for the mean squared
+    /// error, and either for the binary cross-entropy.
+    pub targets: LossTargets<'a>,
+    /// The gradient of the mean loss with respect to the outputs, where it is wanted: `[rows, columns]`.
+    pub gradient: Option<&'a mut [f32]>,
+    /// Each row's loss, and how much of it was predicted right (of 1): `[rows]`.
+    pub results: &'a mut [RowResult],
+}
+
+/// The loss of each row, and the gradient of their mean, as
+/// [`Pass::loss`](crate::gpu::Pass::loss). See [`Loss`] for the formulas; a row with an output that is
+/// infinite or not a number, or with a class that is none, has a loss that is not a number.
 ///
-/// `targets` are class indices, or the bits of values ([`Loss::takes_classes`]).
-pub(crate) fn loss(
-    loss: &Loss,
-    outputs: &[f32],
-    targets: &[f32],
-    real: usize,
-    results: &mut [[f32; 2]],
-    gradient: Option<&mut [f32]>,
-) {
+/// # Errors
+/// [`Error::Invalid`] where a slice does not fit, or the label smoothing is outside its range.
+pub fn loss(kind: Loss, slices: LossSlices<'_>) -> Result<()> {
+    let real = slices.results.len();
+    loss_of(kind, real, slices)
+}
+
+/// As [`loss`], of the first `real` rows: those from there on have a loss and a gradient of 0.
+pub(crate) fn loss_of(kind: Loss, real: usize, slices: LossSlices<'_>) -> Result<()> {
+    kind.check()?;
+    let LossSlices { outputs, targets, gradient, results } = slices;
     let rows = results.len();
-    let (columns, target_columns) = (outputs.len() / rows, targets.len() / rows);
+    let columns = columns("outputs", outputs.len(), rows)?;
+    match (kind, targets) {
+        (Loss::CrossEntropy { .. }, LossTargets::Values(_)) => {
+            return Err(Error::invalid("targets", "values", "class indices"));
+        }
+        (kind, LossTargets::Classes(_)) if !kind.takes_classes(columns, 0) => {
+            return Err(Error::invalid("targets", "class indices", "values"));
+        }
+        (_, LossTargets::Classes(classes)) => as_many("targets", classes.len(), rows, "rows")?,
+        (_, LossTargets::Values(values)) => matrix("targets", values.len(), [rows, columns])?,
+    }
+    if let Some(gradient) = &gradient {
+        matrix("gradient", gradient.len(), [rows, columns])?;
+    }
+    if columns == 0 {
+        results.fill([0.0; 2]);
+        return Ok(());
+    }
     let inverse = 1.0 / real as f32;
     let task = (TASK / columns).max(1);
-    let work = |index: usize, results: &mut [[f32; 2]], gradient: &mut [f32]| {
+    let work = |index: usize, results: &mut [RowResult], gradient: &mut [f32]| {
         let outputs = &outputs[index * task * columns..];
-        let targets = &targets[index * task * target_columns..];
-        let classes = loss.takes_classes(columns, target_columns);
+        let targets = match targets {
+            LossTargets::Classes(all) => LossTargets::Classes(&all[index * task..]),
+            LossTargets::Values(all) => LossTargets::Values(&all[index * task * columns..]),
+        };
         let real = real.saturating_sub(index * task).min(results.len());
         let (results, beyond) = results.split_at_mut(real);
         let (gradient, none) = gradient.split_at_mut(gradient.len().min(real * columns));
-        some_rows(loss, &outputs[..real * columns], targets, classes, inverse, results, gradient);
+        some_rows(kind, &outputs[..real * columns], targets, inverse, results, gradient);
         beyond.fill([0.0; 2]);
         none.fill(0.0);
     };
@@ -42,15 +89,15 @@ pub(crate) fn loss(
             .for_each(|(index, (results, gradient))| work(index, results, gradient)),
         None => results.enumerate().for_each(|(index, results)| work(index, results, &mut [])),
     }
+    Ok(())
 }
 
 widest! {
     /// [`loss`] of rows that are all real, on one thread; no gradient goes into an empty one.
     fn some_rows(
-        loss: &Loss,
+        kind: Loss,
         outputs: &[f32],
-        targets: &[f32],
-        classes: bool,
+        targets: LossTargets<'_>,
         inverse: f32,
         results: &mut [[f32; 2]],
         gradient: &mut [f32],
@@ -61,28 +108,31 @@ widest! {
             let own = index * columns..(index + 1) * columns;
             let gradient = if wanted { &mut gradient[own.clone()] } else { &mut [][..] };
             let outputs = &outputs[own.clone()];
-            *result = match loss {
+            let (class, wanted) = match targets {
+                LossTargets::Classes(classes) => (classes[index] as usize, &[][..]),
+                LossTargets::Values(values) => (0, &values[own]),
+            };
+            *result = match kind {
                 Loss::CrossEntropy { smoothing } => {
-                    let label = targets[index].to_bits() as usize;
-                    cross_entropy(outputs, label, *smoothing as f32, inverse, gradient)
+                    cross_entropy(outputs, class, smoothing as f32, inverse, gradient)
                 }
                 Loss::MeanSquaredError => {
-                    of_errors(outputs, &targets[own], inverse, gradient, |e| e * e, |e| 2.0 * e)
+                    of_errors(outputs, wanted, inverse, gradient, |e| e * e, |e| 2.0 * e)
                 }
                 Loss::Huber { delta } => {
-                    let delta = *delta as f32;
+                    let delta = delta as f32;
                     let term = |error: f32| {
                         let inner = error.abs().min(delta);
                         inner * (error.abs() - 0.5 * inner)
                     };
                     let slope = |error: f32| error.clamp(-delta, delta);
-                    of_errors(outputs, &targets[own], inverse, gradient, term, slope)
+                    of_errors(outputs, wanted, inverse, gradient, term, slope)
                 }
-                Loss::BinaryCrossEntropy if classes => {
-                    one_of_several(outputs, targets[index].to_bits() as usize, inverse, gradient)
+                Loss::BinaryCrossEntropy if wanted.is_empty() => {
+                    one_of_several(outputs, class, inverse, gradient)
                 }
                 Loss::BinaryCrossEntropy => {
-                    binary_cross_entropy(outputs, &targets[own], inverse, gradient)
+                    binary_cross_entropy(outputs, wanted, inverse, gradient)
                 }
             };
             if !outputs.iter().fold(true, |finite, output| finite & output.is_finite()) {
@@ -215,15 +265,31 @@ fn sigmoid(output: f32) -> f32 {
     (if output > 0.0 { 1.0 } else { small }) / (1.0 + small)
 }
 
-/// The sums of each column's squared errors over every [`SLICE`] rows of the `real` ones: a row of
-/// `sums` for each.
-pub(crate) fn squares(
+/// `sums[s, n] = sum over m of (outputs[m, n] - targets[m, n])^2`, m from `256 s` to `256 s + 255`: each
+/// column's squared errors over every 256 rows, as [`Pass::squares`](crate::gpu::Pass::squares).
+/// `outputs` and `targets` are `[m, columns]`, `sums` is `[ceil(m / 256), columns]`.
+///
+/// # Errors
+/// [`Error::Invalid`] where a slice does not fit.
+pub fn squares(outputs: &[f32], targets: &[f32], columns: usize, sums: &mut [f32]) -> Result<()> {
+    let rows = super::operand::rows("outputs", outputs.len(), columns)?;
+    squares_of(outputs, targets, rows, columns, sums)
+}
+
+/// As [`squares`], of the first `real` rows: to the others' sums nothing is added.
+pub(crate) fn squares_of(
     outputs: &[f32],
     targets: &[f32],
     real: usize,
     columns: usize,
     sums: &mut [f32],
-) {
+) -> Result<()> {
+    let rows = super::operand::rows("outputs", outputs.len(), columns)?;
+    as_many("targets", targets.len(), outputs.len(), "outputs")?;
+    matrix("sums", sums.len(), [rows.div_ceil(SLICE), columns])?;
+    if columns == 0 {
+        return Ok(());
+    }
     sums.par_chunks_exact_mut(columns).enumerate().for_each(|(slice, sums)| {
         sums.fill(0.0);
         let rows = (slice * SLICE).min(real)..((slice + 1) * SLICE).min(real);
@@ -236,4 +302,5 @@ pub(crate) fn squares(
             }
         }
     });
+    Ok(())
 }

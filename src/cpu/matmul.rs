@@ -3,8 +3,10 @@ use rayon::prelude::*;
 
 use super::activation;
 use super::columns::column_sums;
+use super::dropout::drop_out;
+use super::operand::{as_many, matrix};
 use super::rows::row_sums;
-use crate::op::{self, Dropout, Form, Nonlinearity, Strides};
+use crate::op::{self, Form, Nonlinearity, Strides};
 use crate::{Error, Result, memory};
 
 /// `out = A B`, with the factors as `form` reads them and sizes `[m, n, k]`, on all threads of the
@@ -21,7 +23,7 @@ pub fn matmul(
 ) -> Result<()> {
     let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
     for (name, length, rows, columns) in sizes {
-        check("matmul", name, length, rows, columns)?;
+        matrix(&format!("matmul: {name}"), length, [rows, columns])?;
     }
     if k == 0 {
         out.fill(0.0);
@@ -133,14 +135,12 @@ fn product(
 /// # Errors
 /// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
 pub fn left_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) -> Result<()> {
-    check("left_sums", "A", a.len(), m, k)?;
-    check("left_sums", "row_sums", sums.len(), 1, m)?;
+    matrix("left_sums: A", a.len(), [m, k])?;
+    matrix("left_sums: row_sums", sums.len(), [1, m])?;
     match form {
-        Form::Tn if a.is_empty() => sums.fill(0.0),
         Form::Tn => column_sums(a, None, sums),
-        _ => row_sums(a, None, sums)?,
+        _ => row_sums(a, None, sums),
     }
-    Ok(())
 }
 
 /// What happens to each element of a product; slices are row-major.
@@ -171,10 +171,7 @@ pub fn map(
     epilogue: Epilogue<'_>,
     step: u32,
 ) -> Result<()> {
-    if values.len() != out.len() {
-        let given = format!("{} elements", out.len());
-        return Err(Error::invalid("map: out", given, format!("{}, as values", values.len())));
-    }
+    as_many("map: out", out.len(), values.len(), "values")?;
     apply("map", Some(values), out, columns, epilogue, step)
 }
 
@@ -187,7 +184,9 @@ fn apply(
     epilogue: Epilogue<'_>,
     step: u32,
 ) -> Result<()> {
-    let check = |name: &str, length, rows, columns| check(operation, name, length, rows, columns);
+    let check = |name: &str, length, rows, columns| {
+        matrix(&format!("{operation}: {name}"), length, [rows, columns])
+    };
     let Epilogue { bias, before, raw, nonlinearity, dropout, after, row_sums } = epilogue;
     if row_sums.is_some() {
         let needed = "none: A is not there to add up; `cpu::left_sums` takes it";
@@ -256,30 +255,4 @@ fn apply(
 
 fn add(out: &mut [f32], other: &[f32]) {
     out.iter_mut().zip(other).for_each(|(t, other)| *t += other);
-}
-
-/// Dropout of rows, the first of which is row `first`.
-pub(super) fn drop_out(
-    rows: &mut [f32],
-    columns: usize,
-    dropout: &Dropout,
-    first: usize,
-    step: u32,
-) {
-    let (threshold, scale) = (dropout.threshold(), dropout.scale());
-    for (row, out) in (first as u32..).zip(rows.chunks_exact_mut(columns)) {
-        for (block, four) in (0..).zip(out.chunks_mut(4)) {
-            for (t, word) in four.iter_mut().zip(dropout.words(columns as u32, row, block, step)) {
-                *t = if word >= threshold { *t * scale } else { 0.0 };
-            }
-        }
-    }
-}
-
-fn check(operation: &str, name: &str, length: usize, rows: usize, columns: usize) -> Result<()> {
-    if rows.checked_mul(columns) == Some(length) {
-        return Ok(());
-    }
-    let needed = format!("{rows} x {columns}");
-    Err(Error::invalid(format!("{operation}: {name}"), format!("{length} elements"), needed))
 }

@@ -1,80 +1,119 @@
 use rayon::prelude::*;
 
+use super::operand::{as_many, matrix, rows};
 use super::widest::{sum, widest};
-use super::{activation, matmul};
-use crate::Activation;
-use crate::op::Dropout;
+use super::{activation, dropout};
+use crate::op::{Dropout, NORM_EPSILON};
+use crate::{Activation, Result};
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;
 
-/// The numbers of a layer norm.
-pub(crate) struct Norm<'a> {
+/// A layer norm and what follows it; see [`norm`].
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// `[n]`: the factor of each column.
     pub scale: &'a [f32],
+    /// `[n]`: what is added to each column.
     pub shift: &'a [f32],
-    pub epsilon: f32,
+    /// The nonlinearity `f`.
     pub activation: Activation,
+    /// Dropout after it.
     pub dropout: Option<Dropout>,
-    /// The counter of dropout.
-    pub step: u32,
+}
+
+/// `out = dropout(f(scale x^ + shift)) + after`, `x^ = (x - mean) / sqrt(variance + 1e-5)` of each row `x`
+/// of `values`, as [`Pass::norm`](crate::gpu::Pass::norm) (Ba, Kiros, Hinton 2016); `step` is the counter
+/// of dropout. `values`, `after` and `out` are `[m, n]`; so is `normalized`, which is left the rows `x^`,
+/// and `inverse` is `[m]`, which is left 1 / their standard deviations: the way back reads them.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) where a slice does not fit, or the dropout's probability is
+/// off.
+pub fn norm(
+    norm: &Norm<'_>,
+    step: u32,
+    values: &[f32],
+    after: Option<&[f32]>,
+    normalized: &mut [f32],
+    inverse: &mut [f32],
+    out: &mut [f32],
+) -> Result<()> {
+    norm.check("values", values.len(), normalized.len(), inverse.len())?;
+    if let Some(after) = after {
+        as_many("after", after.len(), values.len(), "values")?;
+    }
+    as_many("out", out.len(), values.len(), "values")?;
+    let (task, area) = norm.task();
+    let rows = values.par_chunks(area).zip(normalized.par_chunks_mut(area));
+    let outs = inverse.par_chunks_mut(task).zip(out.par_chunks_mut(area));
+    rows.zip(outs).enumerate().for_each(|(index, ((values, normalized), (inverse, out)))| {
+        normalize(norm, values, normalized, inverse, out);
+        activation::in_place(norm.activation, out);
+        norm.drop_out(index * task, step, out);
+        if let Some(after) = after {
+            let after = &after[index * area..];
+            out.iter_mut().zip(after).for_each(|(out, after)| *out += after);
+        }
+    });
+    Ok(())
+}
+
+/// From the gradient of what [`norm`] put out to those of `y = scale x^ + shift` (`inner`) and of the rows
+/// (`out`): `inner = gradient dropout f'(y)` and, with `g = inner scale`,
+/// `out = (g - mean(g) - x^ mean(g x^)) / sqrt(variance + 1e-5)`, as
+/// [`Pass::norm_backward`](crate::gpu::Pass::norm_backward). The gradients of scale and shift are
+/// [`column_sums`](super::column_sums) of `inner`, with `x^` for weights and without.
+///
+/// # Errors
+/// As [`norm`].
+pub fn norm_backward(
+    norm: &Norm<'_>,
+    step: u32,
+    gradient: &[f32],
+    normalized: &[f32],
+    inverse: &[f32],
+    inner: &mut [f32],
+    out: &mut [f32],
+) -> Result<()> {
+    norm.check("gradient", gradient.len(), normalized.len(), inverse.len())?;
+    as_many("inner", inner.len(), gradient.len(), "gradient")?;
+    as_many("out", out.len(), gradient.len(), "gradient")?;
+    let (task, area) = norm.task();
+    let rows = gradient.par_chunks(area).zip(normalized.par_chunks(area));
+    let outs = inner.par_chunks_mut(area).zip(out.par_chunks_mut(area));
+    let all = rows.zip(inverse.par_chunks(task)).zip(outs).enumerate();
+    all.for_each(|(index, (((gradient, normalized), inverse), (inner, out)))| {
+        scale_and_shift(norm, normalized, out);
+        activation::stretch_backward(norm.activation, out, gradient, inner);
+        norm.drop_out(index * task, step, inner);
+        differentiate(norm, normalized, inverse, inner, out);
+    });
+    Ok(())
 }
 
 impl Norm<'_> {
-    /// Rows a task.
-    fn task(&self) -> usize {
-        (TASK / self.scale.len()).max(1)
+    /// Rows a task, and their elements.
+    fn task(&self) -> (usize, usize) {
+        let columns = self.scale.len().max(1);
+        let task = (TASK / columns).max(1);
+        (task, task * columns)
     }
 
-    fn drop_out(&self, first: usize, rows: &mut [f32]) {
+    fn drop_out(&self, first: usize, step: u32, rows: &mut [f32]) {
         if let Some(dropout) = &self.dropout {
-            matmul::drop_out(rows, self.scale.len(), dropout, first, self.step);
+            dropout::drop_out(rows, self.scale.len(), dropout, first, step);
         }
     }
 
-    /// `out = dropout(f(scale x^ + shift)) + after`, `x^` the row with mean 0 and variance 1, which
-    /// goes into `normalized`, with 1 / the row's standard deviation into `inverse`.
-    pub(crate) fn forward(
-        &self,
-        values: &[f32],
-        after: Option<&[f32]>,
-        normalized: &mut [f32],
-        inverse: &mut [f32],
-        out: &mut [f32],
-    ) {
-        let (task, area) = (self.task(), self.task() * self.scale.len());
-        let rows = values.par_chunks(area).zip(normalized.par_chunks_mut(area));
-        let outs = inverse.par_chunks_mut(task).zip(out.par_chunks_mut(area));
-        rows.zip(outs).enumerate().for_each(|(index, ((values, normalized), (inverse, out)))| {
-            normalize(self, values, normalized, inverse, out);
-            activation::in_place(self.activation, out);
-            self.drop_out(index * task, out);
-            if let Some(after) = after {
-                let after = &after[index * area..];
-                out.iter_mut().zip(after).for_each(|(out, after)| *out += after);
-            }
-        });
-    }
-
-    /// From the gradient of what came out to that of `scale x^ + shift` (`inner`) and that of the
-    /// rows (`out`).
-    pub(crate) fn backward(
-        &self,
-        gradient: &[f32],
-        normalized: &[f32],
-        inverse: &[f32],
-        inner: &mut [f32],
-        out: &mut [f32],
-    ) {
-        let (task, area) = (self.task(), self.task() * self.scale.len());
-        let rows = gradient.par_chunks(area).zip(normalized.par_chunks(area));
-        let outs = inner.par_chunks_mut(area).zip(out.par_chunks_mut(area));
-        let all = rows.zip(inverse.par_chunks(task)).zip(outs).enumerate();
-        all.for_each(|(index, (((gradient, normalized), inverse), (inner, out)))| {
-            scale_and_shift(self, normalized, out);
-            activation::stretch_backward(self.activation, out, gradient, inner);
-            self.drop_out(index * task, inner);
-            differentiate(self, normalized, inverse, inner, out);
-        });
+    /// That a matrix of so many elements fits, and what is kept of it.
+    fn check(&self, what: &str, elements: usize, normalized: usize, inverse: usize) -> Result<()> {
+        let columns = self.scale.len();
+        as_many("shift", self.shift.len(), columns, "scale")?;
+        let rows = rows(what, elements, columns)?;
+        matrix("normalized", normalized, [rows, columns])?;
+        matrix("inverse", inverse, [1, rows])?;
+        self.dropout.map_or(Ok(()), |dropout| dropout.check())
     }
 }
 
@@ -92,7 +131,7 @@ widest! {
         for ((values, normalized), (inverse, out)) in rows.zip(outs) {
             let mean = sum([values], |[value]| value) / columns as f32;
             let squares = sum([values], |[value]| (value - mean) * (value - mean));
-            *inverse = 1.0 / (squares / columns as f32 + norm.epsilon).sqrt();
+            *inverse = 1.0 / (squares / columns as f32 + NORM_EPSILON).sqrt();
             for (unit, value) in normalized.iter_mut().zip(values) {
                 *unit = (value - mean) * *inverse;
             }

@@ -1,7 +1,8 @@
 use rayon::prelude::*;
 
+use super::operand::{as_many, columns};
 use super::widest::{sum, widest};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;
@@ -11,22 +12,16 @@ const TASK: usize = 1 << 13;
 /// row's sum depends on its length alone.
 ///
 /// # Errors
-/// [`Error::Invalid`] where `values` are no whole rows, or `weights` are not as many.
+/// [`Error::Invalid`](crate::Error::Invalid) where `values` are no whole rows, or `weights` are not as many.
 pub fn row_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Result<()> {
-    let (elements, rows) = (values.len(), sums.len());
-    if !elements.is_multiple_of(rows) {
-        let needed = format!("as many for each of {rows} rows");
-        return Err(Error::invalid("values", format!("{elements} elements"), needed));
+    let columns = columns("values", values.len(), sums.len())?;
+    if let Some(weights) = weights {
+        as_many("weights", weights.len(), values.len(), "values")?;
     }
-    if let Some(weights) = weights.filter(|weights| weights.len() != elements) {
-        let given = format!("{} elements", weights.len());
-        return Err(Error::invalid("weights", given, format!("{elements}, as values")));
-    }
-    if elements == 0 {
+    if columns == 0 {
         sums.fill(0.0);
         return Ok(());
     }
-    let columns = elements / rows;
     let task = (TASK / columns).max(1);
     sums.par_chunks_mut(task).enumerate().for_each(|(index, sums)| {
         let own = index * task * columns..(index * task + sums.len()) * columns;

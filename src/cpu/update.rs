@@ -1,7 +1,9 @@
-use crate::op::{Optimizer, Step};
 use rayon::prelude::*;
 
+use super::operand::as_many;
 use super::widest::{sum, widest};
+use crate::op::{Optimizer, Step};
+use crate::{Error, Result};
 
 /// Parameters a task.
 const TASK: usize = 1 << 13;
@@ -24,20 +26,45 @@ struct Numbers {
     nesterov: bool,
 }
 
-/// A step of the optimizer over a run of parameters; `first` and `second` are its state, as long as
-/// the parameters or empty where it has none. Gradients are multiplied by `scale`, the step's learning
-/// rate by `rate`.
-#[allow(clippy::too_many_arguments)] // The kernel's own.
-pub(crate) fn update(
+/// What an optimizer reads and writes: slices of one length.
+#[derive(Debug)]
+pub struct UpdateSlices<'a> {
+    /// The gradients.
+    pub gradients: &'a [f32],
+    /// The parameters.
+    pub parameters: &'a mut [f32],
+    /// The velocity of SGD with momentum, Adam's mean of gradients; 0 at first.
+    pub first: Option<&'a mut [f32]>,
+    /// Adam's mean of squared gradients; 0 at first.
+    pub second: Option<&'a mut [f32]>,
+    /// The factor of [`clip`], to clip by it.
+    pub scale: Option<f32>,
+}
+
+/// Step `t`, counted from 1, of an optimizer with learning rate `lr`, as
+/// [`Pass::update`](crate::gpu::Pass::update). See [`Optimizer`] for the formulas.
+///
+/// # Errors
+/// [`Error::Invalid`] where a slice does not fit, the optimizer's state is missing, or a number is
+/// outside its range.
+pub fn update(optimizer: &Optimizer, lr: f64, t: u64, slices: UpdateSlices<'_>) -> Result<()> {
+    update_by(optimizer, &optimizer.step(lr, t)?, 1.0, slices)
+}
+
+/// As [`update`], at a step of training, whose learning rate is multiplied by `rate`.
+pub(crate) fn update_by(
     optimizer: &Optimizer,
     step: &Step,
     rate: f32,
-    scale: f32,
-    gradients: &[f32],
-    parameters: &mut [f32],
-    first: &mut [f32],
-    second: &mut [f32],
-) {
+    slices: UpdateSlices<'_>,
+) -> Result<()> {
+    optimizer.check()?;
+    let UpdateSlices { gradients, parameters, first, second, scale } = slices;
+    let count = parameters.len();
+    as_many("gradients", gradients.len(), count, "parameters")?;
+    let first = state(optimizer, "first moments", first, 0, count)?;
+    let second = state(optimizer, "second moments", second, 1, count)?;
+    let scale = scale.unwrap_or(1.0);
     let (beta1, beta2) = optimizer.betas();
     let (lr, decay) = (step.lr * rate, optimizer.weight_decay() as f32);
     let numbers = Numbers {
@@ -76,6 +103,25 @@ pub(crate) fn update(
             tasks.zip(first.par_chunks_mut(TASK)).for_each(|((parameters, gradients), first)| {
                 rmsprop(numbers, parameters, gradients, first);
             });
+        }
+    }
+    Ok(())
+}
+
+/// The optimizer's state at a place; empty where it has none there.
+fn state<'a>(
+    optimizer: &Optimizer,
+    what: &str,
+    state: Option<&'a mut [f32]>,
+    place: usize,
+    count: usize,
+) -> Result<&'a mut [f32]> {
+    match state {
+        _ if optimizer.moments() <= place => Ok(&mut []),
+        Some(state) => as_many(what, state.len(), count, "parameters").map(|()| state),
+        None => {
+            let needed = format!("{count} elements for {}", optimizer.name());
+            Err(Error::invalid(what, "none", needed))
         }
     }
 }
@@ -133,13 +179,21 @@ widest! {
     }
 }
 
-/// `min(1, bound / (norm + 1e-6))` and the norm of all gradients, as PyTorch's `clip_grad_norm_`.
-pub(crate) fn clip(bound: f64, gradients: &[f32]) -> (f32, f32) {
+/// `min(1, bound / (norm + 1e-6))`, and the Euclidean norm of all `gradients`, as
+/// [`Pass::clip`](crate::gpu::Pass::clip): what [`update`] clips by. It is PyTorch's `clip_grad_norm_`.
+///
+/// Squares are added in f64, in an order that the number of gradients decides. With a NaN among the
+/// gradients both are NaN, with an infinity and no NaN the norm is infinite and the factor 0.
+///
+/// # Errors
+/// [`Error::Invalid`] where the bound is not above 0.
+pub fn clip(gradients: &[f32], bound: f64) -> Result<[f32; 2]> {
+    Optimizer::check_clip(bound)?;
     let squares: Vec<f64> = gradients.par_chunks(TASK).map(squares).collect();
     let norm = squares.iter().sum::<f64>().sqrt();
     let factor = bound / (norm + 1e-6);
     // Not min, which would make a number of what is none.
-    (if factor > 1.0 { 1.0 } else { factor as f32 }, norm as f32)
+    Ok([if factor > 1.0 { 1.0 } else { factor as f32 }, norm as f32])
 }
 
 widest! {

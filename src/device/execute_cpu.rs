@@ -1,13 +1,12 @@
-use rayon::prelude::*;
-
 use super::Execution;
 use crate::cpu::{
-    self, Epilogue, Norm, column_extremes, column_sums, epilogue, fill, histogram, left_sums, loss,
-    map, matmul, summary, update,
+    self, Epilogue, LossSlices, LossTargets, Norm, UpdateSlices, clip, column_extremes,
+    column_sums, epilogue, fill, gather, histogram, left_sums, loss, map, matmul, norm,
+    norm_backward, summary, update,
 };
 use crate::op::{
-    self, BATCH, FIRST, Form, GRADIENTS, Histogram, NORM_EPSILON, Nonlinearity, Op, PARAMETERS,
-    Phase, Program, Resident, RowResult, SCALE, SECOND, Slot, Step, Summary, TARGETS, View,
+    self, BATCH, FIRST, Form, GRADIENTS, Histogram, Nonlinearity, Op, PARAMETERS, Phase, Program,
+    Resident, RowResult, SCALE, SECOND, Slot, Step, Summary, TARGETS, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Result, memory};
@@ -47,27 +46,20 @@ impl OnCpu {
         result
     }
 
-    fn gather(&mut self, order: &[u32], step: &Step, view: View) {
+    fn gather(&mut self, order: &[u32], step: &Step, view: View) -> Result<()> {
         let source = if view.slot == BATCH { &self.features } else { &self.targets };
-        let columns = view.columns;
-        let (real, rest) = self.slots[view.slot].split_at_mut(step.rows as usize * columns);
-        let order = &order[step.first as usize..];
-        // Labels alone are not worth a thread.
-        let rows = real.par_chunks_exact_mut(columns).with_min_len((1 << 13) / columns);
-        rows.zip(order).for_each(|(row, &example)| {
-            row.copy_from_slice(&source[example as usize * columns..][..columns]);
-        });
+        let (columns, rows) = (view.columns, step.rows as usize);
+        let (real, rest) = self.slots[view.slot].split_at_mut(rows * columns);
         rest.fill(0.0);
+        gather(source, columns, &order[step.first as usize..][..rows], real)
     }
 
-    fn norm<'a>(&'a self, norm: &op::Norm, step: &Step) -> Norm<'a> {
+    fn norm<'a>(&'a self, norm: &op::Norm) -> Norm<'a> {
         Norm {
             scale: self.slice(norm.scale),
             shift: self.slice(norm.shift),
-            epsilon: NORM_EPSILON,
             activation: norm.activation,
             dropout: norm.dropout,
-            step: step.step,
         }
     }
 
@@ -132,8 +124,8 @@ impl OnCpu {
         match *op {
             Op::Gather { features, targets } => {
                 debug_assert_eq!((features.slot, targets.slot), (BATCH, TARGETS));
-                self.gather(order, step, features);
-                self.gather(order, step, targets);
+                self.gather(order, step, features)?;
+                self.gather(order, step, targets)?;
             }
             Op::Product { form, a, b, out, epilogue: parts } => {
                 self.with(out, |own, target| match parts.raw {
@@ -156,28 +148,30 @@ impl OnCpu {
             })?,
             Op::Columns { values, weights, out } => self.with(out, |own, target| {
                 let weights = weights.map(|weights| own.slice(weights));
-                column_sums(own.slice(values), weights, target);
-            }),
+                column_sums(own.slice(values), weights, target)
+            })?,
             Op::Extremes { values, extreme, out } => {
-                self.with(out, |own, out| column_extremes(own.slice(values), extreme, out));
+                self.with(out, |own, out| column_extremes(own.slice(values), extreme, out))?;
             }
-            Op::NormForward { norm, values, after, out } => self.with(out, |own, out| {
-                own.with(norm.normalized, |own, normalized| {
-                    own.with(norm.inverse, |own, inverse| {
-                        let after = after.map(|after| own.slice(after));
-                        let values = own.slice(values);
-                        own.norm(&norm, step).forward(values, after, normalized, inverse, out);
-                    });
-                });
-            }),
-            Op::NormBackward { norm, gradient, inner, out } => self.with(out, |own, out| {
-                own.with(inner, |own, inner| {
-                    let (normalized, inverse) =
-                        (own.slice(norm.normalized), own.slice(norm.inverse));
-                    let gradient = own.slice(gradient);
-                    own.norm(&norm, step).backward(gradient, normalized, inverse, inner, out);
-                });
-            }),
+            Op::NormForward { norm: own, values, after, out } => self.with(out, |all, out| {
+                all.with(own.normalized, |all, normalized| {
+                    all.with(own.inverse, |all, inverse| {
+                        let after = after.map(|after| all.slice(after));
+                        let (slices, values) = (all.norm(&own), all.slice(values));
+                        norm(&slices, step.step, values, after, normalized, inverse, out)
+                    })
+                })
+            })?,
+            Op::NormBackward { norm: own, gradient, inner, out } => {
+                self.with(out, |all, out| {
+                    all.with(inner, |all, inner| {
+                        let (normalized, inverse) =
+                            (all.slice(own.normalized), all.slice(own.inverse));
+                        let (slices, gradient) = (all.norm(&own), all.slice(gradient));
+                        norm_backward(&slices, step.step, gradient, normalized, inverse, inner, out)
+                    })
+                })?
+            }
             Op::Unfold { conv, values, out } => {
                 self.with(out, |own, out| cpu::unfold(&conv, own.slice(values), out))?;
             }
@@ -207,10 +201,16 @@ impl OnCpu {
             Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
                 let results = &mut results[step.slot as usize..][..outputs.rows];
                 self.with(gradient, |own, gradient| {
+                    let classes = kind.takes_classes(outputs.columns, targets.columns);
                     let (outputs, targets) = (own.slice(outputs), own.slice(targets));
-                    let real = step.rows as usize;
-                    loss::loss(&kind, outputs, targets, real, results, wanted.then_some(gradient));
-                });
+                    let targets = match classes {
+                        true => LossTargets::Classes(bytemuck::cast_slice(targets)),
+                        false => LossTargets::Values(targets),
+                    };
+                    let gradient = wanted.then_some(gradient);
+                    let slices = LossSlices { outputs, targets, gradient, results };
+                    loss::loss_of(kind, step.rows as usize, slices)
+                })?;
             }
             Op::Squares { outputs, targets, out } => {
                 let place = step.slot as usize / outputs.rows * out.columns;
@@ -218,15 +218,15 @@ impl OnCpu {
                     let (outputs, targets, columns) =
                         (own.slice(outputs), own.slice(targets), outputs.columns);
                     let sums = &mut sums[place..][..out.columns];
-                    loss::squares(outputs, targets, step.rows as usize, columns, sums);
-                });
+                    loss::squares_of(outputs, targets, step.rows as usize, columns, sums)
+                })?;
             }
             Op::Clip { bound } => {
-                let (factor, norm) = update::clip(bound, &self.slots[GRADIENTS]);
-                self.slots[SCALE][..2].copy_from_slice(&[factor, norm]);
+                let scale = clip(&self.slots[GRADIENTS], bound)?;
+                self.slots[SCALE][..2].copy_from_slice(&scale);
             }
             Op::Update { optimizer, clipped, view, rate } => {
-                let scale = if clipped { self.slots[SCALE][0] } else { 1.0 };
+                let scale = clipped.then(|| self.slots[SCALE][0]);
                 let own = |place: usize, slot: Slot| {
                     // Where the optimizer has no such state, there is nothing of it.
                     let columns = if optimizer.moments() >= place { view.columns } else { 0 };
@@ -237,19 +237,13 @@ impl OnCpu {
                     all.with(own(1, FIRST), |all, first| {
                         all.with(own(2, SECOND), |all, second| {
                             let gradients = all.slice(own(0, GRADIENTS));
-                            update::update(
-                                &optimizer,
-                                step,
-                                rate as f32,
-                                scale,
-                                gradients,
-                                parameters,
-                                first,
-                                second,
-                            );
-                        });
-                    });
-                });
+                            let (first, second) = (Some(first), Some(second));
+                            let slices =
+                                UpdateSlices { gradients, parameters, first, second, scale };
+                            update::update_by(&optimizer, step, rate as f32, slices)
+                        })
+                    })
+                })?;
             }
         }
         Ok(())

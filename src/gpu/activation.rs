@@ -1,19 +1,18 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::{apart, long_operand, windows};
 use super::pass::Dispatch;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::Dtype;
 use crate::{Activation, Result, shaders};
 
-/// `Params` of `shaders/activation.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    begin: u32,
-    end: u32,
-    parameter: f32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in ACTIVATION as "Params" {
+        begin: u32,
+        end: u32,
+        parameter: f32,
+        unused: u32,
+    }
 }
 
 /// vec4s that an invocation takes.
@@ -95,8 +94,8 @@ fn elementwise(
     dy: &Tensor,
 ) -> Result<Vec<Dispatch>> {
     let module = &shaders::ACTIVATION;
-    let kernel =
-        |entry| context.kernel_with(module, entry, &[activation.code()], activation.custom());
+    let constants = [("activation", activation.code())];
+    let kernel = |entry| context.kernel_with(module, entry, &constants, activation.custom());
     let mut planned = Vec::new();
     for ((x, out), dy) in
         windows(context, x)?.into_iter().zip(windows(context, out)?).zip(windows(context, dy)?)
@@ -120,4 +119,16 @@ fn elementwise(
         context.prepare(&kernel, &[x, uniforms.block(index), out, dy], grid)
     });
     Ok(ready.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TAKEN;
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::ACTIVATION;
+
+    #[test]
+    fn an_invocation_takes_as_many() {
+        assert_constants(&ACTIVATION, &[("TAKEN", TAKEN.into())]);
+    }
 }

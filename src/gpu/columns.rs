@@ -1,24 +1,23 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::op::Extreme;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
-/// `Params` of `shaders/columns.wgsl`.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    slices: u32,
-    rows_of_slice: u32,
-    across: u32,
-    down: u32,
-    units: u32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in COLUMNS as "Params" {
+        rows: u32,
+        columns: u32,
+        slices: u32,
+        rows_of_slice: u32,
+        across: u32,
+        down: u32,
+        units: u32,
+        unused: u32,
+    }
 }
 
 /// How rows are folded, on the way to one in each slice.
@@ -33,6 +32,9 @@ struct Plan {
 /// Invocations of a workgroup of a GPU.
 const WIDTH: u32 = 256;
 
+/// Rows that its invocation loads at once.
+const TAKEN: u32 = 4;
+
 /// Rows that a software adapter's invocation folds: as many as a loop should take. It waits for no
 /// memory.
 const SOFTWARE_ROWS: u32 = 1 << 14;
@@ -46,7 +48,7 @@ impl Plan {
         let (across, full) = if fours { (8, 512) } else { (32, 1024) };
         let plan = Plan::new(software, rows, columns, across);
         let Params { down, units, across, .. } = plan.params;
-        let turn = 4 * down;
+        let turn = TAKEN * down;
         let slices = match software {
             true => rows.div_ceil(SOFTWARE_ROWS),
             // Four turns one after the other take no longer than a second dispatch.
@@ -69,7 +71,7 @@ impl Plan {
         let fours = columns.is_multiple_of(4) && !software;
         let units = if fours { columns / 4 } else { columns };
         let across = units.next_power_of_two().min(across);
-        let down = rows.div_ceil(4).next_power_of_two().min(WIDTH / across);
+        let down = rows.div_ceil(TAKEN).next_power_of_two().min(WIDTH / across);
         let params = Params {
             rows,
             columns,
@@ -119,13 +121,11 @@ impl Pass<'_, '_> {
     }
 }
 
-/// The `fold` constant of the shader.
-fn extreme_code(extreme: Extreme) -> u32 {
-    match extreme {
-        Extreme::Least => 2,
-        Extreme::Greatest => 3,
-    }
-}
+/// The `fold` constants of the shader.
+const FOLD_SUM: u32 = 0;
+const FOLD_WEIGHTED: u32 = 1;
+const FOLD_LEAST: u32 = 2;
+const FOLD_GREATEST: u32 = 3;
 
 pub(crate) fn column_sums(
     context: &Context,
@@ -133,7 +133,7 @@ pub(crate) fn column_sums(
     weights: Option<&Tensor>,
     sums: &Tensor,
 ) -> Result<Vec<Dispatch>> {
-    let codes = [u32::from(weights.is_some()), 0];
+    let codes = [if weights.is_some() { FOLD_WEIGHTED } else { FOLD_SUM }, FOLD_SUM];
     fold(context, values, weights, ("sums", sums), codes)
 }
 
@@ -143,7 +143,11 @@ pub(crate) fn column_extremes(
     extreme: Extreme,
     result: &Tensor,
 ) -> Result<Vec<Dispatch>> {
-    fold(context, values, None, ("result", result), [extreme_code(extreme); 2])
+    let code = match extreme {
+        Extreme::Least => FOLD_LEAST,
+        Extreme::Greatest => FOLD_GREATEST,
+    };
+    fold(context, values, None, ("result", result), [code; 2])
 }
 
 /// Folds rows, and slices of them, by the shader's `fold` constants.
@@ -199,7 +203,8 @@ fn dispatch(
             ("columns_workgroups", WIDTH, planner::grid(context.limits(), plan.workgroups(), 1))
         }
     };
-    let kernel = context.kernel(&shaders::COLUMNS, entry, &[code, fours.into(), width])?;
+    let constants = [("fold", code), ("fours", fours.into()), ("width", width)];
+    let kernel = context.kernel(&shaders::COLUMNS, entry, &constants)?;
     // A few columns are not bound as fours, of which they have none.
     let [nothing, _] = context.unused();
     let by_fours = match fours {
@@ -213,7 +218,21 @@ fn dispatch(
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, WIDTH};
+    use super::{FOLD_GREATEST, FOLD_LEAST, FOLD_SUM, FOLD_WEIGHTED, Plan, TAKEN, WIDTH};
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::COLUMNS;
+
+    #[test]
+    fn codes_are_the_shaders() {
+        let constants = [
+            ("FOLD_SUM", FOLD_SUM),
+            ("FOLD_WEIGHTED", FOLD_WEIGHTED),
+            ("FOLD_LEAST", FOLD_LEAST),
+            ("FOLD_GREATEST", FOLD_GREATEST),
+            ("TAKEN", TAKEN),
+        ];
+        assert_constants(&COLUMNS, &constants.map(|(name, value)| (name, value.into())));
+    }
 
     /// llvmpipe ends a loop after 65,535 iterations; a binding has 2^29 floats at most.
     #[test]

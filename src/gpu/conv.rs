@@ -199,7 +199,7 @@ fn dispatch(
     buffers: &[wgpu::BufferBinding<'_>],
     invocations: u64,
 ) -> Result<Dispatch> {
-    let kernel = context.kernel(&shaders::CONV, entry, &[biased])?;
+    let kernel = context.kernel(&shaders::CONV, entry, &[("biased", biased)])?;
     let grid = planner::grid(context.limits(), invocations as u32, shaders::CONV.width);
     Ok(context.dispatch(&kernel, params, buffers, grid))
 }

@@ -1,28 +1,27 @@
 //! Products of f16 by matrix units, which wgpu calls cooperative matrices.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::pass::Dispatch;
 use super::route::{Route, Way};
+use super::shared::shared;
 use super::{Context, Tensor, planner};
 use crate::op::Form;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
-/// `Params` of `shaders/cooperative.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    split_depth: u32,
-    splits: u32,
-    a_stride: u32,
-    b_stride: u32,
-    first_row: u32,
-    all_rows: u32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in COOPERATIVE as "Params" {
+        rows: u32,
+        columns: u32,
+        depth: u32,
+        split_depth: u32,
+        splits: u32,
+        a_stride: u32,
+        b_stride: u32,
+        first_row: u32,
+        all_rows: u32,
+        unused: u32,
+    }
 }
 
 /// Units in a row, and in a column, of a subgroup's block.
@@ -88,7 +87,8 @@ pub(super) fn sums(
     way: Way,
 ) -> Result<Vec<Dispatch>> {
     let [m, n, k] = sizes;
-    let constants = [u32::from(form == Form::Tn), u32::from(form != Form::Nt)];
+    let sides = [form == Form::Tn, form != Form::Nt].map(u32::from);
+    let constants = [("a_rows", sides[0]), ("b_columns", sides[1])];
     let kernel = context.kernel(&shaders::COOPERATIVE, "cooperative_sums", &constants)?;
     let [a_stride, b_stride] = form.shapes(sizes).map(|[_, line]| line as u32);
     let tile = TILE * context.units();
@@ -118,7 +118,8 @@ pub(super) fn sums(
 
 #[cfg(test)]
 mod tests {
-    use super::{TILE, fits, route, stages};
+    use super::{BLOCK, TILE, fits, route, stages};
+    use crate::gpu::shared::assert_constants;
     use crate::random::Dtype::{Bf16, F16};
     use crate::shaders::{COOPERATIVE, Features};
 
@@ -132,6 +133,8 @@ mod tests {
             let bytes = staged.map(|one| module.types[one.ty].inner.size(module.to_ctx()));
             assert_eq!(u64::from(bytes.sum::<u32>()), stages(units.into()));
         }
+        // Of units of 16.
+        assert_constants(&COOPERATIVE, &[("BLOCK", 16 * BLOCK), ("SIDE", 16 * TILE)]);
     }
 
     #[test]

@@ -1,24 +1,23 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::{apart, matrix, operand};
 use super::pass::Dispatch;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::op::Dropout;
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
-/// `Params` of `shaders/dropout.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    key: [u32; 2],
-    id: [u32; 2],
-    rows: u32,
-    columns: u32,
-    step: u32,
-    threshold: u32,
-    scale: f32,
-    unused: [u32; 3],
+shared! {
+    /// What a dispatch is told.
+    struct Params in DROPOUT as "Params" {
+        key: [u32; 2],
+        id: [u32; 2],
+        rows: u32,
+        columns: u32,
+        step: u32,
+        threshold: u32,
+        scale: f32,
+        unused: [u32; 3],
+    }
 }
 
 impl Pass<'_, '_> {

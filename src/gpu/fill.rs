@@ -1,27 +1,26 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::pass::Dispatch;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::{Distribution, Dtype, Kind, Sampler, Stream, check_end};
 use crate::{Error, Result, shaders};
 
-/// `Params` of `shaders/fill.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    key: [u32; 2],
-    id: [u32; 2],
-    base: [u32; 2],
-    rotation: u32,
-    begin: u32,
-    end: u32,
-    first_group: u32,
-    groups: u32,
-    taken: u32,
-    scale: f32,
-    shift: f32,
-    low_word: u32,
-    zero: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in FILL as "Params" {
+        key: [u32; 2],
+        id: [u32; 2],
+        base: [u32; 2],
+        rotation: u32,
+        begin: u32,
+        end: u32,
+        first_group: u32,
+        groups: u32,
+        taken: u32,
+        scale: f32,
+        shift: f32,
+        low_word: u32,
+        zero: u32,
+    }
 }
 
 impl Pass<'_, '_> {
@@ -85,7 +84,12 @@ fn fill(
         _ => "fill_groups",
     };
     let kernel = |entry, staged| {
-        let constants = [sampler.kind as u32, code, u32::from(shifted), u32::from(staged)];
+        let constants = [
+            ("kind", sampler.kind as u32),
+            ("dtype", code),
+            ("shifted", u32::from(shifted)),
+            ("staged", u32::from(staged)),
+        ];
         context.kernel(&shaders::FILL, entry, &constants)
     };
     let groups = kernel(entry, shape.staged && quantile)?;

@@ -1,23 +1,22 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::planner::{self, Window};
 use super::reduce::{self, Plan, code};
+use super::shared::shared;
 use super::{Context, Tensor};
 use crate::op::{Histogram, edges};
 use crate::random::Dtype;
 use crate::{Result, Shape, shaders};
 
-/// `Params` of `shaders/histogram.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    begin: u32,
-    end: u32,
-    bins: u32,
-    scale: f32,
-    turns: u32,
-    copies: u32,
-    unused: [u32; 2],
+shared! {
+    /// What a dispatch is told.
+    struct Params in HISTOGRAM as "Params" {
+        begin: u32,
+        end: u32,
+        bins: u32,
+        scale: f32,
+        turns: u32,
+        copies: u32,
+        unused: [u32; 2],
+    }
 }
 
 /// Counters that a workgroup of a GPU has room for: more slots are counted as on a software adapter.
@@ -50,7 +49,8 @@ impl Context {
             true => ("histogram_workgroups", 256),
             false => ("histogram_invocations", 64),
         };
-        let kernel = self.kernel(&shaders::HISTOGRAM, entry, &[code(tensor)?, width])?;
+        let constants = [("dtype", code(tensor)?), ("width", width)];
+        let kernel = self.kernel(&shaders::HISTOGRAM, entry, &constants)?;
         let bound = Tensor::new(self, Shape::new([edges.len() as u64])?, Dtype::F32)?;
         let counts = Tensor::new(self, Shape::new([COPIES * slots])?, Dtype::U32)?;
         let (elements, size) = (tensor.shape().elements(), tensor.dtype().size());
@@ -90,5 +90,18 @@ impl Context {
         }
         let [below, above, nan] = [all[0], all[1], all[2]];
         Ok(Histogram { edges, counts: all.split_off(3), below, above, nan })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COPIES, COUNTERS, TAKEN};
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::HISTOGRAM;
+
+    #[test]
+    fn counters_and_copies_are_the_shaders() {
+        let constants = [("TAKEN", TAKEN.into()), ("COPIES", COPIES), ("COUNTERS", COUNTERS)];
+        assert_constants(&HISTOGRAM, &constants);
     }
 }

@@ -1,21 +1,20 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::rows::Teams;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner, rows};
 use crate::op::{Loss, SLICE, Step, Target};
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
-/// `Params` of `shaders/loss.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    parameter: f32,
-    share: f32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in LOSS as "Params" {
+        rows: u32,
+        columns: u32,
+        parameter: f32,
+        share: f32,
+    }
 }
 
 /// Where a loss reads and writes.
@@ -44,6 +43,19 @@ impl Pass<'_, '_> {
         let step = Step { rows, inverse: 1.0 / rows as f32, ..Step::default() };
         let steps = self.context.uniforms(&[step]);
         self.once(loss(self.context, kind, tensors, 0, steps.block(0)))
+    }
+
+    /// `sums[s, n] = sum over m of (outputs[m, n] - targets[m, n])^2`, m from `256 s` to `256 s + 255`:
+    /// each column's squared errors over every 256 rows, which the caller adds up as exactly as wanted.
+    /// `outputs` and `targets` are `[m, n]`, `sums` is `[ceil(m / 256), n]`; all are f32.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) where a tensor does not fit.
+    pub fn squares(&mut self, outputs: &Tensor, targets: &Tensor, sums: &Tensor) -> Result<()> {
+        let [rows, columns] = matrix("outputs", outputs)?;
+        operand(self.context, "sums", sums, Dtype::F32, rows.div_ceil(SLICE as u64) * columns)?;
+        let steps = self.context.uniforms(&[Step { rows: rows as u32, ..Step::default() }]);
+        self.once(squares(self.context, outputs, targets, sums, steps.block(0)))
     }
 }
 
@@ -79,7 +91,7 @@ pub(crate) fn loss(
     ];
     let writes = [vec![("results", results)], named("gradient", gradient)].concat();
     apart(&[("outputs", outputs), ("targets", targets)], &writes)?;
-    let constants = [kind.code(), u32::from(gradient.is_some())];
+    let constants = [("kind", kind.code()), ("gradients", u32::from(gradient.is_some()))];
     let entry = if classes { "loss_classes" } else { "loss_values" };
     let kernel = teams.kernel(context, &shaders::LOSS, entry, &constants, None)?;
     let params = Params {
@@ -113,9 +125,21 @@ pub(crate) fn squares(
         operand(context, "sums", sums, Dtype::F32, sums.shape().elements())?,
     ];
     apart(&[("outputs", outputs), ("targets", targets)], &[("sums", sums)])?;
-    let constants = [Loss::MeanSquaredError.code(), 0, 1, shaders::LOSS.width];
+    let constants = [("gradients", 0)];
     let kernel = context.kernel_of(&shaders::LOSS, "loss_columns", &constants, loads, None)?;
     let params = Params { rows: rows as u32, columns: columns as u32, parameter: 0.0, share: 1.0 };
     let grid = planner::grid(context.limits(), (items * slices) as u32, shaders::LOSS.width);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SLICE;
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::LOSS;
+
+    #[test]
+    fn a_slice_is_the_shaders() {
+        assert_constants(&LOSS, &[("SLICE", SLICE as u64)]);
+    }
 }

@@ -1,35 +1,36 @@
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::context::Kernel;
 use super::operand::matrix;
 use super::pass::Dispatch;
 use super::route::{self, LONGEST, Route, Way};
+use super::shared::shared;
 use super::{Context, Pass, Tensor, cooperative, planner};
 use crate::op::{self, Form, Nonlinearity, Step};
 use crate::random::Dtype;
 use crate::shaders::{self, Loads};
 use crate::{Activation, Error, Result};
 
-/// `Params` of `shaders/matmul.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    first_depth: u32,
-    end_depth: u32,
-    split_depth: u32,
-    splits: u32,
-    a_stride: u32,
-    b_stride: u32,
-    first_row: u32,
-    flags: u32,
-    parameter: f32,
-    threshold: u32,
-    key: [u32; 2],
-    id: [u32; 2],
-    scale: f32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in MATMUL as "Params" {
+        rows: u32,
+        columns: u32,
+        first_depth: u32,
+        end_depth: u32,
+        split_depth: u32,
+        splits: u32,
+        a_stride: u32,
+        b_stride: u32,
+        first_row: u32,
+        flags: u32,
+        parameter: f32,
+        threshold: u32,
+        key: [u32; 2],
+        id: [u32; 2],
+        scale: f32,
+        unused: u32,
+    }
 }
 
 /// The parts of an epilogue, as the shader has them.
@@ -192,19 +193,26 @@ fn prepare(
     }
     let constants = |activation: u32| {
         let mut constants = vec![
-            code,
-            activation,
-            with_row_sums,
-            u32::from(!k.is_multiple_of(4)),
-            u32::from(a_rows),
-            u32::from(b_columns),
+            ("dtype", code),
+            ("activation", activation),
+            ("row_sums", with_row_sums),
+            ("ragged", u32::from(!k.is_multiple_of(4))),
+            ("a_rows", u32::from(a_rows)),
+            ("b_columns", u32::from(b_columns)),
         ];
         if let Some(stage) = stage {
             let [row_quads, column_quads] = tile.quads;
-            let (slices, width) = (way.slices, way.slices * tile.width);
-            let tiled = [tile.rows, tile.columns, row_quads, column_quads, slices];
-            let staged = [stage.depth, stage.padding, width];
-            constants.extend(tiled.iter().chain(&staged).map(|&constant| constant as u32));
+            let tiled = [
+                ("tile_rows", tile.rows),
+                ("tile_columns", tile.columns),
+                ("row_quads", row_quads),
+                ("column_quads", column_quads),
+                ("slices", way.slices),
+                ("slice_depth", stage.depth),
+                ("padding", stage.padding),
+                ("width", way.slices * tile.width),
+            ];
+            constants.extend(tiled.map(|(name, value)| (name, value as u32)));
         }
         constants
     };
@@ -296,7 +304,7 @@ pub(crate) fn map(
 
 /// The kernel that adds sums of splits up, read so, before the epilogue.
 fn join(context: &Context, activation: Activation, row_sums: u32, loads: Loads) -> Result<Kernel> {
-    let constants = [0, activation.code(), row_sums];
+    let constants = [("activation", activation.code()), ("row_sums", row_sums)];
     let (module, entry) = (&shaders::MATMUL, "matmul_join");
     context.kernel_of(module, entry, &constants, loads, activation.custom())
 }
@@ -449,4 +457,30 @@ fn check_bindings(context: &Context, operation: &str, operands: &[(&str, &Tensor
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ADD, AFTER, BEFORE, BIAS, DERIVATIVE, DROPOUT, RAW, VALUE};
+    use crate::gpu::route::Route;
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::MATMUL;
+
+    #[test]
+    fn flags_and_blocks_are_the_shaders() {
+        let flags = [
+            ("ADD", ADD),
+            ("BIAS", BIAS),
+            ("BEFORE", BEFORE),
+            ("RAW", RAW),
+            ("VALUE", VALUE),
+            ("DERIVATIVE", DERIVATIVE),
+            ("DROPOUT", DROPOUT),
+            ("AFTER", AFTER),
+        ];
+        assert_constants(&MATMUL, &flags.map(|(name, flag)| (name, flag.into())));
+        let direct = Route::Direct.tile(false);
+        assert_constants(&MATMUL, &[("BLOCK", direct.rows), ("BLOCK", direct.columns)]);
+        assert_constants(&MATMUL, &[("LANES", direct.tiles)]);
+    }
 }

@@ -44,6 +44,7 @@ pub(crate) mod pool;
 pub(crate) mod reduce;
 mod route;
 mod rows;
+mod shared;
 mod tensor;
 mod tune;
 mod tuning;

@@ -1,27 +1,26 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::rows::Teams;
+use super::shared::shared;
 use super::{Context, Pass, Tensor};
 use crate::op::{Dropout, NORM_EPSILON, Step};
 use crate::random::{Dtype, Stream};
 use crate::{Activation, Result, shaders};
 
-/// `Params` of `shaders/norm.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    share: f32,
-    epsilon: f32,
-    key: [u32; 2],
-    id: [u32; 2],
-    threshold: u32,
-    keep_scale: f32,
-    parameter: f32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in NORM as "Params" {
+        rows: u32,
+        columns: u32,
+        share: f32,
+        epsilon: f32,
+        key: [u32; 2],
+        id: [u32; 2],
+        threshold: u32,
+        keep_scale: f32,
+        parameter: f32,
+        unused: u32,
+    }
 }
 
 /// A layer norm and what follows it; see [`Pass::norm`].
@@ -168,7 +167,11 @@ impl NormTensors {
             parameter: self.activation.parameter(),
             unused: 0,
         };
-        let constants = [self.activation.code(), u32::from(dropout.is_some()), u32::from(residual)];
+        let constants = [
+            ("activation", self.activation.code()),
+            ("dropout", u32::from(dropout.is_some())),
+            ("residual", u32::from(residual)),
+        ];
         let custom = self.activation.custom();
         let kernel = teams.kernel(context, &shaders::NORM, entry, &constants, custom)?;
         let buffers = [vec![step, scale, shift], buffers.to_vec()].concat();

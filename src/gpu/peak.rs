@@ -1,30 +1,35 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::operand;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
-/// 512 steps of 8 chains of 4 lanes, two operations each.
-pub(crate) const FLOPS_OF_INVOCATION: u64 = 512 * 8 * 4 * 2;
+/// Steps of 8 chains of 4 lanes, two operations each.
+pub(crate) const FLOPS_OF_INVOCATION: u64 = STEPS * 8 * 4 * 2;
 
-/// Bytes that a workgroup of a stream takes: of 64 invocations 16 vec4s each.
-pub(crate) const STREAM_STEP: u64 = 64 * 16 * 16;
+/// Bytes that a workgroup of a stream takes: of each invocation some vec4s.
+pub(crate) const STREAM_STEP: u64 = WIDTH * TAKEN * 16;
+
+/// Steps of an invocation's multiply-adds.
+const STEPS: u64 = 512;
+
+/// Invocations a workgroup.
+const WIDTH: u64 = 64;
 
 /// What a stream of writes leaves.
 pub(crate) const WRITTEN: f32 = 0.999;
 
 /// vec4s that an invocation takes.
-const TAKEN: u32 = 16;
+const TAKEN: u64 = 16;
 
-/// `Params` of `shaders/peak.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    factor: f32,
-    addend: f32,
-    groups: u32,
-    never: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in PEAK as "Params" {
+        factor: f32,
+        addend: f32,
+        groups: u32,
+        never: u32,
+    }
 }
 
 /// What the ceilings are measured with.
@@ -48,7 +53,7 @@ impl Pass<'_, '_> {
         let groups = (elements(source) / 4) as u32;
         let invocations = match entry {
             "multiply_add" => elements(out) as u32,
-            _ => groups / TAKEN,
+            _ => groups / TAKEN as u32,
         };
         let kernel = context.kernel(&shaders::PEAK, entry, &[])?;
         let params = Params { factor: WRITTEN, addend: 0.001, groups, never: 0x5A5A_1234 };
@@ -62,5 +67,18 @@ impl Pass<'_, '_> {
         ];
         let dispatch = context.prepare(&kernel, &buffers, grid);
         self.once(Ok(vec![dispatch]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEPS, TAKEN, WIDTH};
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::PEAK;
+
+    #[test]
+    fn steps_are_the_shaders() {
+        let constants = [("STEPS", STEPS), ("TAKEN", TAKEN), ("WIDTH", WIDTH)];
+        assert_constants(&PEAK, &constants);
     }
 }

@@ -90,7 +90,7 @@ fn dispatch(
     let params = Params::new(pool.axes(), batch, channels, channels);
     let params = Params { share: pool.share(), ..params };
     let average = u32::from(pool.pooling == Pooling::Average);
-    let kernel = context.kernel(&shaders::POOL, entry, &[average])?;
+    let kernel = context.kernel(&shaders::POOL, entry, &[("average", average)])?;
     let invocations = batch as u32 * each as u32;
     let grid = planner::grid(context.limits(), invocations, shaders::POOL.width);
     Ok(vec![context.dispatch(&kernel, &params, buffers, grid)])

@@ -1,41 +1,42 @@
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::operand::{apart, operand};
 use super::pass::Dispatch;
 use super::planner::{self, Window, window_bytes};
+use super::shared::shared;
 use super::turn::Buffer;
 use super::{Context, Pass, Tensor};
-use crate::op::{Moments, Part, Summary};
+use crate::op::{Moments, Optimizer, Part, Summary};
 use crate::random::Dtype;
 use crate::{Error, Result, Shape, shaders};
 
-/// `Params` of `shaders/reduce.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    begin: u32,
-    end: u32,
-    turns: u32,
-    rows: u32,
-    first_row: u32,
-    zero: u32,
-    bound: f32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in REDUCE as "Params" {
+        begin: u32,
+        end: u32,
+        turns: u32,
+        rows: u32,
+        first_row: u32,
+        zero: u32,
+        bound: f32,
+        unused: u32,
+    }
 }
 
-/// `Part` of `shaders/reduce.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Row {
-    finite: u32,
-    nan: u32,
-    infinite: u32,
-    exponent: u32,
-    mean: f32,
-    rest: f32,
-    square: f32,
-    low: f32,
-    high: f32,
+shared! {
+    /// What a run of elements comes to.
+    struct Row in REDUCE as "Part" {
+        finite: u32,
+        nan: u32,
+        infinite: u32,
+        exponent: u32,
+        mean: f32,
+        rest: f32,
+        square: f32,
+        low: f32,
+        high: f32,
+    }
 }
 
 /// Bytes of a row.
@@ -124,14 +125,20 @@ pub(crate) fn total(rows: &[u8]) -> Part {
 /// The first pass over a run of elements: a dispatch.
 fn first_pass(
     context: &Context,
-    [dtype, norm_alone]: [u32; 2],
+    dtype: u32,
+    norm_alone: bool,
     source: wgpu::BufferBinding<'_>,
     plan: Plan,
     params: Params,
     rows: wgpu::BufferBinding<'_>,
 ) -> Result<Dispatch> {
     let entry = if plan.software { "reduce_invocations" } else { "reduce_workgroups" };
-    let constants = [dtype, plan.width, norm_alone, u32::from(!plan.software)];
+    let constants = [
+        ("dtype", dtype),
+        ("width", plan.width),
+        ("norm_alone", norm_alone.into()),
+        ("branches", u32::from(!plan.software)),
+    ];
     let kernel = context.kernel(&shaders::REDUCE, entry, &constants)?;
     let params = Params { turns: plan.turns, rows: plan.rows, ..params };
     let [groups, words] = both(context, source);
@@ -172,7 +179,7 @@ impl Pass<'_, '_> {
                 offset: u64::from(before) * ROW,
                 size: wgpu::BufferSize::new(u64::from(first + plan.rows) * ROW),
             };
-            self.record(&[first_pass(context, [dtype, 0], source, plan, params, out)?], 0);
+            self.record(&[first_pass(context, dtype, false, source, plan, params, out)?], 0);
             first_row += plan.rows;
         }
         Ok(first_row)
@@ -200,9 +207,7 @@ pub(crate) fn clip(
     bound: f64,
     scale: &Tensor,
 ) -> Result<Vec<Dispatch>> {
-    if !(bound > 0.0 && bound.is_finite()) {
-        return Err(Error::invalid("clip", bound, "a finite norm above 0"));
-    }
+    Optimizer::check_clip(bound)?;
     let count = gradients.shape().elements();
     let source = operand(context, "gradients", gradients, Dtype::F32, count)?;
     let out = operand(context, "scale", scale, Dtype::F32, scale.shape().elements().max(2))?;
@@ -215,9 +220,10 @@ pub(crate) fn clip(
     let rows = rows.as_entire_buffer_binding();
     // Few invocations wait for each other on a software adapter.
     let width = if plan.software { 32 } else { WIDTH };
-    let norm = context.kernel(&shaders::REDUCE, "reduce_norm", &[0, width, 1, 0])?;
+    let norm =
+        context.kernel(&shaders::REDUCE, "reduce_norm", &[("width", width), ("norm_alone", 1)])?;
     Ok(vec![
-        first_pass(context, [0, 1], source, plan, params, rows.clone())?,
+        first_pass(context, 0, true, source, plan, params, rows.clone())?,
         context.dispatch(&norm, &params, &[rows.clone(), rows, out], [1, 1, 1]),
     ])
 }

@@ -1,20 +1,19 @@
-use bytemuck::{Pod, Zeroable};
-
-use super::context::Kernel;
+use super::context::{Constant, Kernel};
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::random::Dtype;
 use crate::shaders::{Loads, Module};
 use crate::{Custom, Error, Result, shaders};
 
-/// `Params` of `shaders/rows.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    unused: [u32; 2],
+shared! {
+    /// What a dispatch is told.
+    struct Params in ROWS as "Params" {
+        rows: u32,
+        columns: u32,
+        unused: [u32; 2],
+    }
 }
 
 /// Items that an invocation of a team holds of its row from one pass over it to the next.
@@ -68,16 +67,16 @@ impl Teams {
         Ok(Teams { loads, lanes, width: lanes.max(shaders::ROWS.width) })
     }
 
-    /// The kernel of an entry of a module whose last constants are `lanes` and `width`.
+    /// The kernel of an entry of a module that has the constants `lanes` and `width`.
     pub(super) fn kernel(
         &self,
         context: &Context,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         custom: Option<Custom>,
     ) -> Result<Kernel> {
-        let constants = [constants, &[self.lanes, self.width]].concat();
+        let constants = [constants, &[("lanes", self.lanes), ("width", self.width)]].concat();
         context.kernel_of(module, entry, &constants, self.loads, custom)
     }
 
@@ -133,7 +132,7 @@ fn row_sums(
     let out = operand(context, "sums", sums, Dtype::F32, rows)?;
     let reads = [vec![("values", values)], named("weights", weights)].concat();
     apart(&reads, &[("sums", sums)])?;
-    let constants = [u32::from(weights.is_some())];
+    let constants = [("weighted", u32::from(weights.is_some()))];
     let kernel = teams.kernel(context, &shaders::ROWS, "rows_sum", &constants, None)?;
     let params = Params { rows: rows as u32, columns: columns as u32, unused: [0; 2] };
     let grid = teams.grid(context, params.rows);
@@ -143,6 +142,15 @@ fn row_sums(
 #[cfg(test)]
 mod tests {
     use super::{ALONE, HELD, TURNS, lanes};
+    use crate::gpu::shared::assert_constants;
+    use crate::shaders::{LOSS, NORM, ROWS};
+
+    #[test]
+    fn an_invocation_holds_as_many() {
+        for module in [&ROWS, &NORM, &LOSS] {
+            assert_constants(module, &[("HELD", HELD)]);
+        }
+    }
 
     /// llvmpipe ends loops after 65,535 iterations in sum; a row is gone over three times, once an item
     /// at a time, and added up in trees.

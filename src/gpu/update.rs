@@ -1,26 +1,25 @@
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::{apart, named, operand};
 use super::pass::Dispatch;
+use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
-use crate::op::{Optimizer, Step};
+use crate::op::Optimizer;
 use crate::random::Dtype;
 use crate::{Error, Result, shaders};
 
-/// `Params` of `shaders/update.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Params {
-    begin: u32,
-    end: u32,
-    weight_decay: f32,
-    beta1: f32,
-    beta2: f32,
-    rest1: f32,
-    rest2: f32,
-    epsilon: f32,
-    rate: f32,
-    unused: u32,
+shared! {
+    /// What a dispatch is told.
+    struct Params in UPDATE as "Params" {
+        begin: u32,
+        end: u32,
+        weight_decay: f32,
+        beta1: f32,
+        beta2: f32,
+        rest1: f32,
+        rest2: f32,
+        epsilon: f32,
+        rate: f32,
+        unused: u32,
+    }
 }
 
 /// What an optimizer reads and writes: f32 tensors of one size.
@@ -53,13 +52,7 @@ impl Pass<'_, '_> {
         t: u64,
         tensors: &UpdateTensors<'_>,
     ) -> Result<()> {
-        if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(Error::invalid("learning rate", lr, "a finite number, 0 or more"));
-        }
-        let (correction1, correction2) = optimizer.corrections(t.max(1));
-        let (correction1, correction2) = (correction1 as f32, correction2 as f32);
-        let step = Step { lr: lr as f32, correction1, correction2, ..Step::default() };
-        let steps = self.context.uniforms(&[step]);
+        let steps = self.context.uniforms(&[optimizer.step(lr, t)?]);
         self.once(update(self.context, optimizer, tensors, steps.block(0), 1.0))
     }
 }
@@ -106,7 +99,11 @@ pub(crate) fn update(
     let reads = [vec![("gradients", gradients)], named("scale", scale)].concat();
     let state = [named("first moments", first), named("second moments", second)].concat();
     apart(&reads, &[vec![("parameters", parameters)], state].concat())?;
-    let constants = [optimizer.code(), optimizer.moments() as u32, u32::from(scale.is_some())];
+    let constants = [
+        ("kind", optimizer.code()),
+        ("moments", optimizer.moments() as u32),
+        ("clipped", u32::from(scale.is_some())),
+    ];
     let (beta1, beta2) = optimizer.betas();
     let whole = Params {
         begin: 0,

@@ -1,33 +1,32 @@
 //! What unfolding, convolution and pooling share.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::operand::operand;
+use super::shared::shared;
 use super::{Context, Tensor};
 use crate::op::Axis;
 use crate::random::Dtype;
 use crate::{Error, Result};
 
-/// `Params` of `shaders/lib/window.wgsl`.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Params {
-    pub size: [u32; 2],
-    pub places: [u32; 2],
-    pub kernel: [u32; 2],
-    pub stride: [u32; 2],
-    pub padding: [u32; 2],
-    pub dilation: [u32; 2],
-    pub period: [u32; 2],
-    pub drop: [u32; 2],
-    pub batch: u32,
-    pub channels: u32,
-    pub outputs: u32,
-    pub group_channels: u32,
-    pub group_outputs: u32,
-    pub slices: u32,
-    pub places_of_slice: u32,
-    pub share: f32,
+shared! {
+    /// What a dispatch over windows is told.
+    pub(super) struct Params in UNFOLD | CONV | POOL as "Params" {
+        pub size: [u32; 2],
+        pub places: [u32; 2],
+        pub kernel: [u32; 2],
+        pub stride: [u32; 2],
+        pub padding: [u32; 2],
+        pub dilation: [u32; 2],
+        pub period: [u32; 2],
+        pub drop: [u32; 2],
+        pub batch: u32,
+        pub channels: u32,
+        pub outputs: u32,
+        pub group_channels: u32,
+        pub group_outputs: u32,
+        pub slices: u32,
+        pub places_of_slice: u32,
+        pub share: f32,
+    }
 }
 
 impl Params {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Step;
 use crate::catalogue::{self, Entry, Listed, Numbers, Range, Takes};
 use crate::{Error, Result};
 
@@ -283,6 +284,28 @@ impl Optimizer {
         let (beta1, beta2) = self.betas();
         let exponent = t as f64;
         (1.0 / (1.0 - libm::pow(beta1, exponent)), 1.0 / (1.0 - libm::pow(beta2, exponent)).sqrt())
+    }
+
+    /// The numbers of step `t`, counted from 1.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the learning rate is no rate.
+    pub(crate) fn step(&self, lr: f64, t: u64) -> Result<Step> {
+        if !(lr >= 0.0 && lr.is_finite()) {
+            return Err(Error::invalid("learning rate", lr, "a finite number, 0 or more"));
+        }
+        let (correction1, correction2) = self.corrections(t.max(1));
+        let (correction1, correction2) = (correction1 as f32, correction2 as f32);
+        Ok(Step { lr: lr as f32, correction1, correction2, ..Step::default() })
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where gradients cannot be clipped to such a norm.
+    pub(crate) fn check_clip(bound: f64) -> Result<()> {
+        if bound > 0.0 && bound.is_finite() {
+            return Ok(());
+        }
+        Err(Error::invalid("clip", bound, "a finite norm above 0"))
     }
 
     /// # Errors

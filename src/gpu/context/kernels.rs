@@ -15,10 +15,13 @@ pub(super) struct Kernels {
     modules: Mutex<HashMap<ModuleKey, wgpu::ShaderModule>>,
 }
 
+/// An `override` constant of a module, by its name.
+pub(in crate::gpu) type Constant = (&'static str, u32);
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct KernelKey {
     entry: &'static str,
-    constants: Vec<u32>,
+    constants: Vec<Constant>,
     variant: Variant,
 }
 
@@ -35,12 +38,13 @@ pub(in crate::gpu) struct Kernel {
 }
 
 impl Context {
-    /// The kernel of an entry point, with its `override` constants in the order of the table.
+    /// The kernel of an entry point, with its `override` constants; those that are left out have
+    /// the values that the shader says.
     pub(in crate::gpu) fn kernel(
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
     ) -> Result<Kernel> {
         self.kernel_with(module, entry, constants, None)
     }
@@ -51,7 +55,7 @@ impl Context {
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         custom: Option<Custom>,
     ) -> Result<Kernel> {
         self.kernel_of(module, entry, constants, Loads::default(), custom)
@@ -62,7 +66,7 @@ impl Context {
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         loads: Loads,
         custom: Option<Custom>,
     ) -> Result<Kernel> {
@@ -97,7 +101,7 @@ impl Context {
         &self,
         module: &'static Module,
         entry: &'static str,
-        constants: &[u32],
+        constants: &[Constant],
         variant: Variant,
     ) -> Kernel {
         let device = &self.inner.device;
@@ -133,11 +137,13 @@ impl Context {
             label: Some(module.name),
             entries: &entries,
         });
-        let constants: Vec<(&str, f64)> = module
-            .overrides
+        let constants: Vec<(&str, f64)> = constants
             .iter()
-            .zip(constants)
-            .map(|(name, value)| (*name, f64::from(*value)))
+            .map(|(name, value)| {
+                // wgpu passes over names that it does not find.
+                assert!(module.overrides.contains(name), "`{}` has no `{name}`", module.name);
+                (*name, f64::from(*value))
+            })
             .collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),

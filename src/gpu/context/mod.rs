@@ -11,8 +11,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clock::Clock;
-pub(super) use kernels::Kernel;
 use kernels::Kernels;
+pub(super) use kernels::{Constant, Kernel};
 pub use open::ContextOptions;
 pub(crate) use wait::Mapping;
 
