@@ -57,6 +57,8 @@ pub enum Activation {
         /// The frequency, above 0; 1 by default.
         omega: f64,
     },
+    /// `f(x) = -ln(1 + exp(-x))`: the logarithm of the sigmoid.
+    LogSigmoid,
     /// One of the caller's own.
     Custom(Custom),
 }
@@ -416,6 +418,20 @@ const CATALOGUE: &[Entry<Activation>] = &[
             frequency: |omega| omega,
         },
     },
+    Entry {
+        name: "log_sigmoid",
+        aliases: &[],
+        formula: "-ln(1 + exp(-x))",
+        default: Activation::LogSigmoid,
+        takes: None,
+        own: Function {
+            value: |x, _| -softplus(-x),
+            derivative: |x, _| sigmoid(-x),
+            gain: |_| 1.041_866_835_535_301_7,
+            kinks: &[],
+            frequency: STRAIGHT,
+        },
+    },
 ];
 
 impl Listed for Activation {
@@ -492,6 +508,7 @@ impl Activation {
             Activation::HardSwish => (15, 0.0),
             Activation::Relu6 => (16, 0.0),
             Activation::Sin { omega } => (17, *omega),
+            Activation::LogSigmoid => (18, 0.0),
             Activation::Custom(custom) => return Err(custom),
         })
     }

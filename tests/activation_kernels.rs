@@ -98,6 +98,7 @@ fn ends(activation: Activation) -> [[f32; 2]; 2] {
         Activation::Elu { alpha } => [[-alpha as f32, f32::INFINITY], [0.0, alpha.max(1.0) as f32]],
         Activation::Selu => [[-1.758_099_3, f32::INFINITY], [0.0, 1.758_099_3]],
         Activation::Softplus => [above, part],
+        Activation::LogSigmoid => [[f32::NEG_INFINITY, 0.0], part],
         Activation::HardSigmoid => [part, part],
         Activation::Relu6 => [[0.0, 6.0], part],
         _ => [any, any],

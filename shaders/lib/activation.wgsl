@@ -19,6 +19,7 @@ const ACTIVATION_HARD_SIGMOID = 14u;
 const ACTIVATION_HARD_SWISH = 15u;
 const ACTIVATION_RELU6 = 16u;
 const ACTIVATION_SIN = 17u;
+const ACTIVATION_LOG_SIGMOID = 18u;
 const ACTIVATION_CUSTOM = 255u;
 
 const SELU_SCALE = 1.0507009873554805;
@@ -59,6 +60,7 @@ fn activation_value_of(code: u32, parameter: f32, x: f32) -> f32 {
         case ACTIVATION_HARD_SWISH: { return gate(x, hard_sigmoid(x)); }
         case ACTIVATION_RELU6: { return clamp(x, 0.0, 6.0); }
         case ACTIVATION_SIN: { return unless_infinite(x, sin_of(turn(parameter, x))); }
+        case ACTIVATION_LOG_SIGMOID: { return min(x, 0.0) - log1p_unit(exp_negative(-abs(x))); }
         case ACTIVATION_CUSTOM: { return custom_value(x); }
         default: { return x; }
     }
@@ -102,6 +104,7 @@ fn activation_derivative_of(code: u32, parameter: f32, x: f32) -> f32 {
         }
         case ACTIVATION_RELU6: { return select(0.0, 1.0, x > 0.0 && x < 6.0); }
         case ACTIVATION_SIN: { return unless_infinite(x, parameter * cos_of(turn(parameter, x))); }
+        case ACTIVATION_LOG_SIGMOID: { return sigmoid_of(-x); }
         case ACTIVATION_CUSTOM: { return custom_derivative(x); }
         default: { return 1.0; }
     }

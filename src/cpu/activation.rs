@@ -264,6 +264,9 @@ fn formula(activation: Activation, of: impl With) {
             |x| unless_infinite(x, sin(turn(parameter, x))),
             |x| unless_infinite(x, parameter * cos(turn(parameter, x))),
         ),
+        Activation::LogSigmoid => {
+            of.with(|x| x.min(0.0) - log1p_unit(exp_negative(-x.abs())), |x| sigmoid(-x))
+        }
         Activation::Custom(custom) => of.with(
             |x| (custom.value)(f64::from(x)) as f32,
             |x| (custom.derivative)(f64::from(x)) as f32,
