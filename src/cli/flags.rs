@@ -37,7 +37,14 @@ pub fn told(error: &Error) -> String {
         }
         _ => None,
     };
-    flag.map_or(error.to_string(), |flag| format!("{error} ({flag})"))
+    let text = error.to_string();
+    // LSUV's, where there are no data.
+    let data =
+        text.ends_with("training and probes make them").then_some("`fanin train`, `fanin probe`");
+    match flag.or(data) {
+        Some(flag) => format!("{text} ({flag})"),
+        None => text,
+    }
 }
 
 /// Advice, with the flag beside each thing that it speaks of.

@@ -41,7 +41,7 @@ impl Chart {
         let mut place = (LEFT, TOP + PLOT.1 + 64.0);
         for (index, line) in self.lines.iter().enumerate() {
             let name = cut(&line.name, 40) + self.absence(line);
-            let width = 34.0 + 7.3 * name.chars().count() as f64;
+            let width = 42.0 + 7.3 * name.chars().count() as f64;
             if place.0 + width > WIDTH && place.0 > LEFT {
                 place = (LEFT, place.1 + 20.0);
             }

@@ -57,7 +57,7 @@ pub fn style(color: impl Fn(&str) -> String) -> String {
          .h{{fill:{ink};font:600 15px system-ui,sans-serif}}.r{{stroke:{rule};fill:none}}\
          .x{{stroke:{soft};fill:none}}.d{{stroke:{soft};fill:none;stroke-dasharray:5 4}}\
          .e{{text-anchor:end}}.m{{text-anchor:middle}}.g{{fill:{ground}}}.k{{fill:{ink}}}\
-         .l{{fill:none;stroke-width:1.6}}.w{{stroke-width:1.2}}.b{{opacity:.14}}",
+         .l{{fill:none;stroke-width:1.8}}.w{{stroke-width:1.2}}.b{{opacity:.14}}",
         ink = color("ink"),
         soft = color("soft"),
         rule = color("rule"),
@@ -100,7 +100,7 @@ impl Figure {
     }
 }
 
-/// Text for XML.
+/// Text for XML, in one line.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -110,8 +110,7 @@ pub fn escape(text: &str) -> String {
             '>' => out += "&gt;",
             '"' => out += "&quot;",
             '\'' => out += "&#39;",
-            '\n' | '\t' => out.push(c),
-            // XML has no way to write other control characters.
+            // XML has no way to write most control characters.
             c => out += &plain(c).to_string(),
         }
     }

@@ -29,12 +29,14 @@ pub fn html(report: &Report, command: &str) -> String {
         body += "</section>";
     }
     body += THEORY;
+    // As a shell reads it: names of files may have lines.
+    let lines: Vec<String> = command.split('\n').map(escape).collect();
     let _ = write!(
         body,
         "<section aria-labelledby=\"again\"><h2 id=\"again\">Make it again</h2>{}<p>Measured on {} \
          ({}), fanin {}. The weights are the same bits on every device; sums of them differ in their \
          last digits.</p></section></main>",
-        scroll("the command", &format!("<pre><code>{}</code></pre>", escape(command))),
+        scroll("the command", &format!("<pre><code>{}</code></pre>", lines.join("\n"))),
         escape(&report.device),
         escape(&report.engine),
         env!("CARGO_PKG_VERSION"),
