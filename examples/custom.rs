@@ -5,7 +5,7 @@
 //! ```
 
 use fanin::model::data::Generated;
-use fanin::model::{Mlp, Options, Trainer};
+use fanin::model::{Mlp, TrainOptions, Trainer};
 use fanin::random::Distribution;
 use fanin::{Activation, Custom, Device, gpu::Context};
 
@@ -29,7 +29,8 @@ fn main() -> Result<(), fanin::Error> {
         name.ends_with("weight").then(|| Distribution::normal(std))
     });
     for device in std::iter::once(Device::Cpu).chain(Context::new().map(Device::Gpu)) {
-        let mut trainer = Trainer::new(&device, &mlp, &Options::default(), &train, Some(&test))?;
+        let mut trainer =
+            Trainer::new(&device, &mlp, &TrainOptions::default(), &train, Some(&test))?;
         while trainer.epoch()?.is_some() {}
         let last = trainer.history().last().and_then(|epoch| epoch.test);
         let accuracy = last.and_then(|score| score.accuracy).unwrap_or(0.0);

@@ -6,7 +6,7 @@
 
 use fanin::Device;
 use fanin::model::data::Generated;
-use fanin::model::{Mlp, Options, Trainer};
+use fanin::model::{Mlp, TrainOptions, Trainer};
 
 fn main() -> Result<(), fanin::Error> {
     let (train, test) = Generated::Spirals.generate(7, None)?.split(7, 0.2)?;
@@ -14,7 +14,7 @@ fn main() -> Result<(), fanin::Error> {
         let mlp = Mlp::new([2, 64, 64, 64, 64, 64, 64, 3])?.init(init.parse()?);
         // `Device::Gpu(Context::new()?)` trains on a GPU.
         let mut trainer =
-            Trainer::new(&Device::Cpu, &mlp, &Options::default(), &train, Some(&test))?;
+            Trainer::new(&Device::Cpu, &mlp, &TrainOptions::default(), &train, Some(&test))?;
         while trainer.epoch()?.is_some() {}
         let verdict = trainer.verdict()?;
         let last = trainer.history().last().and_then(|epoch| epoch.test);

@@ -5,7 +5,7 @@
 //! ```
 
 use fanin::model::data::{Dataset, Targets};
-use fanin::model::{Loss, Mlp, Optimizer, Options, Trainer};
+use fanin::model::{Loss, Mlp, Optimizer, TrainOptions, Trainer};
 use fanin::{Activation, Device, gpu::Context};
 
 fn main() -> Result<(), fanin::Error> {
@@ -15,14 +15,14 @@ fn main() -> Result<(), fanin::Error> {
     let set = Dataset::new("xor", features, vec!["a".into(), "b".into()], targets)?;
 
     let mlp = Mlp::new([2, 8, 1])?.activation(Activation::Tanh).init("xavier_normal".parse()?);
-    let options = Options {
+    let options = TrainOptions {
         loss: Some(Loss::BinaryCrossEntropy),
         optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
         lr: 0.5,
         batch: None,
         epochs: 200,
         seed: 7,
-        ..Options::default()
+        ..TrainOptions::default()
     };
     // On the first GPU, or else on the CPU.
     let device = Context::new().map_or(Device::Cpu, Device::Gpu);

@@ -5,14 +5,19 @@
 struct Params {
     rows: u32,
     columns: u32,
-    smoothing: f32,
+    // Label smoothing of the cross-entropy, delta of Huber's.
+    parameter: f32,
     // 1 / columns.
     share: f32,
 }
 
-// 0: softmax cross-entropy with class indices; 1: mean squared error; 2: binary cross-entropy of
-// logits. The codes are those of `Loss::code`. 3: binary cross-entropy with class indices, of targets
-// that are 1 at the class and 0 elsewhere. 0 and 3 are `loss_classes`, 1 and 2 `loss_values`.
+// Each loss by its name, with its code, that of `Loss::code`. The binary cross-entropy takes class
+// indices too, for targets that are 1 at the class and 0 elsewhere.
+const LOSS_CROSS_ENTROPY = 0u;
+const LOSS_MSE = 1u;
+const LOSS_BCE = 2u;
+const LOSS_HUBER = 3u;
+
 override kind: u32 = 0u;
 override gradients: u32 = 1u;
 override lanes: u32 = 1u;
@@ -174,8 +179,8 @@ fn one_at(label: u32, item: u32) -> Value {
 }
 
 fn softmax_slope(term: Value, scale: f32, label: u32, item: u32) -> Value {
-    let even = params.smoothing * params.share;
-    let own = even + (1.0 - params.smoothing);
+    let even = params.parameter * params.share;
+    let own = even + (1.0 - params.parameter);
     let wanted = select(Value(even), Value(own), places(item) == Places(label));
     return (term * scale - wanted) * step.inverse;
 }
@@ -221,14 +226,35 @@ fn cross_entropy(team: Team, label: u32) -> vec2<f32> {
     let normalizer = log_one_plus(both.x);
     let wanted = output - best.high;
     var loss = normalizer - wanted;
-    if params.smoothing > 0.0 {
+    if params.parameter > 0.0 {
         let mean = both.y * params.share - best.high;
-        loss = normalizer - (1.0 - params.smoothing) * wanted - params.smoothing * mean;
+        loss = normalizer - (1.0 - params.parameter) * wanted - params.parameter * mean;
     }
     return vec2<f32>(whole(loss, best.size), select(0.0, 1.0, best.column == label));
 }
 
-fn squared_error(team: Team) -> vec2<f32> {
+// What an error adds to a loss of errors.
+fn error_term(error: Value) -> Value {
+    switch kind {
+        case LOSS_HUBER: {
+            let inner = min(abs(error), Value(params.parameter));
+            return inner * (abs(error) - 0.5 * inner);
+        }
+        default: { return error * error; }
+    }
+}
+
+// The derivative of `error_term`.
+fn error_slope(error: Value) -> Value {
+    switch kind {
+        case LOSS_HUBER: {
+            return clamp(error, Value(-params.parameter), Value(params.parameter));
+        }
+        default: { return 2.0 * error; }
+    }
+}
+
+fn of_errors(team: Team) -> vec2<f32> {
     var sum = Value(0.0);
     for (var item = team.lane; item < team.items; item += stride()) {
         let outputs = held_outputs(team, item);
@@ -239,20 +265,26 @@ fn squared_error(team: Team) -> vec2<f32> {
             outputs.c - wanted.c,
             outputs.d - wanted.d,
         );
-        sum += held_sum(inside_all(team, item, held_product(errors, errors)));
+        let terms = Held(
+            error_term(errors.a),
+            error_term(errors.b),
+            error_term(errors.c),
+            error_term(errors.d),
+        );
+        sum += held_sum(inside_all(team, item, terms));
         if gradients == 1u {
             let factor = params.share * step.inverse;
             let slopes = Held(
-                2.0 * errors.a * factor,
-                2.0 * errors.b * factor,
-                2.0 * errors.c * factor,
-                2.0 * errors.d * factor,
+                error_slope(errors.a) * factor,
+                error_slope(errors.b) * factor,
+                error_slope(errors.c) * factor,
+                error_slope(errors.d) * factor,
             );
             put_all(team, item, slopes);
         }
     }
-    let square = team_sum(team.local, vec2<f32>(total(sum), 0.0)).x;
-    return vec2<f32>(square * params.share, 0.0);
+    let all = team_sum(team.local, vec2<f32>(total(sum), 0.0)).x;
+    return vec2<f32>(all * params.share, 0.0);
 }
 
 // The terms of a binary cross-entropy, and whether each is right.
@@ -357,10 +389,10 @@ fn loss_classes(
 ) {
     let team = team_of_example(grid_index(id, workgroups, width), local);
     let label = classes[min(team.row, params.rows - 1u)];
-    if kind == 0u {
-        put_result(team, cross_entropy(team, label));
-    } else {
+    if kind == LOSS_BCE {
         put_result(team, one_of_several(team, label));
+    } else {
+        put_result(team, cross_entropy(team, label));
     }
 }
 
@@ -371,10 +403,10 @@ fn loss_values(
     @builtin(local_invocation_index) local: u32,
 ) {
     let team = team_of_example(grid_index(id, workgroups, width), local);
-    if kind == 1u {
-        put_result(team, squared_error(team));
-    } else {
+    if kind == LOSS_BCE {
         put_result(team, binary_cross_entropy(team));
+    } else {
+        put_result(team, of_errors(team));
     }
 }
 

@@ -6,7 +6,8 @@ struct Params {
     begin: u32,
     end: u32,
     weight_decay: f32,
-    // Adam's betas; beta1 is SGD's momentum.
+    // How much stays of the first and of the second state: Adam's betas; beta1 is SGD's momentum and
+    // RMSProp's alpha.
     beta1: f32,
     beta2: f32,
     rest1: f32,
@@ -17,10 +18,16 @@ struct Params {
     unused: u32,
 }
 
-// 0: SGD; 1: Adam; 2: AdamW. The codes are those of `Optimizer::code`.
+// Each optimizer by its name, with its code, that of `Optimizer::code`.
+const OPTIMIZER_SGD = 0u;
+const OPTIMIZER_NESTEROV = 1u;
+const OPTIMIZER_ADAM = 2u;
+const OPTIMIZER_ADAMW = 3u;
+const OPTIMIZER_RMSPROP = 4u;
+
 override kind: u32 = 0u;
-// SGD: 0 without momentum, 1 with it, 2 as Nesterov has it.
-override momentum: u32 = 0u;
+// How much of a state there is: SGD has none without momentum.
+override moments: u32 = 0u;
 // Whether gradients are scaled to a norm that another kernel has found.
 override clipped: u32 = 0u;
 
@@ -45,14 +52,6 @@ struct Parameter {
     second: vec4<f32>,
 }
 
-// How much of a state there is, as `Optimizer::moments` has it.
-fn moments() -> u32 {
-    if kind == 0u {
-        return min(momentum, 1u);
-    }
-    return 2u;
-}
-
 fn updated(before: Parameter, raw_gradient: vec4<f32>) -> Parameter {
     var after = before;
     var gradient = raw_gradient;
@@ -60,24 +59,31 @@ fn updated(before: Parameter, raw_gradient: vec4<f32>) -> Parameter {
         gradient *= scale[0];
     }
     let lr = step.lr * params.rate;
-    if kind == 2u {
+    if kind == OPTIMIZER_ADAMW {
         after.value *= 1.0 - lr * params.weight_decay;
     } else {
         gradient += params.weight_decay * before.value;
     }
-    if kind == 0u {
-        if momentum != 0u {
+    switch kind {
+        case OPTIMIZER_NESTEROV: {
             after.first = params.beta1 * before.first + gradient;
-            let ahead = gradient + params.beta1 * after.first;
-            gradient = select(after.first, ahead, momentum == 2u);
+            after.value -= lr * (gradient + params.beta1 * after.first);
         }
-        after.value -= lr * gradient;
-        return after;
+        case OPTIMIZER_ADAM, OPTIMIZER_ADAMW: {
+            after.first = params.beta1 * before.first + params.rest1 * gradient;
+            after.second = params.beta2 * before.second + params.rest2 * gradient * gradient;
+            let deviation = sqrt(after.second) * step.correction2 + params.epsilon;
+            after.value -= (lr * step.correction1) * (after.first / deviation);
+        }
+        case OPTIMIZER_RMSPROP: {
+            after.first = params.beta1 * before.first + params.rest1 * gradient * gradient;
+            after.value -= lr * (gradient / (sqrt(after.first) + params.epsilon));
+        }
+        default: {
+            after.first = params.beta1 * before.first + gradient;
+            after.value -= lr * select(gradient, after.first, moments > 0u);
+        }
     }
-    after.first = params.beta1 * before.first + params.rest1 * gradient;
-    after.second = params.beta2 * before.second + params.rest2 * gradient * gradient;
-    let deviation = sqrt(after.second) * step.correction2 + params.epsilon;
-    after.value -= (lr * step.correction1) * (after.first / deviation);
     return after;
 }
 
@@ -92,18 +98,18 @@ fn update_groups(
     }
     var before: Parameter;
     before.value = four_of(parameter_groups[index]);
-    if moments() > 0u {
+    if moments > 0u {
         before.first = four_of(first_groups[index]);
     }
-    if moments() > 1u {
+    if moments > 1u {
         before.second = four_of(second_groups[index]);
     }
     let after = updated(before, four_of(gradient_groups[index]));
     parameter_groups[index] = of_four(after.value);
-    if moments() > 0u {
+    if moments > 0u {
         first_groups[index] = of_four(after.first);
     }
-    if moments() > 1u {
+    if moments > 1u {
         second_groups[index] = of_four(after.second);
     }
 }
@@ -116,18 +122,18 @@ fn update_rest(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var before: Parameter;
     before.value.x = parameters[index];
-    if moments() > 0u {
+    if moments > 0u {
         before.first.x = first[index];
     }
-    if moments() > 1u {
+    if moments > 1u {
         before.second.x = second[index];
     }
     let after = updated(before, vec4<f32>(gradients[index], 0.0, 0.0, 0.0));
     parameters[index] = after.value.x;
-    if moments() > 0u {
+    if moments > 0u {
         first[index] = after.first.x;
     }
-    if moments() > 1u {
+    if moments > 1u {
         second[index] = after.second.x;
     }
 }

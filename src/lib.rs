@@ -57,6 +57,7 @@
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
 mod activation;
+mod catalogue;
 pub mod cpu;
 pub mod device;
 mod error;

@@ -526,7 +526,7 @@ pub static UPDATE: Module = Module {
         Binding { index: 6, name: "second_groups", access: Access::ReadWrite },
         Binding { index: 6, name: "second", access: Access::ReadWrite },
     ],
-    overrides: &["kind", "momentum", "clipped"],
+    overrides: &["kind", "moments", "clipped"],
     width: 256,
 };
 

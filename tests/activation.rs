@@ -10,7 +10,7 @@ fn named(text: &str) -> Activation {
 /// PyTorch 2.15's functions in f64 at -1.5 and 0.7.
 #[test]
 fn values_are_pytorchs() {
-    for (name, left, right) in [
+    let cases = [
         ("identity", -1.5, 0.7),
         ("sigmoid", 0.18242552380635635, 0.6681877721681662),
         ("tanh", -0.9051482536448664, 0.6043677771171635),
@@ -31,7 +31,11 @@ fn values_are_pytorchs() {
         ("sin", -0.9974949866040544, 0.644217687237691),
         // NumPy's sin(-45) and sin(21).
         ("sin:30", -0.8509035245341184, 0.8366556385360561),
-    ] {
+    ];
+    for activation in Activation::ALL {
+        assert!(cases.iter().any(|(name, ..)| *name == activation.name()), "{activation}");
+    }
+    for (name, left, right) in cases {
         for (x, expected) in [(-1.5, left), (0.7, right)] {
             let found: f64 = named(name).value(x);
             assert!(
@@ -144,8 +148,10 @@ fn names_read_back() {
         ("relu:1", "no parameter for relu"),
         ("elu:x", "a finite number"),
         ("elu:inf", "a finite number"),
-        ("sin:0", "a number above 0"),
-        ("sin:-30", "a number above 0"),
+        ("elu:", "alpha: got nothing, needed a finite number"),
+        ("elu:1,2", "got 2 numbers, needed at most 1: alpha"),
+        ("sin:0", "omega: got 0, needed a finite number above 0"),
+        ("sin:-30", "a finite number above 0"),
     ] {
         let error = text.parse::<Activation>().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use fanin::model::{Loss, Target};
 use fanin::random::{Distribution, Stream, quantile};
 use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, NORM, Variant};
 use serde_json::{Value, json};
@@ -87,8 +88,8 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "activation" if product && entry != "matmul_join" => vec![0],
         // Fours go through the functions that elements go through.
         "activation" if module.name == NORM.name && loads == Loads::Quads => vec![0],
-        "kind" if entry == "loss_classes" => vec![0, 3],
-        "kind" if entry == "loss_values" => vec![1, 2],
+        "kind" if entry == "loss_classes" => losses(Target::Value),
+        "kind" if entry == "loss_values" => losses(Target::Class),
         "kind" | "lanes" | "gradients" if entry == "loss_columns" => values(name)[..1].to_vec(),
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
         "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
@@ -455,4 +456,9 @@ fn only_what_wgsl_has_not_is_kept_from_browsers() {
         let base = module.source(Default::default());
         assert_eq!(beyond_wgsl(&base), module.name == "cooperative", "{}", module.name);
     }
+}
+
+/// The codes of the losses that are not held against these alone.
+fn losses(but: Target) -> Vec<u32> {
+    Loss::ALL.into_iter().filter(|loss| loss.target() != but).map(|loss| loss.code()).collect()
 }

@@ -252,6 +252,34 @@ fn data_of_ones_own_is_read_and_the_task_is_said() {
 }
 
 #[test]
+fn whatever_a_catalogue_lists_trains_and_is_explained() {
+    use fanin::model::{Loss, Optimizer};
+    let long = succeeds(&["train", "--help"]);
+    for lines in [fanin::Activation::help(), Loss::help(), Optimizer::help()] {
+        for (usage, formula) in lines {
+            let words = formula.split(' ').all(|word| long.contains(word));
+            assert!(long.contains(&usage) && words, "{usage}: {formula}");
+        }
+    }
+    assert!(long.lines().all(|line| line.chars().count() <= 100), "{long}");
+    for optimizer in Optimizer::NAMES {
+        for loss in Loss::NAMES {
+            let data = if loss == "cross_entropy" { "moons" } else { "teacher" };
+            let data = if loss == "bce" { "moons" } else { data };
+            let run =
+                ["train", "--device", "cpu", "--no-plot", "--json", "--epochs", "2", "--data"];
+            let own = [data, "--hidden", "8", "--loss", loss, "--optimizer", optimizer];
+            let document: serde_json::Value =
+                serde_json::from_str(&succeeds(&[&run[..], &own].concat())).unwrap();
+            let epochs = document["runs"][0]["epochs"].as_array().unwrap();
+            let losses: Vec<f64> =
+                epochs.iter().map(|epoch| epoch["train_loss"].as_f64().unwrap()).collect();
+            assert!(losses.len() == 2 && losses[1] < losses[0], "{optimizer} {loss}: {losses:?}");
+        }
+    }
+}
+
+#[test]
 fn bad_input_is_told_apart_and_leaves_nothing() {
     let folder = Folder::new();
     let out = folder.path("run.safetensors");
@@ -287,7 +315,10 @@ fn bad_input_is_told_apart_and_leaves_nothing() {
     train(&["--activation", "rleu"], &["nearest: relu"]);
     train(&["--optimizer", "sdg"], &["nearest: sgd"]);
     train(&["--schedule", "cosin"], &["nearest: cosine"]);
-    train(&["--loss", "mse"], &["targets: got classes"]);
+    train(&["--loss", "mse"], &["targets: got classes", "values for the mean squared error"]);
+    train(&["--loss", "huber"], &["targets: got classes", "values for the Huber loss"]);
+    train(&["--loss", "huber:-1"], &["delta: got -1, needed a finite number above 0"]);
+    train(&["--optimizer", "rmsprop:2"], &["alpha: got 2"]);
     train(&["--data", "teacher", "--loss", "cross_entropy"], &["targets: got values"]);
     fails(2, &["train", "--out", &folder.path("run.bin")], &["ends in .safetensors"]);
     train(&["--resume", &folder.path("data.csv")], &["not a usable safetensors file"]);

@@ -2,8 +2,8 @@
 //! it.
 
 use fanin::model::data::{Dataset, Generated, Targets};
-use fanin::model::layers::{Conv, Dense, Flatten, Nonlinear, Pool};
-use fanin::model::{Loss, Network, Optimizer, Options, Trainer};
+use fanin::model::layers::{ActivationLayer, Conv, Dense, Flatten, Pool};
+use fanin::model::{Loss, Network, Optimizer, TrainOptions, Trainer};
 use fanin::op::Pooling;
 use fanin::{Activation, Shape};
 
@@ -31,10 +31,10 @@ fn twenty_steps_are_pytorchs() {
     let average = Pool { stride: Some([1, 1]), ..Pool::new(Pooling::Average, [2, 2]) };
     let network = Network::new(shape(&[12, 12, 3]))
         .layer("conv1", conv1)
-        .layer("relu1", Nonlinear(Activation::Relu))
+        .layer("relu1", ActivationLayer(Activation::Relu))
         .layer("pool1", Pool::new(Pooling::Max, [2, 2]))
         .layer("conv2", conv2)
-        .layer("relu2", Nonlinear(Activation::Relu))
+        .layer("relu2", ActivationLayer(Activation::Relu))
         .layer("pool2", average)
         .layer("flatten", Flatten)
         .layer("linear", Dense::new(5));
@@ -45,14 +45,14 @@ fn twenty_steps_are_pytorchs() {
     let targets = Targets::Classes { labels, names: names(5) };
     let set = Dataset::new("formula", features, names(columns), targets).unwrap();
     let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
-    let options = Options {
+    let options = TrainOptions {
         loss: Some(Loss::CROSS_ENTROPY),
         optimizer,
         lr: 0.05,
         batch: None,
         epochs: 20,
         shuffle: false,
-        ..Options::default()
+        ..TrainOptions::default()
     };
     for device in everywhere() {
         let mut trainer = Trainer::new(device, &network, &options, &set, None).unwrap();
@@ -176,8 +176,12 @@ fn gradients_are_those_of_differences() {
         .init("he_normal".parse().unwrap())
         .bias("uniform:0.1,0.3".parse().unwrap());
     let set = examples(5, 7 * 6 * 2, 3, Loss::CROSS_ENTROPY);
-    let options =
-        Options { batch: None, optimizer: Optimizer::sgd(), seed: SEED, ..Options::default() };
+    let options = TrainOptions {
+        batch: None,
+        optimizer: Optimizer::sgd(),
+        seed: SEED,
+        ..TrainOptions::default()
+    };
     let features: Vec<f64> = set.features.to_f32().iter().map(|x| f64::from(*x)).collect();
     let Targets::Classes { labels, .. } = &set.targets else { panic!("classes") };
     let loss = |parameters: &[Vec<f64>]| -> f64 {
@@ -232,7 +236,7 @@ fn digits_are_learnt() {
     let (train, test) =
         Generated::Digits.generate(SEED, Some(1000)).unwrap().split(SEED, 0.2).unwrap();
     let network = Network::parse(shape(&[64]), 10, text).unwrap();
-    let options = Options { epochs: 8, lr: 0.01, seed: SEED, ..Options::default() };
+    let options = TrainOptions { epochs: 8, lr: 0.01, seed: SEED, ..TrainOptions::default() };
     for device in everywhere() {
         let mut trainer = Trainer::new(device, &network, &options, &train, Some(&test)).unwrap();
         while trainer.epoch().unwrap().is_some() {}

@@ -14,7 +14,7 @@ use fanin::Device;
 use fanin::gpu::{Choice, FillShape, Route, Tuning, Way};
 use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
-use fanin::model::{Loss, Mlp, Optimizer, Options, Schedule, Trainer};
+use fanin::model::{Loss, Mlp, Optimizer, Schedule, TrainOptions, Trainer};
 use fanin::random::{Dtype, PhiloxRng, Stream};
 use fanin::recipe::{Recipe, Rules};
 use fanin::{Activation, Layout, Result, Shape, plain};
@@ -323,10 +323,10 @@ fn arguments() {
     });
     fuzz(
         "optimizer",
-        &bytes(&["sgd:0.9", "nesterov:0.9", "adam:0.9,0.99,1e-8", "adamw"]),
+        &bytes(&["sgd:0.9", "nesterov:0.9", "adam:0.9,0.99,1e-8", "adamw", "rmsprop:0.9"]),
         |input| word::<Optimizer>(&utf8(input), Optimizer::to_string).map(drop),
     );
-    fuzz("loss", &bytes(&["cross_entropy:0.1", "mse", "bce"]), |input| {
+    fuzz("loss", &bytes(&["cross_entropy:0.1", "mse", "bce", "huber:1.5"]), |input| {
         word::<Loss>(&utf8(input), Loss::to_string).map(drop)
     });
     fuzz("device", &bytes(&["auto", "cpu", "gpu", "vulkan", "gl:llvmpipe", "RTX"]), |input| {
@@ -506,7 +506,7 @@ fn checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let (train, test) = Generated::Moons.generate(1, Some(40)).unwrap().split(1, 0.25).unwrap();
-    let options = Options { epochs: 3, batch: Some(8), ..Options::default() };
+    let options = TrainOptions { epochs: 3, batch: Some(8), ..TrainOptions::default() };
     let mlp = Mlp::new([2, 4, 2]).unwrap();
     let make = || Trainer::new(&Device::Cpu, &mlp, &options, &train, Some(&test)).unwrap();
     let mut first = make();

@@ -4,7 +4,7 @@
 use fanin::Activation;
 use fanin::Device;
 use fanin::model::data::{Dataset, Targets};
-use fanin::model::{Loss, Mlp, Optimizer, Options, Trainer};
+use fanin::model::{Loss, Mlp, Optimizer, Target, TrainOptions, Trainer};
 use fanin::random::{Distribution, Stream};
 
 use crate::devices::{SEED, contexts, everywhere};
@@ -121,6 +121,10 @@ impl Oracle {
                         let terms = z.iter().zip(wanted.map(|value| f64::from(*value)));
                         let one = |(z, t): (&f64, f64)| match loss {
                             Loss::MeanSquaredError => (z - t).powi(2),
+                            Loss::Huber { delta } => {
+                                let inner = (z - t).abs().min(delta);
+                                inner * ((z - t).abs() - inner / 2.0)
+                            }
                             _ => {
                                 let s = 1.0 / (1.0 + (-z).exp());
                                 -t * s.ln() - (1.0 - t) * (1.0 - s).ln()
@@ -157,16 +161,16 @@ pub fn examples(rows: usize, columns: usize, outputs: usize, loss: Loss) -> Data
     };
     let words = Stream::named(SEED, "labels");
     let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
-    let targets = match loss {
-        Loss::CrossEntropy { .. } => Targets::Classes {
+    let targets = match loss.target() {
+        Target::Class => Targets::Classes {
             labels: (0..rows as u64).map(|row| words.word(row) % outputs as u32).collect(),
             names: names(outputs),
         },
-        Loss::MeanSquaredError => Targets::Values {
+        Target::Value => Targets::Values {
             values: draw("targets", rows * outputs).into(),
             names: names(outputs),
         },
-        Loss::BinaryCrossEntropy => {
+        Target::Share => {
             let values = draw("targets", rows * outputs);
             let values = values.into_iter().map(|value| f32::from(u8::from(value > 0.0)));
             let values: Vec<f32> = values.collect();
@@ -181,12 +185,10 @@ pub fn examples(rows: usize, columns: usize, outputs: usize, loss: Loss) -> Data
     }
 }
 
-const LOSSES: [Loss; 4] = [
-    Loss::CROSS_ENTROPY,
-    Loss::CrossEntropy { smoothing: 0.1 },
-    Loss::MeanSquaredError,
-    Loss::BinaryCrossEntropy,
-];
+/// Each, and one with another number.
+fn losses() -> Vec<Loss> {
+    Loss::ALL.into_iter().chain([Loss::CrossEntropy { smoothing: 0.1 }]).collect()
+}
 
 /// A network, and how much of it is looked at.
 #[derive(Clone, Copy)]
@@ -219,12 +221,12 @@ fn check(
         .residual(residual)
         .layer_norm(norm);
     let set = examples(rows, widths[0] as usize, widths[widths.len() - 1] as usize, loss);
-    let options = Options {
+    let options = TrainOptions {
         loss: Some(loss),
         batch: None,
         optimizer: Optimizer::sgd(),
         seed: SEED,
-        ..Options::default()
+        ..TrainOptions::default()
     };
     let mut trainer = Trainer::new(device, &mlp, &options, &set, None).unwrap();
     let found_loss = trainer.backward().unwrap();
@@ -276,7 +278,7 @@ fn check(
 #[test]
 fn on_the_cpu_every_activation_with_every_loss() {
     for activation in Activation::ALL {
-        for loss in LOSSES {
+        for loss in losses() {
             for (residual, norm) in [(false, false), (true, false), (false, true), (true, true)] {
                 check(&Device::Cpu, SMALL, activation, loss, residual, norm);
             }
@@ -286,9 +288,10 @@ fn on_the_cpu_every_activation_with_every_loss() {
 
 #[test]
 fn on_every_adapter_every_activation_and_every_loss() {
+    let losses = losses();
     for context in contexts() {
         for (index, activation) in Activation::ALL.into_iter().enumerate() {
-            let loss = LOSSES[index % LOSSES.len()];
+            let loss = losses[index % losses.len()];
             check(&context.clone().into(), SMALL, activation, loss, index % 2 == 1, index % 3 == 0);
         }
     }

@@ -1,7 +1,7 @@
 //! Fans, gains and schemes against other frameworks' numbers.
 
 use fanin::init::{Family, FanMode, Geometry, Init, TRUNCATED_STD, catalogue};
-use fanin::random::Distribution;
+use fanin::random::{Distribution, Source};
 use fanin::{Activation, Layout, Shape};
 
 fn shape(dims: &[u64]) -> Shape {
@@ -169,26 +169,33 @@ fn gains_are_pytorchs() {
     }
 }
 
+/// What a name may be followed by, of which the first is taken that does.
+const SUFFIXES: [&str; 4] = ["", ":0.5", ":12", ":tanh"];
+
+/// An entry under one of its names, and what a small tensor is drawn from.
+pub fn drawn_by_name(name: &str) -> (Init, Source) {
+    let drawn = |suffix: &str| {
+        let init: Init = format!("{name}{suffix}").parse().ok()?;
+        let source = |dims: &[u64]| init.source(&shape(dims), &Geometry::default()).ok();
+        Some((init, source(&[6, 4]).or_else(|| source(&[6, 4, 3]))?))
+    };
+    let found = SUFFIXES.into_iter().find_map(drawn);
+    found.unwrap_or_else(|| panic!("{name} with any of {SUFFIXES:?}"))
+}
+
 #[test]
 fn every_initializer_has_a_name_that_parses() {
     for entry in catalogue() {
-        let suffix = match entry.name {
-            "constant" | "uniform" | "normal" | "truncated_normal" | "sparse" => ":0.5",
-            "truncated_normal_corrected" => ":0.5",
-            "fixup" | "t_fixup" | "deepnorm" | "gpt2_residual" => ":12",
-            "critical" | "critical_bias" => ":tanh",
-            _ => "",
-        };
-        let dims: &[u64] = if entry.name.starts_with('d') { &[6, 4, 3] } else { &[6, 4] };
-        let shape = shape(dims);
+        let (init, _) = drawn_by_name(entry.name);
+        // What is displayed reads back.
+        assert_eq!(init.to_string().parse::<Init>().unwrap(), init, "{}", entry.name);
         for name in [entry.name].iter().chain(entry.aliases) {
-            let init: Init = format!("{name}{suffix}").parse().unwrap();
-            let source = init.source(&shape, &Geometry::default()).unwrap();
-            assert!(source.std().is_finite() && source.mean().is_finite());
+            let (own, source) = drawn_by_name(name);
+            assert!(own == init && source.std().is_finite() && source.mean().is_finite(), "{name}");
         }
-        if !suffix.is_empty() && !entry.name.starts_with("critical") {
-            let error = entry.name.parse::<Init>().unwrap_err().to_string();
-            assert!(error.contains("no parameters"), "{error}");
+        if let Err(error) = entry.name.parse::<Init>() {
+            let needed = ["no parameters", "no activation"];
+            assert!(needed.iter().any(|part| error.to_string().contains(part)), "{error}");
         }
         assert!(!entry.formula.is_empty());
     }
@@ -197,6 +204,31 @@ fn every_initializer_has_a_name_that_parses() {
     assert_eq!("uniform:0.5".parse::<Init>().unwrap(), Init::uniform(-0.5, 0.5));
     assert_eq!("uniform:bound=0.5".parse::<Init>().unwrap(), Init::uniform(-0.5, 0.5));
     assert_eq!("normal: mean=1, std=2".parse::<Init>().unwrap(), Init::normal(1.0, 2.0));
+}
+
+/// The defaults that the list states, each written out.
+#[test]
+fn defaults_are_as_they_are_listed() {
+    for entry in catalogue() {
+        let stated: Vec<&str> =
+            entry.parameters.split(", ").filter(|part| part.contains('=')).collect();
+        let (init, _) = drawn_by_name(entry.name);
+        for part in stated {
+            // A slope is leaky ReLU's alone.
+            let leaky = if part.starts_with("slope") { "nonlinearity=leaky_relu," } else { "" };
+            let found = SUFFIXES.iter().find_map(|suffix| {
+                let joint = if suffix.is_empty() { ":" } else { "," };
+                let bare = format!("{}{suffix}{joint}{leaky}", entry.name);
+                let bare = bare.trim_end_matches([':', ',']).to_owned();
+                let joint = if bare.contains(':') { "," } else { ":" };
+                let own: Init = format!("{bare}{joint}{part}").parse().ok()?;
+                Some((own, bare.parse::<Init>().ok()?))
+            });
+            let (own, bare) = found.unwrap_or_else(|| panic!("{} with {part}", entry.name));
+            assert_eq!(own, bare, "{} with {part}", entry.name);
+            assert!(!leaky.is_empty() || own == init, "{} with {part}", entry.name);
+        }
+    }
 }
 
 #[test]

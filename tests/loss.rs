@@ -1,20 +1,20 @@
 //! Losses and their gradients against their definitions in f64.
 
-use fanin::Error;
 use fanin::gpu::{Context, LossTensors};
-use fanin::model::Loss;
+use fanin::model::data::{Dataset, Targets};
+use fanin::model::{Loss, Mlp, Target, TrainOptions, Trainer};
 use fanin::random::Dtype;
+use fanin::{Device, Error};
 
 use crate::devices::forms;
 use crate::guarded::{Guarded, normals};
 use crate::rows::{SIZES, chain};
 
-const LOSSES: [Loss; 4] = [
-    Loss::CROSS_ENTROPY,
-    Loss::CrossEntropy { smoothing: 0.1 },
-    Loss::MeanSquaredError,
-    Loss::BinaryCrossEntropy,
-];
+/// Each, and some with other numbers.
+fn losses() -> impl Iterator<Item = Loss> {
+    let more = [Loss::CrossEntropy { smoothing: 0.1 }, Loss::Huber { delta: 0.3 }];
+    Loss::ALL.into_iter().chain(more)
+}
 
 /// A row's loss and the gradient of it, by definition.
 fn oracle(loss: Loss, z: &[f64], t: &[f64], label: usize) -> (f64, Vec<f64>) {
@@ -46,6 +46,20 @@ fn oracle(loss: Loss, z: &[f64], t: &[f64], label: usize) -> (f64, Vec<f64>) {
             let slope = |z: f64, t: f64| (1.0 / (1.0 + (-z).exp()) - t) / columns;
             (value, z.iter().zip(t).map(|(z, t)| slope(*z, *t)).collect())
         }
+        Loss::Huber { delta } => {
+            let one = |error: f64| match error.abs() <= delta {
+                true => error * error / 2.0,
+                false => delta * (error.abs() - delta / 2.0),
+            };
+            let slope =
+                |error: f64| if error.abs() <= delta { error } else { delta * error.signum() };
+            let errors = || z.iter().zip(t).map(|(z, t)| z - t);
+            (
+                errors().map(one).sum::<f64>() / columns,
+                errors().map(|e| slope(e) / columns).collect(),
+            )
+        }
+        other => panic!("define {other} here"),
     }
 }
 
@@ -84,7 +98,9 @@ fn run(
     let outputs = Guarded::shaped(context, &dims, &case.outputs);
     let targets = match loss {
         _ if classes => Guarded::of(context, &dims[..1], &case.labels, Dtype::U32),
-        Loss::CrossEntropy { .. } => Guarded::of(context, &dims[..1], &case.labels, Dtype::U32),
+        _ if loss.target() == Target::Class => {
+            Guarded::of(context, &dims[..1], &case.labels, Dtype::U32)
+        }
         _ => Guarded::shaped(context, &dims, &case.values),
     };
     let gradient = Guarded::poisoned(context, &dims);
@@ -103,9 +119,9 @@ fn run(
 fn losses_and_gradients_are_f64s() {
     for context in forms() {
         for (rows, columns) in SIZES {
-            for loss in LOSSES {
+            for loss in losses() {
                 for classes in [false, true] {
-                    if classes && loss != Loss::BinaryCrossEntropy {
+                    if classes && loss.target() != Target::Share {
                         continue;
                     }
                     let mut case = case(rows, columns);
@@ -219,7 +235,7 @@ fn extremes_keep_their_digits() {
 fn what_is_no_number_stays_in_its_row() {
     for context in forms() {
         for columns in [3usize, 10, 64, 1025, 4100] {
-            for loss in LOSSES {
+            for loss in losses() {
                 for (place, bad) in
                     [(0, f32::NAN), (columns / 2, f32::INFINITY), (columns - 1, f32::NEG_INFINITY)]
                 {
@@ -241,7 +257,7 @@ fn what_is_no_number_stays_in_its_row() {
 #[test]
 fn a_loss_is_the_same_every_time() {
     for context in forms() {
-        for loss in LOSSES {
+        for loss in losses() {
             let case = case(7, 1025);
             let once = || run(context, loss, &case, true, false);
             assert_eq!(once(), once(), "{}: {loss}", context.name());
@@ -272,7 +288,7 @@ fn what_is_right_is_counted() {
 #[test]
 fn without_a_gradient_none_is_written_and_what_is_no_number_shows() {
     for context in forms() {
-        for loss in LOSSES {
+        for loss in losses() {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut case = case(3, 4);
                 case.outputs[5] = bad;
@@ -309,4 +325,112 @@ fn tensors_that_do_not_fit_are_refused() {
     assert!(refused(Loss::CROSS_ENTROPY, &short).starts_with("results: got u32"));
     let same = LossTensors { gradient: Some(&outputs.tensor), ..good };
     assert!(refused(Loss::CROSS_ENTROPY, &same).contains("a buffer of its own"));
+}
+
+#[test]
+fn losses_are_read_as_they_are_written() {
+    for (text, loss) in [
+        ("cross_entropy", Loss::CROSS_ENTROPY),
+        ("cross_entropy:0.1", Loss::CrossEntropy { smoothing: 0.1 }),
+        ("mse", Loss::MeanSquaredError),
+        ("bce", Loss::BinaryCrossEntropy),
+        ("huber", Loss::Huber { delta: 1.0 }),
+        ("huber:1.5", Loss::Huber { delta: 1.5 }),
+    ] {
+        assert_eq!((text.parse::<Loss>().unwrap(), loss.to_string().as_str()), (loss, text));
+    }
+    for (name, loss) in Loss::NAMES.into_iter().zip(Loss::ALL) {
+        assert_eq!((name.parse::<Loss>().unwrap(), loss.to_string().as_str()), (loss, name));
+    }
+    for (text, message) in [
+        ("hubber", "nearest: huber"),
+        ("mse:1", "loss `mse:1`: got 1, needed no parameter for mse"),
+        ("cross_entropy:1", "label smoothing: got 1, needed a number of 0 or more, below 1"),
+        ("cross_entropy:x", "label smoothing: got x, needed a number"),
+        ("huber:0", "delta: got 0, needed a finite number above 0"),
+        ("huber:", "delta: got nothing"),
+        ("huber:1,2", "got 2 numbers, needed at most 1: delta"),
+    ] {
+        let error = text.parse::<Loss>().unwrap_err().to_string();
+        assert!(error.contains(message), "{text}: {error}");
+    }
+}
+
+/// PyTorch's `HuberLoss()(z, t)` and `HuberLoss(delta=0.5)(z, t)`, by its formula, by hand: errors of
+/// 0.5, -1 and 3.
+#[test]
+fn hubers_are_pytorchs() {
+    let (z, t) = ([1.5, 0.0, 2.0], [1.0, 1.0, -1.0]);
+    for (delta, sum) in [(1.0, 0.125 + 0.5 + 2.5), (0.5, 0.125 + 0.375 + 1.375)] {
+        let (value, slopes) = oracle(Loss::Huber { delta }, &z, &t, 0);
+        assert_eq!((value, slopes), (sum / 3.0, vec![0.5 / 3.0, -delta / 3.0, delta / 3.0]));
+    }
+}
+
+/// What a training run is held against: the loss of the best constant answer, found here by search.
+#[test]
+fn a_baseline_is_the_best_constants_loss() {
+    let rows = 41;
+    let mut values = normals("values", rows);
+    values[7] = 40.0;
+    let labels: Vec<u32> = (0..rows as u32).map(|row| u32::from(row % 3 == 0)).collect();
+    for loss in losses() {
+        let names = |count: usize| (0..count).map(|name| name.to_string()).collect();
+        let shares = values.iter().map(|value| value.clamp(-1.0, 1.0) * 0.25 + 0.5);
+        let (targets, outputs) = match loss.target() {
+            Target::Class => (Targets::Classes { labels: labels.clone(), names: names(2) }, 2),
+            Target::Value => {
+                (Targets::Values { values: values.clone().into(), names: names(1) }, 1)
+            }
+            Target::Share => {
+                (Targets::Values { values: shares.collect::<Vec<_>>().into(), names: names(1) }, 1)
+            }
+        };
+        let set = Dataset {
+            name: "values".into(),
+            features: vec![1.0; rows].into(),
+            feature_names: names(1),
+            targets,
+        };
+        let mean = |answer: f64| -> f64 {
+            let one = |row: usize| match &set.targets {
+                Targets::Classes { labels, .. } => {
+                    oracle(loss, &[0.0, answer], &[], labels[row] as usize).0
+                }
+                Targets::Values { values, .. } => {
+                    oracle(loss, &[answer], &[f64::from(values.to_f32()[row])], 0).0
+                }
+            };
+            (0..rows).map(one).sum::<f64>() / rows as f64
+        };
+        // All of them are convex.
+        let (mut low, mut high) = (-100.0, 100.0);
+        for _ in 0..100 {
+            let (left, right) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+            if mean(left) < mean(right) { high = right } else { low = left }
+        }
+        let options = TrainOptions { loss: Some(loss), batch: None, ..TrainOptions::default() };
+        let mlp = Mlp::new([1, outputs]).unwrap().init("zeros".parse().unwrap());
+        let mut trainer = Trainer::new(&Device::Cpu, &mlp, &options, &set, None).unwrap();
+        let (found, wanted) = (trainer.baseline(), mean(low));
+        // A smoothing is f32's.
+        assert!((found - wanted).abs() < 1e-7 * wanted, "{loss}: {found}, not {wanted}");
+        // An answer of 0 for every row.
+        let score = trainer.evaluate().unwrap();
+        let wanted = mean(0.0);
+        assert!(
+            (score.loss - wanted).abs() < 1e-5 * wanted,
+            "{loss}: {}, not {wanted}",
+            score.loss
+        );
+        assert_eq!(score.r2.is_some(), loss.target() == Target::Value, "{loss}");
+        if let Some(r2) = score.r2 {
+            let all = || values.iter().map(|value| f64::from(*value));
+            let mean = all().sum::<f64>() / rows as f64;
+            let ratio = all().map(|v| v * v).sum::<f64>()
+                / all().map(|v| (v - mean) * (v - mean)).sum::<f64>();
+            assert!((r2 - (1.0 - ratio)).abs() < 1e-5, "{loss}: {r2}");
+        }
+        assert_eq!(score.accuracy.is_some(), score.r2.is_none(), "{loss}");
+    }
 }

@@ -3,7 +3,7 @@
 use fanin::Device;
 use fanin::init::Init;
 use fanin::model::data::Dataset;
-use fanin::model::{Loss, LsuvStep, Mlp, Options, Trainer};
+use fanin::model::{Loss, LsuvStep, Mlp, TrainOptions, Trainer};
 use fanin::{Activation, Error};
 
 use crate::devices::{SEED, everywhere};
@@ -23,7 +23,7 @@ fn deep(activation: Activation) -> Mlp {
 }
 
 fn trainer(device: &Device, net: &Mlp, set: &Dataset) -> Result<Trainer, Error> {
-    let options = Options { batch: None, seed: SEED, ..Options::default() };
+    let options = TrainOptions { batch: None, seed: SEED, ..TrainOptions::default() };
     Trainer::new(device, net, &options, set, None)
 }
 

@@ -5,7 +5,7 @@ use fanin::Activation;
 use fanin::Device;
 use fanin::init::Role;
 use fanin::model::data::Dataset;
-use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Trainer};
+use fanin::model::{Adam, Loss, Mlp, Optimizer, RmsProp, TrainOptions, Trainer};
 
 use crate::devices::{SEED, contexts, everywhere};
 use crate::gradients::{Oracle, examples};
@@ -79,20 +79,21 @@ fn every_parameter_steps_at_its_own_rate() {
         (Optimizer::sgd().with_weight_decay(decay), [ratio, 1.0, 1.0 / ratio, ratio]),
         (Optimizer::Adam(Adam::default()), [1.0, 1.0 / ratio, 1.0 / ratio, 1.0]),
         (Optimizer::AdamW(adam), [1.0, 1.0 / ratio, 1.0 / ratio, 1.0]),
+        (Optimizer::RmsProp(RmsProp::default()), [1.0, 1.0 / ratio, 1.0 / ratio, 1.0]),
     ];
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let net = mlp([6, 64, 64, 64, 3]).layer_norm(true).activation(Activation::Tanh).mup([16]);
     for device in everywhere() {
         for (optimizer, [first, hidden, output, vector]) in cases {
             for clip in [None, Some(0.5)] {
-                let options = Options {
+                let options = TrainOptions {
                     optimizer,
                     lr,
                     clip,
                     batch: None,
                     epochs: 1,
                     seed: SEED,
-                    ..Options::default()
+                    ..TrainOptions::default()
                 };
                 let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
                 let parameters = trainer.parameters().to_vec();
@@ -128,6 +129,11 @@ fn every_parameter_steps_at_its_own_rate() {
                                 w - lr * adam.weight_decay * w
                                     - lr * factor * g / (g.abs() + adam.epsilon)
                             }
+                            Optimizer::RmsProp(RmsProp { alpha, epsilon, .. }) => {
+                                let size = (1.0 - alpha).sqrt() * g.abs();
+                                w - lr * factor * g / (size + epsilon)
+                            }
+                            other => panic!("write {other} down here"),
                         };
                         let found = f64::from(after[index][element]);
                         // Rounding of w, and a few of the step, whose size is at most 0.04 or so;
@@ -153,7 +159,13 @@ fn a_checkpoint_with_other_base_widths_is_refused() {
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let net = || mlp([6, 32, 3]);
     let make = |net: &Mlp| {
-        Trainer::new(&Device::Cpu, net, &Options { batch: None, ..Options::default() }, &set, None)
+        Trainer::new(
+            &Device::Cpu,
+            net,
+            &TrainOptions { batch: None, ..TrainOptions::default() },
+            &set,
+            None,
+        )
     };
     make(&net().mup([16])).unwrap().save(&path, false).unwrap();
     for other in [net(), net().mup([8])] {
@@ -168,7 +180,7 @@ fn a_checkpoint_with_other_base_widths_is_refused() {
 fn without_mup_an_update_is_one_dispatch() {
     let set = examples(24, 6, 3, Loss::CROSS_ENTROPY);
     let dispatches = |net: &Mlp| {
-        let options = Options { batch: None, ..Options::default() };
+        let options = TrainOptions { batch: None, ..TrainOptions::default() };
         let trainer =
             Trainer::new(&contexts()[0].clone().into(), net, &options, &set, None).unwrap();
         trainer.dispatches_per_step()
@@ -194,8 +206,14 @@ pub fn signals(trainer: &mut Trainer, set: &Dataset) -> Vec<Vec<f64>> {
 /// The mean |change| of each layer's pre-activations over some steps.
 fn changes(net: &Mlp, lr: f64) -> Vec<f64> {
     let set = examples(16, 32, 8, Loss::MeanSquaredError);
-    let options =
-        Options { lr, batch: None, epochs: 4, seed: SEED, shuffle: false, ..Options::default() };
+    let options = TrainOptions {
+        lr,
+        batch: None,
+        epochs: 4,
+        seed: SEED,
+        shuffle: false,
+        ..TrainOptions::default()
+    };
     let mut trainer = Trainer::new(&Device::Cpu, net, &options, &set, None).unwrap();
     let before = signals(&mut trainer, &set);
     while trainer.epoch().unwrap().is_some() {}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fanin::init::Init;
 use fanin::model::data::{Dataset, Targets};
-use fanin::model::{Loss, Mlp, Network, Optimizer, Options, Trainer};
+use fanin::model::{Loss, Mlp, Network, Optimizer, TrainOptions, Trainer};
 use fanin::{Activation, Shape};
 
 use crate::devices::{contexts, everywhere};
@@ -24,9 +24,16 @@ fn parsed(columns: u64, classes: u64, text: &str) -> Network {
     Network::parse(Shape::new([columns]).unwrap(), classes, text).unwrap()
 }
 
-fn options(batch: usize) -> Options {
+fn options(batch: usize) -> TrainOptions {
     let optimizer = Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
-    Options { optimizer, lr: 0.05, batch: Some(batch), epochs: 3, seed: 5, ..Options::default() }
+    TrainOptions {
+        optimizer,
+        lr: 0.05,
+        batch: Some(batch),
+        epochs: 3,
+        seed: 5,
+        ..TrainOptions::default()
+    }
 }
 
 fn parameters(trainer: &mut Trainer) -> Vec<(String, Vec<f32>)> {
@@ -190,7 +197,7 @@ fn gradients_of_layers_in_any_order_are_f64s() {
     for text in TEXTS {
         let network = parsed(6, 3, text).init("xavier_normal".parse().unwrap());
         let network = network.bias("normal:0.3".parse::<Init>().unwrap());
-        let options = Options { batch: None, shuffle: false, ..options(24) };
+        let options = TrainOptions { batch: None, shuffle: false, ..options(24) };
         let mut wanted: Option<(f64, Vec<Vec<f64>>)> = None;
         for device in everywhere() {
             let mut trainer = Trainer::new(device, &network, &options, &set, None).unwrap();
@@ -246,12 +253,12 @@ fn networks_learn_and_go_on_where_they_were() {
     let folder = tempfile::tempdir().unwrap();
     for device in everywhere() {
         let network = parsed(6, 3, text);
-        let long = Options { epochs: 60, ..options(12) };
+        let long = TrainOptions { epochs: 60, ..options(12) };
         let mut whole = Trainer::new(device, &network, &long, &set, None).unwrap();
         while whole.epoch().unwrap().is_some() {}
         assert_eq!(whole.verdict().unwrap().name(), "learned", "{device}");
 
-        let short = Options { epochs: 20, ..options(12) };
+        let short = TrainOptions { epochs: 20, ..options(12) };
         let mut first = Trainer::new(device, &network, &short, &set, None).unwrap();
         while first.epoch().unwrap().is_some() {}
         let path = folder.path().join("run.safetensors");
@@ -297,7 +304,7 @@ fn mistakes_are_named() {
     assert!(error.contains("a layer with weights"), "{error}");
     let set = set(6, 3);
     let narrow = parsed(6, 3, "dense:2");
-    let options = Options { loss: Some(Loss::CROSS_ENTROPY), ..options(10) };
+    let options = TrainOptions { loss: Some(Loss::CROSS_ENTROPY), ..options(10) };
     let error = Trainer::new(&everywhere()[0], &narrow, &options, &set, None).err().unwrap();
     assert!(error.to_string().contains("2 outputs"), "{error}");
 }

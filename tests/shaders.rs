@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use fanin::Activation;
+use fanin::model::{Loss, Optimizer};
 use fanin::shaders::{Access, Features, Loads, MODULES, Module, Part, Variant};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ArraySize, StorageAccess};
@@ -83,10 +85,11 @@ pub fn values(name: &str) -> Vec<u32> {
         "width" => vec![64, 256],
         "lanes" => vec![1, 64],
         "activation" => {
-            fanin::Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
+            Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }
-        "dtype" | "momentum" => vec![0, 1, 2],
+        "dtype" | "moments" => vec![0, 1, 2],
         "fold" => vec![0, 1, 2, 3],
+        // The most that any module has.
         "kind" => vec![0, 1, 2, 3, 4, 5],
         _ => vec![0, 1],
     }
@@ -227,27 +230,34 @@ fn the_uniform_table_holds_every_segment() {
     assert_eq!(rows.get() as usize, fanin::random::quantile::SEGMENTS.div_ceil(2));
 }
 
-/// Each nonlinearity's code is `ACTIVATION_` and its name, in capitals.
+/// The code of each of a catalogue is a constant: a prefix and its name, in capitals.
 #[test]
-fn the_nonlinearities_have_rusts_codes() {
-    let parsed = parse(&fanin::shaders::ACTIVATION, Variant::default());
-    let found: BTreeSet<(String, u32)> = parsed
-        .constants
-        .iter()
-        .filter_map(|(_, constant)| {
-            let name = constant.name.as_deref()?.strip_prefix("ACTIVATION_")?;
-            match parsed.global_expressions[constant.init] {
-                naga::Expression::Literal(naga::Literal::U32(code)) => {
-                    Some((name.to_lowercase(), code))
+fn the_catalogues_have_rusts_codes() {
+    let activations: Vec<_> = Activation::ALL.iter().map(|own| (own.name(), own.code())).collect();
+    let losses: Vec<_> = Loss::NAMES.into_iter().zip(Loss::ALL.map(|own| own.code())).collect();
+    let optimizers: Vec<_> = Optimizer::ALL.iter().map(|own| (own.name(), own.code())).collect();
+    for (module, prefix, expected) in [
+        (&fanin::shaders::ACTIVATION, "ACTIVATION_", [activations, vec![("custom", 255)]].concat()),
+        (&fanin::shaders::LOSS, "LOSS_", losses),
+        (&fanin::shaders::UPDATE, "OPTIMIZER_", optimizers),
+    ] {
+        let parsed = parse(module, Variant::default());
+        let found: BTreeSet<(String, u32)> = parsed
+            .constants
+            .iter()
+            .filter_map(|(_, constant)| {
+                let name = constant.name.as_deref()?.strip_prefix(prefix)?;
+                match parsed.global_expressions[constant.init] {
+                    naga::Expression::Literal(naga::Literal::U32(code)) => {
+                        Some((name.to_lowercase(), code))
+                    }
+                    _ => None,
                 }
-                _ => None,
-            }
-        })
-        .collect();
-    let named = |activation: &fanin::Activation| (activation.name().to_owned(), activation.code());
-    let mut expected: BTreeSet<_> = fanin::Activation::ALL.iter().map(named).collect();
-    expected.insert(("custom".to_owned(), 255));
-    assert_eq!(found, expected);
+            })
+            .collect();
+        let expected = expected.into_iter().map(|(name, code)| (name.to_owned(), code)).collect();
+        assert_eq!(found, expected, "{}", module.name);
+    }
 }
 
 type Members = &'static [(&'static str, u32)];
@@ -346,7 +356,7 @@ fn params_are_laid_out_as_rust_lays_them_out() {
             32,
         ),
         ("rows", &[("rows", 0), ("columns", 4), ("unused0", 8), ("unused1", 12)], 16),
-        ("loss", &[("rows", 0), ("columns", 4), ("smoothing", 8), ("share", 12)], 16),
+        ("loss", &[("rows", 0), ("columns", 4), ("parameter", 8), ("share", 12)], 16),
         (
             "norm",
             &[

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fanin::Device;
 use fanin::model::data::{Dataset, Generated};
-use fanin::model::{Mlp, Options, Trainer};
+use fanin::model::{Mlp, TrainOptions, Trainer};
 use fanin::{Error, plain};
 use serde_json::{Value, json};
 
@@ -215,7 +215,7 @@ fn names_in_files_of_arrays_and_runs_are_escaped() {
     assert_eq!(train("moons", &["--resume", "run.safetensors"]), 2);
     let train: Dataset = Generated::Moons.generate(0, Some(40)).unwrap();
     let mlp = Mlp::new([2, 4, 2]).unwrap();
-    let options = Options { batch: None, ..Options::default() };
+    let options = TrainOptions { batch: None, ..TrainOptions::default() };
     let mut trainer = Trainer::new(&Device::Cpu, &mlp, &options, &train, None).unwrap();
     let error = trainer.resume(&at.join("run.safetensors")).unwrap_err().to_string();
     assert!(error.contains(r"\u{202e}"), "{error}");

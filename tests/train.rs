@@ -3,7 +3,9 @@
 use fanin::Device;
 use fanin::gpu::Context;
 use fanin::model::data::{Dataset, Generated, Standardizer, Targets};
-use fanin::model::{Adam, Loss, Mlp, Optimizer, Options, Schedule, Score, Trainer, Verdict};
+use fanin::model::{
+    Adam, Loss, Mlp, Optimizer, Outcome, Schedule, Score, Target, TrainOptions, Trainer,
+};
 use fanin::random::{Distribution, Source, Stream};
 use fanin::{Activation, Error, wgpu};
 
@@ -25,11 +27,11 @@ fn all(trainer: &mut Trainer) -> Vec<Vec<u32>> {
     names.iter().map(bits).collect()
 }
 
-fn options(epochs: u64) -> Options {
-    Options { epochs, batch: Some(64), seed: SEED, lr: 0.01, ..Options::default() }
+fn options(epochs: u64) -> TrainOptions {
+    TrainOptions { epochs, batch: Some(64), seed: SEED, lr: 0.01, ..TrainOptions::default() }
 }
 
-fn trained(device: &Device, mlp: &Mlp, options: &Options) -> Trainer {
+fn trained(device: &Device, mlp: &Mlp, options: &TrainOptions) -> Trainer {
     let (train, test) = spirals();
     let mut trainer = Trainer::new(device, mlp, options, &train, Some(&test)).unwrap();
     while trainer.epoch().unwrap().is_some() {}
@@ -43,7 +45,7 @@ fn every_engine_learns_the_same() {
     let mut scores: Vec<(String, Score)> = Vec::new();
     for device in everywhere() {
         let mut trainer = trained(device, &mlp, &options(30));
-        assert_eq!(trainer.verdict().unwrap(), Verdict::Learned);
+        assert_eq!(trainer.verdict().unwrap(), Outcome::Learned);
         let history = trainer.history();
         assert_eq!(history.len(), 30);
         scores.push((trainer.device().to_string(), history[29].test.unwrap()));
@@ -62,7 +64,7 @@ fn parameters_start_as_their_streams_draw_them() {
     let mlp = mlp([5, 7, 3], "xavier_uniform").bias("normal:0.1".parse().unwrap()).layer_norm(true);
     let set = examples(10, 5, 3, Loss::CROSS_ENTROPY);
     for device in everywhere() {
-        let options = Options { batch: None, ..options(1) };
+        let options = TrainOptions { batch: None, ..options(1) };
         let mut trainer = Trainer::new(device, &mlp, &options, &set, None).unwrap();
         for spec in mlp.recipe().unwrap().tensors {
             let stream = Stream::named(SEED, &spec.name);
@@ -81,7 +83,7 @@ fn two_runs_and_a_resumed_one_have_the_same_bits() {
     let (train, test) = spirals();
     let mlp = mlp([2, 16, 16, 3], "he_normal").dropout(0.2).residual(true).layer_norm(true);
     for device in everywhere() {
-        let options = Options { clip: Some(1.0), ..options(6) };
+        let options = TrainOptions { clip: Some(1.0), ..options(6) };
         let mut whole = trained(device, &mlp, &options);
         assert_eq!(all(&mut whole), all(&mut trained(device, &mlp, &options)), "two runs");
 
@@ -121,14 +123,14 @@ fn a_checkpoint_of_another_run_is_refused() {
     let path = folder.path().join("run.safetensors");
     let (train, test) = spirals();
     let base = mlp([2, 16, 3], "he_normal");
-    let make = |mlp: &Mlp, options: &Options| {
+    let make = |mlp: &Mlp, options: &TrainOptions| {
         Trainer::new(&Device::Cpu, mlp, options, &train, Some(&test)).unwrap()
     };
     let mut first = make(&base, &options(2));
     first.advance().unwrap();
     first.save(&path, false).unwrap();
     assert!(matches!(first.save(&path, false), Err(Error::Exists { .. })));
-    let refused = |mlp: &Mlp, options: &Options| -> String {
+    let refused = |mlp: &Mlp, options: &TrainOptions| -> String {
         let mut other = make(mlp, options);
         let before = all(&mut other);
         let error = other.resume(&path).unwrap_err();
@@ -141,10 +143,10 @@ fn a_checkpoint_of_another_run_is_refused() {
         wider.starts_with("architecture, to resume") && wider.contains("2-17-3 relu"),
         "{wider}"
     );
-    let other = Options { optimizer: Optimizer::sgd(), ..options(2) };
+    let other = TrainOptions { optimizer: Optimizer::sgd(), ..options(2) };
     assert!(refused(&base, &other).starts_with("optimizer, to resume"));
-    assert!(refused(&base, &Options { seed: 8, ..options(2) }).starts_with("seed, to resume"));
-    assert!(refused(&base, &Options { lr: 0.02, ..options(2) }).starts_with("learning rate"));
+    assert!(refused(&base, &TrainOptions { seed: 8, ..options(2) }).starts_with("seed, to resume"));
+    assert!(refused(&base, &TrainOptions { lr: 0.02, ..options(2) }).starts_with("learning rate"));
     std::fs::write(&path, b"{}").unwrap();
     assert!(refused(&base, &options(2)).contains("not a usable safetensors file"));
     let missing = make(&base, &options(2)).resume(&folder.path().join("none")).unwrap_err();
@@ -155,31 +157,31 @@ fn a_checkpoint_of_another_run_is_refused() {
 fn zeros_do_not_learn_and_the_reason_is_given() {
     for device in everywhere() {
         let mut zeros = trained(device, &mlp([2, 16, 16, 3], "zeros"), &options(3));
-        let Verdict::Stuck(why) = zeros.verdict().unwrap() else { panic!("zeros learned") };
+        let Outcome::Stuck(why) = zeros.verdict().unwrap() else { panic!("zeros learned") };
         assert!(why.starts_with("every weight is still 0 and so is its gradient"), "{why}");
         let mut same = trained(device, &mlp([2, 16, 16, 3], "constant:0.1"), &options(3));
-        let Verdict::Stuck(why) = same.verdict().unwrap() else { panic!("constants learned") };
+        let Outcome::Stuck(why) = same.verdict().unwrap() else { panic!("constants learned") };
         assert!(why.contains("all units of layers.0 to layers.1 are still equal"), "{why}");
         // Equal for good: each row of a hidden weight is the first, bit for bit.
         let weight = same.parameter("layers.1.weight").unwrap();
         assert!(weight.chunks_exact(16).all(|row| row == &weight[..16]));
         let mut he = trained(device, &mlp([2, 16, 16, 3], "he_normal"), &options(30));
-        assert_eq!(he.verdict().unwrap(), Verdict::Learned);
+        assert_eq!(he.verdict().unwrap(), Outcome::Learned);
     }
 }
 
 #[test]
 fn divergence_is_named() {
     for device in everywhere() {
-        let wild = Options { lr: 1e30, optimizer: Optimizer::sgd(), ..options(5) };
+        let wild = TrainOptions { lr: 1e30, optimizer: Optimizer::sgd(), ..options(5) };
         let mut trainer = trained(device, &mlp([2, 16, 16, 3], "he_normal"), &wild);
-        let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
+        let Outcome::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
         assert!(what.contains("layers.") && what.contains("(epoch 1)"), "{what}");
         assert!(what.contains("at step 1 ") || what.contains("at step 2 "), "{what}");
         // From the start: the second layer's outputs pass what f32 holds.
         let huge = mlp([2, 16, 16, 3], "constant:1e20");
         let mut trainer = trained(device, &huge, &options(5));
-        let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
+        let Outcome::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
         assert!(what.starts_with("the outputs of layers.1 before its nonlinearity are"), "{what}");
         assert!(what.contains("at step 1 (epoch 1)"), "{what}");
     }
@@ -208,14 +210,14 @@ fn the_rows_of_an_epoch_are_all_rows_once() {
         let mut losses = Vec::new();
         for (batch, shuffle) in [(None, false), (Some(5), false), (Some(5), true), (Some(1), true)]
         {
-            let options = Options {
+            let options = TrainOptions {
                 optimizer: Optimizer::sgd(),
                 lr: 1e-30,
                 batch,
                 shuffle,
                 epochs: 2,
                 seed: SEED,
-                ..Options::default()
+                ..TrainOptions::default()
             };
             let net = mlp([3, 4, 2], "he_normal");
             let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
@@ -236,7 +238,7 @@ fn predictions_are_those_of_the_formula() {
     let set = examples(70, 3, 2, Loss::MeanSquaredError);
     let net = mlp([3, 6, 2], "he_normal").activation(Activation::Tanh).dropout(0.5);
     for device in everywhere() {
-        let options = Options { batch: Some(32), ..options(1) };
+        let options = TrainOptions { batch: Some(32), ..options(1) };
         let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
         let found = trainer.predict(&set.features.to_f32()).unwrap();
         let oracle = crate::gradients::Oracle::of(&mut trainer);
@@ -292,7 +294,7 @@ fn zero_gamma_starts_residual_layers_as_the_identity() {
         assert_ne!(plain.predict(&test.features.to_f32()).unwrap(), wanted);
         // The layers join in.
         while zero.epoch().unwrap().is_some() {}
-        assert_eq!(zero.verdict().unwrap(), Verdict::Learned);
+        assert_eq!(zero.verdict().unwrap(), Outcome::Learned);
         assert!(zero.parameter("layers.5.norm.weight").unwrap().iter().all(|g| *g != 0.0));
     }
     // What could not work is refused.
@@ -309,23 +311,23 @@ fn zero_gamma_starts_residual_layers_as_the_identity() {
 fn bad_settings_are_refused() {
     let set = examples(20, 3, 2, Loss::CROSS_ENTROPY);
     let net = mlp([3, 4, 2], "he_normal");
-    let refused = |net: &Mlp, options: Options| -> String {
+    let refused = |net: &Mlp, options: TrainOptions| -> String {
         let error = Trainer::new(&Device::Cpu, net, &options, &set, None).err().expect("refused");
         assert!(error.is_usage());
         error.to_string()
     };
-    let base = || Options { batch: None, ..Options::default() };
+    let base = || TrainOptions { batch: None, ..TrainOptions::default() };
     for lr in [f64::NAN, -0.1, 0.0, f64::INFINITY] {
-        assert!(refused(&net, Options { lr, ..base() }).starts_with("learning rate: got"));
+        assert!(refused(&net, TrainOptions { lr, ..base() }).starts_with("learning rate: got"));
     }
-    let message = refused(&net, Options { batch: Some(21), ..base() });
+    let message = refused(&net, TrainOptions { batch: Some(21), ..base() });
     assert_eq!(message, "batch: got 21 rows, needed at most the training set's 20 rows");
-    assert!(refused(&net, Options { batch: Some(0), ..base() }).starts_with("batch: got 0"));
-    assert!(refused(&net, Options { epochs: 0, ..base() }).starts_with("epochs: got 0"));
-    assert!(refused(&net, Options { clip: Some(0.0), ..base() }).starts_with("clip: got 0"));
+    assert!(refused(&net, TrainOptions { batch: Some(0), ..base() }).starts_with("batch: got 0"));
+    assert!(refused(&net, TrainOptions { epochs: 0, ..base() }).starts_with("epochs: got 0"));
+    assert!(refused(&net, TrainOptions { clip: Some(0.0), ..base() }).starts_with("clip: got 0"));
     let adam = Optimizer::Adam(Adam { beta2: 1.0, ..Adam::default() });
-    assert!(refused(&net, Options { optimizer: adam, ..base() }).starts_with("Adam's beta2"));
-    let mse = Options { loss: Some(Loss::MeanSquaredError), ..base() };
+    assert!(refused(&net, TrainOptions { optimizer: adam, ..base() }).starts_with("Adam's beta2"));
+    let mse = TrainOptions { loss: Some(Loss::MeanSquaredError), ..base() };
     assert!(refused(&net, mse).contains("targets: got classes"));
     assert!(
         refused(&mlp([4, 2], "zeros"), base()).contains("training set: got 3 features, needed 4")
@@ -335,7 +337,7 @@ fn bad_settings_are_refused() {
     assert!(Mlp::new([3, 0, 2]).unwrap_err().to_string().starts_with("widths: got [3, 0, 2]"));
     assert!(Mlp::new([3]).is_err());
     let schedule = Schedule { decay: fanin::model::Decay::Cosine { floor: 2.0 }, warmup: 0 };
-    assert!(refused(&net, Options { schedule, ..base() }).contains("floor"));
+    assert!(refused(&net, TrainOptions { schedule, ..base() }).contains("floor"));
     let mut trainer = Trainer::new(&Device::Cpu, &net, &base(), &set, None).unwrap();
     let unknown = trainer.parameter("layers.0.wieght").unwrap_err().to_string();
     assert!(unknown.contains("nearest: layers.0.weight"), "{unknown}");
@@ -359,7 +361,7 @@ fn a_set_larger_than_a_binding_is_gathered_in_runs() {
     let set = examples(5000, 10, 3, Loss::CROSS_ENTROPY);
     let net = mlp([10, 16, 3], "he_normal");
     let trained = |context: &Context| {
-        let options = Options { batch: Some(32), ..options(1) };
+        let options = TrainOptions { batch: Some(32), ..options(1) };
         let mut trainer =
             Trainer::new(&context.clone().into(), &net, &options, &set, None).unwrap();
         while trainer.epoch().unwrap().is_some() {}
@@ -382,13 +384,15 @@ fn every_optimizer_does_the_same_on_every_engine() {
         sgd(0.9, true, 0.0),
         Optimizer::Adam(adam(0.1)),
         Optimizer::AdamW(adam(0.1)),
+        "rmsprop".parse::<Optimizer>().unwrap().with_weight_decay(0.1),
     ];
     let set = examples(64, 5, 3, Loss::MeanSquaredError);
     let net = mlp([5, 16, 3], "xavier_normal").activation(Activation::Tanh);
     for optimizer in optimizers {
         for clip in [None, Some(0.05)] {
             let trained = |device: &Device| -> Vec<Vec<f32>> {
-                let options = Options { optimizer, clip, batch: Some(16), lr: 0.02, ..options(4) };
+                let options =
+                    TrainOptions { optimizer, clip, batch: Some(16), lr: 0.02, ..options(4) };
                 let mut trainer = Trainer::new(device, &net, &options, &set, None).unwrap();
                 while trainer.epoch().unwrap().is_some() {}
                 let bits = all(&mut trainer).into_iter();
@@ -429,8 +433,11 @@ fn r2_of_several_targets_is_the_mean_over_them() {
     for (values, predictions, wanted) in cases {
         let set = with_values(unit.clone(), 3, values.to_vec(), 2);
         for device in everywhere() {
-            for batch in [None, Some(2)] {
-                let options = Options {
+            // Of whatever loss that is of values.
+            let losses = Loss::ALL.into_iter().filter(|loss| loss.target() == Target::Value);
+            for (loss, batch) in losses.flat_map(|loss| [(loss, None), (loss, Some(2))]) {
+                let options = TrainOptions {
+                    loss: Some(loss),
                     batch,
                     optimizer: Optimizer::sgd(),
                     lr: 1e-30,
@@ -450,7 +457,7 @@ fn r2_of_several_targets_is_the_mean_over_them() {
     }
     // Of one row there is none.
     let one = with_values(vec![1.0, 0.0, 0.0], 3, vec![1.0, 2.0], 2);
-    let options = Options { batch: None, ..options(1) };
+    let options = TrainOptions { batch: None, ..options(1) };
     let mut trainer = Trainer::new(&Device::Cpu, &net, &options, &one, None).unwrap();
     assert_eq!(trainer.evaluate().unwrap().r2, None);
 }
@@ -468,7 +475,7 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
     let (train, test) = set.split(SEED, 0.4).unwrap();
     let net = mlp([4, 16, 3], "he_normal");
     for (device, batch) in everywhere().iter().flat_map(|device| [(device, 300), (device, 4)]) {
-        let options = Options { batch: Some(batch), ..options(3) };
+        let options = TrainOptions { batch: Some(batch), ..options(3) };
         let make = || Trainer::new(device, &net, &options, &train, Some(&test)).unwrap();
         let mut trainer = make();
         while trainer.epoch().unwrap().is_some() {}
@@ -493,7 +500,7 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
             assert!((r2.unwrap() - wanted).abs() < bound, "{r2:?}, not {wanted}");
         }
         // Stopped after the first submission: of the shorter batches within an epoch.
-        let short = Options { epochs: 2, ..options.clone() };
+        let short = TrainOptions { epochs: 2, ..options.clone() };
         let mut first = Trainer::new(device, &net, &short, &train, Some(&test)).unwrap();
         first.advance().unwrap();
         assert_eq!(first.step().is_multiple_of(first.epoch_steps()), batch != 4);
@@ -508,7 +515,7 @@ fn r2_is_that_of_the_predictions_on_every_engine_and_after_a_resume() {
 #[test]
 fn a_class_is_right_where_its_output_is_the_largest() {
     let set = Generated::Digits.generate(SEED, Some(300)).unwrap();
-    let bce = |epochs| Options { loss: Some(Loss::BinaryCrossEntropy), ..options(epochs) };
+    let bce = |epochs| TrainOptions { loss: Some(Loss::BinaryCrossEntropy), ..options(epochs) };
     for device in everywhere() {
         let zeros = mlp([64, 16, 10], "zeros");
         let mut trainer = Trainer::new(device, &zeros, &bce(1), &set, None).unwrap();
@@ -529,7 +536,7 @@ fn a_class_is_right_where_its_output_is_the_largest() {
     // Labels that may come together are right or wrong one by one.
     let labels = with_values(vec![1.0, 2.0], 1, vec![0.0, 0.0, 1.0, 0.0, 1.0, 1.0], 3);
     for device in everywhere() {
-        let options = Options { batch: None, ..bce(1) };
+        let options = TrainOptions { batch: None, ..bce(1) };
         let net = mlp([1, 3], "zeros");
         let mut trainer = Trainer::new(device, &net, &options, &labels, None).unwrap();
         // A third and two thirds, in f32.
@@ -543,7 +550,7 @@ fn a_verdict_is_no_worse_than_its_numbers() {
     let (train, test) = spirals();
     for init in ["he_normal", "xavier_normal", "normal:0.01", "zeros", "constant:0.1"] {
         for (epochs, lr) in [(1, 1e-9), (1, 0.01), (2, 1e-4), (4, 1e-9), (4, 0.003), (12, 0.5)] {
-            let options = Options { lr, ..options(epochs) };
+            let options = TrainOptions { lr, ..options(epochs) };
             let net = mlp([2, 16, 16, 3], init);
             let mut trainer =
                 Trainer::new(&Device::Cpu, &net, &options, &train, Some(&test)).unwrap();
@@ -555,7 +562,7 @@ fn a_verdict_is_no_worse_than_its_numbers() {
             let place = format!("{init}, {epochs} epochs at {lr}: {last}, {baseline}: {verdict:?}");
             assert!(!reason.contains("no better than") || least >= baseline, "{place}");
             assert!(!reason.contains(" below ") || least < baseline, "{place}");
-            assert_eq!(verdict == Verdict::Learned, least < 0.9 * baseline, "{place}");
+            assert_eq!(verdict == Outcome::Learned, least < 0.9 * baseline, "{place}");
             let still = ["zeros", "constant:0.1"].contains(&init);
             if epochs == 1 && !still {
                 assert_eq!(verdict.name(), "learning", "{place}");
@@ -567,11 +574,11 @@ fn a_verdict_is_no_worse_than_its_numbers() {
     }
     // A loss far above the best constant answer's that falls is on its way.
     let set = Generated::Digits.generate(SEED, Some(1000)).unwrap();
-    let bce = Options { loss: Some(Loss::BinaryCrossEntropy), lr: 1e-3, ..options(3) };
+    let bce = TrainOptions { loss: Some(Loss::BinaryCrossEntropy), lr: 1e-3, ..options(3) };
     let net = mlp([64, 32, 10], "he_normal");
     let mut trainer = Trainer::new(&Device::Cpu, &net, &bce, &set, None).unwrap();
     while trainer.epoch().unwrap().is_some() {}
-    let Verdict::Learning(why) = trainer.verdict().unwrap() else { panic!("learning") };
+    let Outcome::Learning(why) = trainer.verdict().unwrap() else { panic!("learning") };
     assert!(why.contains("no better than") && why.contains("still falls"), "{why}");
 }
 
@@ -581,11 +588,11 @@ fn a_siren_that_learns_is_not_called_stuck() {
     Standardizer::fit(&set).apply(&mut set).unwrap();
     let net = mlp([8, 64, 64, 64, 1], "siren").activation(Activation::Sin { omega: 1.0 });
     for (epochs, wanted) in [(1, "learning"), (30, "learned")] {
-        let options = Options { lr: 1e-3, ..options(epochs) };
+        let options = TrainOptions { lr: 1e-3, ..options(epochs) };
         let mut trainer = Trainer::new(&Device::Cpu, &net, &options, &set, None).unwrap();
         while trainer.epoch().unwrap().is_some() {}
         let verdict = trainer.verdict().unwrap();
-        let early = epochs == 1 && verdict == Verdict::Learned;
+        let early = epochs == 1 && verdict == Outcome::Learned;
         assert!(early || verdict.name() == wanted, "{verdict:?}");
     }
 }
@@ -597,20 +604,20 @@ fn overfitting_is_named_where_the_test_says_so() {
     for loss in [Loss::CROSS_ENTROPY, Loss::MeanSquaredError] {
         for device in everywhere() {
             let (train, test) = (noise(loss, 300).split(SEED, 0.4)).unwrap();
-            let options = Options { batch: Some(32), ..options(80) };
+            let options = TrainOptions { batch: Some(32), ..options(80) };
             let net = mlp([8, 64, 64, 2], "he_normal");
             let of = |test: &Dataset| {
                 let mut trainer = Trainer::new(device, &net, &options, &train, Some(test)).unwrap();
                 while trainer.epoch().unwrap().is_some() {}
                 trainer.verdict().unwrap()
             };
-            let Verdict::Overfitted(why) = of(&test) else { panic!("{loss}") };
+            let Outcome::Overfitted(why) = of(&test) else { panic!("{loss}") };
             let what = if loss == Loss::MeanSquaredError { "R2 is " } else { "accuracy is " };
             assert!(why.starts_with(what), "{why}");
             assert!(why.contains("on the 180 training rows and") && why.contains("120 test rows"));
             // A few rows prove nothing, and rows that are known are met.
-            assert_eq!(of(&test.select(&(0..19).collect::<Vec<_>>())), Verdict::Learned);
-            assert_eq!(of(&train), Verdict::Learned);
+            assert_eq!(of(&test.select(&(0..19).collect::<Vec<_>>())), Outcome::Learned);
+            assert_eq!(of(&train), Outcome::Learned);
         }
     }
 }
@@ -618,9 +625,10 @@ fn overfitting_is_named_where_the_test_says_so() {
 #[test]
 fn a_last_step_that_overflows_is_no_standstill() {
     for device in everywhere() {
-        let wild = Options { lr: 1e30, optimizer: Optimizer::sgd(), batch: None, ..options(1) };
+        let wild =
+            TrainOptions { lr: 1e30, optimizer: Optimizer::sgd(), batch: None, ..options(1) };
         let mut trainer = trained(device, &mlp([2, 16, 16, 3], "he_normal"), &wild);
-        let Verdict::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
+        let Outcome::Diverged(what) = trainer.verdict().unwrap() else { panic!("it did not") };
         assert!(what.contains("after step 1"), "{what}");
     }
 }
@@ -630,7 +638,7 @@ fn a_finished_run_that_is_resumed_has_its_gradients() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let (train, test) = spirals();
-    let slow = Options { lr: 1e-9, ..options(2) };
+    let slow = TrainOptions { lr: 1e-9, ..options(2) };
     let make = || {
         Trainer::new(&Device::Cpu, &mlp([2, 16, 16, 3], "he_normal"), &slow, &train, Some(&test))
             .unwrap()

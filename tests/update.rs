@@ -1,19 +1,19 @@
 //! Optimizers, clipping and schedules against their formulas in f64.
 
 use fanin::gpu::{Context, UpdateTensors};
-use fanin::model::{Adam, Decay, Optimizer, Schedule};
+use fanin::model::{Adam, Decay, Optimizer, RmsProp, Schedule};
 
 use crate::devices::forms;
 use crate::guarded::{Guarded, normals};
 
-const OPTIMIZERS: [Optimizer; 6] = [
-    Optimizer::sgd(),
-    Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.01 },
-    Optimizer::Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.0 },
-    Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }),
-    Optimizer::Adam(Adam { beta1: 0.8, beta2: 0.95, epsilon: 1e-6, weight_decay: 0.1 }),
-    Optimizer::AdamW(Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1 }),
-];
+/// Each, each with a decay, and some with other numbers.
+fn optimizers() -> impl Iterator<Item = Optimizer> {
+    let more =
+        ["sgd:0.9", "nesterov:0.8", "adam:0.8,0.95,1e-6", "adamw:0.9,0.99", "rmsprop:0.9,1e-6"];
+    let more = more.map(|text| text.parse::<Optimizer>().unwrap());
+    let decayed = Optimizer::ALL.into_iter().chain(more).map(|own| own.with_weight_decay(0.1));
+    Optimizer::ALL.into_iter().chain(decayed)
+}
 
 const LR: f64 = 0.05;
 
@@ -42,6 +42,12 @@ fn oracle(optimizer: &Optimizer, start: f64, gradients: &[f64]) -> [f64; 3] {
                 let (mean, square) = (m / (1.0 - beta1.powi(t)), v / (1.0 - beta2.powi(t)));
                 w -= LR * mean / (square.sqrt() + epsilon);
             }
+            Optimizer::RmsProp(RmsProp { alpha, epsilon, weight_decay }) => {
+                let g = g + weight_decay * w;
+                m = alpha * m + (1.0 - alpha) * g * g;
+                w -= LR * g / (m.sqrt() + epsilon);
+            }
+            other => panic!("write {other} down here"),
         }
     }
     [w, m, v]
@@ -72,7 +78,7 @@ fn on_gpu(context: &Context, optimizer: &Optimizer, count: usize) -> [Vec<f32>; 
 #[test]
 fn five_steps_of_each_optimizer_are_f64s() {
     for context in forms() {
-        for optimizer in &OPTIMIZERS {
+        for optimizer in &optimizers().collect::<Vec<_>>() {
             for count in [1, 3, 64, 257, 1025] {
                 let found = on_gpu(context, optimizer, count);
                 let start = normals("parameters", count);
@@ -204,18 +210,40 @@ fn what_an_update_lacks_is_named() {
 
 #[test]
 fn optimizers_are_read_as_they_are_written() {
-    for text in ["sgd", "sgd:0.9", "nesterov:0.8", "adam", "adamw", "adam:0.8,0.95,0.000001"] {
+    for text in [
+        "sgd",
+        "sgd:0.9",
+        "nesterov:0.8",
+        "nesterov:0.9",
+        "adam",
+        "adamw",
+        "adam:0.8,0.95,0.000001",
+        "rmsprop",
+        "rmsprop:0.9,0.00000001",
+    ] {
         assert_eq!(text.parse::<Optimizer>().unwrap().to_string(), text);
     }
+    for (name, optimizer) in Optimizer::NAMES.into_iter().zip(Optimizer::ALL) {
+        assert_eq!((name.parse::<Optimizer>().unwrap(), optimizer.name()), (optimizer, name));
+        // A decay alone is not said.
+        let decayed = optimizer.with_weight_decay(0.3);
+        assert_eq!((decayed.weight_decay(), decayed.to_string()), (0.3, optimizer.to_string()));
+    }
+    let lrs = ["sgd", "nesterov:0.8", "adam", "adamw", "rmsprop"];
+    let lrs = lrs.map(|text| text.parse::<Optimizer>().unwrap().default_lr());
+    assert_eq!(lrs, [0.05, 0.05, 0.001, 0.001, 0.01]);
     assert_eq!("adamw".parse::<Optimizer>().unwrap().weight_decay(), 0.01);
     for (text, message) in [
         ("adamm", "nearest: adam"),
-        ("sgd:1", "momentum: got 1, needed 0 or more, below 1"),
+        ("sgd:1", "momentum: got 1, needed a number of 0 or more, below 1"),
         ("sgd:x", "got x, needed a number"),
-        ("sgd:0.1,0.2", "got 2 numbers, needed at most the momentum"),
-        ("nesterov:0", "Nesterov's momentum"),
-        ("adam:0.9,nan", "Adam's beta2: got NaN"),
+        ("sgd:0.1,0.2", "got 2 numbers, needed at most 1: momentum"),
+        ("sgd:", "momentum: got nothing"),
+        ("nesterov:0", "Nesterov's momentum: got 0, needed a number of more than 0, below 1"),
+        ("adam:0.9,nan", "Adam's beta2: got nan"),
         ("adam:0.9,0.9,0", "Adam's epsilon: got 0"),
+        ("rmsprop:1", "RMSProp's alpha: got 1, needed a number of 0 or more, below 1"),
+        ("rmsprop:0.9,0", "RMSProp's epsilon: got 0"),
     ] {
         let error = text.parse::<Optimizer>().unwrap_err().to_string();
         assert!(error.contains(message), "{text}: {error}");

@@ -7,7 +7,7 @@ use crate::cpu;
 use crate::device::{Device, Room};
 use crate::gpu::{Context, Pass, Tensor};
 use crate::model::data::{Dataset, Targets};
-use crate::model::{Network, Options, Trainer};
+use crate::model::{Network, TrainOptions, Trainer};
 use crate::op::{
     self, Epilogue, FIRST, Form, GRADIENTS, Loss, Norm, Op, PARAMETERS, Phase, Program, Resident,
     SCALE, SECOND, Step, TARGETS, View,
@@ -402,7 +402,7 @@ fn step(device: &Device) -> Result<Timed> {
         feature_names: names(columns),
         targets: Targets::Classes { labels, names: names(10) },
     };
-    let options = Options { batch: Some(BATCH), epochs: 1 << 40, ..Options::default() };
+    let options = TrainOptions { batch: Some(BATCH), epochs: 1 << 40, ..TrainOptions::default() };
     let mut trainer = Trainer::new(device, &network(WIDTHS)?, &options, &set, None)?;
     let device = device.clone();
     Ok(Timed::new(move || {

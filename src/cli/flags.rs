@@ -1,6 +1,7 @@
 //! The library speaks of its own options: here is what the command line calls them.
 
 use fanin::Error;
+use fanin::probe::{Change, Run};
 
 /// The subjects of errors, and the flags that they come from.
 const FLAGS: [(&str, &str); 7] = [
@@ -48,6 +49,31 @@ pub fn advised(advice: &str) -> String {
         }
     }
     text
+}
+
+/// The flags of `fanin probe` that make the changed network of a run, all that it is made of, in place of
+/// those of their names and beside the others. `--depth` and `--width` are together what `--widths` is,
+/// and each stands in place of the other.
+pub fn changed(change: &Change, run: &Run) -> String {
+    let widths = change.widths.as_ref().unwrap_or(&run.widths);
+    let mut flags = match widths.split_first() {
+        Some((first, rest)) if rest.iter().all(|width| width == first) => {
+            format!("--depth {} --width {first}", rest.len())
+        }
+        _ => {
+            let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
+            format!("--widths {}", widths.join(","))
+        }
+    };
+    flags += &format!(
+        " --activation {} --init {} --bias {}",
+        change.activation.unwrap_or(run.activation),
+        change.init,
+        change.bias.as_ref().unwrap_or(&run.bias)
+    );
+    flags += if change.layer_norm || run.layer_norm { " --layer-norm" } else { "" };
+    flags += if change.residual || run.residual { " --residual" } else { "" };
+    flags
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 mod bench;
+mod catalogue;
 mod chart;
 mod contract;
 mod devices;

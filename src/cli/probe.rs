@@ -5,12 +5,14 @@ use clap::Args;
 use fanin::init::Init;
 use fanin::model::Mlp;
 use fanin::model::data::{self, LoadOptions, Standardizer};
-use fanin::probe::{self, Advisor, Change, Kind, Layer, Limit, Options, Report, Run, Spread};
+use fanin::probe::{
+    self, Advisor, Change, Kind, LayerReport, ProbeOptions, RangeLimit, Report, Run, Spread,
+};
 use fanin::{Activation, Error, Result, file};
 use serde_json::{Value, json};
 
 use super::inits::parse_inits;
-use super::{DeviceArgs, note, print, print_json, progress, report};
+use super::{DeviceArgs, flags, note, print, print_json, progress, report};
 
 #[derive(Args)]
 #[command(after_help = help())]
@@ -137,12 +139,12 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     }
     let seeds = seeds(&args)?;
     let device = args.device.open("measures")?;
-    let options = Options {
+    let options = ProbeOptions {
         seeds,
         batch: args.batch,
         correlation: args.correlation,
         inputs: inputs(&args, &networks)?,
-        ..Options::default()
+        ..ProbeOptions::default()
     };
     let maps = !args.no_heatmap && (args.report.is_some() || args.svg.is_some());
 
@@ -368,7 +370,7 @@ fn document(report: &Report) -> Value {
 }
 
 fn of_run(run: &Run) -> Value {
-    let limit = |limit: Option<Limit>| {
+    let limit = |limit: Option<RangeLimit>| {
         limit.map(|limit| {
             json!({
                 "kind": if limit.overflow { "overflow" } else { "underflow" },
@@ -391,7 +393,7 @@ fn of_run(run: &Run) -> Value {
         "verdict": run.verdict.kind.name(),
         "reason": run.verdict.reason,
         "instead": instead.map(Change::to_string),
-        "instead_flags": instead.map(|change| change.flags(run)),
+        "instead_flags": instead.map(|change| flags::changed(change, run)),
         "tried": run.advice.iter().flat_map(|advice| &advice.tried).map(Change::to_string)
             .collect::<Vec<_>>(),
         "signal_limit": limit(run.verdict.signal_limit),
@@ -401,7 +403,7 @@ fn of_run(run: &Run) -> Value {
     })
 }
 
-fn of_layer(layer: &Layer) -> Value {
+fn of_layer(layer: &LayerReport) -> Value {
     let mut fields = serde_json::Map::new();
     fields.insert("layer".into(), json!(layer.layer));
     fields.insert("width".into(), json!(layer.width));

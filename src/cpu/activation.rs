@@ -85,7 +85,7 @@ fn same_length(name: &str, x: &[f32], other: &[f32]) -> Result<()> {
 widest! {
     /// A stretch on one thread: `out = f(x)`.
     fn stretch(activation: Activation, x: &[f32], out: &mut [f32]) {
-        values(activation, x, out);
+        formula(activation, Values { x, out });
     }
 }
 
@@ -97,24 +97,46 @@ widest! {
         dy: &[f32],
         dx: &mut [f32],
     ) {
-        slopes(activation, x, dy, dx);
+        formula(activation, Slopes { x, dy, dx });
     }
 }
 
-#[inline(always)]
-fn map(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
-    for (out, x) in out.iter_mut().zip(x) {
-        let value = f(*x);
-        // Comparisons and cuts would make numbers of NaN.
-        *out = if x.is_nan() { *x } else { value };
+/// What is done with a nonlinearity's two functions.
+trait With {
+    fn with(self, value: impl Fn(f32) -> f32, slope: impl Fn(f32) -> f32);
+}
+
+/// `out = f(x)`.
+struct Values<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl With for Values<'_> {
+    #[inline(always)]
+    fn with(self, value: impl Fn(f32) -> f32, _: impl Fn(f32) -> f32) {
+        for (out, x) in self.out.iter_mut().zip(self.x) {
+            let value = value(*x);
+            // Comparisons and cuts would make numbers of NaN.
+            *out = if x.is_nan() { *x } else { value };
+        }
     }
 }
 
-#[inline(always)]
-fn scale(x: &[f32], dy: &[f32], dx: &mut [f32], slope: impl Fn(f32) -> f32) {
-    for ((dx, x), dy) in dx.iter_mut().zip(x).zip(dy) {
-        let slope = slope(*x);
-        *dx = dy * if x.is_nan() { *x } else { slope };
+/// `dx = dy f'(x)`.
+struct Slopes<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl With for Slopes<'_> {
+    #[inline(always)]
+    fn with(self, _: impl Fn(f32) -> f32, slope: impl Fn(f32) -> f32) {
+        for ((dx, x), dy) in self.dx.iter_mut().zip(self.x).zip(self.dy) {
+            let slope = slope(*x);
+            *dx = dy * if x.is_nan() { *x } else { slope };
+        }
     }
 }
 
@@ -174,85 +196,84 @@ fn mish_gate(x: f32) -> (f32, f32) {
 }
 
 #[inline(always)]
-fn values(activation: Activation, x: &[f32], out: &mut [f32]) {
-    let parameter = activation.parameter();
-    match activation {
-        Activation::Identity => map(x, out, |x| x),
-        Activation::Sigmoid => map(x, out, sigmoid),
-        Activation::Tanh => map(x, out, tanh),
-        Activation::Relu => map(x, out, |x| if x < 0.0 { 0.0 } else { x }),
-        Activation::LeakyRelu { .. } => map(x, out, |x| if x < 0.0 { parameter * x } else { x }),
-        Activation::Elu { .. } => map(x, out, |x| elu(1.0, parameter, x)),
-        Activation::Selu => map(x, out, |x| elu(SELU_RIGHT, SELU_LEFT, x)),
-        Activation::Gelu => map(x, out, |x| gate(x, normal_below(x))),
-        Activation::GeluTanh => map(x, out, |x| gate(x, sigmoid(gelu_argument(x)))),
-        Activation::Silu => map(x, out, |x| gate(x, sigmoid(x))),
-        Activation::Softplus => {
-            map(x, out, |x| x.max(0.0) + log1p_unit(exp_negative(-x.abs())));
-        }
-        Activation::Softsign => map(x, out, |x| {
-            let size = x.abs().min(1e30);
-            let part = (if size < 1.0 { size } else { 1.0 }) / (1.0 + size);
-            let value = if size < 1.0 { part } else { 1.0 - part };
-            if x < 0.0 { -value } else { value }
-        }),
-        Activation::Mish => map(x, out, |x| gate(x, mish_gate(x).0)),
-        Activation::HardTanh => map(x, out, |x| x.clamp(-1.0, 1.0)),
-        Activation::HardSigmoid => map(x, out, hard_sigmoid),
-        Activation::HardSwish => map(x, out, |x| gate(x, hard_sigmoid(x))),
-        Activation::Relu6 => map(x, out, |x| x.clamp(0.0, 6.0)),
-        Activation::Sin { .. } => {
-            map(x, out, |x| unless_infinite(x, sin(turn(parameter, x))));
-        }
-        Activation::Custom(custom) => map(x, out, |x| (custom.value)(f64::from(x)) as f32),
-    }
+fn step(inside: bool, slope: f32) -> f32 {
+    if inside { slope } else { 0.0 }
 }
 
+/// Each nonlinearity and its derivative, of numbers.
 #[inline(always)]
-fn slopes(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+fn formula(activation: Activation, of: impl With) {
     let parameter = activation.parameter();
-    let step = |inside: bool, slope: f32| if inside { slope } else { 0.0 };
     match activation {
-        Activation::Identity => scale(x, dy, dx, |_| 1.0),
-        Activation::Sigmoid => scale(x, dy, dx, sigmoid_slope),
+        Activation::Identity => of.with(|x| x, |_| 1.0),
+        Activation::Sigmoid => of.with(sigmoid, sigmoid_slope),
         // 1 - tanh(x)^2 is 4 times the slope of the sigmoid at 2x.
-        Activation::Tanh => scale(x, dy, dx, |x| 4.0 * sigmoid_slope(2.0 * cut_far(x))),
-        Activation::Relu => scale(x, dy, dx, |x| step(x > 0.0, 1.0)),
-        Activation::LeakyRelu { .. } => {
-            scale(x, dy, dx, |x| if x > 0.0 { 1.0 } else { parameter });
+        Activation::Tanh => of.with(tanh, |x| 4.0 * sigmoid_slope(2.0 * cut_far(x))),
+        Activation::Relu => of.with(|x| if x < 0.0 { 0.0 } else { x }, |x| step(x > 0.0, 1.0)),
+        Activation::LeakyRelu { .. } => of.with(
+            |x| if x < 0.0 { parameter * x } else { x },
+            |x| if x > 0.0 { 1.0 } else { parameter },
+        ),
+        Activation::Elu { .. } => {
+            of.with(|x| elu(1.0, parameter, x), |x| elu_slope(1.0, parameter, x));
         }
-        Activation::Elu { .. } => scale(x, dy, dx, |x| elu_slope(1.0, parameter, x)),
-        Activation::Selu => scale(x, dy, dx, |x| elu_slope(SELU_RIGHT, SELU_LEFT, x)),
-        Activation::Gelu => {
-            scale(x, dy, dx, |x| normal_below(x) + cut_far(x) * normal_density(x));
+        Activation::Selu => {
+            of.with(|x| elu(SELU_RIGHT, SELU_LEFT, x), |x| elu_slope(SELU_RIGHT, SELU_LEFT, x))
         }
-        Activation::GeluTanh => scale(x, dy, dx, |x| {
-            let (argument, cut) = (gelu_argument(x), x.clamp(-20.0, 20.0));
-            let slope = 1.595_769 * (1.0 + 0.134_145 * cut * cut);
-            sigmoid(argument) + cut * slope * sigmoid_slope(argument)
-        }),
-        Activation::Silu => scale(x, dy, dx, |x| sigmoid(x) + cut_far(x) * sigmoid_slope(x)),
-        Activation::Softplus => scale(x, dy, dx, sigmoid),
-        Activation::Softsign => scale(x, dy, dx, |x| {
-            let inverse = 1.0 / (1.0 + x.abs().min(1e30));
-            inverse * inverse
-        }),
-        Activation::Mish => scale(x, dy, dx, |x| {
-            let (gate, slope) = mish_gate(x);
-            gate + cut_far(x) * slope
-        }),
-        Activation::HardTanh => scale(x, dy, dx, |x| step(x.abs() < 1.0, 1.0)),
-        Activation::HardSigmoid => scale(x, dy, dx, |x| step(x.abs() < 3.0, 1.0 / 6.0)),
-        Activation::HardSwish => scale(x, dy, dx, |x| {
-            let inner = x.clamp(-3.0, 3.0) / 3.0 + 0.5;
-            if x >= 3.0 { 1.0 } else { step(x > -3.0, inner) }
-        }),
-        Activation::Relu6 => scale(x, dy, dx, |x| step(x > 0.0 && x < 6.0, 1.0)),
-        Activation::Sin { .. } => {
-            scale(x, dy, dx, |x| unless_infinite(x, parameter * cos(turn(parameter, x))));
+        Activation::Gelu => of.with(
+            |x| gate(x, normal_below(x)),
+            |x| normal_below(x) + cut_far(x) * normal_density(x),
+        ),
+        Activation::GeluTanh => of.with(
+            |x| gate(x, sigmoid(gelu_argument(x))),
+            |x| {
+                let (argument, cut) = (gelu_argument(x), x.clamp(-20.0, 20.0));
+                let slope = 1.595_769 * (1.0 + 0.134_145 * cut * cut);
+                sigmoid(argument) + cut * slope * sigmoid_slope(argument)
+            },
+        ),
+        Activation::Silu => {
+            of.with(|x| gate(x, sigmoid(x)), |x| sigmoid(x) + cut_far(x) * sigmoid_slope(x));
         }
-        Activation::Custom(custom) => {
-            scale(x, dy, dx, |x| (custom.derivative)(f64::from(x)) as f32);
+        Activation::Softplus => {
+            of.with(|x| x.max(0.0) + log1p_unit(exp_negative(-x.abs())), sigmoid);
         }
+        Activation::Softsign => of.with(
+            |x| {
+                let size = x.abs().min(1e30);
+                let part = (if size < 1.0 { size } else { 1.0 }) / (1.0 + size);
+                let value = if size < 1.0 { part } else { 1.0 - part };
+                if x < 0.0 { -value } else { value }
+            },
+            |x| {
+                let inverse = 1.0 / (1.0 + x.abs().min(1e30));
+                inverse * inverse
+            },
+        ),
+        Activation::Mish => of.with(
+            |x| gate(x, mish_gate(x).0),
+            |x| {
+                let (gate, slope) = mish_gate(x);
+                gate + cut_far(x) * slope
+            },
+        ),
+        Activation::HardTanh => of.with(|x| x.clamp(-1.0, 1.0), |x| step(x.abs() < 1.0, 1.0)),
+        Activation::HardSigmoid => of.with(hard_sigmoid, |x| step(x.abs() < 3.0, 1.0 / 6.0)),
+        Activation::HardSwish => of.with(
+            |x| gate(x, hard_sigmoid(x)),
+            |x| {
+                let inner = x.clamp(-3.0, 3.0) / 3.0 + 0.5;
+                if x >= 3.0 { 1.0 } else { step(x > -3.0, inner) }
+            },
+        ),
+        Activation::Relu6 => of.with(|x| x.clamp(0.0, 6.0), |x| step(x > 0.0 && x < 6.0, 1.0)),
+        Activation::Sin { .. } => of.with(
+            |x| unless_infinite(x, sin(turn(parameter, x))),
+            |x| unless_infinite(x, parameter * cos(turn(parameter, x))),
+        ),
+        Activation::Custom(custom) => of.with(
+            |x| (custom.value)(f64::from(x)) as f32,
+            |x| (custom.derivative)(f64::from(x)) as f32,
+        ),
     }
 }

@@ -66,7 +66,18 @@ widest! {
                     let label = targets[index].to_bits() as usize;
                     cross_entropy(outputs, label, *smoothing as f32, inverse, gradient)
                 }
-                Loss::MeanSquaredError => squared_error(outputs, &targets[own], inverse, gradient),
+                Loss::MeanSquaredError => {
+                    of_errors(outputs, &targets[own], inverse, gradient, |e| e * e, |e| 2.0 * e)
+                }
+                Loss::Huber { delta } => {
+                    let delta = *delta as f32;
+                    let term = |error: f32| {
+                        let inner = error.abs().min(delta);
+                        inner * (error.abs() - 0.5 * inner)
+                    };
+                    let slope = |error: f32| error.clamp(-delta, delta);
+                    of_errors(outputs, &targets[own], inverse, gradient, term, slope)
+                }
                 Loss::BinaryCrossEntropy if classes => {
                     one_of_several(outputs, targets[index].to_bits() as usize, inverse, gradient)
                 }
@@ -140,14 +151,22 @@ fn greatest(values: &[f32]) -> usize {
     best
 }
 
+/// A loss that is the mean of what each error adds to it, whose slope is another function of the error.
 #[inline(always)]
-fn squared_error(outputs: &[f32], targets: &[f32], inverse: f32, gradient: &mut [f32]) -> [f32; 2] {
+fn of_errors(
+    outputs: &[f32],
+    targets: &[f32],
+    inverse: f32,
+    gradient: &mut [f32],
+    term: impl Fn(f32) -> f32,
+    slope: impl Fn(f32) -> f32,
+) -> [f32; 2] {
     let share = 1.0 / outputs.len() as f32;
     for ((slot, output), target) in gradient.iter_mut().zip(outputs).zip(targets) {
-        *slot = 2.0 * (output - target) * (share * inverse);
+        *slot = slope(output - target) * (share * inverse);
     }
-    let square = |[output, target]: [f32; 2]| (output - target) * (output - target);
-    [sum([outputs, targets], square) * share, 0.0]
+    let term = |[output, target]: [f32; 2]| term(output - target);
+    [sum([outputs, targets], term) * share, 0.0]
 }
 
 #[inline(always)]

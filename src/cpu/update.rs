@@ -55,7 +55,7 @@ pub(crate) fn update(
     };
     let tasks = parameters.par_chunks_mut(TASK).zip(gradients.par_chunks(TASK));
     match optimizer {
-        Optimizer::Sgd { .. } if optimizer.momentum_code() == 0 => {
+        Optimizer::Sgd { .. } if optimizer.moments() == 0 => {
             tasks.for_each(|(parameters, gradients)| descend(numbers, parameters, gradients));
         }
         Optimizer::Sgd { .. } => {
@@ -70,6 +70,11 @@ pub(crate) fn update(
             let state = first.par_chunks_mut(TASK).zip(second.par_chunks_mut(TASK));
             tasks.zip(state).for_each(|((parameters, gradients), (first, second))| {
                 adam(numbers, parameters, gradients, first, second);
+            });
+        }
+        Optimizer::RmsProp(_) => {
+            tasks.zip(first.par_chunks_mut(TASK)).for_each(|((parameters, gradients), first)| {
+                rmsprop(numbers, parameters, gradients, first);
             });
         }
     }
@@ -114,6 +119,16 @@ widest! {
             *square = by.beta2 * *square + by.rest2 * gradient * gradient;
             let deviation = square.sqrt() * by.correction2 + by.epsilon;
             *parameter = *parameter * by.keep - by.rate * (*mean / deviation);
+        }
+    }
+}
+
+widest! {
+    fn rmsprop(by: Numbers, parameters: &mut [f32], gradients: &[f32], squares: &mut [f32]) {
+        for ((parameter, gradient), square) in parameters.iter_mut().zip(gradients).zip(squares) {
+            let gradient = gradient * by.scale + by.join * *parameter;
+            *square = by.beta1 * *square + by.rest1 * gradient * gradient;
+            *parameter -= by.rate * (gradient / (square.sqrt() + by.epsilon));
         }
     }
 }

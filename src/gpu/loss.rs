@@ -4,7 +4,7 @@ use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::rows::Teams;
 use super::{Context, Pass, Tensor, planner, rows};
-use crate::op::{Loss, SLICE, Step};
+use crate::op::{Loss, SLICE, Step, Target};
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
@@ -14,7 +14,7 @@ use crate::{Result, shaders};
 struct Params {
     rows: u32,
     columns: u32,
-    smoothing: f32,
+    parameter: f32,
     share: f32,
 }
 
@@ -23,17 +23,14 @@ struct Params {
 pub struct LossTensors<'a> {
     /// What the network put out: `[rows, columns]`, f32.
     pub outputs: &'a Tensor,
-    /// Class indices `[rows]` in u32 for the cross-entropy, values `[rows, columns]` in f32 for the mean
-    /// squared error, and either for the binary cross-entropy.
+    /// Class indices `[rows]` in u32 where the loss's [`Target`](crate::model::Target) is a class,
+    /// values `[rows, columns]` in f32 where it is a value, and either where it is a share.
     pub targets: &'a Tensor,
     /// The gradient of the mean loss with respect to the outputs, where it is wanted.
     pub gradient: Option<&'a Tensor>,
     /// Each row's loss, and how much of it was predicted right (of 1): `[rows, 2]`, f32.
     pub results: &'a Tensor,
 }
-
-/// The shader's `kind` for a binary cross-entropy with class indices.
-const ONE_OF_SEVERAL: u32 = 3;
 
 impl Pass<'_, '_> {
     /// The loss of each row, and the gradient of their mean. See [`Loss`] for the formulas; a row
@@ -63,9 +60,10 @@ pub(crate) fn loss(
     let [rows, columns] = matrix("outputs", outputs)?;
     let teams = Teams::of(context, "outputs", columns)?;
     let elements = rows * columns;
-    let classes = match kind {
-        Loss::BinaryCrossEntropy => targets.dtype() == Dtype::U32,
-        _ => kind.takes_classes(0, 0),
+    let classes = match kind.target() {
+        Target::Class => true,
+        Target::Value => false,
+        Target::Share => targets.dtype() == Dtype::U32,
     };
     let (dtype, wanted) = if classes { (Dtype::U32, rows) } else { (Dtype::F32, elements) };
     let [nothing, _] = context.unused();
@@ -81,17 +79,13 @@ pub(crate) fn loss(
     ];
     let writes = [vec![("results", results)], named("gradient", gradient)].concat();
     apart(&[("outputs", outputs), ("targets", targets)], &writes)?;
-    let code = match kind {
-        Loss::BinaryCrossEntropy if classes => ONE_OF_SEVERAL,
-        _ => kind.code(),
-    };
-    let constants = [code, u32::from(gradient.is_some())];
+    let constants = [kind.code(), u32::from(gradient.is_some())];
     let entry = if classes { "loss_classes" } else { "loss_values" };
     let kernel = teams.kernel(context, &shaders::LOSS, entry, &constants, None)?;
     let params = Params {
         rows: rows as u32,
         columns: columns as u32,
-        smoothing: kind.smoothing(),
+        parameter: kind.parameter(),
         share: 1.0 / columns as f32,
     };
     let grid = teams.grid(context, params.rows);
@@ -121,7 +115,7 @@ pub(crate) fn squares(
     apart(&[("outputs", outputs), ("targets", targets)], &[("sums", sums)])?;
     let constants = [Loss::MeanSquaredError.code(), 0, 1, shaders::LOSS.width];
     let kernel = context.kernel_of(&shaders::LOSS, "loss_columns", &constants, loads, None)?;
-    let params = Params { rows: rows as u32, columns: columns as u32, smoothing: 0.0, share: 1.0 };
+    let params = Params { rows: rows as u32, columns: columns as u32, parameter: 0.0, share: 1.0 };
     let grid = planner::grid(context.limits(), (items * slices) as u32, shaders::LOSS.width);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
 }

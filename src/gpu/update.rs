@@ -30,7 +30,8 @@ pub struct UpdateTensors<'a> {
     pub gradients: &'a Tensor,
     /// The parameters.
     pub parameters: &'a Tensor,
-    /// The velocity of SGD with momentum, Adam's mean of gradients; 0 at first.
+    /// The velocity of SGD with momentum, Adam's mean of gradients, RMSProp's of their squares; 0 at
+    /// first.
     pub first: Option<&'a Tensor>,
     /// Adam's mean of squared gradients; 0 at first.
     pub second: Option<&'a Tensor>,
@@ -105,7 +106,7 @@ pub(crate) fn update(
     let reads = [vec![("gradients", gradients)], named("scale", scale)].concat();
     let state = [named("first moments", first), named("second moments", second)].concat();
     apart(&reads, &[vec![("parameters", parameters)], state].concat())?;
-    let constants = [optimizer.code(), optimizer.momentum_code(), u32::from(scale.is_some())];
+    let constants = [optimizer.code(), optimizer.moments() as u32, u32::from(scale.is_some())];
     let (beta1, beta2) = optimizer.betas();
     let whole = Params {
         begin: 0,

@@ -13,7 +13,7 @@ pub struct Entry {
     /// Other frameworks' names for the same.
     pub aliases: &'static [&'static str],
     /// Its parameters, in the order in which they may be given without their names; `name=value`
-    /// where there is a default.
+    /// where there is a default, which is the one that is taken.
     pub parameters: &'static str,
     /// The formula.
     pub formula: &'static str,
@@ -56,7 +56,7 @@ static CATALOGUE: &[Entry] = &[
         aliases: &[],
         parameters: "value",
         formula: "value",
-        make: |p| Ok(Init::constant(p.number("value", None)?)),
+        make: |p| Ok(Init::constant(p.number("value")?)),
     },
     Entry {
         name: "uniform",
@@ -64,15 +64,14 @@ static CATALOGUE: &[Entry] = &[
         parameters: "low, high (or bound alone)",
         formula: "U(low, high), or U(-bound, bound)",
         make: |p| {
-            if let Some(bound) = p.take("bound") {
-                let bound = p.parse_number("bound", &bound)?;
+            if let Some(bound) = p.given_number("bound")? {
                 return Ok(Init::uniform(-bound, bound));
             }
-            let low = p.number("low", None)?;
-            match p.take("high") {
-                Some(high) => Ok(Init::uniform(low, p.parse_number("high", &high)?)),
-                None => Ok(Init::uniform(-low, low)),
-            }
+            let low = p.number("low")?;
+            Ok(match p.given_number("high")? {
+                Some(high) => Init::uniform(low, high),
+                None => Init::uniform(-low, low),
+            })
         },
     },
     Entry {
@@ -81,8 +80,8 @@ static CATALOGUE: &[Entry] = &[
         parameters: "std, mean=0",
         formula: "N(mean, std^2)",
         make: |p| {
-            let std = p.number("std", None)?;
-            Ok(Init::normal(p.number("mean", Some(0.0))?, std))
+            let std = p.number("std")?;
+            Ok(Init::normal(p.number("mean")?, std))
         },
     },
     Entry {
@@ -91,9 +90,9 @@ static CATALOGUE: &[Entry] = &[
         parameters: "std, mean=0, cut=2",
         formula: "N(mean, std^2) cut at mean +- cut * std; std is the parent's (PyTorch)",
         make: |p| {
-            let std = p.number("std", None)?;
-            let mean = p.number("mean", Some(0.0))?;
-            Ok(Init::truncated_normal(mean, std, p.number("cut", Some(2.0))?))
+            let std = p.number("std")?;
+            let mean = p.number("mean")?;
+            Ok(Init::truncated_normal(mean, std, p.number("cut")?))
         },
     },
     Entry {
@@ -102,8 +101,8 @@ static CATALOGUE: &[Entry] = &[
         parameters: "std, mean=0",
         formula: "the same cut at 2, with std / 0.8796 as the parent's (JAX, Keras)",
         make: |p| {
-            let std = p.number("std", None)?;
-            Ok(Init::truncated_normal_corrected(p.number("mean", Some(0.0))?, std))
+            let std = p.number("std")?;
+            Ok(Init::truncated_normal_corrected(p.number("mean")?, std))
         },
     },
     Entry {
@@ -112,10 +111,10 @@ static CATALOGUE: &[Entry] = &[
         parameters: "scale=1, mode=fan_in, distribution=truncated_normal, power=1",
         formula: "variance scale / fan^power",
         make: |p| {
-            let scale = p.number("scale", Some(1.0))?;
-            let mode = p.mode(FanMode::FanIn)?;
-            let family = p.one_of("distribution", &Family::NAMES, Family::TruncatedNormal)?;
-            let power = p.number("power", Some(1.0))?;
+            let scale = p.number("scale")?;
+            let mode = p.one_of("mode", &FanMode::NAMES)?;
+            let family = p.one_of("distribution", &Family::NAMES)?;
+            let power = p.number("power")?;
             Ok(Init::VarianceScaling { scale, power, mode, family })
         },
     },
@@ -223,12 +222,12 @@ static CATALOGUE: &[Entry] = &[
         parameters: "sparsity, std=0.01",
         formula: "ceil(sparsity rows) zeros a column, else N(0, std^2) (Martens 2010)",
         make: |p| {
-            let sparsity = p.number("sparsity", None)?;
+            let sparsity = p.number("sparsity")?;
             if !(0.0..=1.0).contains(&sparsity) {
                 let what = format!("initializer `{}`: sparsity", p.text);
                 return Err(Error::invalid(what, sparsity, "a share from 0 to 1"));
             }
-            Ok(Init::Sparse { sparsity, std: p.number("std", Some(0.01))? })
+            Ok(Init::Sparse { sparsity, std: p.number("std")? })
         },
     },
     Entry {
@@ -236,7 +235,7 @@ static CATALOGUE: &[Entry] = &[
         aliases: &[],
         parameters: "omega=30",
         formula: "U(-b, b), b = sqrt(6 / fan_in) / omega (Sitzmann et al. 2020)",
-        make: |p| Ok(Init::siren(p.number("omega", Some(30.0))?)),
+        make: |p| Ok(Init::siren(p.number("omega")?)),
     },
     Entry {
         name: "siren_first",
@@ -250,7 +249,7 @@ static CATALOGUE: &[Entry] = &[
         aliases: &[],
         parameters: "blocks, layers=2",
         formula: "He's normal, std times blocks^(-1 / (2 layers - 2)) (Zhang et al. 2019)",
-        make: |p| Init::fixup(p.number("blocks", None)?, p.number("layers", Some(2.0))?),
+        make: |p| Init::fixup(p.number("blocks")?, p.number("layers")?),
     },
     Entry {
         name: "t_fixup",
@@ -258,8 +257,8 @@ static CATALOGUE: &[Entry] = &[
         parameters: "layers, part=encoder",
         formula: "Xavier times 0.67 layers^(-1/4) or (9 layers)^(-1/4) (Huang et al. 2020)",
         make: |p| {
-            let layers = p.number("layers", None)?;
-            Init::t_fixup(p.one_of("part", &PARTS, TransformerPart::Encoder)?, layers)
+            let layers = p.number("layers")?;
+            Init::t_fixup(p.one_of("part", &PARTS)?, layers)
         },
     },
     Entry {
@@ -268,10 +267,12 @@ static CATALOGUE: &[Entry] = &[
         parameters: "layers, part=encoder, other=none",
         formula: "Xavier's normal, gain (8 layers)^(-1/4) for one stack (Wang et al. 2022)",
         make: |p| {
-            let layers = p.number("layers", None)?;
-            let part = p.one_of("part", &PARTS, TransformerPart::Encoder)?;
-            let other = p.take("other").filter(|other| other != "none");
-            let other = other.map(|other| p.parse_number("other", &other)).transpose()?;
+            let layers = p.number("layers")?;
+            let part = p.one_of("part", &PARTS)?;
+            let other = match p.text("other")?.as_str() {
+                "none" => None,
+                other => Some(p.parse_number("other", other)?),
+            };
             Ok(Init::deepnorm(deepnorm(part, layers, other)?.1))
         },
     },
@@ -280,7 +281,7 @@ static CATALOGUE: &[Entry] = &[
         aliases: &[],
         parameters: "layers, std=0.02",
         formula: "N(0, std^2 / (2 layers)) (Radford et al. 2019)",
-        make: |p| Init::gpt2_residual(p.number("layers", None)?, p.number("std", Some(0.02))?),
+        make: |p| Init::gpt2_residual(p.number("layers")?, p.number("std")?),
     },
     Entry {
         name: "rezero",
@@ -299,13 +300,13 @@ static CATALOGUE: &[Entry] = &[
     Entry {
         name: "mup",
         aliases: &[],
-        parameters: "role, base (of the output alone), gain=1",
+        parameters: "role=hidden, base (of the output alone), gain=1",
         formula: "gain^2 / fan_in; of the output gain^2 base / fan_in^2 (Yang et al. 2022)",
         make: |p| {
-            let role = p.one_of("role", &ROLES, Role::Hidden)?;
+            let role = p.one_of("role", &ROLES)?;
             let base = match role {
-                Role::Output => p.number("base", None)?,
-                _ => p.number("base", Some(1.0))?,
+                Role::Output => p.number("base")?,
+                Role::Input | Role::Hidden => p.given_number("base")?.unwrap_or(1.0),
             };
             Init::mup(role, base, p.gain()?)
         },
@@ -315,14 +316,14 @@ static CATALOGUE: &[Entry] = &[
         aliases: &["edge_of_chaos"],
         parameters: "activation, q=1",
         formula: "N(0, sigma_w^2 / fan_in), sigma_w^2 = 1 / E[f'(sqrt(q) z)^2] (Schoenholz et al. 2017)",
-        make: |p| Init::critical(&p.activation()?, p.number("q", Some(1.0))?),
+        make: |p| Init::critical(&p.activation()?, p.number("q")?),
     },
     Entry {
         name: "critical_bias",
         aliases: &[],
         parameters: "activation, q=1",
         formula: "N(0, sigma_b^2), sigma_b^2 = q - sigma_w^2 E[f(sqrt(q) z)^2]: critical's biases",
-        make: |p| Init::critical_bias(&p.activation()?, p.number("q", Some(1.0))?),
+        make: |p| Init::critical_bias(&p.activation()?, p.number("q")?),
     },
     Entry {
         name: "lsuv",
@@ -330,8 +331,8 @@ static CATALOGUE: &[Entry] = &[
         parameters: "tolerance=0.1, iterations=10",
         formula: "orthogonal, scaled layer by layer to Var(z) = 1 on a batch of data (in train and probe)",
         make: |p| {
-            let tolerance = p.number("tolerance", Some(0.1))?;
-            let iterations = p.number("iterations", Some(10.0))?;
+            let tolerance = p.number("tolerance")?;
+            let iterations = p.number("iterations")?;
             if iterations.fract() != 0.0 || !(0.0..=1e9).contains(&iterations) {
                 let needed = "a whole number";
                 return Err(Error::invalid("LSUV's iterations", iterations, needed));
@@ -343,6 +344,7 @@ static CATALOGUE: &[Entry] = &[
 
 /// The parameters as written, taken out one by one; what is left over is a mistake.
 struct Parameters {
+    entry: &'static Entry,
     text: String,
     positional: std::collections::VecDeque<String>,
     named: Vec<(String, String)>,
@@ -364,28 +366,36 @@ impl Parameters {
         })
     }
 
-    fn number(&mut self, name: &str, default: Option<f64>) -> Result<f64> {
-        match (self.take(name), default) {
-            (Some(value), _) => self.parse_number(name, &value),
-            (None, Some(default)) => Ok(default),
-            (None, None) => Err(Error::invalid(
+    fn given_number(&mut self, name: &str) -> Result<Option<f64>> {
+        self.take(name).map(|value| self.parse_number(name, &value)).transpose()
+    }
+
+    fn number(&mut self, name: &str) -> Result<f64> {
+        let value = self.text(name)?;
+        self.parse_number(name, &value)
+    }
+
+    /// What was given, or else the default that the entry states.
+    fn text(&mut self, name: &str) -> Result<String> {
+        if let Some(value) = self.take(name) {
+            return Ok(value);
+        }
+        let default = |part: &'static str| part.strip_prefix(name)?.strip_prefix('=');
+        let default = self.entry.parameters.split(", ").find_map(default);
+        default.map(str::to_owned).ok_or_else(|| {
+            Error::invalid(
                 format!("initializer `{}`", self.text),
                 match self.named.first() {
                     Some((other, _)) => format!("`{other}` and no {name}"),
                     None => "no parameters".into(),
                 },
                 format!("{name}, as in `{}:0.02`", self.text.split(':').next().unwrap_or("")),
-            )),
-        }
+            )
+        })
     }
 
-    fn one_of<T: Copy>(
-        &mut self,
-        name: &'static str,
-        names: &[(&'static str, T)],
-        default: T,
-    ) -> Result<T> {
-        let Some(value) = self.take(name) else { return Ok(default) };
+    fn one_of<T: Copy>(&mut self, name: &'static str, names: &[(&'static str, T)]) -> Result<T> {
+        let value = self.text(name)?;
         names
             .iter()
             .find(|(known, _)| *known == value)
@@ -393,13 +403,9 @@ impl Parameters {
             .ok_or_else(|| Error::unknown(name, &value, names.iter().map(|(known, _)| *known)))
     }
 
-    fn mode(&mut self, default: FanMode) -> Result<FanMode> {
-        self.one_of("mode", &FanMode::NAMES, default)
-    }
-
     fn gain(&mut self) -> Result<f64> {
         // `xavier_uniform:tanh` and `xavier_uniform:gain=tanh` are as good as the number.
-        let Some(value) = self.take("gain") else { return Ok(1.0) };
+        let value = self.text("gain")?;
         if value.starts_with(|c: char| c.is_ascii_alphabetic()) && value.parse::<f64>().is_err() {
             return Ok(value.parse::<Activation>()?.gain());
         }
@@ -423,7 +429,7 @@ impl Parameters {
     }
 
     fn he(&mut self, family: Family) -> Result<Init> {
-        let mode = self.mode(FanMode::FanIn)?;
+        let mode = self.one_of("mode", &FanMode::NAMES)?;
         if !matches!(mode, FanMode::FanIn | FanMode::FanOut) {
             return Err(Error::invalid(
                 format!("initializer `{}`: mode", self.text),
@@ -431,16 +437,11 @@ impl Parameters {
                 "fan_in or fan_out (variance_scaling has the averages)",
             ));
         }
-        let nonlinearity = match self.take("nonlinearity") {
-            Some(name) => name.parse()?,
-            None => Activation::Relu,
-        };
-        let nonlinearity = match nonlinearity {
-            Activation::LeakyRelu { slope } => {
-                Activation::LeakyRelu { slope: self.number("slope", Some(slope))? }
-            }
-            other => other,
-        };
+        let mut nonlinearity: Activation = self.text("nonlinearity")?.parse()?;
+        // A slope by itself stands for the one that the name was given.
+        if let Activation::LeakyRelu { slope } = &mut nonlinearity {
+            *slope = self.given_number("slope")?.unwrap_or(*slope);
+        }
         Ok(Init::he(mode, nonlinearity, family))
     }
 }
@@ -473,8 +474,12 @@ impl FromStr for Init {
                 }
                 Error::unknown("initializer", name, CATALOGUE.iter().map(|entry| entry.name))
             })?;
-        let mut given =
-            Parameters { text: text.into(), positional: Default::default(), named: Vec::new() };
+        let mut given = Parameters {
+            entry,
+            text: text.into(),
+            positional: Default::default(),
+            named: Vec::new(),
+        };
         for part in parameters.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let what = || format!("initializer `{text}`");
             // Each is compared with those before it.

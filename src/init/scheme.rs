@@ -385,7 +385,12 @@ impl Init {
                     Family::Uniform => Distribution::symmetric((3.0 * variance).sqrt()),
                 }
             }
-            _ => {
+            Init::Identity { .. }
+            | Init::Dirac { .. }
+            | Init::Orthogonal { .. }
+            | Init::DeltaOrthogonal { .. }
+            | Init::Sparse { .. }
+            | Init::Lsuv { .. } => {
                 let needed = "an initializer of each element alone (Init::source gives the others)";
                 return Err(Error::invalid("initializer", self, needed));
             }

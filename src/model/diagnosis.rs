@@ -9,7 +9,7 @@ use crate::op::{GRADIENTS, PARAMETERS, Phase, RowResult, Step};
 /// What a run came to, by the training loss (the last epoch's, or that of all training rows as the
 /// network is now, whichever is less) beside [`Trainer::baseline`], the best constant answer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Outcome {
     /// The training loss is more than 10 % below the baseline.
     Learned,
     /// It is, but test rows are met far worse than training rows, and by how much: accuracy or R2 is
@@ -26,26 +26,26 @@ pub enum Verdict {
     Diverged(String),
 }
 
-impl Verdict {
+impl Outcome {
     /// `learned`, `overfitted`, `learning`, `stuck` or `diverged`.
     pub fn name(&self) -> &'static str {
         match self {
-            Verdict::Learned => "learned",
-            Verdict::Overfitted(_) => "overfitted",
-            Verdict::Learning(_) => "learning",
-            Verdict::Stuck(_) => "stuck",
-            Verdict::Diverged(_) => "diverged",
+            Outcome::Learned => "learned",
+            Outcome::Overfitted(_) => "overfitted",
+            Outcome::Learning(_) => "learning",
+            Outcome::Stuck(_) => "stuck",
+            Outcome::Diverged(_) => "diverged",
         }
     }
 
     /// Why, where it did not simply learn.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Verdict::Learned => None,
-            Verdict::Overfitted(reason)
-            | Verdict::Learning(reason)
-            | Verdict::Stuck(reason)
-            | Verdict::Diverged(reason) => Some(reason),
+            Outcome::Learned => None,
+            Outcome::Overfitted(reason)
+            | Outcome::Learning(reason)
+            | Outcome::Stuck(reason)
+            | Outcome::Diverged(reason) => Some(reason),
         }
     }
 }
@@ -59,14 +59,14 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub fn verdict(&mut self) -> Result<Verdict> {
+    pub fn verdict(&mut self) -> Result<Outcome> {
         if let Some(found) = &self.diverged {
-            return Ok(Verdict::Diverged(found.clone()));
+            return Ok(Outcome::Diverged(found.clone()));
         }
         let (score, rows) = self.measure(0)?;
         if !score.loss.is_finite() {
             let steps = self.cursor.step;
-            return Ok(Verdict::Diverged(format!(
+            return Ok(Outcome::Diverged(format!(
                 "the training loss is infinite or not a number after step {steps}; {CALMER}"
             )));
         }
@@ -74,10 +74,10 @@ impl Trainer {
         let loss = epoch.min(score.loss);
         if loss < 0.9 * self.baseline {
             let found = self.overfitting(&score, &rows)?;
-            return Ok(found.map_or(Verdict::Learned, Verdict::Overfitted));
+            return Ok(found.map_or(Outcome::Learned, Outcome::Overfitted));
         }
         if let Some(why) = self.why_still()? {
-            return Ok(Verdict::Stuck(why));
+            return Ok(Outcome::Stuck(why));
         }
         let beside = format!(
             "the training loss, {}, is {} {}, that of the best constant answer, after {} steps",
@@ -93,7 +93,7 @@ impl Trainer {
         if let (Some(own), Some(constant)) = (score.accuracy, self.majority)
             && own >= constant + 0.1
         {
-            return Ok(Verdict::Learning(format!(
+            return Ok(Outcome::Learning(format!(
                 "{:.1} % of the training rows are right, where the best constant answer has {:.1} %, but \
                  the training loss is {} beside its {}: some rows are far off; {CALMER}",
                 100.0 * own,
@@ -113,15 +113,15 @@ impl Trainer {
             _ => None,
         };
         if let Some(what) = learning {
-            return Ok(Verdict::Learning(beside + what));
+            return Ok(Outcome::Learning(beside + what));
         }
         let vanishing = self.why_vanishing()?;
-        Ok(Verdict::Stuck(vanishing.unwrap_or_else(|| {
+        Ok(Outcome::Stuck(vanishing.unwrap_or_else(|| {
             format!("{beside}: more epochs, another learning rate or another initializer")
         })))
     }
 
-    /// How much worse test rows are met than training rows, by the rule of [`Verdict::Overfitted`].
+    /// How much worse test rows are met than training rows, by the rule of [`Outcome::Overfitted`].
     fn overfitting(&mut self, training: &Score, rows: &[RowResult]) -> Result<Option<String>> {
         if self.test_rows < 20 {
             return Ok(None);

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::layers::{Dense, Drop, LayerNorm, Named, Nonlinear, Residual};
+use super::layers::{ActivationLayer, Dense, DropoutLayer, LayerNorm, Named, Residual};
 use super::network::{CustomInit, Network};
 use crate::init::Init;
 use crate::random::Distribution;
@@ -306,9 +306,9 @@ impl Mlp {
                 own.push(Named::new(name(".norm"), LayerNorm { scale }));
             }
             if layer + 1 < self.layers() {
-                own.push(Named::new(name(".activation"), Nonlinear(self.activation)));
+                own.push(Named::new(name(".activation"), ActivationLayer(self.activation)));
                 if self.dropout > 0.0 {
-                    own.push(Named::new(name(".dropout"), Drop(self.dropout)));
+                    own.push(Named::new(name(".dropout"), DropoutLayer(self.dropout)));
                 }
             }
             if self.skips(layer) {

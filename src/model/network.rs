@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Optimizer;
-use super::layers::{Layer, Named, Part, Residual, Role, Theory};
+use super::layers::{Layer, Named, ParameterKind, ParameterSpec, Residual, Theory};
 use super::tape::{Memory, Signal, Tape, two_of};
 use crate::init::{self, Init};
 use crate::random::{Distribution, Dtype, Source, Whole};
@@ -21,11 +21,11 @@ pub type CustomInit = Arc<dyn Fn(&str, &Shape) -> Option<Distribution> + Send + 
 ///
 /// ```
 /// use fanin::model::Network;
-/// use fanin::model::layers::{Dense, Nonlinear};
+/// use fanin::model::layers::{ActivationLayer, Dense};
 /// use fanin::{Activation, Shape};
 /// let network = Network::new(Shape::new([784])?)
 ///     .layer("layers.0", Dense::new(128))
-///     .layer("layers.0.activation", Nonlinear(Activation::Relu))
+///     .layer("layers.0.activation", ActivationLayer(Activation::Relu))
 ///     .layer("layers.1", Dense::new(10));
 /// assert_eq!(network.recipe()?.elements(), 784 * 128 + 128 + 128 * 10 + 10);
 /// # Ok::<(), fanin::Error>(())
@@ -49,7 +49,7 @@ pub struct Network {
 pub(crate) struct Placed {
     /// The stage that it belongs to.
     pub stage: usize,
-    pub role: Role,
+    pub role: ParameterKind,
     pub spec: TensorSpec,
     /// The tolerance and the iterations, where it is to give unit variance.
     pub lsuv: Option<(f64, u32)>,
@@ -206,7 +206,7 @@ impl Network {
         let mut found: Vec<Option<Activation>> = Vec::new();
         self.walk(&mut |event| {
             let Event::Enter(named, shape) = event else { return Ok(()) };
-            if named.layer.parameters(shape)?.iter().any(Part::is_weight) {
+            if named.layer.parameters(shape)?.iter().any(ParameterSpec::is_weight) {
                 found.push(None);
             }
             if let (Theory::Nonlinearity(activation), Some(last)) =
@@ -255,7 +255,7 @@ impl Network {
         let mut widths = vec![self.input.elements()];
         self.walk(&mut |event| {
             if let Event::Enter(named, shape) = event
-                && named.layer.parameters(shape)?.iter().any(Part::is_weight)
+                && named.layer.parameters(shape)?.iter().any(ParameterSpec::is_weight)
             {
                 widths.push(named.layer.output(shape)?.elements());
             }
@@ -294,13 +294,13 @@ impl Network {
     }
 
     /// The parts of every layer, with the layer's name and the stage that they belong to.
-    fn parts(&self) -> Result<Vec<(usize, String, Part)>> {
-        let mut found: Vec<(usize, String, Part)> = Vec::new();
+    fn parts(&self) -> Result<Vec<(usize, String, ParameterSpec)>> {
+        let mut found: Vec<(usize, String, ParameterSpec)> = Vec::new();
         let (mut stage, mut weighed) = (0, false);
         self.walk(&mut |event| {
             let Event::Enter(named, shape) = event else { return Ok(()) };
             let parts = named.layer.parameters(shape).map_err(|error| error.at(&named.name))?;
-            if parts.iter().any(Part::is_weight) {
+            if parts.iter().any(ParameterSpec::is_weight) {
                 stage += usize::from(weighed);
                 weighed = true;
             }
@@ -321,7 +321,10 @@ impl Network {
             Some(base) => base.parts()?,
             None => parts.clone(),
         };
-        let alike = |((_, a, one), (_, b, other)): (&(usize, String, Part), &(_, String, Part))| {
+        let alike = |((_, a, one), (_, b, other)): (
+            &(usize, String, ParameterSpec),
+            &(_, String, ParameterSpec),
+        )| {
             (a, one.name, one.shape.dims().len()) == (b, other.name, other.shape.dims().len())
         };
         if parts.len() != base.len() || !parts.iter().zip(&base).all(alike) {
@@ -336,9 +339,9 @@ impl Network {
             let place = || format!("tensor `{name}`");
             let mup = mup_role(&part, &base, stage, last)?;
             let chosen = match part.role {
-                Role::Weight => self.weights,
-                Role::Bias => self.biases,
-                Role::Scale | Role::Shift => None,
+                ParameterKind::Weight => self.weights,
+                ParameterKind::Bias => self.biases,
+                ParameterKind::Scale | ParameterKind::Shift => None,
             };
             let init = chosen.unwrap_or(part.init);
             let own = self.custom.as_ref().and_then(|custom| custom(&name, &part.shape));
@@ -348,7 +351,7 @@ impl Network {
                 }
                 _ => None,
             };
-            if lsuv.is_some() && part.role != Role::Weight {
+            if lsuv.is_some() && part.role != ParameterKind::Weight {
                 let needed = "another initializer: weights alone are scaled to unit variance";
                 return Err(Error::invalid(place(), init, needed));
             }
@@ -362,7 +365,7 @@ impl Network {
                 None if !rescaled => init,
                 None => scaled(init, &part, &base, mup).map_err(|error| error.at(place()))?,
             };
-            let Part { shape, geometry, role, .. } = part;
+            let ParameterSpec { shape, geometry, role, .. } = part;
             let source = drawn.source(&shape, &geometry).map_err(|error| error.at(place()))?;
             let dtype = Dtype::F32;
             source.check_dtype(dtype).map_err(|error| error.at(place()))?;
@@ -375,7 +378,7 @@ impl Network {
 
     /// The factor on a tensor's learning rate.
     pub(super) fn lr_multiplier((role, ratio): (init::Role, f64), optimizer: &Optimizer) -> f64 {
-        match optimizer.adapts() {
+        match optimizer.normalizes() {
             false => role.lr_multiplier_sgd(ratio),
             true => role.lr_multiplier_adam(ratio),
         }
@@ -431,14 +434,14 @@ impl Network {
             return ["custom", "custom"].map(str::to_owned);
         }
         let parts = self.parts().unwrap_or_default();
-        let names = |role: Role, instead: Option<Init>| {
+        let names = |role: ParameterKind, instead: Option<Init>| {
             let own = parts.iter().filter(|(.., part)| part.role == role);
             let mut names: Vec<String> =
                 own.map(|(.., part)| instead.unwrap_or(part.init).to_string()).collect();
             names.dedup();
             names.join(", ")
         };
-        [names(Role::Weight, self.weights), names(Role::Bias, self.biases)]
+        [names(ParameterKind::Weight, self.weights), names(ParameterKind::Bias, self.biases)]
     }
 
     /// What tells it from other networks, for checkpoints.
@@ -457,21 +460,33 @@ impl Network {
 
 /// muP's role of a tensor, and the ratio of widths that goes with it: of a first layer's outputs, else of
 /// a layer's inputs.
-fn mup_role(part: &Part, base: &Part, stage: usize, last: usize) -> Result<(init::Role, f64)> {
-    let fan = |own: &Part, mode| own.geometry.fan(&own.shape, mode);
+fn mup_role(
+    part: &ParameterSpec,
+    base: &ParameterSpec,
+    stage: usize,
+    last: usize,
+) -> Result<(init::Role, f64)> {
+    let fan = |own: &ParameterSpec, mode| own.geometry.fan(&own.shape, mode);
     let ratio = |mode| -> Result<f64> { Ok(fan(part, mode)? / fan(base, mode)?) };
     let elements = part.shape.elements() as f64 / base.shape.elements() as f64;
     Ok(match part.role {
-        Role::Weight if stage == last => (init::Role::Output, ratio(init::FanMode::FanIn)?),
-        Role::Weight if stage == 0 => (init::Role::Input, ratio(init::FanMode::FanOut)?),
-        Role::Weight => (init::Role::Hidden, ratio(init::FanMode::FanIn)?),
+        ParameterKind::Weight if stage == last => {
+            (init::Role::Output, ratio(init::FanMode::FanIn)?)
+        }
+        ParameterKind::Weight if stage == 0 => (init::Role::Input, ratio(init::FanMode::FanOut)?),
+        ParameterKind::Weight => (init::Role::Hidden, ratio(init::FanMode::FanIn)?),
         // A vector is as long as its layer is wide.
         _ => (init::Role::Input, elements),
     })
 }
 
 /// What a tensor is drawn from in place of `init`, so that it is to the base network's as muP has it.
-fn scaled(init: Init, part: &Part, base: &Part, (role, ratio): (init::Role, f64)) -> Result<Init> {
+fn scaled(
+    init: Init,
+    part: &ParameterSpec,
+    base: &ParameterSpec,
+    (role, ratio): (init::Role, f64),
+) -> Result<Init> {
     let own = init.source(&base.shape, &base.geometry)?;
     let by = 1.0 / role.std_multiplier(ratio);
     Ok(Init::from(&match own {

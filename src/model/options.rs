@@ -4,7 +4,7 @@ use crate::{Error, Result};
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct TrainOptions {
     /// The loss; for none, softmax cross-entropy for classes and mean squared error for values.
     pub loss: Option<Loss>,
     /// The optimizer.
@@ -26,10 +26,10 @@ pub struct Options {
 }
 
 /// Adam at 0.001, batches of 64, 30 epochs, seed 0.
-impl Default for Options {
+impl Default for TrainOptions {
     fn default() -> Self {
         let optimizer = Optimizer::Adam(Adam::default());
-        Options {
+        TrainOptions {
             loss: None,
             optimizer,
             lr: optimizer.default_lr(),
@@ -43,7 +43,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl TrainOptions {
     /// # Errors
     /// [`Error::Invalid`] where a number is outside its range, or does not fit a network or a set of so
     /// many rows.

@@ -79,8 +79,7 @@ impl Training {
             }
         }
 
-        let several = aim.loss == Loss::MeanSquaredError && outputs > 1;
-        let squares = several.then(|| {
+        let squares = aim.loss.needs_squares(outputs).then(|| {
             let columns = outputs * aim.batch.div_ceil(SLICE);
             wired.slots.push(aim.steps * columns);
             View { slot: wired.slots.len() - 1, first: 0, rows: aim.steps, columns }

@@ -1,13 +1,14 @@
-use super::Loss;
 use super::data::{Dataset, Targets};
+use super::{Loss, Target};
+use crate::op::variance;
 use crate::{Error, Result};
 
 /// A set's targets as the loss takes them, class indices or the bits of values, and how many there are
 /// a row.
 pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u32>, usize)> {
     let invalid = |given: String, needed: String| Err(Error::invalid("targets", given, needed));
-    match (&set.targets, loss) {
-        (Targets::Classes { labels, names }, Loss::CrossEntropy { .. }) => {
+    match (&set.targets, loss.target()) {
+        (Targets::Classes { labels, names }, Target::Class) => {
             if names.len() > outputs {
                 let given = format!("{} classes", names.len());
                 return invalid(given, format!("at most the network's {outputs} outputs"));
@@ -17,7 +18,7 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
             }
             Ok((labels.clone(), 1))
         }
-        (Targets::Classes { labels, names }, Loss::BinaryCrossEntropy) => {
+        (Targets::Classes { labels, names }, Target::Share) => {
             let one = |is: bool| if is { 1.0f32.to_bits() } else { 0 };
             match (outputs, names.len()) {
                 (1, 2) => Ok((labels.iter().map(|label| one(*label == 1)).collect(), 1)),
@@ -27,21 +28,21 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
                 }
             }
         }
-        (Targets::Classes { .. }, Loss::MeanSquaredError) => {
-            invalid("classes".into(), "values for the mean squared error".into())
+        (Targets::Classes { .. }, Target::Value) => {
+            invalid("classes".into(), format!("values for {}", loss.called()))
         }
-        (Targets::Values { .. }, Loss::CrossEntropy { .. }) => {
-            invalid("values".into(), "classes for the cross-entropy".into())
+        (Targets::Values { .. }, Target::Class) => {
+            invalid("values".into(), format!("classes for {}", loss.called()))
         }
-        (Targets::Values { values, names }, _) => {
+        (Targets::Values { values, names }, target) => {
             if names.len() != outputs {
                 let given = format!("{} values a row", names.len());
                 return invalid(given, format!("{outputs} for the network's outputs"));
             }
-            let shares = *loss == Loss::BinaryCrossEntropy;
+            let shares = target == Target::Share;
             let values = values.to_f32();
             if let Some(value) = values.iter().find(|v| shares && !(0.0..=1.0).contains(*v)) {
-                return invalid(value.to_string(), "0 to 1 for the binary cross-entropy".into());
+                return invalid(value.to_string(), format!("0 to 1 for {}", loss.called()));
             }
             Ok((values.iter().map(|value| value.to_bits()).collect(), outputs))
         }
@@ -50,39 +51,19 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
 
 /// The loss of the best answer that does not look at the features.
 pub(super) fn baseline(set: &Dataset, loss: &Loss) -> f64 {
-    let entropy = |shares: &[f64]| -> f64 {
-        shares.iter().filter(|share| **share > 0.0).map(|share| -share * share.ln()).sum()
-    };
-    match (&set.targets, loss) {
-        (Targets::Classes { labels, names }, loss) => {
-            let mut shares = shares(labels, names.len());
-            if *loss == Loss::BinaryCrossEntropy {
-                let each = shares.iter().map(|share| entropy(&[*share, 1.0 - share]));
-                return each.sum::<f64>() / shares.len() as f64;
-            }
-            let smoothing = f64::from(loss.smoothing());
-            let even = smoothing / shares.len() as f64;
-            shares.iter_mut().for_each(|share| *share = (1.0 - smoothing) * *share + even);
-            entropy(&shares)
+    match &set.targets {
+        Targets::Classes { labels, names } => {
+            loss.constant_of_classes(&shares(labels, names.len()))
         }
-        (Targets::Values { values, names }, Loss::BinaryCrossEntropy) => {
-            let (values, columns) = (values.to_f32(), names.len());
-            let mean = |column: usize| -> f64 {
-                let own = values.iter().skip(column).step_by(columns);
-                own.map(|value| f64::from(*value)).sum::<f64>() / set.rows() as f64
-            };
-            let each = (0..columns).map(|column| entropy(&[mean(column), 1.0 - mean(column)]));
-            each.sum::<f64>() / columns as f64
-        }
-        _ => {
-            let all = variances(set);
-            all.iter().sum::<f64>() / all.len() as f64
+        Targets::Values { names, .. } => {
+            let each = columns(set).map(|column| loss.constant_of_values(&column));
+            each.sum::<f64>() / names.len() as f64
         }
     }
 }
 
 /// The share of each class.
-pub(super) fn shares(labels: &[u32], classes: usize) -> Vec<f64> {
+fn shares(labels: &[u32], classes: usize) -> Vec<f64> {
     let mut shares = vec![0.0; classes.max(1)];
     labels.iter().for_each(|label| shares[*label as usize] += 1.0 / labels.len() as f64);
     shares
@@ -96,15 +77,16 @@ pub(super) fn majority(set: &Dataset) -> Option<f64> {
 
 /// The variance of each column of values, as f32 has them; none for classes.
 pub(super) fn variances(set: &Dataset) -> Vec<f64> {
-    let Targets::Values { values, names } = &set.targets else { return Vec::new() };
-    let (values, rows, columns) = (values.to_f32(), set.rows() as f64, names.len());
-    let of = |column: usize| -> f64 {
-        // From the first: where all are equal the variance is 0, to the last bit.
-        let first = f64::from(values.get(column).copied().unwrap_or_default());
-        let own = values.iter().skip(column).step_by(columns);
-        let own = own.map(|value| f64::from(*value) - first);
-        let mean = own.clone().sum::<f64>() / rows;
-        own.map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows
+    columns(set).map(|column| variance(&column)).collect()
+}
+
+/// The columns of values, as f32 has them; none for classes.
+fn columns(set: &Dataset) -> impl Iterator<Item = Vec<f64>> {
+    let (values, columns) = match &set.targets {
+        Targets::Values { values, names } => (values.to_f32(), names.len()),
+        Targets::Classes { .. } => (Default::default(), 0),
     };
-    (0..columns).map(of).collect()
+    (0..columns).map(move |column| {
+        values.iter().skip(column).step_by(columns).map(|value| f64::from(*value)).collect()
+    })
 }

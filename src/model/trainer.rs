@@ -2,11 +2,11 @@ use std::time::Instant;
 
 use super::data::{Dataset, Targets, permutation};
 use super::network::{Network, Placed};
-use super::options::Options;
+use super::options::TrainOptions;
 use super::score::{Epoch, Score, Tally};
 use super::tape::Stage;
 use super::targets::{baseline, majority, variances, words};
-use super::{Aim, Loss, LsuvStep, Parameter, Training, place};
+use super::{Aim, Loss, LsuvStep, Parameter, Target, Training, place};
 use crate::device::{Device, Execution, Room};
 use crate::op::{
     BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step, View,
@@ -19,7 +19,7 @@ pub struct Trainer {
     pub(super) device: Device,
     pub(super) execution: Box<dyn Execution>,
     pub(super) network: Network,
-    pub(super) options: Options,
+    pub(super) options: TrainOptions,
     pub(super) loss: Loss,
     pub(super) parameters: Vec<Parameter>,
     pub(super) stages: Vec<Stage>,
@@ -76,7 +76,7 @@ impl Trainer {
     pub fn new(
         device: &Device,
         network: impl TryInto<Network, Error = Error>,
-        options: &Options,
+        options: &TrainOptions,
         train: &Dataset,
         test: Option<&Dataset>,
     ) -> Result<Trainer> {
@@ -86,7 +86,7 @@ impl Trainer {
     fn of(
         device: &Device,
         network: Network,
-        options: &Options,
+        options: &TrainOptions,
         train: &Dataset,
         test: Option<&Dataset>,
     ) -> Result<Trainer> {
@@ -489,7 +489,7 @@ impl Trainer {
 
     fn score(&self, tally: &Tally, set: usize) -> Score {
         let rows = tally.rows.max(1) as f64;
-        let (loss, values) = (tally.loss / rows, self.loss == Loss::MeanSquaredError);
+        let (loss, values) = (tally.loss / rows, self.loss.target() == Target::Value);
         let squares = match self.squares {
             Some(_) => &tally.squares,
             None => &vec![tally.loss],

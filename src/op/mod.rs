@@ -16,10 +16,10 @@ mod window;
 
 pub use conv::Conv2d;
 pub(crate) use fuse::{fused, placed};
-pub use loss::Loss;
-pub(crate) use loss::SLICE;
+pub use loss::{Loss, Target};
+pub(crate) use loss::{SLICE, variance};
 pub use moments::Moments;
-pub use optimizer::{Adam, Optimizer};
+pub use optimizer::{Adam, Optimizer, RmsProp};
 pub use pool::{Pool2d, Pooling};
 pub(crate) use product::Strides;
 pub use product::{Dropout, Epilogue, Extreme, Form, Nonlinearity};

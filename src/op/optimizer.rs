@@ -1,10 +1,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::catalogue::{self, Entry, Listed, Numbers, Range, Takes};
 use crate::{Error, Result};
 
 /// How a gradient `g` becomes a step of the parameters `w`. The arithmetic is PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Optimizer {
     /// `g += weight_decay w`; `v = momentum v + g`; `w -= lr v`, or with Nesterov's look ahead
     /// `w -= lr (g + momentum v)` (Sutskever et al. 2013).
@@ -23,6 +25,9 @@ pub enum Optimizer {
     /// Adam, with the decay apart from the gradient: `w -= lr weight_decay w` first (Loshchilov and
     /// Hutter 2019).
     AdamW(Adam),
+    /// `g += weight_decay w`; `v = alpha v + (1 - alpha) g^2`; `w -= lr g / (sqrt(v) + epsilon)`
+    /// (Tieleman and Hinton 2012): PyTorch's `RMSprop` without momentum, not centered.
+    RmsProp(RmsProp),
 }
 
 /// The numbers of [`Optimizer::Adam`] and [`Optimizer::AdamW`].
@@ -38,101 +43,239 @@ pub struct Adam {
     pub weight_decay: f64,
 }
 
+const ADAM: Adam = Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+
+/// PyTorch's, whose decay is not 0.
+const ADAMW: Adam = Adam { weight_decay: 0.01, ..ADAM };
+
 /// The paper's: 0.9, 0.999, 1e-8, and no decay.
 impl Default for Adam {
     fn default() -> Self {
-        Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+        ADAM
+    }
+}
+
+/// The numbers of [`Optimizer::RmsProp`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsProp {
+    /// How much of the mean of squared gradients stays: 0 to 1.
+    pub alpha: f64,
+    /// What keeps the quotient finite.
+    pub epsilon: f64,
+    /// The factor on the parameters that joins the gradient.
+    pub weight_decay: f64,
+}
+
+const RMSPROP: RmsProp = RmsProp { alpha: 0.99, epsilon: 1e-8, weight_decay: 0.0 };
+
+/// PyTorch's: 0.99, 1e-8, and no decay.
+impl Default for RmsProp {
+    fn default() -> Self {
+        RMSPROP
+    }
+}
+
+/// What there is to know of an optimizer.
+pub(crate) struct Rule {
+    /// Buffers of state, each as large as the parameters, by its numbers.
+    moments: fn(Numbers) -> usize,
+    /// Whether a step's size is the learning rate's, whatever the gradient's.
+    normalizes: bool,
+    lr: f64,
+}
+
+/// Two betas and an epsilon.
+const ADAMS: &[(&str, Range)] = &[
+    ("Adam's beta1", Range::Share),
+    ("Adam's beta2", Range::Share),
+    ("Adam's epsilon", Range::Positive),
+];
+
+/// Every optimizer; the place is the code in `shaders/update.wgsl`.
+const CATALOGUE: &[Entry<Optimizer>] = &[
+    Entry {
+        name: "sgd",
+        aliases: &[],
+        formula: "v = MOMENTUM v + g; w -= lr v",
+        default: Optimizer::sgd(),
+        takes: Some(Takes {
+            numbers: &[("momentum", Range::Share)],
+            make: |[momentum, ..]| Optimizer::Sgd { momentum, nesterov: false, weight_decay: 0.0 },
+        }),
+        own: Rule {
+            // Without momentum the velocity is the gradient.
+            moments: |[momentum, ..]| usize::from(momentum != 0.0),
+            normalizes: false,
+            lr: 0.05,
+        },
+    },
+    Entry {
+        name: "nesterov",
+        aliases: &[],
+        formula: "v = MOMENTUM v + g; w -= lr (g + MOMENTUM v)",
+        default: Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
+        takes: Some(Takes {
+            numbers: &[("Nesterov's momentum", Range::Inner)],
+            make: |[momentum, ..]| Optimizer::Sgd { momentum, nesterov: true, weight_decay: 0.0 },
+        }),
+        own: Rule { moments: |_| 1, normalizes: false, lr: 0.05 },
+    },
+    Entry {
+        name: "adam",
+        aliases: &[],
+        formula: "m and v, the means of g and g^2, unbiased; w -= lr m / (sqrt(v) + EPSILON)",
+        default: Optimizer::Adam(ADAM),
+        takes: Some(Takes {
+            numbers: ADAMS,
+            make: |[beta1, beta2, epsilon]| Optimizer::Adam(Adam { beta1, beta2, epsilon, ..ADAM }),
+        }),
+        own: Rule { moments: |_| 2, normalizes: true, lr: 1e-3 },
+    },
+    Entry {
+        name: "adamw",
+        aliases: &[],
+        formula: "adam, the weight decay (0.01 where none is given) apart from the gradient",
+        default: Optimizer::AdamW(ADAMW),
+        takes: Some(Takes {
+            numbers: ADAMS,
+            make: |[beta1, beta2, epsilon]| {
+                Optimizer::AdamW(Adam { beta1, beta2, epsilon, ..ADAMW })
+            },
+        }),
+        own: Rule { moments: |_| 2, normalizes: true, lr: 1e-3 },
+    },
+    Entry {
+        name: "rmsprop",
+        aliases: &[],
+        formula: "v = ALPHA v + (1 - ALPHA) g^2; w -= lr g / (sqrt(v) + EPSILON)",
+        default: Optimizer::RmsProp(RMSPROP),
+        takes: Some(Takes {
+            numbers: &[("RMSProp's alpha", Range::Share), ("RMSProp's epsilon", Range::Positive)],
+            make: |[alpha, epsilon, _]| Optimizer::RmsProp(RmsProp { alpha, epsilon, ..RMSPROP }),
+        }),
+        own: Rule { moments: |_| 1, normalizes: true, lr: 0.01 },
+    },
+];
+
+/// An optimizer's place in the catalogue and its numbers, as the entry has them and as kernels do.
+struct Known {
+    place: usize,
+    numbers: Numbers,
+    /// How much stays of the first and of the second state; of one without, 0.
+    betas: (f64, f64),
+    epsilon: f64,
+}
+
+impl Listed for Optimizer {
+    const KIND: &'static str = "optimizer";
+    type Own = Rule;
+
+    fn catalogue() -> &'static [Entry<Self>] {
+        CATALOGUE
+    }
+
+    fn place(&self) -> Option<(usize, Numbers)> {
+        let Known { place, numbers, .. } = self.known();
+        Some((place, numbers))
     }
 }
 
 impl Optimizer {
+    /// Every optimizer, with its default numbers.
+    pub const ALL: [Optimizer; CATALOGUE.len()] = catalogue::defaults(CATALOGUE);
+
     /// The names that [`FromStr`] reads.
-    pub const NAMES: [&'static str; 4] = ["sgd", "nesterov", "adam", "adamw"];
+    pub const NAMES: [&'static str; CATALOGUE.len()] = catalogue::names(CATALOGUE);
 
     /// Plain gradient descent: `w -= lr g`.
     pub const fn sgd() -> Self {
         Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 }
     }
 
+    fn known(&self) -> Known {
+        let adam = |place, Adam { beta1, beta2, epsilon, .. }| Known {
+            place,
+            numbers: [beta1, beta2, epsilon],
+            betas: (beta1, beta2),
+            epsilon,
+        };
+        match *self {
+            Optimizer::Sgd { momentum, nesterov, .. } => Known {
+                place: usize::from(nesterov),
+                numbers: [momentum, 0.0, 0.0],
+                betas: (momentum, 0.0),
+                epsilon: 0.0,
+            },
+            Optimizer::Adam(own) => adam(2, own),
+            Optimizer::AdamW(own) => adam(3, own),
+            Optimizer::RmsProp(RmsProp { alpha, epsilon, .. }) => {
+                Known { place: 4, numbers: [alpha, epsilon, 0.0], betas: (alpha, 0.0), epsilon }
+            }
+        }
+    }
+
+    fn decay(&mut self) -> &mut f64 {
+        match self {
+            Optimizer::Sgd { weight_decay, .. } => weight_decay,
+            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => &mut adam.weight_decay,
+            Optimizer::RmsProp(own) => &mut own.weight_decay,
+        }
+    }
+
+    fn entry(&self) -> &'static Entry<Self> {
+        &CATALOGUE[self.known().place]
+    }
+
+    /// How each is written, `rmsprop:ALPHA,EPSILON`, and its formula: for help texts.
+    pub fn help() -> Vec<(String, String)> {
+        catalogue::help::<Optimizer>()
+    }
+
     /// The name without its numbers.
     pub fn name(&self) -> &'static str {
-        match self {
-            Optimizer::Sgd { nesterov: false, .. } => "sgd",
-            Optimizer::Sgd { .. } => "nesterov",
-            Optimizer::Adam(_) => "adam",
-            Optimizer::AdamW(_) => "adamw",
-        }
+        self.entry().name
     }
 
     /// The same with another weight decay.
     pub fn with_weight_decay(mut self, decay: f64) -> Self {
-        match &mut self {
-            Optimizer::Sgd { weight_decay, .. } => *weight_decay = decay,
-            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => adam.weight_decay = decay,
-        }
+        *self.decay() = decay;
         self
     }
 
     /// The weight decay.
     pub fn weight_decay(&self) -> f64 {
-        match self {
-            Optimizer::Sgd { weight_decay, .. } => *weight_decay,
-            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => adam.weight_decay,
-        }
+        let mut own = *self;
+        *own.decay()
     }
 
     /// A learning rate to start from.
     pub fn default_lr(&self) -> f64 {
-        match self {
-            Optimizer::Sgd { .. } => 0.05,
-            Optimizer::Adam(_) | Optimizer::AdamW(_) => 1e-3,
-        }
+        self.entry().own.lr
     }
 
-    /// Whether steps are divided by the size of gradients, so that they have one of their own.
-    pub(crate) fn adapts(&self) -> bool {
-        !matches!(self, Optimizer::Sgd { .. })
+    /// The number that stands for it in `shaders/update.wgsl`: its place in [`Optimizer::ALL`].
+    pub fn code(&self) -> u32 {
+        self.known().place as u32
     }
 
-    /// The code in `shaders/update.wgsl`.
-    pub(crate) fn code(&self) -> u32 {
-        match self {
-            Optimizer::Sgd { .. } => 0,
-            Optimizer::Adam(_) => 1,
-            Optimizer::AdamW(_) => 2,
-        }
-    }
-
-    /// 0 without momentum, 1 with it, 2 as Nesterov has it.
-    pub(crate) fn momentum_code(&self) -> u32 {
-        match self {
-            Optimizer::Sgd { momentum, .. } if *momentum == 0.0 => 0,
-            Optimizer::Sgd { nesterov, .. } => 1 + u32::from(*nesterov),
-            _ => 1,
-        }
-    }
-
-    /// Buffers of state, each as large as the parameters: velocity, or Adam's two means.
+    /// Buffers of state, each as large as the parameters: velocity, Adam's two means, RMSProp's of
+    /// squares.
     pub(crate) fn moments(&self) -> usize {
-        match self {
-            Optimizer::Sgd { .. } => self.momentum_code().min(1) as usize,
-            _ => 2,
-        }
+        (self.entry().own.moments)(self.known().numbers)
     }
 
-    /// Both betas; momentum is the first.
+    /// Whether a step's size is the learning rate's, whatever the gradient's: what muP tells apart.
+    pub(crate) fn normalizes(&self) -> bool {
+        self.entry().own.normalizes
+    }
+
+    /// How much stays of the first and of the second state: the momentum, both betas, alpha.
     pub(crate) fn betas(&self) -> (f64, f64) {
-        match self {
-            Optimizer::Sgd { momentum, .. } => (*momentum, 0.0),
-            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => (adam.beta1, adam.beta2),
-        }
+        self.known().betas
     }
 
     pub(crate) fn epsilon(&self) -> f64 {
-        match self {
-            Optimizer::Sgd { .. } => 0.0,
-            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => adam.epsilon,
-        }
+        self.known().epsilon
     }
 
     /// Adam's `1 / (1 - beta1^t)` and `1 / sqrt(1 - beta2^t)` at step `t`, counted from 1.
@@ -145,97 +288,34 @@ impl Optimizer {
     /// # Errors
     /// [`Error::Invalid`] where a number is outside its range.
     pub fn check(&self) -> Result<()> {
-        let share = |name: &str, value: f64| match (0.0..1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::invalid(name, value, "0 or more, below 1")),
-        };
         let decay = self.weight_decay();
         if !(decay >= 0.0 && decay.is_finite()) {
             return Err(Error::invalid("weight decay", decay, "a finite number, 0 or more"));
         }
-        match self {
-            Optimizer::Sgd { momentum, nesterov, .. } => {
-                if *nesterov && *momentum == 0.0 {
-                    return Err(Error::invalid("Nesterov's momentum", momentum, "more than 0"));
-                }
-                share("momentum", *momentum)
-            }
-            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => {
-                if !(adam.epsilon > 0.0 && adam.epsilon.is_finite()) {
-                    let needed = "a finite number above 0";
-                    return Err(Error::invalid("Adam's epsilon", adam.epsilon, needed));
-                }
-                share("Adam's beta1", adam.beta1)?;
-                share("Adam's beta2", adam.beta2)
-            }
-        }
+        catalogue::check(self)
     }
 }
 
-/// The form that [`FromStr`] reads, with every number but the weight decay.
+/// The form that [`FromStr`] reads, with every number but the weight decay; without those of `sgd`,
+/// `adam`, `adamw` and `rmsprop` where they are the defaults.
 impl fmt::Display for Optimizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
         match self {
-            Optimizer::Sgd { momentum, .. } if *momentum == 0.0 => Ok(()),
-            Optimizer::Sgd { momentum, .. } => write!(f, ":{momentum}"),
-            Optimizer::Adam(adam) | Optimizer::AdamW(adam) => {
-                let default = Adam { weight_decay: adam.weight_decay, ..Adam::default() };
-                if *adam == default {
-                    return Ok(());
-                }
-                write!(f, ":{},{},{}", adam.beta1, adam.beta2, adam.epsilon)
+            // What runs were saved with.
+            Optimizer::Sgd { nesterov: true, .. } => {
+                catalogue::write_numbers(self.entry(), &self.known().numbers, f)
             }
+            _ => catalogue::write(self, f),
         }
     }
 }
 
-/// Reads `sgd`, `sgd:0.9` (momentum), `nesterov:0.9`, `adam`, `adamw:0.9,0.95` or
-/// `adam:0.9,0.999,1e-8`. AdamW decays by 0.01, the others by nothing.
+/// Reads `sgd`, `sgd:0.9` (momentum), `nesterov:0.9`, `adam`, `adamw:0.9,0.95`,
+/// `adam:0.9,0.999,1e-8` or `rmsprop:0.99,1e-8`. AdamW decays by 0.01, the others by nothing.
 impl FromStr for Optimizer {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, numbers) = text.split_once(':').unwrap_or((text, ""));
-        let numbers: Vec<f64> = numbers
-            .split(',')
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                part.trim().parse().map_err(|_| {
-                    Error::invalid(format!("optimizer `{text}`"), part, "a number, as in sgd:0.9")
-                })
-            })
-            .collect::<Result<_>>()?;
-        let most = |count: usize, what: &str| match numbers.len() <= count {
-            true => Ok(()),
-            false => {
-                let given = format!("{} numbers", numbers.len());
-                Err(Error::invalid(format!("optimizer `{text}`"), given, what))
-            }
-        };
-        let number = |at: usize, default: f64| numbers.get(at).copied().unwrap_or(default);
-        let adam = |weight_decay| -> Result<Adam> {
-            most(3, "at most beta1, beta2 and epsilon")?;
-            let defaults = Adam::default();
-            Ok(Adam {
-                beta1: number(0, defaults.beta1),
-                beta2: number(1, defaults.beta2),
-                epsilon: number(2, defaults.epsilon),
-                weight_decay,
-            })
-        };
-        let optimizer = match name {
-            "sgd" | "nesterov" => {
-                most(1, "at most the momentum")?;
-                let nesterov = name == "nesterov";
-                let momentum = number(0, if nesterov { 0.9 } else { 0.0 });
-                Optimizer::Sgd { momentum, nesterov, weight_decay: 0.0 }
-            }
-            "adam" => Optimizer::Adam(adam(0.0)?),
-            "adamw" => Optimizer::AdamW(adam(0.01)?),
-            _ => return Err(Error::unknown("optimizer", name, Optimizer::NAMES)),
-        };
-        optimizer.check()?;
-        Ok(optimizer)
+        catalogue::read(text)
     }
 }

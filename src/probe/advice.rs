@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::measure::{Options, measure};
+use super::measure::{ProbeOptions, measure};
 use super::predict::{Boundary, predicted};
 use super::run::Run;
 use super::verdict::{Kind, strain};
 use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
-use crate::model::layers::Role;
+use crate::model::layers::ParameterKind;
 use crate::model::{Mlp, Network, Placed};
 use crate::{Activation, Result};
 
@@ -58,31 +58,6 @@ impl Change {
         let (layer_norm, residual) =
             (other.has_layer_norm() || self.layer_norm, other.has_residual() || self.residual);
         Ok(other.layer_norm(layer_norm).residual(residual))
-    }
-
-    /// The flags of `fanin probe` that make the changed network of a run, all that it is made of, in
-    /// place of those of their names and beside the others. `--depth` and `--width` are together what
-    /// `--widths` is, and each stands in place of the other.
-    pub fn flags(&self, run: &Run) -> String {
-        let widths = self.widths.as_ref().unwrap_or(&run.widths);
-        let mut flags = match widths.split_first() {
-            Some((first, rest)) if rest.iter().all(|width| width == first) => {
-                format!("--depth {} --width {first}", rest.len())
-            }
-            _ => {
-                let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
-                format!("--widths {}", widths.join(","))
-            }
-        };
-        flags += &format!(
-            " --activation {} --init {} --bias {}",
-            self.activation.unwrap_or(run.activation),
-            self.init,
-            self.bias.as_ref().unwrap_or(&run.bias)
-        );
-        flags += if self.layer_norm || run.layer_norm { " --layer-norm" } else { "" };
-        flags += if self.residual || run.residual { " --residual" } else { "" };
-        flags
     }
 }
 
@@ -141,13 +116,13 @@ const WORK: f64 = 1e11;
 /// Looks for what is healthy, and remembers what was measured.
 pub struct Advisor<'a> {
     device: &'a Device,
-    options: &'a Options,
+    options: &'a ProbeOptions,
     known: Vec<(Mlp, Kind)>,
 }
 
 impl<'a> Advisor<'a> {
     /// One that measures on a device, by these options.
-    pub fn new(device: &'a Device, options: &'a Options) -> Advisor<'a> {
+    pub fn new(device: &'a Device, options: &'a ProbeOptions) -> Advisor<'a> {
         Advisor { device, options, known: Vec::new() }
     }
 
@@ -247,7 +222,7 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
 }
 
 /// Multiply-adds of measuring a network, over all seeds.
-fn work(mlp: &Mlp, options: &Options) -> f64 {
+fn work(mlp: &Mlp, options: &ProbeOptions) -> f64 {
     let steps = mlp.network().map_or(0.0, |network| network.multiply_adds(options.batch));
     steps * options.seeds.len() as f64
 }
@@ -255,7 +230,7 @@ fn work(mlp: &Mlp, options: &Options) -> f64 {
 /// Whether some bias is drawn from another distribution than 0.
 fn biased(mlp: &Mlp) -> bool {
     let own = |Placed { role, spec, .. }: &Placed| {
-        *role == Role::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
+        *role == ParameterKind::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
     };
     mlp.network().and_then(|own| own.tensors()).is_ok_and(|tensors| tensors.iter().any(own))
 }

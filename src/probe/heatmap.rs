@@ -1,4 +1,4 @@
-use super::measure::{Options, measure};
+use super::measure::{ProbeOptions, measure};
 use super::run::Heatmap;
 use crate::device::Device;
 use crate::init::{Family, FanMode, Init};
@@ -26,7 +26,8 @@ pub fn heatmap(
     marks: Vec<(String, f64)>,
     progress: &mut dyn FnMut(),
 ) -> Result<Heatmap> {
-    let options = Options { seeds: vec![seed], batch: BATCH, details: false, ..Options::default() };
+    let options =
+        ProbeOptions { seeds: vec![seed], batch: BATCH, details: false, ..ProbeOptions::default() };
     let step = (ENDS.1 / ENDS.0).ln() / (ROWS - 1) as f64;
     let scales: Vec<f64> = (0..ROWS).map(|row| ENDS.0 * (step * row as f64).exp()).collect();
     let (mut activation_std, mut gradient_std) = (Vec::new(), Vec::new());

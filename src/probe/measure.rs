@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 
 use super::predict::{Boundary, predicted};
-use super::run::{Layer, Prediction, Run, Spread};
+use super::run::{LayerReport, Prediction, Run, Spread};
 use super::verdict::judge;
 use crate::device::{Device, Execution, Room};
-use crate::model::layers::Role;
+use crate::model::layers::ParameterKind;
 use crate::model::{Memory, Network, Parameter, Placed, Wired};
 use crate::op::{
     BATCH, Epilogue, Extreme, Form, GRADIENTS, Histogram, Op, PARAMETERS, Program, Resident,
@@ -15,7 +15,7 @@ use crate::{Activation, Error, Result};
 
 /// How a network is measured.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct ProbeOptions {
     /// Networks, one of each seed.
     pub seeds: Vec<u64>,
     /// Inputs a batch, two at least: rows `2 i` and `2 i + 1` are a pair.
@@ -31,9 +31,9 @@ pub struct Options {
 }
 
 /// One seed, 256 inputs, pairs with a cosine of 0.5.
-impl Default for Options {
+impl Default for ProbeOptions {
     fn default() -> Self {
-        Options { seeds: vec![0], batch: 256, correlation: 0.5, inputs: None, details: true }
+        ProbeOptions { seeds: vec![0], batch: 256, correlation: 0.5, inputs: None, details: true }
     }
 }
 
@@ -69,7 +69,7 @@ struct Measured {
 pub fn measure(
     device: &Device,
     network: impl TryInto<Network, Error = Error>,
-    options: &Options,
+    options: &ProbeOptions,
 ) -> Result<Run> {
     let network = network.try_into()?;
     let columns = network.input().elements() as usize;
@@ -110,14 +110,14 @@ pub fn measure(
     };
     let layers = (0..widths.len() - 1)
         .map(|layer| merge(layer, widths[layer + 1], &seeds, predictions[layer]));
-    let layers: Vec<Layer> = layers.collect();
-    let text = |role: Role| {
+    let layers: Vec<LayerReport> = layers.collect();
+    let text = |role: ParameterKind| {
         let found = tensors.iter().find(|placed| placed.role == role);
         found.map_or(String::new(), |placed| placed.spec.init.clone())
     };
     Ok(Run {
-        init: text(Role::Weight),
-        bias: text(Role::Bias),
+        init: text(ParameterKind::Weight),
+        bias: text(ParameterKind::Bias),
         activation: network.nonlinearity(),
         widths,
         residual: network.has_residual(),
@@ -132,7 +132,7 @@ pub fn measure(
     })
 }
 
-fn check(options: &Options, columns: usize) -> Result<()> {
+fn check(options: &ProbeOptions, columns: usize) -> Result<()> {
     if options.seeds.is_empty() {
         return Err(Error::invalid("seeds", "none", "at least one"));
     }
@@ -206,14 +206,14 @@ struct Running<'a> {
     /// Where a parameter of a name is.
     places: HashMap<String, usize>,
     activations: Vec<Activation>,
-    options: &'a Options,
+    options: &'a ProbeOptions,
     least: View,
     greatest: View,
     gram: View,
 }
 
 impl<'a> Running<'a> {
-    fn new(device: &Device, network: &Network, options: &'a Options) -> Result<Running<'a>> {
+    fn new(device: &Device, network: &Network, options: &'a ProbeOptions) -> Result<Running<'a>> {
         let batch = options.batch;
         let (tape, outputs) = network.wire(batch, 0, 1, Memory::Stagewise)?;
         let mut wired = tape.finish(outputs, |_, _| Vec::new());
@@ -304,7 +304,7 @@ impl<'a> Running<'a> {
         for Placed { spec, role, .. } in tensors {
             let view = self.parameter(&spec.name).view(PARAMETERS);
             let stream = Stream::named(seed, &spec.name);
-            let factor = if *role == Role::Weight { factor } else { 1.0 };
+            let factor = if *role == ParameterKind::Weight { factor } else { 1.0 };
             crate::model::place(&mut *self.execution, view, &stream, spec, factor)?;
         }
         Ok(())
@@ -374,10 +374,10 @@ fn merge(
     width: u64,
     seeds: &[Vec<Measured>],
     predicted: Option<Prediction>,
-) -> Layer {
+) -> LayerReport {
     let all = || seeds.iter().map(|seed| &seed[layer]);
     let spread = |get: fn(&Measured) -> f64| Spread::of(all().map(get));
-    Layer {
+    LayerReport {
         layer: layer + 1,
         width,
         preactivation_mean: spread(|m| mean(&m.values)),

@@ -19,10 +19,10 @@ mod verdict;
 
 pub use advice::{Advice, Advisor, Change};
 pub use heatmap::heatmap;
-pub use measure::{Options, measure};
+pub use measure::{ProbeOptions, measure};
 pub use predict::{Boundary, predict};
-pub use run::{Heatmap, Layer, Prediction, Report, Run, Spread};
-pub use verdict::{Kind, Limit, RULE, Verdict};
+pub use run::{Heatmap, LayerReport, Prediction, Report, Run, Spread};
+pub use verdict::{Kind, RULE, RangeLimit, Verdict};
 
 /// The ends of float32's normal numbers, squared: variances there.
 const SMALLEST: f64 = 1.4e-76;

@@ -1,6 +1,6 @@
 use super::run::Prediction;
 use super::{LARGEST, SMALLEST};
-use crate::model::layers::{Role, Theory};
+use crate::model::layers::{ParameterKind, Theory};
 use crate::model::{Event, Network};
 use crate::op::NORM_EPSILON;
 use crate::theory::{self, Gaussian};
@@ -441,12 +441,12 @@ fn plan(network: &Network) -> Result<Option<Vec<Plan>>> {
         let (mean, var) = (placed.spec.source.mean(), placed.spec.source.std().powi(2));
         let own = &mut plan[placed.stage];
         match placed.role {
-            Role::Weight if mean != 0.0 => return Ok(None),
-            Role::Weight => own.weight_var = var,
-            Role::Bias => (own.bias_mean, own.bias_var) = (mean, var),
+            ParameterKind::Weight if mean != 0.0 => return Ok(None),
+            ParameterKind::Weight => own.weight_var = var,
+            ParameterKind::Bias => (own.bias_mean, own.bias_var) = (mean, var),
             // 1 but for zero gamma.
-            Role::Scale if (mean, var) != (1.0, 0.0) => return Ok(None),
-            Role::Scale | Role::Shift => {}
+            ParameterKind::Scale if (mean, var) != (1.0, 0.0) => return Ok(None),
+            ParameterKind::Scale | ParameterKind::Shift => {}
         }
     }
     Ok(Some(plan))

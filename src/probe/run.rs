@@ -58,7 +58,7 @@ pub struct Prediction {
 
 /// A layer of a run: `z = W h + b`, then its activation `h`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layer {
+pub struct LayerReport {
     /// Counted from 1.
     pub layer: usize,
     /// Units.
@@ -123,7 +123,7 @@ pub struct Run {
     /// What went in, of which predictions start.
     pub(super) boundary: Boundary,
     /// From the first to the last.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<LayerReport>,
     /// Of `lsuv`: the variances it met, one list a layer, in the first seed.
     pub lsuv: Vec<Vec<f64>>,
 }

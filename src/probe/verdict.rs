@@ -2,7 +2,7 @@
 
 use super::advice::missing_omega;
 use super::predict::{Boundary, settled};
-use super::run::{Layer, Prediction};
+use super::run::{LayerReport, Prediction};
 use super::{LARGEST, SMALLEST};
 use crate::Result;
 use crate::model::Network;
@@ -50,7 +50,7 @@ impl Kind {
 
 /// Where numbers leave the range of float32 (normal numbers, 1.2e-38 to 3.4e38).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limit {
+pub struct RangeLimit {
     /// Whether they became too large.
     pub overflow: bool,
     /// Layers from where they start: from the input for the signal, from the output for the gradient.
@@ -68,9 +68,9 @@ pub struct Verdict {
     /// Why, in a sentence, with the numbers that decided.
     pub reason: String,
     /// Where the signal leaves float32, if it does within a thousand layers.
-    pub signal_limit: Option<Limit>,
+    pub signal_limit: Option<RangeLimit>,
     /// Where the gradient does.
-    pub gradient_limit: Option<Limit>,
+    pub gradient_limit: Option<RangeLimit>,
 }
 
 /// When a network is called healthy, in words.
@@ -143,7 +143,11 @@ impl Way {
 }
 
 /// Judges a network by what was measured.
-pub(super) fn judge(network: &Network, layers: &[Layer], boundary: &Boundary) -> Result<Verdict> {
+pub(super) fn judge(
+    network: &Network,
+    layers: &[LayerReport],
+    boundary: &Boundary,
+) -> Result<Verdict> {
     let [signal, gradient] = ways(network, layers, boundary)?;
     let (kind, mut reason) = reasons(layers, [&signal, &gradient]);
     if let (Kind::Vanishing, Some(omega)) = (kind, missing_omega(network)) {
@@ -193,7 +197,7 @@ fn start(boundary: &Boundary) -> f64 {
     boundary.square - boundary.mean * boundary.mean
 }
 
-fn ways(network: &Network, layers: &[Layer], boundary: &Boundary) -> Result<[Way; 2]> {
+fn ways(network: &Network, layers: &[LayerReport], boundary: &Boundary) -> Result<[Way; 2]> {
     let hidden = &layers[..layers.len() - 1];
     let predicted = layers.iter().any(|own| own.predicted.is_some());
     let further = if predicted { settled(network, boundary)? } else { [None; 2] };
@@ -262,7 +266,7 @@ fn nearest(rates: [Option<f64>; 2]) -> f64 {
     rates.min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0)
 }
 
-fn reasons(layers: &[Layer], ways: [&Way; 2]) -> (Kind, String) {
+fn reasons(layers: &[LayerReport], ways: [&Way; 2]) -> (Kind, String) {
     let hidden = &layers[..layers.len() - 1];
     let width = hidden.iter().map(|layer| layer.width).min().unwrap_or(0);
     if !hidden.is_empty() && hidden.iter().all(|layer| layer.equal_units) {
@@ -277,12 +281,12 @@ fn reasons(layers: &[Layer], ways: [&Way; 2]) -> (Kind, String) {
     if let Some(layer) = layers.iter().find(|layer| layer.not_finite > 0) {
         return (Kind::Exploding, format!("activations overflow float32 in layer {}", layer.layer));
     }
-    let infinite = |layer: &&Layer| !layer.gradient_var.mean.is_finite();
+    let infinite = |layer: &&LayerReport| !layer.gradient_var.mean.is_finite();
     if let Some(layer) = layers.iter().rev().find(infinite) {
         return (Kind::Exploding, format!("gradients overflow float32 in layer {}", layer.layer));
     }
     // Units that are flat because the signal is gone are not dead: they are the end of vanishing.
-    let lively = |layer: &&Layer| {
+    let lively = |layer: &&LayerReport| {
         layer.preactivation_var.mean + layer.preactivation_mean.mean.powi(2) > 1e-60
     };
     if let Some(layer) = hidden.iter().filter(lively).find(|layer| layer.dead.mean >= DEAD) {
@@ -380,7 +384,7 @@ fn change(variances: &[f64]) -> f64 {
 }
 
 /// Where variances leave float32's range, or where the theory leads them.
-fn limit(way: &Way) -> Option<Limit> {
+fn limit(way: &Way) -> Option<RangeLimit> {
     let variances = &way.whole;
     let out = |variance: f64| !(SMALLEST..=LARGEST).contains(&variance);
     if let Some(depth) = variances.iter().position(|&variance| out(variance)) {
@@ -389,14 +393,14 @@ fn limit(way: &Way) -> Option<Limit> {
         // What is exactly 0 underflows where it was near; else something multiplied it by 0.
         let near = || depth > 0 && variances[depth - 1] < 1e-60;
         let left = depth > 0 && (variances[depth] != 0.0 || near());
-        return left.then_some(Limit { overflow, depth, seen: true });
+        return left.then_some(RangeLimit { overflow, depth, seen: true });
     }
     let last = variances.len().checked_sub(1)?;
     // What is no rate leads nowhere.
     let rate = way.settled.filter(|_| way.changes())?.ln();
     let end = if rate > 0.0 { LARGEST } else { SMALLEST };
     let depth = last as f64 + ((end / variances[last]).ln() / rate).ceil();
-    (last as f64..=DEEPEST as f64).contains(&depth).then_some(Limit {
+    (last as f64..=DEEPEST as f64).contains(&depth).then_some(RangeLimit {
         overflow: rate > 0.0,
         depth: depth as usize,
         seen: false,

@@ -105,29 +105,62 @@ impl ConvKernel {
     }
 }
 
+/// What [`Whole`]s differ in beside their elements.
+struct Facts {
+    /// None where there are too many for a number.
+    elements: Option<u64>,
+    /// The factor: the gain, or the standard deviation.
+    scale: f64,
+    /// Of all elements.
+    mean: f64,
+    std: f64,
+}
+
 /// The most elements that are drawn as a whole: 16 GiB in f64.
 const MOST: u64 = 1 << 31;
 
 impl Whole {
     /// The number of elements.
     pub fn elements(&self) -> u64 {
-        self.checked_elements().unwrap_or(u64::MAX)
+        self.facts().elements.unwrap_or(u64::MAX)
     }
 
-    fn checked_elements(&self) -> Option<u64> {
-        match self {
-            Whole::Identity { rows, columns, .. }
-            | Whole::Orthogonal { rows, columns, .. }
-            | Whole::Sparse { rows, columns, .. } => rows.checked_mul(*columns),
-            Whole::Dirac { kernel, .. } | Whole::DeltaOrthogonal { kernel, .. } => {
-                kernel.elements()
+    /// All that can be said of one beside what it is drawn from.
+    fn facts(&self) -> Facts {
+        // So many elements are `gain`, the others 0.
+        let ones = |elements: Option<u64>, ones: u64, gain: f64| {
+            let count = elements.unwrap_or(u64::MAX) as f64;
+            let share = ones as f64 / count;
+            let std = gain * (share * (1.0 - share)).sqrt();
+            Facts { elements, scale: gain, mean: gain * ones as f64 / count, std }
+        };
+        match *self {
+            Whole::Identity { rows, columns, gain } => {
+                ones(rows.checked_mul(columns), rows.min(columns), gain)
             }
+            Whole::Dirac { kernel, groups, gain } => {
+                let of_group = kernel.outputs.checked_div(groups).unwrap_or(0).min(kernel.inputs);
+                ones(kernel.elements(), groups * of_group, gain)
+            }
+            Whole::Orthogonal { rows, columns, gain } => Facts {
+                elements: rows.checked_mul(columns),
+                scale: gain,
+                mean: 0.0,
+                std: gain / (rows.max(columns) as f64).sqrt(),
+            },
+            Whole::DeltaOrthogonal { kernel, gain } => Facts {
+                elements: kernel.elements(),
+                scale: gain,
+                mean: 0.0,
+                std: gain / (kernel.outputs as f64 * kernel.taps as f64).sqrt(),
+            },
+            Whole::Sparse { rows, columns, sparsity, std } => Facts {
+                elements: rows.checked_mul(columns),
+                scale: std,
+                mean: 0.0,
+                std: std * (1.0 - zeros(rows, sparsity) as f64 / rows as f64).sqrt(),
+            },
         }
-    }
-
-    /// The factor: the gain, or the standard deviation.
-    fn scale(mut self) -> f64 {
-        *self.scale_mut()
     }
 
     fn scale_mut(&mut self) -> &mut f64 {
@@ -146,39 +179,15 @@ impl Whole {
         self
     }
 
-    /// The number of elements that are `gain`, of those that are one value or 0.
-    fn ones(&self) -> u64 {
-        match *self {
-            Whole::Identity { rows, columns, .. } => rows.min(columns),
-            Whole::Dirac { kernel, groups, .. } => {
-                groups * (kernel.outputs / groups).min(kernel.inputs)
-            }
-            _ => 0,
-        }
-    }
-
     /// The expected mean of the elements: `gain` times the share that has it for an identity, else 0.
     pub fn mean(&self) -> f64 {
-        self.scale() * self.ones() as f64 / self.elements() as f64
+        self.facts().mean
     }
 
     /// The expected standard deviation over all elements: `gain / sqrt(max(rows, columns))` for an
     /// orthogonal matrix, `std sqrt(1 - zeros / rows)` for a sparse one.
     pub fn std(&self) -> f64 {
-        let scale = self.scale();
-        match *self {
-            Whole::Identity { .. } | Whole::Dirac { .. } => {
-                let share = self.ones() as f64 / self.elements() as f64;
-                scale * (share * (1.0 - share)).sqrt()
-            }
-            Whole::Orthogonal { rows, columns, .. } => scale / (rows.max(columns) as f64).sqrt(),
-            Whole::DeltaOrthogonal { kernel, .. } => {
-                scale / ((kernel.outputs * kernel.taps) as f64).sqrt()
-            }
-            Whole::Sparse { rows, sparsity, .. } => {
-                scale * (1.0 - zeros(rows, sparsity) as f64 / rows as f64).sqrt()
-            }
-        }
+        self.facts().std
     }
 
     /// Checks shape and parameters.
@@ -189,7 +198,7 @@ impl Whole {
     /// outputs, a delta-orthogonal kernel has more inputs than outputs, or there are more than 2^31
     /// elements.
     pub fn check(&self) -> Result<()> {
-        if self.checked_elements().is_none_or(|elements| elements > MOST) {
+        if self.facts().elements.is_none_or(|elements| elements > MOST) {
             let given = format!("{} elements", self.elements());
             return Err(Error::invalid("a tensor drawn as a whole", given, "at most 2^31"));
         }
@@ -209,9 +218,12 @@ impl Whole {
                 let needed = "no more input than output channels: norms cannot be kept otherwise";
                 return Err(Error::invalid("delta-orthogonal kernel", given, needed));
             }
-            _ => {}
+            Whole::Identity { .. }
+            | Whole::Dirac { .. }
+            | Whole::Orthogonal { .. }
+            | Whole::DeltaOrthogonal { .. } => {}
         }
-        let gain = self.scale();
+        let gain = self.facts().scale;
         // As large as f32 holds, and no product of it with an element is subnormal for sure.
         if !(gain.is_finite() && (1e-30..1e30).contains(&gain.abs())) {
             return Err(Error::invalid("gain", gain, "a number of size 1e-30 to 1e30"));
@@ -382,7 +394,9 @@ impl Source {
         match self {
             Source::Elements(distribution) => distribution.check_dtype(dtype),
             // No element is larger than a normal's that is as wide as the gain.
-            Source::Whole(whole) => Distribution::normal(whole.scale().abs()).check_dtype(dtype),
+            Source::Whole(whole) => {
+                Distribution::normal(whole.facts().scale.abs()).check_dtype(dtype)
+            }
         }
     }
 

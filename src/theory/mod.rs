@@ -38,7 +38,7 @@ pub(super) struct Gaussian {
     nodes: Vec<(f64, f64)>,
 }
 
-/// Beyond it every nonlinearity but the sine is as good as straight: within, panels are as narrow as
+/// Beyond it every nonlinearity that does not turn for good is as good as straight: within, panels are as narrow as
 /// what it does in a unit of its argument.
 const BENT: f64 = 40.0;
 
@@ -51,17 +51,14 @@ impl Gaussian {
         }
         let scale = q.sqrt();
         let place = |x: f64| (x - mean) / scale;
-        let kinks = kinks(activation).iter().copied().chain([-BENT, BENT]).map(place);
-        // The sine turns wherever one looks, and what a user's own does is not known.
-        let frequency = match activation {
-            Activation::Sin { omega } => Some(*omega),
-            Activation::Custom(_) => Some(1.0),
-            _ => None,
-        };
-        let width = |z: f64| match frequency {
-            Some(frequency) => (1.0 / (frequency * scale)).clamp(0.002, 0.25),
-            None if (mean + scale * z).abs() < BENT => (1.0 / scale).min(0.25),
-            None => 0.25,
+        // Those that are smooth bend most about 0.
+        let kinks = if activation.kinks().is_empty() { &[0.0] } else { activation.kinks() };
+        let kinks = kinks.iter().copied().chain([-BENT, BENT]).map(place);
+        let frequency = activation.frequency();
+        let width = |z: f64| match (mean + scale * z).abs() < BENT {
+            _ if frequency > 0.0 => (1.0 / (frequency * scale)).clamp(0.002, 0.25),
+            true => (1.0 / scale).min(0.25),
+            false => 0.25,
         };
         let nodes = nodes(&kinks.collect::<Vec<_>>(), width);
         Ok(Gaussian { mean, scale, nodes })
@@ -122,16 +119,6 @@ pub fn correlated(activation: &Activation, mean: f64, q: f64, c: f64) -> Result<
         power *= c;
     }
     Ok(sum + rest.max(0.0) * power)
-}
-
-/// Where a nonlinearity or its slope breaks off.
-fn kinks(activation: &Activation) -> &'static [f64] {
-    match activation {
-        Activation::HardTanh => &[-1.0, 1.0],
-        Activation::HardSigmoid | Activation::HardSwish => &[-3.0, 3.0],
-        Activation::Relu6 => &[0.0, 6.0],
-        _ => &[0.0],
-    }
 }
 
 /// `1 / sqrt(E[f(z)^2])`, `z` standard normal: the gain with which weights of variance

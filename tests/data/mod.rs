@@ -20,7 +20,7 @@ use fanin::model::data::{
     Collapsed, Dataset, Generated, LoadOptions, Loaded, Numbers, Standardizer, Targets, Task, load,
     permutation,
 };
-use fanin::model::{Mlp, Options, Trainer};
+use fanin::model::{Mlp, TrainOptions, Trainer};
 use fanin::random::Stream;
 use fanin::{Error, Result};
 use flate2::Compression;

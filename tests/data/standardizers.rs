@@ -226,7 +226,7 @@ fn what_f32_cannot_hold_is_refused() {
     for (set, expected) in
         [(&set, feature), (&Dataset { features: vec![0.0f32; 4].into(), ..set.clone() }, target)]
     {
-        let given = Options { batch: None, ..Options::default() };
+        let given = TrainOptions { batch: None, ..TrainOptions::default() };
         let error = Trainer::new(&Device::Cpu, &mlp, &given, set, None).err().unwrap().to_string();
         assert_eq!(error, format!("training set: data set `d`: {expected}"));
         let train = both(&[0.5, 1.0, 2.0, 4.0]);

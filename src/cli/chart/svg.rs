@@ -185,12 +185,8 @@ impl Plane {
             };
             body += &text("s m", x, base + 19.0, &self.x.label(tick));
         }
-        let _ = write!(
-            body,
-            "<path class=\"x\" d=\"M{left} {}v{height}h{}\"/>",
-            at(top),
-            at(width)
-        );
+        let _ =
+            write!(body, "<path class=\"x\" d=\"M{left} {}v{height}h{}\"/>", at(top), at(width));
         body += &text("t m", left + 0.5 * width, base + 39.0, labels[0]);
         let _ = write!(
             body,

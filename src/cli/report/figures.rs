@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use fanin::probe::{Layer, Prediction, Spread};
+use fanin::probe::{LayerReport, Prediction, Spread};
 
 use super::super::chart::svg::{Figure, SERIES, at, cut, escape, text};
 use super::super::chart::{Chart, Line};
@@ -16,7 +16,7 @@ struct Quantity {
     caption: &'static str,
     label: &'static str,
     log: bool,
-    measured: fn(&Layer) -> Spread,
+    measured: fn(&LayerReport) -> Spread,
     /// The value, and the standard deviation of its logarithm.
     predicted: Option<Predicted>,
 }
@@ -97,7 +97,7 @@ pub fn all(network: &Network<'_>) -> Vec<(&'static str, Figure)> {
     let mut figures: Vec<(&'static str, Figure)> = Vec::new();
     for quantity in &QUANTITIES {
         // Nothing is to be seen where all is 0: units that cannot die, say.
-        let seen = |layer: &Layer| (quantity.measured)(layer).max > 0.0;
+        let seen = |layer: &LayerReport| (quantity.measured)(layer).max > 0.0;
         if quantity.predicted.is_none()
             && !network.runs.iter().any(|run| run.layers.iter().any(seen))
         {

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use fanin::probe::{Kind, Layer, RULE, Report, Run, Spread};
+use fanin::probe::{Kind, LayerReport, RULE, Report, Run, Spread};
 
 use super::super::chart::svg::{Figure, colors, escape, style};
 use super::super::table::short;
@@ -123,7 +123,7 @@ fn scroll(label: &str, content: &str) -> String {
 
 /// Every layer's numbers.
 fn layers(body: &mut String, run: &Run) {
-    type Column = (&'static str, fn(&Layer) -> Spread, fn(&Layer) -> Option<f64>);
+    type Column = (&'static str, fn(&LayerReport) -> Spread, fn(&LayerReport) -> Option<f64>);
     const COLUMNS: [Column; 8] = [
         ("Var(z)", |l| l.preactivation_var, |l| l.predicted.map(|p| p.preactivation_var)),
         ("E[h]", |l| l.activation_mean, |l| l.predicted.map(|p| p.activation_mean)),

@@ -1,6 +1,7 @@
-use fanin::probe::{Change, Kind, Limit, Run};
+use fanin::probe::{Change, Kind, RangeLimit, Run};
 
 use super::Network;
+use crate::cli::flags;
 
 /// A sign for a verdict: a shape, so that it does not take colours.
 pub fn sign(kind: Kind) -> &'static str {
@@ -16,8 +17,8 @@ pub fn sign(kind: Kind) -> &'static str {
 
 /// Where float32 ends, in words.
 pub fn limits(run: &Run) -> String {
-    let of = |what: &str, back: &str, limit: Option<Limit>| {
-        let Limit { overflow, depth, seen } = limit?;
+    let of = |what: &str, back: &str, limit: Option<RangeLimit>| {
+        let RangeLimit { overflow, depth, seen } = limit?;
         let how = if overflow { "overflow" } else { "underflow" };
         let how = if seen { format!("{how}s") } else { format!("would {how}") };
         let layers = if depth == 1 { "layer" } else { "layers" };
@@ -48,7 +49,7 @@ pub fn instead(run: &Run) -> String {
 
 fn told(change: &Change, run: &Run) -> String {
     let text = change.to_string();
-    if text == change.init { text } else { format!("{text} ({})", change.flags(run)) }
+    if text == change.init { text } else { format!("{text} ({})", flags::changed(change, run)) }
 }
 
 /// What to use, in a sentence, and why.

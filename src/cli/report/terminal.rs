@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use fanin::probe::{Layer, RULE, Report};
+use fanin::probe::{LayerReport, RULE, Report};
 
 use super::super::chart::svg::cut;
 use super::super::chart::{Chart, Line};
@@ -68,7 +68,12 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
     }
 }
 
-fn chart(network: &Network<'_>, columns: usize, title: &str, value: fn(&Layer) -> f64) -> String {
+fn chart(
+    network: &Network<'_>,
+    columns: usize,
+    title: &str,
+    value: fn(&LayerReport) -> f64,
+) -> String {
     let lines = network.runs.iter().map(|run| {
         let curve = run.layers.iter().map(|layer| (layer.layer as f64, value(layer), 1.0));
         Line { name: run.init.clone(), curve: curve.collect(), ..Line::default() }

@@ -6,10 +6,11 @@ use clap::Args;
 use fanin::init::Init;
 use fanin::model::data::Task;
 use fanin::model::layers::ENTRIES;
-use fanin::model::{Loss, Mlp, Network, Optimizer, Options, Schedule};
+use fanin::model::{Loss, Mlp, Network, Optimizer, Schedule, TrainOptions};
 use fanin::{Activation, Result, Shape};
 
 use crate::cli::DeviceArgs;
+use crate::cli::catalogue::{formulas, learning_rates, one_of};
 
 /// In 80 columns: what is wrapped by hand is not to be wrapped again.
 const HELP: &str = "\
@@ -18,6 +19,7 @@ Examples:
   fanin train --data digits --hidden 256,256 --activation gelu --epochs 20
   fanin train --data houses.csv --target price --out houses.safetensors
   fanin train --data mnist/ --batch 256 --device gpu
+  fanin train --network 'dense:64 relu residual(norm dense:64 gelu) dense'
   fanin train --resume houses.safetensors --data houses.csv --target price \\
       --epochs 60 --out houses.safetensors --force
 
@@ -40,24 +42,32 @@ is the share of single ones whose output is on the target's side of 1/2. R2 is
 1 - (mean squared error) / variance over the rows; of several targets the mean
 over them, as scikit-learn's r2_score has it.";
 
-fn help() -> String {
-    let mut text = format!("{HELP}\n\nLayers of --network, with spaces between them:\n");
-    let nonlinear = ["NONLINEARITY", "element by element, by its name: relu, leaky_relu:0.2"];
-    let residual = ["residual(LAYERS)", "what goes in is added to what comes out of them"];
-    let entries = ENTRIES.iter().map(|entry| [entry.form, entry.help]);
-    for [form, help] in entries.chain([nonlinear, residual]) {
-        match form.len() {
-            // On one line, or below.
-            0..18 => text += &format!("  {form:<18}{help}\n"),
-            _ => text += &format!("  {form}\n                    {help}\n"),
-        }
-    }
-    text + "`dense` without a number has as many outputs as the data asks for, and ends a\nnetwork: \
-            fanin train --network 'dense:64 relu residual(norm dense:64 gelu) dense'"
+/// The formulas, the layers, and the rest.
+fn long_help() -> String {
+    let entries = ENTRIES.iter().map(|entry| (entry.form.to_owned(), entry.help.to_owned()));
+    let others = [
+        ("NONLINEARITY", "element by element, by its name: relu, leaky_relu:0.2"),
+        ("residual(LAYERS)", "what goes in is added to what comes out of the layers within"),
+    ];
+    let others = others.map(|(form, help)| (form.to_owned(), help.to_owned()));
+    [
+        formulas(
+            "Nonlinearities; numbers may be left out and are then as said",
+            Activation::help(),
+        ),
+        formulas("Losses, z being an output and t its target", Loss::help()),
+        formulas("Optimizers, g being a gradient and w its parameter", Optimizer::help()),
+        formulas(
+            "Layers of --network, one after the other with spaces between them",
+            entries.chain(others).collect(),
+        ),
+        HELP.to_owned(),
+    ]
+    .join("\n")
 }
 
 #[derive(Args)]
-#[command(after_help = help())]
+#[command(after_help = HELP, after_long_help = long_help())]
 pub struct TrainArgs {
     /// A generated set (spirals, moons, rings, teacher, digits), or a file: CSV with a header, a
     /// folder of MNIST's IDX files (gzipped or not), .npy, .npz or .safetensors
@@ -92,10 +102,11 @@ pub struct TrainArgs {
     #[arg(long, value_delimiter = ',', value_name = "H,W,C", requires = "network")]
     pub(super) input_shape: Vec<u64>,
 
-    /// The nonlinearity of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu:SLOPE,
-    /// elu:ALPHA, selu, gelu, gelu_tanh, silu, softplus, softsign, mish, hard_tanh, hard_sigmoid,
-    /// hard_swish, relu6 or sin:OMEGA
-    #[arg(long, default_value = "relu")]
+    #[arg(
+        long,
+        default_value = "relu",
+        help = one_of("The nonlinearity of the hidden layers", Activation::help())
+    )]
     pub(super) activation: Activation,
 
     /// Initializers of the weights; each trains a network of its own
@@ -106,17 +117,18 @@ pub struct TrainArgs {
     #[arg(long, default_value = "zeros")]
     pub(super) bias: Init,
 
-    /// cross_entropy, cross_entropy:SMOOTHING, mse or bce; by the task where it is not given. Targets
-    /// that are numbers stay as they are with bce, which needs 0 to 1
-    #[arg(long)]
+    #[arg(
+        long,
+        help = one_of("The loss", Loss::help())
+            + "; by the task where none is given. Targets that are numbers stay as they are with bce, \
+               which needs 0 to 1"
+    )]
     pub(super) loss: Option<Loss>,
 
-    /// sgd, sgd:MOMENTUM, nesterov:MOMENTUM, adam or adamw (:BETA1,BETA2,EPSILON)
-    #[arg(long, default_value = "adam")]
+    #[arg(long, default_value = "adam", help = one_of("The optimizer", Optimizer::help()))]
     pub(super) optimizer: Optimizer,
 
-    /// The learning rate; 0.05 for SGD, 0.001 for Adam and AdamW where it is not given
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help = learning_rates())]
     pub(super) lr: Option<f64>,
 
     /// constant, step:EPOCHS,FACTOR, cosine or cosine:FLOOR
@@ -152,8 +164,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.0, value_name = "P", allow_negative_numbers = true)]
     pub(super) dropout: f64,
 
-    /// Weight decay: in the gradient for SGD and Adam, apart from it for AdamW (where 0.01 is the
-    /// default)
+    /// Weight decay: in the gradient, but apart from it for adamw (where 0.01 is the default)
     #[arg(long, allow_negative_numbers = true)]
     pub(super) weight_decay: Option<f64>,
 
@@ -272,12 +283,12 @@ pub(super) fn network(
     mlp.network()
 }
 
-pub(super) fn options(args: &TrainArgs) -> Options {
+pub(super) fn options(args: &TrainArgs) -> TrainOptions {
     let optimizer = match args.weight_decay {
         Some(decay) => args.optimizer.with_weight_decay(decay),
         None => args.optimizer,
     };
-    Options {
+    TrainOptions {
         loss: args.loss,
         optimizer,
         lr: args.lr.unwrap_or(optimizer.default_lr()),

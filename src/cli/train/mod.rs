@@ -12,7 +12,7 @@ use std::time::Instant;
 pub use args::TrainArgs;
 use fanin::init::Init;
 use fanin::model::data::{self, Dataset, LoadOptions, Loaded};
-use fanin::model::{Network, Options, Trainer, Verdict};
+use fanin::model::{Network, Outcome, TrainOptions, Trainer};
 use fanin::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar};
 use outputs::Outputs;
@@ -94,7 +94,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     let keeping = args.out.is_some().then(stop::keep);
     let interrupted = train_all(&mut runs, stop)?;
     runs.iter().for_each(|run| run.bar.finish_and_clear());
-    let judge = |runs: &mut [Run]| -> Result<Vec<Verdict>> {
+    let judge = |runs: &mut [Run]| -> Result<Vec<Outcome>> {
         runs.iter_mut().map(|run| run.trainer.verdict()).collect()
     };
     // Whoever interrupts wants what there is, and a verdict takes a pass over all rows.
@@ -115,7 +115,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(interrupted)))
 }
 
-fn announcement(trainer: &Trainer, options: &Options) -> Result<String> {
+fn announcement(trainer: &Trainer, options: &TrainOptions) -> Result<String> {
     let rows = match options.batch {
         None => "all rows".to_owned(),
         Some(batch) => format!("{batch} rows"),

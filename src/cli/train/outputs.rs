@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use fanin::model::{Network, Verdict};
+use fanin::model::{Network, Outcome};
 use fanin::recipe::{self, WriteOptions};
 use fanin::{Error, Result, file};
 use serde_json::{Value, json};
@@ -96,12 +96,12 @@ impl Outputs {
         &self,
         args: &TrainArgs,
         runs: &mut [Run],
-        verdicts: &[Verdict],
+        verdicts: &[Outcome],
     ) -> Result<()> {
         for (at, (path, run)) in self.trained.iter().zip(runs.iter_mut()).enumerate() {
             let verdict = verdicts.get(at);
             // What is infinite or no number is of no use to anyone.
-            let lost = run.trainer.diverged() || matches!(verdict, Some(Verdict::Diverged(_)));
+            let lost = run.trainer.diverged() || matches!(verdict, Some(Outcome::Diverged(_)));
             if !lost {
                 run.trainer.save(path, args.force)?;
             }

@@ -1,7 +1,7 @@
 //! The data: split, standardized, and what of them decides the network's shape.
 
-use fanin::model::Loss;
 use fanin::model::data::{Collapsed, Dataset, Standardizer, Targets};
+use fanin::model::{Loss, Target};
 use fanin::{Error, Result};
 
 use super::TrainArgs;
@@ -24,7 +24,9 @@ pub(super) fn prepare(
     };
     let by = match (args.no_standardize, args.loss) {
         (true, _) => Standardizer::default(),
-        (false, Some(Loss::BinaryCrossEntropy)) => Standardizer::fit(&train).without_targets(),
+        (false, Some(loss)) if loss.target() == Target::Share => {
+            Standardizer::fit(&train).without_targets()
+        }
         (false, _) => Standardizer::fit(&train),
     };
     for Collapsed { column, distinct, left } in by.collapsed(&train)? {
@@ -60,7 +62,7 @@ fn check_classes(train: &Dataset) -> Result<()> {
 pub(super) fn outputs(train: &Dataset, loss: Option<Loss>) -> u64 {
     match &train.targets {
         Targets::Classes { names, .. } => match loss {
-            Some(Loss::BinaryCrossEntropy) if names.len() == 2 => 1,
+            Some(loss) if loss.target() == Target::Share && names.len() == 2 => 1,
             _ => names.len() as u64,
         },
         Targets::Values { names, .. } => names.len() as u64,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use fanin::Result;
-use fanin::model::{Epoch, Loss, LsuvStep, Score, Verdict};
+use fanin::model::{Epoch, LsuvStep, Outcome, Score, Target};
 use serde_json::{Value, json};
 
 use super::{Run, TrainArgs};
@@ -112,7 +112,7 @@ fn lsuv_table(init: &str, log: &[LsuvStep]) -> String {
     text
 }
 
-pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Result<()> {
+pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> Result<()> {
     if args.json {
         let documents: Vec<_> = runs
             .iter()
@@ -141,7 +141,7 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Re
             "runs": documents,
         }));
     }
-    let regress = runs[0].trainer.loss() == Loss::MeanSquaredError;
+    let regress = runs[0].trainer.loss().target() == Target::Value;
     let what = if regress { "R2" } else { "accuracy" };
     let test = format!("test {what}");
     let header = [
@@ -185,8 +185,8 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Verdict]) -> Re
                 "\n{} {}: {}.\n",
                 run.init,
                 match verdict {
-                    Verdict::Stuck(_) => "did not learn",
-                    Verdict::Learning(_) => "has not learned yet",
+                    Outcome::Stuck(_) => "did not learn",
+                    Outcome::Learning(_) => "has not learned yet",
                     other => other.name(),
                 },
                 advised(reason)

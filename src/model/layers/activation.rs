@@ -1,26 +1,26 @@
 use std::fmt;
 
 use super::super::tape::{Signal, Tape};
-use super::{Layer, Part, Theory};
+use super::{Layer, ParameterSpec, Theory};
 use crate::op::{Epilogue, Nonlinearity};
 use crate::{Activation, Result, Shape};
 
 /// A nonlinearity, `h = f(z)`, element by element; back, `dz = dh f'(z)`.
 #[derive(Clone, Debug)]
-pub struct Nonlinear(pub Activation);
+pub struct ActivationLayer(pub Activation);
 
-impl fmt::Display for Nonlinear {
+impl fmt::Display for ActivationLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl Layer for Nonlinear {
+impl Layer for ActivationLayer {
     fn output(&self, input: &Shape) -> Result<Shape> {
         Ok(input.clone())
     }
 
-    fn parameters(&self, _: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, _: &Shape) -> Result<Vec<ParameterSpec>> {
         Ok(Vec::new())
     }
 

@@ -3,7 +3,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape, Weights};
-use super::{Entry, Layer, Part, Role, picture};
+use super::{Entry, Layer, ParameterKind, ParameterSpec, picture};
 use crate::init::{Family, FanMode, Geometry, Init};
 use crate::op::{Conv2d, Epilogue, Form, Op, View};
 use crate::{Activation, Result, Shape};
@@ -131,7 +131,7 @@ impl Layer for Conv {
         Shape::new(self.of(input)?.output()?.map(|side| side as u64))
     }
 
-    fn parameters(&self, input: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, input: &Shape) -> Result<Vec<ParameterSpec>> {
         let conv = self.of(input)?;
         let shape = Shape::new(conv.weight().map(|side| side as u64))?;
         let geometry = Geometry::default();
@@ -139,13 +139,24 @@ impl Layer for Conv {
         let fan = |mode| -> Result<Option<u64>> { Ok(Some(geometry.fan(&shape, mode)? as u64)) };
         let of_bias =
             Geometry { fan_in: fan(FanMode::FanIn)?, fan_out: fan(FanMode::FanOut)?, ..geometry };
-        let bias = |init: Init| -> Result<Part> {
+        let bias = |init: Init| -> Result<ParameterSpec> {
             let shape = Shape::new([self.outputs])?;
-            Ok(Part { name: "bias", shape, geometry: of_bias, init, role: Role::Bias })
+            Ok(ParameterSpec {
+                name: "bias",
+                shape,
+                geometry: of_bias,
+                init,
+                role: ParameterKind::Bias,
+            })
         };
         let bias = self.bias.map(bias).transpose()?;
-        let weight =
-            Part { name: "weight", shape, geometry, init: self.weight, role: Role::Weight };
+        let weight = ParameterSpec {
+            name: "weight",
+            shape,
+            geometry,
+            init: self.weight,
+            role: ParameterKind::Weight,
+        };
         Ok(std::iter::once(weight).chain(bias).collect())
     }
 

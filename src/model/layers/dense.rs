@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape};
-use super::{Entry, Layer, Part, Role, Theory, vector};
+use super::{Entry, Layer, ParameterKind, ParameterSpec, Theory, vector};
 use crate::init::{Family, FanMode, Geometry, Init};
 use crate::op::{Epilogue, Form, Op};
 use crate::{Activation, Error, Result, Shape};
@@ -50,21 +50,21 @@ impl Layer for Dense {
         Shape::new([self.outputs])
     }
 
-    fn parameters(&self, input: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, input: &Shape) -> Result<Vec<ParameterSpec>> {
         let inputs = vector("dense", input)?;
-        let weight = Part {
+        let weight = ParameterSpec {
             name: "weight",
             shape: Shape::new([self.outputs, inputs])?,
             geometry: Geometry::default(),
             init: self.weight,
-            role: Role::Weight,
+            role: ParameterKind::Weight,
         };
-        let bias = |init: Init| -> Result<Part> {
+        let bias = |init: Init| -> Result<ParameterSpec> {
             // A vector has its layer's fans.
             let (fan_in, fan_out) = (Some(inputs), Some(self.outputs));
             let geometry = Geometry { fan_in, fan_out, ..Geometry::default() };
             let shape = Shape::new([self.outputs])?;
-            Ok(Part { name: "bias", shape, geometry, init, role: Role::Bias })
+            Ok(ParameterSpec { name: "bias", shape, geometry, init, role: ParameterKind::Bias })
         };
         let mut parts = vec![weight];
         parts.extend(self.bias.map(bias).transpose()?);

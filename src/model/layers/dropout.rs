@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape};
-use super::{Entry, Layer, Part, Theory};
+use super::{Entry, Layer, ParameterSpec, Theory};
 use crate::op::{Dropout, Epilogue};
 use crate::{Error, Result, Shape};
 
@@ -10,22 +10,22 @@ use crate::{Error, Result, Shape};
 /// `1 / (1 - p)` times as large otherwise; the masks are those of [`Dropout`] under the layer's name. Back
 /// it is the same on gradients.
 #[derive(Clone, Debug)]
-pub struct Drop(pub f64);
+pub struct DropoutLayer(pub f64);
 
 pub(super) const ENTRY: Entry = Entry {
     name: "dropout",
     form: "dropout:PROBABILITY",
     help: "in training, a share of the elements falls",
-    read: |arguments| Ok(Arc::new(Drop(arguments.needed()?))),
+    read: |arguments| Ok(Arc::new(DropoutLayer(arguments.needed()?))),
 };
 
-impl fmt::Display for Drop {
+impl fmt::Display for DropoutLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dropout:{}", self.0)
     }
 }
 
-impl Layer for Drop {
+impl Layer for DropoutLayer {
     fn output(&self, input: &Shape) -> Result<Shape> {
         match (0.0..1.0).contains(&self.0) {
             true => Ok(input.clone()),
@@ -33,7 +33,7 @@ impl Layer for Drop {
         }
     }
 
-    fn parameters(&self, _: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, _: &Shape) -> Result<Vec<ParameterSpec>> {
         Ok(Vec::new())
     }
 

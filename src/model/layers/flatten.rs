@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape};
-use super::{Entry, Layer, Part, Theory};
+use super::{Entry, Layer, ParameterSpec, Theory};
 use crate::{Result, Shape};
 
 /// Rows as vectors: the elements in their order in memory, channels last. Nothing is moved.
@@ -27,7 +27,7 @@ impl Layer for Flatten {
         Shape::new([input.elements()])
     }
 
-    fn parameters(&self, _: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, _: &Shape) -> Result<Vec<ParameterSpec>> {
         Ok(Vec::new())
     }
 

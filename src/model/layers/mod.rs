@@ -17,10 +17,10 @@ mod residual;
 use std::fmt;
 use std::sync::Arc;
 
-pub use activation::Nonlinear;
+pub use activation::ActivationLayer;
 pub use conv::Conv;
 pub use dense::Dense;
-pub use dropout::Drop;
+pub use dropout::DropoutLayer;
 pub use flatten::Flatten;
 pub use norm::LayerNorm;
 pub use parse::{Arguments, Entry};
@@ -33,7 +33,7 @@ use crate::{Activation, Error, Result, Shape};
 
 /// A parameter of a layer.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct ParameterSpec {
     /// `weight`, `bias`: behind the layer's own name it is the tensor's.
     pub name: &'static str,
     /// The dimensions.
@@ -43,12 +43,12 @@ pub struct Part {
     /// What it is drawn from, where the network says nothing else.
     pub init: Init,
     /// What it is for.
-    pub role: Role,
+    pub role: ParameterKind,
 }
 
 /// What a parameter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ParameterKind {
     /// The weights of sums, of two dimensions at least.
     Weight,
     /// What is added to sums.
@@ -59,9 +59,9 @@ pub enum Role {
     Shift,
 }
 
-impl Part {
+impl ParameterSpec {
     pub(super) fn is_weight(&self) -> bool {
-        self.role == Role::Weight
+        self.role == ParameterKind::Weight
     }
 }
 
@@ -96,7 +96,7 @@ pub trait Layer: fmt::Debug + fmt::Display + Send + Sync {
     ///
     /// # Errors
     /// As [`Layer::output`].
-    fn parameters(&self, input: &Shape) -> Result<Vec<Part>>;
+    fn parameters(&self, input: &Shape) -> Result<Vec<ParameterSpec>>;
 
     /// Records what it does with a signal, and leaves what is to be done on the way back.
     ///
@@ -150,7 +150,7 @@ impl Named {
     /// Records the layer with its parameters.
     pub(super) fn wire(&self, tape: &mut Tape, input: Signal) -> Result<Signal> {
         let parts = self.layer.parameters(tape.shape(input))?;
-        let weighs = parts.iter().any(Part::is_weight);
+        let weighs = parts.iter().any(ParameterSpec::is_weight);
         let parameters = parts.into_iter().map(|part| (part.name, part.shape)).collect();
         tape.turn(&self.name, weighs, parameters, input, |tape| self.layer.wire(tape, input))
     }

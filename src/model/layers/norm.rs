@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape};
-use super::{Entry, Layer, Part, Role, Theory};
+use super::{Entry, Layer, ParameterKind, ParameterSpec, Theory};
 use crate::init::{Geometry, Init};
 use crate::op::{Norm, Op};
 use crate::{Activation, Result, Shape};
@@ -40,16 +40,16 @@ impl Layer for LayerNorm {
         Ok(input.clone())
     }
 
-    fn parameters(&self, input: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, input: &Shape) -> Result<Vec<ParameterSpec>> {
         let columns = input.elements();
         let geometry =
             Geometry { fan_in: Some(columns), fan_out: Some(columns), ..Geometry::default() };
-        let part = |name, init, role| -> Result<Part> {
-            Ok(Part { name, shape: Shape::new([columns])?, geometry, init, role })
+        let part = |name, init, role| -> Result<ParameterSpec> {
+            Ok(ParameterSpec { name, shape: Shape::new([columns])?, geometry, init, role })
         };
         Ok(vec![
-            part("weight", self.scale, Role::Scale)?,
-            part("bias", Init::zeros(), Role::Shift)?,
+            part("weight", self.scale, ParameterKind::Scale)?,
+            part("bias", Init::zeros(), ParameterKind::Shift)?,
         ])
     }
 

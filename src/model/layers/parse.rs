@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ENTRIES, Layer, Named, Nonlinear, Part, Residual};
+use super::{ActivationLayer, ENTRIES, Layer, Named, ParameterSpec, Residual};
 use crate::model::Network;
 use crate::{Activation, Error, Result, Shape};
 
@@ -185,7 +185,7 @@ fn read_one(text: &str, outputs: u64) -> Result<Written> {
     }
     let known = Activation::ALL.iter().any(|activation| activation.name() == name);
     match text.parse::<Activation>() {
-        Ok(activation) => Ok(Written::Layer("activation", Arc::new(Nonlinear(activation)))),
+        Ok(activation) => Ok(Written::Layer("activation", Arc::new(ActivationLayer(activation)))),
         Err(error) if known => Err(error),
         Err(_) => {
             let names = ENTRIES.iter().map(|entry| entry.name).chain(["residual"]);
@@ -225,8 +225,9 @@ impl Names {
                 Ok(Named::new(name, Residual(named.collect::<Result<_>>()?)))
             }
             Written::Layer(kind, layer) => {
-                let output = layer.output(shape)?;
-                let weighs = layer.parameters(shape)?.iter().any(Part::is_weight);
+                let output = layer.output(shape);
+                let output = output.map_err(|error| error.at(format!("layer `{layer}`")))?;
+                let weighs = layer.parameters(shape)?.iter().any(ParameterSpec::is_weight);
                 let name = match weighs {
                     true => format!("layers.{}", self.weighed),
                     false => self.beside(kind),

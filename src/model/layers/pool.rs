@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape};
 use super::conv::Sides;
-use super::{Arguments, Entry, Layer, Part, picture};
+use super::{Arguments, Entry, Layer, ParameterSpec, picture};
 use crate::op::{Op, Pool2d, Pooling};
 use crate::{Result, Shape};
 
@@ -88,7 +88,7 @@ impl Layer for Pool {
         Shape::new(self.of(input)?.output()?.map(|side| side as u64))
     }
 
-    fn parameters(&self, _: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, _: &Shape) -> Result<Vec<ParameterSpec>> {
         Ok(Vec::new())
     }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::super::tape::{Signal, Tape};
-use super::{Layer, Named, Part, Theory};
+use super::{Layer, Named, ParameterSpec, Theory};
 use crate::op::Epilogue;
 use crate::{Error, Result, Shape};
 
@@ -38,7 +38,7 @@ impl Layer for Residual {
         }
     }
 
-    fn parameters(&self, _: &Shape) -> Result<Vec<Part>> {
+    fn parameters(&self, _: &Shape) -> Result<Vec<ParameterSpec>> {
         Ok(Vec::new())
     }
 
