@@ -1,7 +1,7 @@
 //! Networks of convolutions, through the trainer: as PyTorch trains them, and as differences of f64 have
 //! it.
 
-use fanin::model::data::{Dataset, Targets};
+use fanin::model::data::{Dataset, Generated, Targets};
 use fanin::model::layers::{ActivationLayer, Conv, Dense, Flatten, Pool};
 use fanin::model::{Loss, Network, Optimizer, TrainOptions, Trainer};
 use fanin::op::Pooling;
@@ -228,6 +228,23 @@ fn gradients_are_those_of_differences() {
     }
 }
 
+/// Vectors of 64 features are pictures of 8 x 8.
+#[test]
+fn digits_are_learnt() {
+    let text = "conv:8,3,padding=1 relu max_pool:2 conv:16,3,padding=1,groups=2 relu avg_pool:2 \
+                flatten dense";
+    let (train, test) =
+        Generated::Digits.generate(SEED, Some(1000)).unwrap().split(SEED, 0.2).unwrap();
+    let network = Network::parse(shape(&[64]), 10, text).unwrap();
+    let options = TrainOptions { epochs: 8, lr: 0.01, seed: SEED, ..TrainOptions::default() };
+    for device in everywhere() {
+        let mut trainer = Trainer::new(device, &network, &options, &train, Some(&test)).unwrap();
+        while trainer.epoch().unwrap().is_some() {}
+        let accuracy = trainer.history()[7].test.unwrap().accuracy.unwrap();
+        assert!(accuracy > 0.9, "{device}: {accuracy}");
+    }
+}
+
 /// A layer reads what it writes of itself.
 #[test]
 fn layers_read_what_they_are_written_as() {
@@ -258,9 +275,9 @@ fn layers_that_do_not_fit_are_refused() {
         ),
         (&[9, 8, 2], "conv:4,3y", "layer `conv:4,3y`: got 3y"),
         (&[9, 8, 2], "conv:4,3,stile=2", "layer `conv:4,3,stile=2`: got stile"),
-        (&[9, 8, 2], "conv:4,10", "layers.0: convolution: kernel: got 10"),
-        (&[7], "conv:4,3", "layers.0: conv: got rows of shape [7], needed pictures"),
-        (&[9, 8, 2], "max_pool:2 conv:4,5", "layers.0: convolution: kernel: got 5"),
+        (&[9, 8, 2], "conv:4,10", "layer `conv:4,10`: convolution: kernel: got 10"),
+        (&[7], "conv:4,3", "layer `conv:4,3`: conv: got rows of shape [7], needed pictures"),
+        (&[9, 8, 2], "max_pool:2 conv:4,5", "layer `conv:4,5`: convolution: kernel: got 5"),
     ] {
         let found = refused(input, text);
         assert!(found.starts_with(message), "{text}: {found}");

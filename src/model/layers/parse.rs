@@ -225,7 +225,8 @@ impl Names {
                 Ok(Named::new(name, Residual(named.collect::<Result<_>>()?)))
             }
             Written::Layer(kind, layer) => {
-                let output = layer.output(shape)?;
+                let output = layer.output(shape);
+                let output = output.map_err(|error| error.at(format!("layer `{layer}`")))?;
                 let weighs = layer.parameters(shape)?.iter().any(ParameterSpec::is_weight);
                 let name = match weighs {
                     true => format!("layers.{}", self.weighed),
