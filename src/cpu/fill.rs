@@ -141,6 +141,20 @@ impl Work {
         }
     }
 
+    /// Element after element, where there are no vector instructions of ours. The compiler's own, made of
+    /// lanes that were arrays, were wrong in three of sixteen elements where it built incrementally
+    /// (rustc 1.95).
+    #[cfg_attr(target_arch = "aarch64", allow(dead_code))]
+    fn run_by_definition(&self, block: u64, out: &mut [u8]) {
+        let size = self.dtype.size();
+        for (at, out) in (0..).zip(out.chunks_mut(4 * size)) {
+            let words = self.stream.block(block.wrapping_add(at));
+            for (slot, word) in out.chunks_exact_mut(size).zip(words) {
+                self.dtype.store(self.sampler.bits(word), slot);
+            }
+        }
+    }
+
     /// With the kind a constant of the loops, once inlined.
     #[inline(always)]
     fn run_as<L: Lanes>(&self, kind: Kind, mut block: u64, out: &mut [u8]) {
@@ -262,7 +276,7 @@ fn run(work: &Work, block: u64, out: &mut [u8]) {
     #[cfg(target_arch = "aarch64")]
     work.run::<lanes::Neon>(block, out);
     #[cfg(not(target_arch = "aarch64"))]
-    work.run::<lanes::Portable>(block, out);
+    work.run_by_definition(block, out);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -287,9 +301,7 @@ mod tests {
     /// Every body that this machine can run, whichever [`run`] would take.
     #[allow(unsafe_code)]
     fn bodies() -> Vec<Body> {
-        let mut bodies: Vec<Body> = vec![("portable", |work, block, out| {
-            work.run::<lanes::Portable>(block, out);
-        })];
+        let mut bodies: Vec<Body> = vec![("portable", Work::run_by_definition)];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {
@@ -348,7 +360,6 @@ mod tests {
                 }
             }
         }
-        check::<lanes::Portable>("portable");
         #[cfg(target_arch = "aarch64")]
         check::<lanes::Neon>("NEON");
         #[cfg(target_arch = "x86_64")]

@@ -6,8 +6,6 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-#[cfg(any(test, not(target_arch = "aarch64")))]
-mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
@@ -15,8 +13,6 @@ pub(super) use avx2::Avx2;
 pub(super) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::Neon;
-#[cfg(any(test, not(target_arch = "aarch64")))]
-pub(super) use portable::Portable;
 
 /// Vectors of [`Lanes::COUNT`] words. A 64-bit number takes two lanes, its lower half the even one.
 ///
