@@ -9,7 +9,7 @@ use crate::op::{Conv2d, Epilogue, Form, Op, View};
 use crate::{Activation, Result, Shape};
 
 /// A two-dimensional convolution of pictures `[height, width, channels]`, as PyTorch's `Conv2d`:
-/// `weight` [outputs, channels / groups, kernel height, kernel width] and `bias` [outputs].
+/// `weight` `[outputs, channels / groups, kernel height, kernel width]` and `bias` `[outputs]`.
 /// [`Conv2d`] has the formula. Fans are counted as PyTorch counts them: groups are not looked at for
 /// `fan_out`.
 ///

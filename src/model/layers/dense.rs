@@ -7,7 +7,8 @@ use crate::init::{Family, FanMode, Geometry, Init};
 use crate::op::{Epilogue, Form, Op};
 use crate::{Activation, Error, Result, Shape};
 
-/// A fully connected layer, `z = W h + b`: `weight` [out, in] and `bias` [out], as PyTorch's `Linear`.
+/// A fully connected layer, `z = W h + b`: `weight` `[out, in]` and `bias` `[out]`, as PyTorch's
+/// `Linear`.
 ///
 /// Back from `dz`, `dW = dz^T h`, `db` the sums of `dz` over the batch, and `dh = dz W`.
 #[derive(Clone, Debug)]
