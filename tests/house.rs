@@ -130,10 +130,10 @@ const COMMON: [(&str, &[&str]); 2] = [
         "src/gpu",
         &[
             "adapter", "context", "mod", "operand", "owner", "pass", "planner", "route", "shared",
-            "tensor", "tune", "tuning", "turn",
+            "tensor", "tune", "tuning", "turn", "window",
         ],
     ),
-    ("src/cpu", &["lanes", "math", "mod", "operand", "threads", "widest"]),
+    ("src/cpu", &["lanes", "math", "mod", "operand", "threads", "widest", "window"]),
 ];
 
 /// What a kernel is without, and why.

@@ -338,12 +338,13 @@ impl Tape {
         let mut gradients: Vec<Option<View>> = vec![None; self.stages.len()];
         while let Some((stage, play)) = self.back.pop() {
             // What has come back to the stages above is known before it is spent.
-            for above in stage..self.stage + 1 {
-                if gradients[above].is_none()
-                    && let Some(output) = self.stages[above].output
-                    && !self.flows[output.0].back.is_empty()
-                {
-                    gradients[above] = Some(self.gradient(output));
+            let last = self.stage + 1;
+            for (above, gradient) in gradients[..last].iter_mut().enumerate().skip(stage) {
+                let Some(output) = self.stages[above].output.filter(|_| gradient.is_none()) else {
+                    continue;
+                };
+                if !self.flows[output.0].back.is_empty() {
+                    *gradient = Some(self.gradient(output));
                 }
             }
             self.stage = stage;
