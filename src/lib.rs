@@ -47,7 +47,7 @@
 //! |---|---|
 //! | `tuning` | what `fanin bench --tune` found is read from the user's cache folder ([`gpu::Tuning`]) |
 //! | `recipe` | [`recipe`] and [`file`](mod@file): a model's tensors, in and out of safetensors files |
-//! | `train`, with `recipe` | [`model`], [`probe`], [`bench`]: networks that train; products on the CPU ([`cpu::matmul`]) |
+//! | `train`, with `recipe` | [`model`], [`probe`], [`mod@bench`]: networks that train; products on the CPU ([`cpu::matmul`]) |
 //! | `data`, with `train` | [`model::data::load()`]: examples from CSV, IDX, NumPy and safetensors files |
 //! | `cli` (default), with all of these | the `fanin` command |
 #![deny(missing_docs)]

@@ -58,7 +58,7 @@ impl Trainer {
     /// What the run came to: how far the loss fell, and where it did not, why.
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`Error::Device`](crate::Error::Device).
     pub fn verdict(&mut self) -> Result<Outcome> {
         if let Some(found) = &self.diverged {
             return Ok(Outcome::Diverged(found.clone()));

@@ -1,4 +1,4 @@
-/// What changes from step to step; `shaders/lib/step.wgsl` is its twin.
+/// What changes from step to step, as `shaders/lib/step.wgsl` has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(crate) struct Step {
