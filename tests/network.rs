@@ -103,14 +103,29 @@ fn elementwise_layers_join_the_products() {
     assert_eq!(dispatches("dense:16 residual(dense:16) relu dense"), plain + 1);
 }
 
+/// How many layers without weights had a name.
+type Seen = HashMap<String, usize>;
+
+/// The name of a layer without weights, of which `stage` with weights came before.
+fn beside(kind: &str, stage: usize, seen: &mut Seen) -> String {
+    let before = match stage {
+        0 => "input".to_owned(),
+        stage => format!("layers.{}", stage - 1),
+    };
+    let name = format!("{before}.{kind}");
+    let number = seen.entry(name.clone()).or_default();
+    *number += 1;
+    if *number == 1 { name } else { format!("{name}{number}") }
+}
+
 /// A network as written, in f64 and by itself.
 struct Oracle<'a> {
     parameters: &'a HashMap<String, Vec<f64>>,
 }
 
 impl Oracle<'_> {
-    /// What layers make of a row; `stage` counts those with weights.
-    fn all(&self, text: &str, mut x: Vec<f64>, stage: &mut usize, norms: &mut usize) -> Vec<f64> {
+    /// What layers make of a row; `stage` counts those with weights, `seen` the others by their names.
+    fn all(&self, text: &str, mut x: Vec<f64>, stage: &mut usize, seen: &mut Seen) -> Vec<f64> {
         let mut rest = text.trim();
         while !rest.is_empty() {
             if let Some(within) = rest.strip_prefix("residual(") {
@@ -120,7 +135,7 @@ impl Oracle<'_> {
                     open == 0
                 });
                 let end = end.unwrap();
-                let y = self.all(&within[..end], x.clone(), stage, norms);
+                let y = self.all(&within[..end], x.clone(), stage, seen);
                 x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
                 rest = within[end + 1..].trim_start();
                 continue;
@@ -133,20 +148,13 @@ impl Oracle<'_> {
                     let weight = &self.parameters[&format!("{name}.weight")];
                     let bias = &self.parameters[&format!("{name}.bias")];
                     *stage += 1;
-                    *norms = 0;
                     let sum = |(row, bias): (&[f64], &f64)| {
                         row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() + bias
                     };
                     weight.chunks(x.len()).zip(bias).map(sum).collect()
                 }
                 "norm" => {
-                    let before = match *stage {
-                        0 => "input".to_owned(),
-                        stage => format!("layers.{}", stage - 1),
-                    };
-                    *norms += 1;
-                    let number = if *norms == 1 { String::new() } else { norms.to_string() };
-                    let name = format!("{before}.norm{number}");
+                    let name = beside("norm", *stage, seen);
                     let mean = x.iter().sum::<f64>() / x.len() as f64;
                     let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
                     let scale = &self.parameters[&format!("{name}.weight")];
@@ -156,7 +164,7 @@ impl Oracle<'_> {
                 }
                 "flatten" => x,
                 _ => {
-                    let f: Activation = one.parse().unwrap();
+                    let f: Activation = one.parse().expect("an arm for each layer");
                     x.into_iter().map(|x| f.value(x)).collect()
                 }
             };
@@ -170,7 +178,12 @@ impl Oracle<'_> {
         let features = set.features.to_f32();
         let rows = features.chunks_exact(set.columns()).zip(labels);
         let of_row = |(row, label): (&[f32], &u32)| {
-            let z = self.all(text, row.iter().map(|x| f64::from(*x)).collect(), &mut 0, &mut 0);
+            let z = self.all(
+                text,
+                row.iter().map(|x| f64::from(*x)).collect(),
+                &mut 0,
+                &mut Seen::new(),
+            );
             let most = z.iter().fold(f64::MIN, |most, z| most.max(*z));
             most + z.iter().map(|z| (z - most).exp()).sum::<f64>().ln() - z[*label as usize]
         };
@@ -179,7 +192,7 @@ impl Oracle<'_> {
 }
 
 /// Layers in orders that no perceptron has them in.
-const TEXTS: [&str; 9] = [
+const TEXTS: &[&str] = &[
     "residual(norm dense:6 gelu dense:6) residual(norm dense:6) norm dense",
     "dense:5 residual(dense:5 tanh) tanh dense",
     "dense:5 residual(residual(dense:5 silu) dense:5) softplus residual(tanh) dense",
@@ -290,7 +303,8 @@ fn mistakes_are_named() {
         ("dropout", "too few numbers"),
         ("dropout:1.5", "below 1"),
         ("leaky_relu:x dense", "leaky_relu:x"),
-        ("dense:a=3", "got a"),
+        ("dense:a=3", "got a=3, needed dense[:OUTPUTS]"),
+        ("norm:3", "got 3, needed `norm`, which takes no numbers"),
     ];
     for (text, part) in cases {
         let error = Network::parse(Shape::new([6]).unwrap(), 3, text);

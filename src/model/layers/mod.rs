@@ -49,13 +49,14 @@ pub struct ParameterSpec {
 /// What a parameter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// The weights of sums, of two dimensions at least.
+    /// The weights of sums, of two dimensions at least, drawn as the network's weights are. They begin a
+    /// stage: `layers.0`, `layers.1`, ...
     Weight,
-    /// What is added to sums.
+    /// What is added to sums, drawn as the network's biases are.
     Bias,
-    /// The factors of a norm.
+    /// Factors, as a norm's, drawn as the layer says.
     Scale,
-    /// What is added to a norm.
+    /// What is added beside them, drawn as the layer says.
     Shift,
 }
 
@@ -76,7 +77,7 @@ pub enum Theory {
     Nonlinearity(Activation),
     /// Elements stay as they are, but for a share that falls in training.
     Dropout(f64),
-    /// Elements stay as they are.
+    /// Elements stay as they are, whatever the initializers.
     Same,
     /// What goes in is added to what comes out of the layers within.
     Residual,
@@ -122,7 +123,7 @@ pub trait Layer: fmt::Debug + fmt::Display + Send + Sync {
 
 /// The layers that [`Network::parse`](super::Network::parse) reads, beside nonlinearities and
 /// `residual(...)`.
-pub const ENTRIES: [&Entry; 7] = [
+pub const ENTRIES: &[&Entry] = &[
     &dense::ENTRY,
     &conv::ENTRY,
     &pool::MAX,

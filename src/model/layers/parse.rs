@@ -61,14 +61,19 @@ impl<'a> Arguments<'a> {
     }
 
     fn wrong(&self, given: &str) -> Error {
-        Error::invalid(format!("layer `{}`", self.text), given, self.entry.form)
+        let Entry { name, form, .. } = self.entry;
+        let needed = match name == form {
+            true => format!("`{form}`, which takes no numbers"),
+            false => form.to_string(),
+        };
+        Error::invalid(format!("layer `{}`", self.text), given, needed)
     }
 
     fn done(mut self) -> Result<()> {
         match (self.numbers.next(), self.named.first()) {
             (None, None) => Ok(()),
             (Some(more), _) => Err(self.wrong(more)),
-            (None, Some((name, _))) => Err(self.wrong(name)),
+            (None, Some((name, number))) => Err(self.wrong(&format!("{name}={number}"))),
         }
     }
 }
