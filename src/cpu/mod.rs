@@ -25,7 +25,6 @@ mod math;
 #[cfg(feature = "train")]
 mod matmul;
 mod moments;
-#[cfg(feature = "train")]
 mod norm;
 mod operand;
 mod peak;
