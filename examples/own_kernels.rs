@@ -6,8 +6,8 @@
 //! ```
 
 use fanin::gpu::{Context, Epilogue, LossTensors, Pass, Tensor, UpdateTensors};
-use fanin::model::{Loss, Optimizer};
 use fanin::op::{Form, Nonlinearity};
+use fanin::op::{Loss, Optimizer};
 use fanin::random::{Distribution, Dtype, Stream};
 use fanin::{Activation, Shape, wgpu};
 
