@@ -2,11 +2,11 @@
 
     pip install torch cupy-cuda13x safetensors numpy
     cargo build --release
-    python3 benches/peers/cuda.py                   # all of it
-    python3 benches/peers/cuda.py fills products    # some: fills, products, units, kernels, step, init
-    python3 benches/peers/cuda.py --save runs.json  # what was measured, as well
-    python3 benches/peers/cuda.py --from runs.json  # the table of that, on any machine
-    python3 benches/peers/cuda.py --dry-run --device cpu   # fanin alone, where there is no card
+    python3 benches/peers/on_cuda.py                   # all of it
+    python3 benches/peers/on_cuda.py fills products    # some: fills, products, units, kernels, step, init
+    python3 benches/peers/on_cuda.py --save runs.json  # what was measured, as well
+    python3 benches/peers/on_cuda.py --from runs.json  # the table of that, on any machine
+    python3 benches/peers/on_cuda.py --dry-run --device cpu   # fanin alone, where there is no card
 
 In each round each has its turn: `fanin bench` on some cases by the device's clock, then the peers on the
 same ones by CUDA's. A ratio is theirs over ours within a round, in seconds; the median over the rounds is
@@ -39,7 +39,7 @@ GROUPS = {
 
 
 def fail(message):
-    sys.exit(f"cuda.py: {message}")
+    sys.exit(f"on_cuda.py: {message}")
 
 
 def find_driver():
