@@ -10,7 +10,7 @@
 //! ```
 //! use fanin::bench;
 //! let case = bench::cases(true).into_iter().find(|case| case.op == "uniform").unwrap();
-//! let mut timed = case.prepare(None)?; // The CPU engine.
+//! let mut timed = case.prepare(&fanin::Device::Cpu)?;
 //! timed.once()?; // The first fill touches new memory: it is not one to go by.
 //! assert!(timed.once()? > 0.0);
 //! # Ok::<(), fanin::Error>(())
