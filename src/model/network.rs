@@ -49,7 +49,7 @@ pub struct Network {
 pub(crate) struct Placed {
     /// The stage that it belongs to.
     pub stage: usize,
-    pub role: ParameterKind,
+    pub kind: ParameterKind,
     pub spec: TensorSpec,
     /// The tolerance and the iterations, where it is to give unit variance.
     pub lsuv: Option<(f64, u32)>,
@@ -357,7 +357,7 @@ impl Network {
             let name = format!("{layer}.{}", part.name);
             let place = || format!("tensor `{name}`");
             let mup = mup_role(&part, &base, stage, last)?;
-            let chosen = match part.role {
+            let chosen = match part.kind {
                 ParameterKind::Weight => self.weights,
                 ParameterKind::Bias => self.biases,
                 ParameterKind::Scale | ParameterKind::Shift => None,
@@ -370,7 +370,7 @@ impl Network {
                 }
                 _ => None,
             };
-            if lsuv.is_some() && part.role != ParameterKind::Weight {
+            if lsuv.is_some() && part.kind != ParameterKind::Weight {
                 let needed = "another initializer: weights alone are scaled to unit variance";
                 return Err(Error::invalid(place(), init, needed));
             }
@@ -384,13 +384,13 @@ impl Network {
                 None if !rescaled => init,
                 None => scaled(init, &part, &base, mup).map_err(|error| error.at(place()))?,
             };
-            let ParameterSpec { shape, geometry, role, .. } = part;
+            let ParameterSpec { shape, geometry, kind, .. } = part;
             let source = drawn.source(&shape, &geometry).map_err(|error| error.at(place()))?;
             let dtype = Dtype::F32;
             source.check_dtype(dtype).map_err(|error| error.at(place()))?;
             let text = drawn.to_string();
             let spec = TensorSpec { name, shape, dtype, init: text, source, geometry };
-            tensors.push(Placed { stage, role, spec, lsuv, mup });
+            tensors.push(Placed { stage, kind, spec, lsuv, mup });
         }
         Ok(tensors)
     }
@@ -453,8 +453,8 @@ impl Network {
             return ["custom", "custom"].map(str::to_owned);
         }
         let parts = self.parts().unwrap_or_default();
-        let names = |role: ParameterKind, instead: Option<Init>| {
-            let own = parts.iter().filter(|(.., part)| part.role == role);
+        let names = |kind: ParameterKind, instead: Option<Init>| {
+            let own = parts.iter().filter(|(.., part)| part.kind == kind);
             let mut names: Vec<String> =
                 own.map(|(.., part)| instead.unwrap_or(part.init).to_string()).collect();
             names.dedup();
@@ -488,7 +488,7 @@ fn mup_role(
     let fan = |own: &ParameterSpec, mode| own.geometry.fan(&own.shape, mode);
     let ratio = |mode| -> Result<f64> { Ok(fan(part, mode)? / fan(base, mode)?) };
     let elements = part.shape.elements() as f64 / base.shape.elements() as f64;
-    Ok(match part.role {
+    Ok(match part.kind {
         ParameterKind::Weight if stage == last => {
             (init::Role::Output, ratio(init::FanMode::FanIn)?)
         }

@@ -229,8 +229,8 @@ fn work(mlp: &Mlp, options: &ProbeOptions) -> f64 {
 
 /// Whether some bias is drawn from another distribution than 0.
 fn biased(mlp: &Mlp) -> bool {
-    let own = |Placed { role, spec, .. }: &Placed| {
-        *role == ParameterKind::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
+    let own = |Placed { kind, spec, .. }: &Placed| {
+        *kind == ParameterKind::Bias && (spec.source.mean(), spec.source.std()) != (0.0, 0.0)
     };
     mlp.network().and_then(|own| own.tensors()).is_ok_and(|tensors| tensors.iter().any(own))
 }

@@ -111,8 +111,8 @@ pub fn measure(
     let layers = (0..widths.len() - 1)
         .map(|layer| merge(layer, widths[layer + 1], &seeds, predictions[layer]));
     let layers: Vec<LayerReport> = layers.collect();
-    let text = |role: ParameterKind| {
-        let found = tensors.iter().find(|placed| placed.role == role);
+    let text = |kind: ParameterKind| {
+        let found = tensors.iter().find(|placed| placed.kind == kind);
         found.map_or(String::new(), |placed| placed.spec.init.clone())
     };
     Ok(Run {
@@ -301,10 +301,10 @@ impl<'a> Running<'a> {
 
     /// Draws a stage's parameters into their place, its weights times a factor.
     fn place(&mut self, seed: u64, tensors: &[Placed], factor: f64) -> Result<()> {
-        for Placed { spec, role, .. } in tensors {
+        for Placed { spec, kind, .. } in tensors {
             let view = self.parameter(&spec.name).view(PARAMETERS);
             let stream = Stream::named(seed, &spec.name);
-            let factor = if *role == ParameterKind::Weight { factor } else { 1.0 };
+            let factor = if *kind == ParameterKind::Weight { factor } else { 1.0 };
             crate::model::place(&mut *self.execution, view, &stream, spec, factor)?;
         }
         Ok(())

@@ -440,7 +440,7 @@ fn plan(network: &Network) -> Result<Option<Vec<Plan>>> {
     for placed in network.tensors()? {
         let (mean, var) = (placed.spec.source.mean(), placed.spec.source.std().powi(2));
         let own = &mut plan[placed.stage];
-        match placed.role {
+        match placed.kind {
             ParameterKind::Weight if mean != 0.0 => return Ok(None),
             ParameterKind::Weight => own.weight_var = var,
             ParameterKind::Bias => (own.bias_mean, own.bias_var) = (mean, var),

@@ -3,8 +3,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape, Weights};
-use super::{Entry, Layer, ParameterKind, ParameterSpec, picture};
-use crate::init::{Family, FanMode, Geometry, Init};
+use super::{Entry, Layer, ParameterSpec, picture, weight_and_bias};
+use crate::init::{Family, FanMode, Init};
 use crate::op::{Conv2d, Epilogue, Form, Op, View};
 use crate::{Activation, Result, Shape};
 
@@ -132,32 +132,8 @@ impl Layer for Conv {
     }
 
     fn parameters(&self, input: &Shape) -> Result<Vec<ParameterSpec>> {
-        let conv = self.of(input)?;
-        let shape = Shape::new(conv.weight().map(|side| side as u64))?;
-        let geometry = Geometry::default();
-        // A vector has its layer's fans.
-        let fan = |mode| -> Result<Option<u64>> { Ok(Some(geometry.fan(&shape, mode)? as u64)) };
-        let of_bias =
-            Geometry { fan_in: fan(FanMode::FanIn)?, fan_out: fan(FanMode::FanOut)?, ..geometry };
-        let bias = |init: Init| -> Result<ParameterSpec> {
-            let shape = Shape::new([self.outputs])?;
-            Ok(ParameterSpec {
-                name: "bias",
-                shape,
-                geometry: of_bias,
-                init,
-                role: ParameterKind::Bias,
-            })
-        };
-        let bias = self.bias.map(bias).transpose()?;
-        let weight = ParameterSpec {
-            name: "weight",
-            shape,
-            geometry,
-            init: self.weight,
-            role: ParameterKind::Weight,
-        };
-        Ok(std::iter::once(weight).chain(bias).collect())
+        let shape = self.of(input)?.weight().map(|side| side as u64);
+        weight_and_bias(Shape::new(shape)?, self.weight, self.bias)
     }
 
     fn wire(&self, tape: &mut Tape, input: Signal) -> Result<Signal> {

@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::super::tape::{Signal, Tape};
-use super::{Entry, Layer, ParameterKind, ParameterSpec, Theory, vector};
-use crate::init::{Family, FanMode, Geometry, Init};
+use super::{Entry, Layer, ParameterSpec, Theory, vector, weight_and_bias};
+use crate::init::{Family, FanMode, Init};
 use crate::op::{Epilogue, Form, Op};
 use crate::{Activation, Error, Result, Shape};
 
@@ -53,23 +53,8 @@ impl Layer for Dense {
 
     fn parameters(&self, input: &Shape) -> Result<Vec<ParameterSpec>> {
         let inputs = vector("dense", input)?;
-        let weight = ParameterSpec {
-            name: "weight",
-            shape: Shape::new([self.outputs, inputs])?,
-            geometry: Geometry::default(),
-            init: self.weight,
-            role: ParameterKind::Weight,
-        };
-        let bias = |init: Init| -> Result<ParameterSpec> {
-            // A vector has its layer's fans.
-            let (fan_in, fan_out) = (Some(inputs), Some(self.outputs));
-            let geometry = Geometry { fan_in, fan_out, ..Geometry::default() };
-            let shape = Shape::new([self.outputs])?;
-            Ok(ParameterSpec { name: "bias", shape, geometry, init, role: ParameterKind::Bias })
-        };
-        let mut parts = vec![weight];
-        parts.extend(self.bias.map(bias).transpose()?);
-        Ok(parts)
+        let shape = Shape::new([self.outputs, inputs])?;
+        weight_and_bias(shape, self.weight, self.bias)
     }
 
     fn wire(&self, tape: &mut Tape, input: Signal) -> Result<Signal> {

@@ -28,7 +28,7 @@ pub use pool::Pool;
 pub use residual::Residual;
 
 use super::tape::{Signal, Tape};
-use crate::init::{Geometry, Init};
+use crate::init::{FanMode, Geometry, Init};
 use crate::{Activation, Error, Result, Shape};
 
 /// A parameter of a layer.
@@ -43,7 +43,7 @@ pub struct ParameterSpec {
     /// What it is drawn from, where the network says nothing else.
     pub init: Init,
     /// What it is for.
-    pub role: ParameterKind,
+    pub kind: ParameterKind,
 }
 
 /// What a parameter is for.
@@ -62,7 +62,7 @@ pub enum ParameterKind {
 
 impl ParameterSpec {
     pub(super) fn is_weight(&self) -> bool {
-        self.role == ParameterKind::Weight
+        self.kind == ParameterKind::Weight
     }
 }
 
@@ -155,6 +155,26 @@ impl Named {
         let parameters = parts.into_iter().map(|part| (part.name, part.shape)).collect();
         tape.turn(&self.name, weighs, parameters, input, |tape| self.layer.wire(tape, input))
     }
+}
+
+/// The weight of sums, of this shape, and their bias: one for each output, with its layer's fans, since a
+/// vector has none of its own.
+fn weight_and_bias(shape: Shape, weight: Init, bias: Option<Init>) -> Result<Vec<ParameterSpec>> {
+    let geometry = Geometry::default();
+    let fan = |mode| -> Result<Option<u64>> { Ok(Some(geometry.fan(&shape, mode)? as u64)) };
+    let of_bias =
+        Geometry { fan_in: fan(FanMode::FanIn)?, fan_out: fan(FanMode::FanOut)?, ..geometry };
+    let outputs = Shape::new([shape.dims()[0]])?;
+    let kind = ParameterKind::Weight;
+    let mut specs = vec![ParameterSpec { name: "weight", shape, geometry, init: weight, kind }];
+    specs.extend(bias.map(|init| ParameterSpec {
+        name: "bias",
+        shape: outputs,
+        geometry: of_bias,
+        init,
+        kind: ParameterKind::Bias,
+    }));
+    Ok(specs)
 }
 
 /// The only dimension of rows that are vectors.

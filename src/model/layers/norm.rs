@@ -44,8 +44,8 @@ impl Layer for LayerNorm {
         let columns = input.elements();
         let geometry =
             Geometry { fan_in: Some(columns), fan_out: Some(columns), ..Geometry::default() };
-        let part = |name, init, role| -> Result<ParameterSpec> {
-            Ok(ParameterSpec { name, shape: Shape::new([columns])?, geometry, init, role })
+        let part = |name, init, kind| -> Result<ParameterSpec> {
+            Ok(ParameterSpec { name, shape: Shape::new([columns])?, geometry, init, kind })
         };
         Ok(vec![
             part("weight", self.scale, ParameterKind::Scale)?,
