@@ -48,7 +48,7 @@ pub struct UpdateSlices<'a> {
 /// [`Error::Invalid`] where a slice does not fit, the optimizer's state is missing, or a number is
 /// outside its range.
 pub fn update(optimizer: &Optimizer, lr: f64, t: u64, slices: UpdateSlices<'_>) -> Result<()> {
-    update_by(optimizer, &optimizer.step(lr, t)?, 1.0, slices)
+    update_by(optimizer, &optimizer.checked_step(lr, t)?, 1.0, slices)
 }
 
 /// As [`update`], at a step of training, whose learning rate is multiplied by `rate`.

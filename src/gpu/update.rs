@@ -52,7 +52,7 @@ impl Pass<'_, '_> {
         t: u64,
         tensors: &UpdateTensors<'_>,
     ) -> Result<()> {
-        let steps = self.context.uniforms(&[optimizer.step(lr, t)?]);
+        let steps = self.context.uniforms(&[optimizer.checked_step(lr, t)?]);
         self.once(update(self.context, optimizer, tensors, steps.block(0), 1.0))
     }
 }

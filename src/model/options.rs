@@ -57,9 +57,7 @@ impl TrainOptions {
         if self.epochs == 0 {
             return Err(Error::invalid("epochs", 0, "at least 1"));
         }
-        if let Some(bound) = self.clip.filter(|bound| !(*bound > 0.0 && bound.is_finite())) {
-            return Err(Error::invalid("clip", bound, "a finite norm above 0"));
-        }
+        self.clip.map_or(Ok(()), Optimizer::check_clip)?;
         match self.batch {
             Some(0) => return Err(Error::invalid("batch", 0, "at least 1 row")),
             Some(batch) if batch > rows => {

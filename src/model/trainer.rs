@@ -467,16 +467,11 @@ impl Trainer {
     }
 
     pub(super) fn block(&self, step: u64, rows: usize, lr: f64) -> Step {
-        let (correction1, correction2) = self.options.optimizer.corrections(step + 1);
         Step {
             step: step as u32,
             rows: rows as u32,
-            first: 0,
-            slot: 0,
-            lr: lr as f32,
-            correction1: correction1 as f32,
-            correction2: correction2 as f32,
             inverse: 1.0 / rows as f32,
+            ..self.options.optimizer.step(lr, step + 1)
         }
     }
 

@@ -280,23 +280,28 @@ impl Optimizer {
     }
 
     /// Adam's `1 / (1 - beta1^t)` and `1 / sqrt(1 - beta2^t)` at step `t`, counted from 1.
-    pub(crate) fn corrections(&self, t: u64) -> (f64, f64) {
+    fn corrections(&self, t: u64) -> (f64, f64) {
         let (beta1, beta2) = self.betas();
         let exponent = t as f64;
         (1.0 / (1.0 - libm::pow(beta1, exponent)), 1.0 / (1.0 - libm::pow(beta2, exponent)).sqrt())
     }
 
     /// The numbers of step `t`, counted from 1.
+    pub(crate) fn step(&self, lr: f64, t: u64) -> Step {
+        let (correction1, correction2) = self.corrections(t.max(1));
+        let (correction1, correction2) = (correction1 as f32, correction2 as f32);
+        Step { lr: lr as f32, correction1, correction2, ..Step::default() }
+    }
+
+    /// As [`Optimizer::step`], of a learning rate that nobody has looked at.
     ///
     /// # Errors
     /// [`Error::Invalid`] where the learning rate is no rate.
-    pub(crate) fn step(&self, lr: f64, t: u64) -> Result<Step> {
-        if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(Error::invalid("learning rate", lr, "a finite number, 0 or more"));
+    pub(crate) fn checked_step(&self, lr: f64, t: u64) -> Result<Step> {
+        match lr >= 0.0 && lr.is_finite() {
+            true => Ok(self.step(lr, t)),
+            false => Err(Error::invalid("learning rate", lr, "a finite number, 0 or more")),
         }
-        let (correction1, correction2) = self.corrections(t.max(1));
-        let (correction1, correction2) = (correction1 as f32, correction2 as f32);
-        Ok(Step { lr: lr as f32, correction1, correction2, ..Step::default() })
     }
 
     /// # Errors
