@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Optimizer;
-use super::layers::{Layer, Named, ParameterKind, ParameterSpec, Residual, Theory};
+use super::layers::{Layer, Named, ParameterKind, ParameterSpec, Residual, Theory, weighs};
 use super::tape::{Memory, Signal, Tape, two_of};
 use crate::init::{self, Init};
 use crate::random::{Distribution, Dtype, Source, Whole};
@@ -225,7 +225,7 @@ impl Network {
         let mut found: Vec<Option<Activation>> = Vec::new();
         self.walk(&mut |event| {
             let Event::Enter(named, shape) = event else { return Ok(()) };
-            if named.layer.parameters(shape)?.iter().any(ParameterSpec::is_weight) {
+            if weighs(named.layer.as_ref(), shape)? {
                 found.push(None);
             }
             if let (Theory::Nonlinearity(activation), Some(last)) =
@@ -274,7 +274,7 @@ impl Network {
         let mut widths = vec![self.input.elements()];
         self.walk(&mut |event| {
             if let Event::Enter(named, shape) = event
-                && named.layer.parameters(shape)?.iter().any(ParameterSpec::is_weight)
+                && weighs(named.layer.as_ref(), shape)?
             {
                 widths.push(named.layer.output(shape)?.elements());
             }

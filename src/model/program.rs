@@ -1,4 +1,4 @@
-use super::network::Network;
+use super::network::{Network, Placed};
 use super::tape::{Memory, Stage};
 use crate::op::{
     BATCH, FIRST, Loss, Op, Optimizer, PARAMETERS, Program, SECOND, SLICE, Slot, TARGETS, View,
@@ -36,6 +36,8 @@ impl Parameter {
 pub(crate) struct Training {
     pub program: Program,
     pub parameters: Vec<Parameter>,
+    /// What the parameters are drawn from, in their order.
+    pub tensors: Vec<Placed>,
     pub stages: Vec<Stage>,
     pub outputs: View,
     /// The sums of [`Op::Squares`], a row a step; none where the loss itself says as much.
@@ -69,7 +71,8 @@ impl Training {
             wanted,
         };
         let mut wired = tape.finish(last, |outputs, gradient| vec![loss(outputs, gradient, true)]);
-        for (parameter, placed) in wired.parameters.iter_mut().zip(network.tensors()?) {
+        let tensors = network.tensors()?;
+        for (parameter, placed) in wired.parameters.iter_mut().zip(&tensors) {
             parameter.lr_multiplier = Network::lr_multiplier(placed.mup, &aim.optimizer);
         }
         let length = wired.slots[PARAMETERS];
@@ -99,12 +102,9 @@ impl Training {
 
         let mut train = vec![gather];
         train.extend(forward);
-        let mut backward = wired.backward.into_iter().rev();
-        // The loss is what the last stage begins with.
-        let mut of_last = backward.next().unwrap_or_default().into_iter();
-        train.extend(of_last.next());
+        train.extend(wired.between);
         train.extend(squared);
-        train.extend(of_last.chain(backward.flatten()));
+        train.extend(wired.backward.into_iter().rev().flatten());
         let backward = train.len();
         if let Some(bound) = aim.clip {
             train.push(Op::Clip { bound });
@@ -114,6 +114,7 @@ impl Training {
         Ok(Training {
             program: Program { slots, batch: aim.batch, train, backward, evaluate, predict },
             parameters: wired.parameters,
+            tensors,
             stages: wired.stages,
             outputs,
             squares,

@@ -54,8 +54,10 @@ pub(crate) struct Stage {
 
 /// Which way an operation belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+enum Way {
     Forward,
+    /// Neither: what comes after the one and before the other.
+    Between,
     Backward,
 }
 
@@ -74,8 +76,8 @@ struct Flow {
 /// the way back, which is played from the last to the first.
 pub struct Tape {
     slots: Vec<usize>,
-    pub(super) batch: usize,
-    pub(super) seed: u64,
+    batch: usize,
+    seed: u64,
     memory: Memory,
     ops: Vec<((usize, Way), Op)>,
     flows: Vec<Flow>,
@@ -115,6 +117,8 @@ pub(crate) struct Wired {
     pub outputs_gradient: View,
     /// Of each stage, from the first to the last.
     pub forward: Vec<Vec<Op>>,
+    /// What stands between the two ways.
+    pub between: Vec<Op>,
     /// Of each stage, to be carried out from the last to the first.
     pub backward: Vec<Vec<Op>>,
 }
@@ -319,21 +323,22 @@ impl Tape {
         sum
     }
 
-    /// Plays the way back and makes few operations of many. `loss` says what stands between the two
+    /// Plays the way back and makes few operations of many. `between` says what stands between the two
     /// ways, given the outputs and where their gradient goes.
     pub(crate) fn finish(
         mut self,
         outputs: Signal,
-        loss: impl FnOnce(View, View) -> Vec<Op>,
+        between: impl FnOnce(View, View) -> Vec<Op>,
     ) -> Wired {
         let last = self.stage;
         self.stages[last].output = Some(outputs);
         let outputs_view = self.view(outputs);
         let outputs_gradient = self.gradient_buffer(outputs);
-        self.way = Way::Backward;
-        for op in loss(outputs_view, outputs_gradient) {
+        self.way = Way::Between;
+        for op in between(outputs_view, outputs_gradient) {
             self.op(op);
         }
+        self.way = Way::Backward;
         self.give(outputs, outputs_gradient);
         let mut gradients: Vec<Option<View>> = vec![None; self.stages.len()];
         while let Some((stage, play)) = self.back.pop() {
@@ -403,9 +408,11 @@ impl Tape {
         rename(&mut outputs_gradient);
         let (mut forward, mut backward) =
             (vec![Vec::new(); stages.len()], vec![Vec::new(); stages.len()]);
+        let mut between = Vec::new();
         for ((stage, way), op) in tags.into_iter().zip(ops) {
             match way {
                 Way::Forward => forward[stage].push(op),
+                Way::Between => between.push(op),
                 Way::Backward => backward[stage].push(op),
             }
         }
@@ -416,6 +423,7 @@ impl Tape {
             outputs,
             outputs_gradient,
             forward,
+            between,
             backward,
         }
     }

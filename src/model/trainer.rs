@@ -128,7 +128,7 @@ impl Trainer {
             seed: options.seed,
         };
         let training = Training::new(&network, &aim)?;
-        let Training { program, parameters, stages, outputs, squares } = training;
+        let Training { program, parameters, tensors, stages, outputs, squares } = training;
         let room = Room { steps: group, rows: group * batch };
         let resident = Resident {
             features: &features,
@@ -167,7 +167,6 @@ impl Trainer {
             lsuv_log: Vec::new(),
             network,
         };
-        let tensors = trainer.network.tensors()?;
         for (parameter, Placed { spec, .. }) in trainer.parameters.iter().zip(&tensors) {
             let stream = Stream::named(options.seed, &parameter.name);
             let view = parameter.view(PARAMETERS);

@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::ops::Range;
 
 use super::predict::{Boundary, predicted};
 use super::run::{LayerReport, Prediction, Run, Spread};
 use super::verdict::judge;
 use crate::device::{Device, Execution, Room};
 use crate::model::layers::ParameterKind;
-use crate::model::{Memory, Network, Parameter, Placed, Wired};
+use crate::model::{Memory, Network, Placed, Wired};
 use crate::op::{
     BATCH, Epilogue, Extreme, Form, GRADIENTS, Histogram, Op, PARAMETERS, Program, Resident,
     Summary, View,
@@ -203,8 +203,6 @@ fn of_inputs(inputs: &[f32], columns: usize, batch: usize) -> Boundary {
 struct Running<'a> {
     execution: Box<dyn Execution>,
     wired: Wired,
-    /// Where a parameter of a name is.
-    places: HashMap<String, usize>,
     activations: Vec<Activation>,
     options: &'a ProbeOptions,
     least: View,
@@ -217,6 +215,10 @@ impl<'a> Running<'a> {
         let batch = options.batch;
         let (tape, outputs) = network.wire(batch, 0, 1, Memory::Stagewise)?;
         let mut wired = tape.finish(outputs, |_, _| Vec::new());
+        // Nobody trains here.
+        for op in wired.forward.iter_mut().chain(&mut wired.backward).flatten() {
+            *op = op.without_dropout();
+        }
         fits(&wired.slots, batch)?;
         let widest = wired.stages.iter().map(|stage| stage.entering.columns).max().unwrap_or(1);
         let mut add = |rows: usize, columns: usize| {
@@ -230,9 +232,7 @@ impl<'a> Running<'a> {
         let resident = Resident { features: &[], columns: 1, targets: &[], target_columns: 1 };
         let execution = device.execution(&program, &resident, Room { steps: 1, rows: 1 })?;
         let activations = network.activations()?;
-        let places = wired.parameters.iter().enumerate();
-        let places = places.map(|(at, own)| (own.name.clone(), at)).collect();
-        Ok(Running { execution, wired, places, activations, options, least, greatest, gram })
+        Ok(Running { execution, wired, activations, options, least, greatest, gram })
     }
 
     /// Forward and back with the parameters of a seed; beside the layers, the variances that LSUV met.
@@ -246,19 +246,15 @@ impl<'a> Running<'a> {
         let mut factors = Vec::new();
         let mut met = Vec::new();
         let mut found = Vec::new();
-        let mut rest = tensors;
-        let mut own = Vec::new();
+        // Parameters stand in the order of the tensors, those of a stage together.
+        let starts = |stage| tensors.partition_point(|placed| placed.stage < stage);
         for stage in 0..stages {
-            let count = rest.iter().take_while(|placed| placed.stage == stage).count();
-            let (here, others) = rest.split_at(count);
-            rest = others;
-            own.push(here);
+            let own = starts(stage)..starts(stage + 1);
             let mut factor = 1.0;
-            self.place(seed, here, factor)?;
-            let ops: Vec<Op> =
-                self.wired.forward[stage].iter().map(|op| op.without_dropout()).collect();
-            self.execution.carry(&ops)?;
-            if let Some((tolerance, iterations)) = here.iter().find_map(|placed| placed.lsuv) {
+            self.place(seed, tensors, own.clone(), factor)?;
+            self.execution.carry(&self.wired.forward[stage])?;
+            let lsuv = tensors[own.clone()].iter().find_map(|placed| placed.lsuv);
+            if let Some((tolerance, iterations)) = lsuv {
                 let mut variances = Vec::new();
                 for iteration in 0..=iterations {
                     let values = self.wired.stages[stage].values;
@@ -269,8 +265,8 @@ impl<'a> Running<'a> {
                         break;
                     }
                     factor /= variance.sqrt();
-                    self.place(seed, here, factor)?;
-                    self.execution.carry(&ops)?;
+                    self.place(seed, tensors, own.clone(), factor)?;
+                    self.execution.carry(&self.wired.forward[stage])?;
                 }
                 met.push(variances);
             }
@@ -284,25 +280,29 @@ impl<'a> Running<'a> {
         for stage in (0..stages).rev() {
             let gradient = self.wired.stages[stage].output_gradient;
             found[stage].gradient = self.execution.summary(gradient)?;
-            self.place(seed, own[stage], factors[stage])?;
-            let ops: Vec<Op> =
-                self.wired.backward[stage].iter().map(|op| op.without_dropout()).collect();
-            self.execution.carry(&ops)?;
-            let weight = format!("{}.weight", self.wired.stages[stage].name);
-            let weight = self.parameter(&weight).view(GRADIENTS);
-            found[stage].weight_gradient = self.execution.summary(weight)?;
+            let own = starts(stage)..starts(stage + 1);
+            self.place(seed, tensors, own.clone(), factors[stage])?;
+            self.execution.carry(&self.wired.backward[stage])?;
+            let weighs = |at: &usize| tensors[*at].kind == ParameterKind::Weight;
+            if let Some(weight) = own.clone().find(weighs) {
+                let gradient = self.wired.parameters[weight].view(GRADIENTS);
+                found[stage].weight_gradient = self.execution.summary(gradient)?;
+            }
         }
         Ok((found, met))
     }
 
-    fn parameter(&self, name: &str) -> &Parameter {
-        &self.wired.parameters[self.places[name]]
-    }
-
     /// Draws a stage's parameters into their place, its weights times a factor.
-    fn place(&mut self, seed: u64, tensors: &[Placed], factor: f64) -> Result<()> {
-        for Placed { spec, kind, .. } in tensors {
-            let view = self.parameter(&spec.name).view(PARAMETERS);
+    fn place(
+        &mut self,
+        seed: u64,
+        tensors: &[Placed],
+        own: Range<usize>,
+        factor: f64,
+    ) -> Result<()> {
+        for at in own {
+            let Placed { spec, kind, .. } = &tensors[at];
+            let view = self.wired.parameters[at].view(PARAMETERS);
             let stream = Stream::named(seed, &spec.name);
             let factor = if *kind == ParameterKind::Weight { factor } else { 1.0 };
             crate::model::place(&mut *self.execution, view, &stream, spec, factor)?;

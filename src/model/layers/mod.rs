@@ -66,6 +66,14 @@ impl ParameterSpec {
     }
 }
 
+/// Whether a layer begins a stage where it is given rows of this shape: whether it has weights.
+///
+/// # Errors
+/// As [`Layer::parameters`].
+pub(super) fn weighs(layer: &dyn Layer, input: &Shape) -> Result<bool> {
+    Ok(layer.parameters(input)?.iter().any(ParameterSpec::is_weight))
+}
+
 /// What the theory of signal propagation has to say of a layer at initialization.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Theory {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ActivationLayer, ENTRIES, Layer, Named, ParameterSpec, Residual};
+use super::{ActivationLayer, ENTRIES, Layer, Named, Residual, weighs};
 use crate::model::Network;
 use crate::{Activation, Error, Result, Shape};
 
@@ -232,7 +232,7 @@ impl Names {
             Written::Layer(kind, layer) => {
                 let output = layer.output(shape);
                 let output = output.map_err(|error| error.at(format!("layer `{layer}`")))?;
-                let weighs = layer.parameters(shape)?.iter().any(ParameterSpec::is_weight);
+                let weighs = weighs(layer.as_ref(), shape)?;
                 let name = match weighs {
                     true => format!("layers.{}", self.weighed),
                     false => self.beside(kind),
