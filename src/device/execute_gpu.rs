@@ -5,8 +5,8 @@ use crate::gpu::{
     UpdateTensors, columns, conv, loss, matmul, pool, reduce, unfold, update,
 };
 use crate::op::{
-    FIRST, GRADIENTS, Histogram, Norm, Op, PARAMETERS, Phase, Program, Resident, RowResult, SCALE,
-    SECOND, Slot, Step, Summary, View,
+    Epilogue, FIRST, GRADIENTS, Histogram, Norm, Op, PARAMETERS, Parts, Phase, Program, Resident,
+    RowResult, SCALE, SECOND, Slot, Step, Summary, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Error, Result, Shape};
@@ -97,20 +97,12 @@ impl OnGpu {
                 examples.gather(context, &self.order, &features, &targets, &step)
             }
             Op::Product { form, a, b, out, epilogue } => {
-                let mut epilogue = epilogue.try_map(|view| floats(*view))?;
-                for row in [&mut epilogue.bias, &mut epilogue.row_sums].into_iter().flatten() {
-                    let shape = Shape::new([row.shape().elements()])?;
-                    *row = row.within(row.offset(), shape, Dtype::F32)?;
-                }
+                let epilogue = self.epilogue(&epilogue)?;
                 let (a, b, out) = (floats(a)?, floats(b)?, floats(out)?);
                 matmul::matmul(context, form, &a, &b, &out, &epilogue.as_ref(), step)
             }
             Op::Map { values, out, epilogue } => {
-                let mut epilogue = epilogue.try_map(|view| floats(*view))?;
-                if let Some(row) = &mut epilogue.bias {
-                    let shape = Shape::new([row.shape().elements()])?;
-                    *row = row.within(row.offset(), shape, Dtype::F32)?;
-                }
+                let epilogue = self.epilogue(&epilogue)?;
                 let (values, out) = (floats(values)?, floats(out)?);
                 matmul::map(context, &values, &out, &epilogue.as_ref(), step)
             }
@@ -195,6 +187,15 @@ impl OnGpu {
                 update::update(context, &optimizer, &tensors, step, rate)
             }
         }
+    }
+
+    fn epilogue(&self, parts: &Parts) -> Result<Epilogue<Tensor>> {
+        let mut epilogue = parts.try_map(|view| self.tensor(*view, Dtype::F32))?;
+        for row in [&mut epilogue.bias, &mut epilogue.row_sums].into_iter().flatten() {
+            let shape = Shape::new([row.shape().elements()])?;
+            *row = row.within(row.offset(), shape, Dtype::F32)?;
+        }
+        Ok(epilogue)
     }
 
     fn norm(&self, norm: &Norm) -> Result<NormTensors> {
