@@ -10,6 +10,8 @@ const WIDTH: f64 = 780.0;
 const LEFT: f64 = 112.0;
 const HEIGHT: f64 = 260.0;
 const BAR: f64 = 16.0;
+/// The mean width of a letter of a label.
+const LETTER: f64 = 6.5;
 
 /// Each device's roofline with its products, and under it what part of the ceilings each case
 /// reaches.
@@ -83,7 +85,12 @@ fn roof(body: &mut String, ceilings: &Ceilings, products: &[Point], top: f64) ->
     // Beside the slope, in the middle of what is to be seen of it.
     let middle = (start * ridge).sqrt();
     if let Some((x, y)) = plane.point((middle, middle * memory)) {
-        *body += &text("s e", x - 8.0, y - 4.0, &format!("{}B/s of memory", rate(memory)));
+        let label = format!("{}B/s of memory", rate(memory));
+        // A short slope begins beside the axis: then the label goes under it.
+        let above = x - 8.0 - LETTER * label.len() as f64 > plane.left;
+        let (class, x, y) =
+            if above { ("s e", x - 8.0, y - 4.0) } else { ("s", x + 8.0, y + 12.0) };
+        *body += &text(class, x, y, &label);
     }
     for (number, point) in products.iter().enumerate() {
         let Some((x, y)) = plane.point((point.intensity, point.throughput)) else { continue };
