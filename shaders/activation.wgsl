@@ -7,9 +7,12 @@ struct Params {
     end: u32,
     // Of leaky ReLU, ELU and the sine.
     parameter: f32,
-    unused: u32,
+    // 0, which no compiler knows.
+    zero: u32,
 }
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
 // `Activation::code`.
 override activation: u32 = 0u;
 
@@ -42,6 +45,7 @@ fn activate_groups(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let first = first_group(grid_index(id, workgroups, WIDTH));
     for (var taken = 0u; taken < TAKEN; taken++) {
         let group = first + taken * WIDTH;
@@ -55,6 +59,7 @@ fn activate_groups(
 
 @compute @workgroup_size(WIDTH)
 fn activate_rest(@builtin(global_invocation_id) id: vec3<u32>) {
+    zero = params.zero;
     let element = params.begin + id.x;
     if element < params.end {
         out_words[element] = value(x_words[element]);
@@ -66,6 +71,7 @@ fn activate_backward_groups(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let first = first_group(grid_index(id, workgroups, WIDTH));
     for (var taken = 0u; taken < TAKEN; taken++) {
         let group = first + taken * WIDTH;
@@ -74,14 +80,15 @@ fn activate_backward_groups(
         }
         let x = four_of(x_groups[group]);
         let slope = vec4<f32>(derivative(x.x), derivative(x.y), derivative(x.z), derivative(x.w));
-        out_groups[group] = of_four(four_of(dy_groups[group]) * slope);
+        out_groups[group] = of_four(pin_four(four_of(dy_groups[group]) * slope));
     }
 }
 
 @compute @workgroup_size(WIDTH)
 fn activate_backward_rest(@builtin(global_invocation_id) id: vec3<u32>) {
+    zero = params.zero;
     let element = params.begin + id.x;
     if element < params.end {
-        out_words[element] = dy_words[element] * derivative(x_words[element]);
+        out_words[element] = pin(dy_words[element] * derivative(x_words[element]));
     }
 }

@@ -1,6 +1,15 @@
 // Convolution, an element at a time: for channels in groups, and where there is no memory for unfolded
 // windows. Each element is a sum in one order.
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
+// Significant bits that a product's factor is rounded to, by integers, where it is read: 12 or 24; 0 where it
+// is as it is to be.
+override significant: u32 = 0u;
+// 1 where products are rounded before they are added: not those of 12 bits, which are exact.
+override unfused: u32 = 0u;
+// 1 where sums are hidden from compilers that may regroup them.
+override guarded: u32 = 0u;
 override biased: u32 = 0u;
 
 const WIDTH = 256u;
@@ -21,6 +30,7 @@ fn conv_forward(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     if index >= params.batch * params.places[0] * params.places[1] * params.outputs {
         return;
@@ -37,13 +47,14 @@ fn conv_forward(
                 let pixel = pixel_of(element.image, at) + first;
                 let tap = weights + tap_of(y, x);
                 for (var channel = 0u; channel < params.group_channels; channel++) {
-                    sum += weight[tap + channel * area] * values[pixel + channel];
+                    let own = factor(weight[tap + channel * area]);
+                    sum = mad(own, factor(values[pixel + channel]), sum);
                 }
             }
         }
     }
     if biased == 1u {
-        sum += bias[element.channel];
+        sum = pin(sum + bias[element.channel]);
     }
     result[index] = sum;
 }
@@ -54,6 +65,7 @@ fn conv_input(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     if index >= params.batch * params.size[0] * params.size[1] * params.channels {
         return;
@@ -75,7 +87,8 @@ fn conv_input(
                 let window = window_of(element.image, vec2<u32>(down, across)) + outputs;
                 let tap = weights + tap_of(y, x);
                 for (var output = 0u; output < params.group_outputs; output++) {
-                    sum += weight[tap + output * stride] * gradient[window + output];
+                    let own = factor(weight[tap + output * stride]);
+                    sum = mad(own, factor(gradient[window + output]), sum);
                 }
             }
             across -= params.drop[1];
@@ -92,6 +105,7 @@ fn conv_weight(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     let area = params.kernel[0] * params.kernel[1];
     let weights = params.outputs * params.group_channels * area;
@@ -118,7 +132,8 @@ fn conv_weight(
     for (var window = begin; window < end; window++) {
         let at = source_of(place, taps);
         if inside(at) {
-            sum += gradient[window * params.outputs + output] * values[pixel_of(image, at) + source];
+            let slope = factor(gradient[window * params.outputs + output]);
+            sum = mad(slope, factor(values[pixel_of(image, at) + source]), sum);
         }
         place[1] += 1u;
         if place[1] == params.places[1] {

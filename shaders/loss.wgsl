@@ -9,6 +9,11 @@ struct Params {
     parameter: f32,
     // 1 / columns.
     share: f32,
+    // 0, which no compiler knows.
+    zero: u32,
+    unused0: u32,
+    unused1: u32,
+    unused2: u32,
 }
 
 // Each loss by its name, with its code, that of `Loss::code`. The binary cross-entropy takes class
@@ -18,6 +23,8 @@ const LOSS_MSE = 1u;
 const LOSS_BCE = 2u;
 const LOSS_HUBER = 3u;
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
 override kind: u32 = 0u;
 override gradients: u32 = 1u;
 override lanes: u32 = 1u;
@@ -120,10 +127,17 @@ fn whole(loss: f32, size: u32) -> f32 {
 
 // ln(1 + x) of x >= 0: a sum of exponentials, of which none is above 1.
 fn log_one_plus(x: f32) -> f32 {
-    if x > 1.0 {
+    if x <= 1.0 {
+        return log1p_unit(x);
+    }
+    if exact == 0u {
         return log(1.0 + x);
     }
-    return log1p_unit(x);
+    // That of the significand, and ln 2 for each power of 2.
+    let bits = bitcast<u32>(pin(1.0 + x));
+    let significand = bitcast<f32>((bits & 0x7FFFFFu) | 0x3F800000u);
+    let rest = log1p_unit(pin(significand - 1.0));
+    return mad(f32(i32(bits >> 23u) - 127), 0.69314718, rest);
 }
 
 fn held_outputs(team: Team, item: u32) -> Held {
@@ -179,14 +193,17 @@ fn one_at(label: u32, item: u32) -> Value {
 }
 
 fn softmax_slope(term: Value, scale: f32, label: u32, item: u32) -> Value {
-    let even = params.parameter * params.share;
-    let own = even + (1.0 - params.parameter);
+    let even = pin(params.parameter * params.share);
+    let own = pin(even + pin(1.0 - params.parameter));
     let wanted = select(Value(even), Value(own), places(item) == Places(label));
-    return (term * scale - wanted) * step.inverse;
+    return pins(pins(pins(term * scale) - wanted) * step.inverse);
 }
 
 // All of these need every invocation of the workgroup.
 fn cross_entropy(team: Team, label: u32) -> vec2<f32> {
+    if exact == 1u {
+        return exact_entropy(team, label);
+    }
     var held = nothing();
     var seen = unseen(team);
     var sum = Value(0.0);
@@ -221,16 +238,55 @@ fn cross_entropy(team: Team, label: u32) -> vec2<f32> {
             put_all(team, item, slopes);
         }
     }
+    return entropy(team, label, best, both);
+}
+
+// From the sums of the other exponentials and of the outputs.
+fn entropy(team: Team, label: u32, best: Top, both: vec2<f32>) -> vec2<f32> {
     let own = min(label, params.columns - 1u);
     let output = side(value_of(outputs[team.first + own / SIDES]), own % SIDES);
     let normalizer = log_one_plus(both.x);
-    let wanted = output - best.high;
-    var loss = normalizer - wanted;
+    let wanted = pin(output - best.high);
+    var loss = pin(normalizer - wanted);
     if params.parameter > 0.0 {
-        let mean = both.y * params.share - best.high;
-        loss = normalizer - (1.0 - params.parameter) * wanted - params.parameter * mean;
+        let mean = pin(pin(both.y * params.share) - best.high);
+        loss = pin(normalizer - pin(pin(1.0 - params.parameter) * wanted));
+        loss = pin(loss - pin(params.parameter * mean));
     }
     return vec2<f32>(whole(loss, best.size), select(0.0, 1.0, best.column == label));
+}
+
+// The same in the order of the exact arithmetic.
+fn exact_entropy(team: Team, label: u32) -> vec2<f32> {
+    var seen = unseen(team);
+    var all: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items() && first + i < team.items; i++) {
+            let output = value_of(outputs[team.first + first + i]);
+            seen = see(team, first + i, output, seen);
+            all[i] = pins(all[i] + output);
+        }
+    }
+    let best = team_top(team.local, seen);
+    var others: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items() && first + i < team.items; i++) {
+            let term = exact_term(team, first + i, best.high);
+            others[i] = pins(others[i] + but(best.column, first + i, term));
+        }
+    }
+    let both = lanes_sums(team.local, others, all);
+    if gradients == 1u {
+        let scale = quotient(1.0, pin(1.0 + both.x));
+        for (var item = team.lane; item < team.items; item += lanes) {
+            put(team, item, softmax_slope(exact_term(team, item, best.high), scale, label, item));
+        }
+    }
+    return entropy(team, label, best, both);
+}
+
+fn exact_term(team: Team, item: u32, high: f32) -> Value {
+    return exp_negatives(pins(value_of(outputs[team.first + item]) - high));
 }
 
 // What an error adds to a loss of errors.
@@ -238,9 +294,9 @@ fn error_term(error: Value) -> Value {
     switch kind {
         case LOSS_HUBER: {
             let inner = min(abs(error), Value(params.parameter));
-            return inner * (abs(error) - 0.5 * inner);
+            return pins(inner * pins(abs(error) - pins(0.5 * inner)));
         }
-        default: { return error * error; }
+        default: { return pins(error * error); }
     }
 }
 
@@ -250,11 +306,30 @@ fn error_slope(error: Value) -> Value {
         case LOSS_HUBER: {
             return clamp(error, Value(-params.parameter), Value(params.parameter));
         }
-        default: { return 2.0 * error; }
+        default: { return pins(2.0 * error); }
     }
 }
 
+fn exact_errors(team: Team) -> vec2<f32> {
+    var sums: Lanes;
+    let factor = pin(params.share * step.inverse);
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items() && first + i < team.items; i++) {
+            let at = team.first + first + i;
+            let error = pins(value_of(outputs[at]) - value_of(targets[at]));
+            sums[i] = pins(sums[i] + error_term(error));
+            if gradients == 1u {
+                put(team, first + i, pins(error_slope(error) * factor));
+            }
+        }
+    }
+    return vec2<f32>(pin(lanes_sum(team.local, sums) * params.share), 0.0);
+}
+
 fn of_errors(team: Team) -> vec2<f32> {
+    if exact == 1u {
+        return exact_errors(team);
+    }
     var sum = Value(0.0);
     for (var item = team.lane; item < team.items; item += stride()) {
         let outputs = held_outputs(team, item);
@@ -297,14 +372,15 @@ fn binary(team: Team, item: u32, output: Value, wanted: Value, sums: Binary) -> 
     let small = exp_negatives(-abs(output));
     let above = output > Value(0.0);
     if gradients == 1u {
-        let probability = select(small, Value(1.0), above) / (1.0 + small);
-        put(team, item, (probability - wanted) * (params.share * step.inverse));
+        let probability = quotients(select(small, Value(1.0), above), pins(1.0 + small));
+        let factor = pin(params.share * step.inverse);
+        put(team, item, pins(pins(probability - wanted) * factor));
     }
     // Of a positive output 1 - t is what is lost of it, of a negative one t.
-    let lost = select(-output * wanted, output * (1.0 - wanted), above);
+    let lost = pins(select(-output * wanted, output * pins(1.0 - wanted), above));
     let right = select(Value(0.0), Value(1.0), above == (wanted > Value(0.5)));
     return Binary(
-        sums.terms + inside(team, item, lost + log1p_units(small)),
+        pins(sums.terms + inside(team, item, pins(lost + log1p_units(small)))),
         sums.right + inside(team, item, right),
     );
 }
@@ -319,7 +395,47 @@ fn binary_all(team: Team, item: u32, outputs: Held, wanted: Held, sums: Binary) 
     return binary(team, item + 3u * lanes, outputs.d, wanted.d, all);
 }
 
+fn exact_several(team: Team, label: u32) -> vec2<f32> {
+    var seen = unseen(team);
+    var terms: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items() && first + i < team.items; i++) {
+            let item = first + i;
+            let output = value_of(outputs[team.first + item]);
+            seen = see(team, item, output, seen);
+            let none = Binary(terms[i], Value(0.0));
+            terms[i] = binary(team, item, output, one_at(label, item), none).terms;
+        }
+    }
+    let best = team_top(team.local, seen);
+    let loss = pin(lanes_sum(team.local, terms) * params.share);
+    return vec2<f32>(whole(loss, best.size), select(0.0, 1.0, best.column == label));
+}
+
+fn exact_binary(team: Team) -> vec2<f32> {
+    var seen = unseen(team);
+    var terms: Lanes;
+    var rights: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items() && first + i < team.items; i++) {
+            let at = team.first + first + i;
+            let output = value_of(outputs[at]);
+            seen = see(team, first + i, output, seen);
+            let before = Binary(terms[i], rights[i]);
+            let after = binary(team, first + i, output, value_of(targets[at]), before);
+            terms[i] = after.terms;
+            rights[i] = after.right;
+        }
+    }
+    let size = team_top(team.local, seen).size;
+    let both = lanes_sums(team.local, terms, rights) * params.share;
+    return vec2<f32>(whole(pin(both.x), size), pin(both.y));
+}
+
 fn one_of_several(team: Team, label: u32) -> vec2<f32> {
+    if exact == 1u {
+        return exact_several(team, label);
+    }
     var seen = unseen(team);
     var sums = Binary(Value(0.0), Value(0.0));
     for (var item = team.lane; item < team.items; item += stride()) {
@@ -340,6 +456,9 @@ fn one_of_several(team: Team, label: u32) -> vec2<f32> {
 }
 
 fn binary_cross_entropy(team: Team) -> vec2<f32> {
+    if exact == 1u {
+        return exact_binary(team);
+    }
     var seen = unseen(team);
     var sums = Binary(Value(0.0), Value(0.0));
     for (var item = team.lane; item < team.items; item += stride()) {
@@ -387,6 +506,7 @@ fn loss_classes(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     let team = team_of_example(grid_index(id, workgroups, width), local);
     let label = classes[min(team.row, params.rows - 1u)];
     if kind == LOSS_BCE {
@@ -402,6 +522,7 @@ fn loss_values(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     let team = team_of_example(grid_index(id, workgroups, width), local);
     if kind == LOSS_BCE {
         put_result(team, binary_cross_entropy(team));
@@ -416,6 +537,7 @@ fn loss_columns(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     let slices = (params.rows + SLICE - 1u) / SLICE;
     let items = params.columns / SIDES;
@@ -427,8 +549,8 @@ fn loss_columns(
     var sum = Value(0.0);
     for (var row = first; row < last; row++) {
         let at = row * items + index % items;
-        let error = value_of(outputs[at]) - value_of(targets[at]);
-        sum += error * error;
+        let error = pins(value_of(outputs[at]) - value_of(targets[at]));
+        sum = pins(sum + pins(error * error));
     }
     sums[step.slot / params.rows * (slices * items) + index] = item_of(sum);
 }

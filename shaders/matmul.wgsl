@@ -27,9 +27,19 @@ struct Params {
     key: vec2<u32>,
     id: vec2<u32>,
     scale: f32,
-    unused: u32,
+    // 0, which no compiler knows.
+    zero: u32,
 }
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
+// Significant bits that a product's factor is rounded to, by integers, where it is read: 12 or 24; 0 where it
+// is as it is to be.
+override significant: u32 = 0u;
+// 1 where products are rounded before they are added: not those of 12 bits, which are exact.
+override unfused: u32 = 0u;
+// 1 where sums are hidden from compilers that may regroup them.
+override guarded: u32 = 0u;
 override dtype: u32 = 0u;
 // The code of the nonlinearity.
 override activation: u32 = 0u;
@@ -129,12 +139,25 @@ fn places(first: vec4<u32>, depth: u32, stride: u32, across: u32) -> array<vec4<
     return array(first.x + at, first.y + at, first.z + at, first.w + at);
 }
 
+// Factors as an exact product takes them.
+fn rounded(block: mat4x4<f32>) -> mat4x4<f32> {
+    if significant == 0u {
+        return block;
+    }
+    return mat4x4<f32>(
+        factors(block[0]),
+        factors(block[1]),
+        factors(block[2]),
+        factors(block[3]),
+    );
+}
+
 // What those lines hold, a row each.
 fn rows_of(lines: mat4x4<f32>, depth: u32, across: u32) -> mat4x4<f32> {
     if across == 1u {
-        return inside(transpose(lines), depth);
+        return inside(rounded(transpose(lines)), depth);
     }
-    return inside(lines, depth);
+    return inside(rounded(lines), depth);
 }
 
 // Four depths of four rows: a row each.
@@ -170,13 +193,13 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
         let at = row * p.columns + column + i;
         var t = values[i];
         if has(ADD) {
-            t += out[at];
+            t = pin(t + out[at]);
         }
         if has(BIAS) {
-            t += bias[column + i];
+            t = pin(t + bias[column + i]);
         }
         if has(BEFORE) {
-            t += before[at];
+            t = pin(t + before[at]);
         }
         if has(RAW) {
             beside[at] = t;
@@ -185,13 +208,13 @@ fn finish(row: u32, column: u32, sums: vec4<f32>) {
             t = activation_value(activation, p.parameter, t);
         }
         if has(DERIVATIVE) {
-            t *= activation_derivative(activation, p.parameter, z[at]);
+            t = pin(t * activation_derivative(activation, p.parameter, z[at]));
         }
         if has(DROPOUT) {
-            t = select(0.0, t * p.scale, words[i] >= p.threshold);
+            t = select(0.0, pin(t * p.scale), words[i] >= p.threshold);
         }
         if has(AFTER) {
-            t += after[at];
+            t = pin(t + after[at]);
         }
         out[at] = t;
     }
@@ -316,10 +339,10 @@ fn store_block(slot: Slot, side: u32, block: mat4x4<f32>) {
 alias Quarter = array<vec4<f32>, 4>;
 
 fn add_outer(sums: ptr<function, Quarter>, of_a: vec4<f32>, of_b: vec4<f32>) {
-    (*sums)[0] += of_a.x * of_b;
-    (*sums)[1] += of_a.y * of_b;
-    (*sums)[2] += of_a.z * of_b;
-    (*sums)[3] += of_a.w * of_b;
+    (*sums)[0] = added((*sums)[0], of_a.x, of_b);
+    (*sums)[1] = added((*sums)[1], of_a.y, of_b);
+    (*sums)[2] = added((*sums)[2], of_a.z, of_b);
+    (*sums)[3] = added((*sums)[3], of_a.w, of_b);
 }
 
 // One depth, of which an invocation's quads of A and of B lie at these places.
@@ -377,6 +400,7 @@ fn matmul_tiled(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     p = params;
     let tile = own_tile(group, groups, tile_rows, tile_columns);
     let row = tile.x;
@@ -515,6 +539,7 @@ fn matmul_thin(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     p = params;
     // Quads of columns, and the lanes of each.
     let columns = select(4u, 16u, b_columns == 1u);
@@ -567,6 +592,10 @@ fn matmul_thin(
     }
 }
 
+fn joined(sums: vec4<f32>, more: vec4<f32>) -> vec4<f32> {
+    return pin_four(sums + more);
+}
+
 // The sums of the splits, which stand where A does, and the epilogue. Those of one split may be any
 // values: an elementwise operation.
 @compute @workgroup_size(64)
@@ -575,6 +604,7 @@ fn matmul_join(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     p = params;
     let index = grid_index(group, groups, 1u) * 64u + local;
     let across = (p.columns + 3u) / 4u;
@@ -598,10 +628,10 @@ fn matmul_join(
         let second = left_four(at + (next + 1u) * step);
         let third = left_four(at + (next + 2u) * step);
         let fourth = left_four(at + (next + 3u) * step);
-        sums = sums + first + second + third + fourth;
+        sums = joined(joined(joined(joined(sums, first), second), third), fourth);
     }
     for (; next < p.splits; next++) {
-        sums += left_four(at + next * step);
+        sums = joined(sums, left_four(at + next * step));
     }
     finish(row, column, sums);
     if row_sums == 1u && column == 0u {
@@ -624,6 +654,7 @@ fn matmul_direct(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     p = params;
     let block = grid_index(group, groups, 1u) * LANES + local / LANES;
     let lane = local % LANES;
@@ -679,8 +710,39 @@ fn add_rows(
     of_a: mat4x4<f32>,
     of_b: mat4x4<f32>,
 ) {
+    if exact == 1u {
+        (*sums)[first] = in_order((*sums)[first], of_a[0], of_b);
+        (*sums)[first + 1u] = in_order((*sums)[first + 1u], of_a[1], of_b);
+        (*sums)[first + 2u] = in_order((*sums)[first + 2u], of_a[2], of_b);
+        (*sums)[first + 3u] = in_order((*sums)[first + 3u], of_a[3], of_b);
+        return;
+    }
     (*sums)[first] += of_b * of_a[0];
     (*sums)[first + 1u] += of_b * of_a[1];
     (*sums)[first + 2u] += of_b * of_a[2];
     (*sums)[first + 3u] += of_b * of_a[3];
+}
+
+// A row's four depths, one after the other.
+fn in_order(sums: vec4<f32>, of_a: vec4<f32>, of_b: mat4x4<f32>) -> vec4<f32> {
+    let two = added(added(sums, of_a.x, of_b[0]), of_a.y, of_b[1]);
+    return added(added(two, of_a.z, of_b[2]), of_a.w, of_b[3]);
+}
+
+// The factors of an exact product, each once: a driver of a CPU would round them again and again where
+// lanes share rows. Of so many `columns`, four an invocation.
+@compute @workgroup_size(64)
+fn matmul_factors(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    zero = params.zero;
+    let first = 4u * grid_index(id, groups, 64u);
+    if first >= params.columns {
+        return;
+    }
+    let rounded = factors(left_four(min(first + QUAD, vec4<u32>(params.columns - 1u))));
+    for (var i = 0u; i < min(4u, params.columns - first); i++) {
+        out[first + i] = rounded[i];
+    }
 }

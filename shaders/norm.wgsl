@@ -13,9 +13,12 @@ struct Params {
     threshold: u32,
     keep_scale: f32,
     parameter: f32,
-    unused: u32,
+    // 0, which no compiler knows.
+    zero: u32,
 }
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
 override activation: u32 = 0u;
 override dropout: u32 = 0u;
 // Whether the rows of a residual connection are added.
@@ -98,14 +101,40 @@ fn less(held: Held, mean: f32) -> Held {
 
 fn finish_forward(team: Team, item: u32, deviation: Value, inverse: f32) {
     let at = team.first + item;
-    let unit = deviation * inverse;
+    let unit = pins(deviation * inverse);
     normalized[at] = item_of(unit);
-    let y = value_of(scale[item]) * unit + value_of(shift[item]);
-    var out = activated(y) * kept(team.row, item);
+    let y = pins(pins(value_of(scale[item]) * unit) + value_of(shift[item]));
+    var out = pins(activated(y) * kept(team.row, item));
     if residual == 1u {
-        out += value_of(beside[at]);
+        out = pins(out + value_of(beside[at]));
     }
     result[at] = item_of(out);
+}
+
+fn exact_forward(team: Team) {
+    var sums: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items(); i++) {
+            let value = value_of(values[place_of(team, first + i)]);
+            sums[i] = pins(sums[i] + inside(team, first + i, value));
+        }
+    }
+    let mean = pin(lanes_sum(team.local, sums) * params.share);
+    var squares: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items(); i++) {
+            let deviation = pins(value_of(values[place_of(team, first + i)]) - mean);
+            squares[i] = pins(squares[i] + inside(team, first + i, pins(deviation * deviation)));
+        }
+    }
+    let square = lanes_sum(team.local, squares);
+    let inverse = quotient(1.0, root(pin(pin(square * params.share) + params.epsilon)));
+    if team.lane == 0u && team.items > 0u {
+        inverses_out[team.row] = inverse;
+    }
+    for (var item = team.lane; item < team.items; item += lanes) {
+        finish_forward(team, item, pins(value_of(values[team.first + item]) - mean), inverse);
+    }
 }
 
 @compute @workgroup_size(width)
@@ -114,7 +143,12 @@ fn norm_forward(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     let team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    if exact == 1u {
+        exact_forward(team);
+        return;
+    }
     var held = nothing();
     var sum = Value(0.0);
     for (var item = team.lane; item < team.items; item += stride()) {
@@ -160,16 +194,16 @@ fn through(team: Team, item: u32, gradient: Value, unit: Value) -> Value {
         return Value(0.0);
     }
     let own_scale = value_of(scale[item]);
-    let y = own_scale * unit + value_of(shift[item]);
-    let inward = gradient * slope(y) * kept(team.row, item);
+    let y = pins(pins(own_scale * unit) + value_of(shift[item]));
+    let inward = pins(pins(gradient * slope(y)) * kept(team.row, item));
     inner[team.first + item] = item_of(inward);
-    return inward * own_scale;
+    return pins(inward * own_scale);
 }
 
 // What `through` left.
 fn scaled(team: Team, item: u32) -> Value {
     let at = min(item, team.items - 1u);
-    return value_of(inner[team.first + at]) * value_of(scale[at]);
+    return pins(value_of(inner[team.first + at]) * value_of(scale[at]));
 }
 
 fn finish_backward(
@@ -181,8 +215,29 @@ fn finish_backward(
     inverse: f32,
 ) {
     if item < team.items {
-        let out = inverse * (gradient - means.x - unit * means.y);
+        let out = pins(inverse * pins(pins(gradient - means.x) - pins(unit * means.y)));
         result[team.first + item] = item_of(out);
+    }
+}
+
+fn exact_backward(team: Team) {
+    var sums: Lanes;
+    var along: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items(); i++) {
+            let place = place_of(team, first + i);
+            let unit = value_of(normalized[place]);
+            let gradient = through(team, first + i, value_of(values[place]), unit);
+            sums[i] = pins(sums[i] + gradient);
+            along[i] = pins(along[i] + pins(gradient * unit));
+        }
+    }
+    let both = lanes_sums(team.local, sums, along) * params.share;
+    let means = vec2<f32>(pin(both.x), pin(both.y));
+    let inverse = inverses[min(team.row, params.rows - 1u)];
+    for (var item = team.lane; item < team.items; item += lanes) {
+        let unit = value_of(normalized[team.first + item]);
+        finish_backward(team, item, scaled(team, item), unit, means, inverse);
     }
 }
 
@@ -192,7 +247,12 @@ fn norm_backward(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    zero = params.zero;
     let team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    if exact == 1u {
+        exact_backward(team);
+        return;
+    }
     var held = nothing();
     var units = nothing();
     var sum = Value(0.0);

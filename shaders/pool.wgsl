@@ -1,5 +1,7 @@
 // Pooling of each channel: the greatest element of a window, or the mean.
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
 override average: u32 = 0u;
 
 const WIDTH = 256u;
@@ -15,6 +17,7 @@ fn pool_forward(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     if index >= params.batch * params.places[0] * params.places[1] * params.channels {
         return;
@@ -29,7 +32,7 @@ fn pool_forward(
             if inside(at) {
                 let value = values[pixel_of(element.image, at) + element.channel];
                 if average == 1u {
-                    sum += value;
+                    sum = pin(sum + value);
                 } else if !found || is_nan(value) || (!is_nan(greatest) && value > greatest) {
                     greatest = value;
                     found = true;
@@ -38,7 +41,7 @@ fn pool_forward(
         }
     }
     if average == 1u {
-        greatest = sum * params.share;
+        greatest = pin(sum * params.share);
     }
     result[index] = greatest;
 }
@@ -70,6 +73,7 @@ fn pool_backward(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     if index >= params.batch * params.size[0] * params.size[1] * params.channels {
         return;
@@ -93,7 +97,7 @@ fn pool_backward(
                     counts = wins(element, place, vec2<u32>(y, x), own, pooled[window]);
                 }
                 if counts {
-                    sum += gradient[window];
+                    sum = pin(sum + gradient[window]);
                 }
             }
             across -= params.drop[1];
@@ -101,7 +105,7 @@ fn pool_backward(
         down -= params.drop[0];
     }
     if average == 1u {
-        sum *= params.share;
+        sum = pin(sum * params.share);
     }
     result[index] = sum;
 }

@@ -4,10 +4,19 @@
 struct Params {
     rows: u32,
     columns: u32,
+    // 0, which no compiler knows.
+    zero: u32,
+    // Elements of the last row, where it is shorter; else 0.
+    last: u32,
+    // What a norm is to stay below.
+    bound: f32,
     unused0: u32,
     unused1: u32,
+    unused2: u32,
 }
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
 override weighted: u32 = 0u;
 override lanes: u32 = 1u;
 override width: u32 = 64u;
@@ -22,9 +31,23 @@ var<workgroup> shares: array<vec2<f32>, width>;
 fn term(place: u32) -> Value {
     let value = value_of(values[place]);
     if weighted == 1u {
-        return value * value_of(weights[place]);
+        return pins(value * value_of(weights[place]));
     }
     return value;
+}
+
+fn exact_sum(team: Team) {
+    var own: Lanes;
+    for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        for (var i = 0u; i < own_items(); i++) {
+            let item = first + i;
+            own[i] = pins(own[i] + inside(team, item, term(place_of(team, item))));
+        }
+    }
+    let sum = lanes_sum(team.local, own);
+    if team.lane == 0u && team.items > 0u {
+        sums[team.row] = sum;
+    }
 }
 
 @compute @workgroup_size(width)
@@ -33,7 +56,15 @@ fn rows_sum(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    zero = params.zero;
+    var team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    if exact == 1u {
+        if params.last > 0u && team.row == params.rows - 1u {
+            team.items = params.last / SIDES;
+        }
+        exact_sum(team);
+        return;
+    }
     var own = Value(0.0);
     for (var item = team.lane; item < team.items; item += stride()) {
         let held = Held(
@@ -48,4 +79,19 @@ fn rows_sum(
     if team.lane == 0u && team.items > 0u {
         sums[team.row] = sum;
     }
+}
+
+// From the sum of all squares the factor that brings a norm down to a bound: min(1, bound / (norm + 1e-6)), as
+// PyTorch's clip_grad_norm_ has it; then the norm.
+@compute @workgroup_size(width)
+fn rows_norm(@builtin(local_invocation_index) local: u32) {
+    zero = params.zero;
+    if local > 0u {
+        return;
+    }
+    let norm = root(side(value_of(values[0]), 0u));
+    let factor = quotient(params.bound, pin(norm + 1e-6));
+    // Not min(1, ...), which would make a number of what is none.
+    sums[0] = select(factor, 1.0, factor > 1.0);
+    sums[1] = norm;
 }

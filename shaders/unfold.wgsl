@@ -2,6 +2,9 @@
 // stands where it was read. A row's columns are ordered as a convolution's weight is: by channel, then
 // down, then across the window.
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
+
 const WIDTH = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -14,6 +17,7 @@ fn unfold_lines(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     let lines = params.channels * params.kernel[0];
     if index >= params.batch * params.places[0] * params.places[1] * lines {
@@ -38,6 +42,7 @@ fn unfold_sums(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = grid_index(id, workgroups, WIDTH);
     if index >= params.batch * params.size[0] * params.size[1] * params.channels {
         return;
@@ -53,7 +58,7 @@ fn unfold_sums(
             if all(vec2<u32>(down, across) < params.places) {
                 let row = (element.image * params.places[0] + down) * params.places[1] + across;
                 let tap = y * params.kernel[1] + x;
-                sum += values[(row * params.channels + element.channel) * area + tap];
+                sum = pin(sum + values[(row * params.channels + element.channel) * area + tap]);
             }
             across -= params.drop[1];
         }

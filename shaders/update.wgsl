@@ -15,7 +15,8 @@ struct Params {
     epsilon: f32,
     // What multiplies the step's learning rate.
     rate: f32,
-    unused: u32,
+    // 0, which no compiler knows.
+    zero: u32,
 }
 
 // Each optimizer by its name, with its code, that of `Optimizer::code`.
@@ -25,6 +26,8 @@ const OPTIMIZER_ADAM = 2u;
 const OPTIMIZER_ADAMW = 3u;
 const OPTIMIZER_RMSPROP = 4u;
 
+// 1 where results are those of the exact arithmetic (lib/exact.wgsl).
+override exact: u32 = 0u;
 override kind: u32 = 0u;
 // How much of a state there is: SGD has none without momentum.
 override moments: u32 = 0u;
@@ -52,36 +55,48 @@ struct Parameter {
     second: vec4<f32>,
 }
 
+// share * x + y.
+fn mixed(share: f32, x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    return mad_four(vec4<f32>(share), x, y);
+}
+
 fn updated(before: Parameter, raw_gradient: vec4<f32>) -> Parameter {
     var after = before;
     var gradient = raw_gradient;
     if clipped == 1u {
-        gradient *= scale[0];
+        gradient = pin_four(gradient * scale[0]);
     }
-    let lr = step.lr * params.rate;
+    let lr = pin(step.lr * params.rate);
     if kind == OPTIMIZER_ADAMW {
-        after.value *= 1.0 - lr * params.weight_decay;
+        after.value = pin_four(after.value * pin(1.0 - pin(lr * params.weight_decay)));
     } else {
-        gradient += params.weight_decay * before.value;
+        gradient = pin_four(gradient + pin_four(params.weight_decay * before.value));
     }
     switch kind {
         case OPTIMIZER_NESTEROV: {
-            after.first = params.beta1 * before.first + gradient;
-            after.value -= lr * (gradient + params.beta1 * after.first);
+            after.first = mixed(params.beta1, before.first, gradient);
+            let ahead = mixed(params.beta1, after.first, gradient);
+            after.value = pin_four(after.value - pin_four(lr * ahead));
         }
         case OPTIMIZER_ADAM, OPTIMIZER_ADAMW: {
-            after.first = params.beta1 * before.first + params.rest1 * gradient;
-            after.second = params.beta2 * before.second + params.rest2 * gradient * gradient;
-            let deviation = sqrt(after.second) * step.correction2 + params.epsilon;
-            after.value -= (lr * step.correction1) * (after.first / deviation);
+            let grown = pin_four(pin_four(params.rest2 * gradient) * gradient);
+            after.first = mixed(params.beta1, before.first, pin_four(params.rest1 * gradient));
+            after.second = mixed(params.beta2, before.second, grown);
+            let deviation =
+                mixed(step.correction2, root_four(after.second), vec4<f32>(params.epsilon));
+            let along = quotient_four(after.first, deviation);
+            after.value = pin_four(after.value - pin_four(pin(lr * step.correction1) * along));
         }
         case OPTIMIZER_RMSPROP: {
-            after.first = params.beta1 * before.first + params.rest1 * gradient * gradient;
-            after.value -= lr * (gradient / (sqrt(after.first) + params.epsilon));
+            let grown = pin_four(pin_four(params.rest1 * gradient) * gradient);
+            after.first = mixed(params.beta1, before.first, grown);
+            let along = quotient_four(gradient, pin_four(root_four(after.first) + params.epsilon));
+            after.value = pin_four(after.value - pin_four(lr * along));
         }
         default: {
-            after.first = params.beta1 * before.first + gradient;
-            after.value -= lr * select(gradient, after.first, moments > 0u);
+            after.first = mixed(params.beta1, before.first, gradient);
+            let along = select(gradient, after.first, moments > 0u);
+            after.value = pin_four(after.value - pin_four(lr * along));
         }
     }
     return after;
@@ -92,6 +107,7 @@ fn update_groups(
     @builtin(global_invocation_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
+    zero = params.zero;
     let index = params.begin + grid_index(id, workgroups, WIDTH);
     if index >= params.end {
         return;
@@ -116,6 +132,7 @@ fn update_groups(
 
 @compute @workgroup_size(WIDTH)
 fn update_rest(@builtin(global_invocation_id) id: vec3<u32>) {
+    zero = params.zero;
     let index = params.begin + id.x;
     if index >= params.end {
         return;

@@ -198,6 +198,9 @@ const CUSTOM: &str = include_str!("../shaders/lib/custom.wgsl");
 const DROPOUT_WORDS: &str = include_str!("../shaders/lib/dropout.wgsl");
 const RUN: &str = include_str!("../shaders/lib/run.wgsl");
 const WINDOW: &str = include_str!("../shaders/lib/window.wgsl");
+const NAN: &str = include_str!("../shaders/lib/nan.wgsl");
+const EXACT: &str = include_str!("../shaders/lib/exact.wgsl");
+const OPERAND: &str = include_str!("../shaders/lib/operand.wgsl");
 const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 
 /// Samples into a buffer.
@@ -222,9 +225,21 @@ pub static FILL: Module = Module {
 pub static MATMUL: Module = Module {
     name: "matmul",
     entry_source: include_str!("../shaders/matmul.wgsl"),
-    libraries: &[ACTIVATIONS, CUSTOM, MATH, STEP, DROPOUT_WORDS, NUMERIC, GRID, TILE],
+    libraries: &[
+        EXACT,
+        OPERAND,
+        ACTIVATIONS,
+        CUSTOM,
+        NAN,
+        MATH,
+        STEP,
+        DROPOUT_WORDS,
+        NUMERIC,
+        GRID,
+        TILE,
+    ],
     parts: &[Part::Philox, Part::Factors],
-    entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct"],
+    entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct", "matmul_factors"],
     bindings: &[
         Binding { index: 0, name: "a", access: Access::Read },
         Binding { index: 1, name: "b", access: Access::Read },
@@ -238,6 +253,10 @@ pub static MATMUL: Module = Module {
         Binding { index: 9, name: "steps", access: Access::Step },
     ],
     overrides: &[
+        "exact",
+        "significant",
+        "unfused",
+        "guarded",
         "dtype",
         "activation",
         "row_sums",
@@ -297,7 +316,7 @@ pub static GATHER: Module = Module {
 pub static COLUMNS: Module = Module {
     name: "columns",
     entry_source: include_str!("../shaders/columns.wgsl"),
-    libraries: &[GRID],
+    libraries: &[EXACT, GRID],
     parts: &[],
     entries: &["columns_workgroups", "columns_invocations"],
     bindings: &[
@@ -308,7 +327,7 @@ pub static COLUMNS: Module = Module {
         Binding { index: 4, name: "weight_fours", access: Access::Read },
         Binding { index: 5, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["fold", "fours", "width"],
+    overrides: &["exact", "fold", "fours", "width"],
     width: 256,
 };
 
@@ -316,16 +335,16 @@ pub static COLUMNS: Module = Module {
 pub static ROWS: Module = Module {
     name: "rows",
     entry_source: include_str!("../shaders/rows.wgsl"),
-    libraries: &[MATH, GRID, TEAM],
+    libraries: &[EXACT, NAN, MATH, GRID, TEAM],
     parts: &[Part::Items],
-    entries: &["rows_sum"],
+    entries: &["rows_sum", "rows_norm"],
     bindings: &[
         Binding { index: 0, name: "params", access: Access::Uniform },
         Binding { index: 1, name: "values", access: Access::Read },
         Binding { index: 2, name: "weights", access: Access::Read },
         Binding { index: 3, name: "sums", access: Access::ReadWrite },
     ],
-    overrides: &["weighted", "lanes", "width"],
+    overrides: &["exact", "weighted", "lanes", "width"],
     width: 64,
 };
 
@@ -333,7 +352,7 @@ pub static ROWS: Module = Module {
 pub static LOSS: Module = Module {
     name: "loss",
     entry_source: include_str!("../shaders/loss.wgsl"),
-    libraries: &[STEP, MATH, GRID, TEAM],
+    libraries: &[EXACT, STEP, NAN, MATH, GRID, TEAM],
     parts: &[Part::Items],
     entries: &["loss_classes", "loss_values", "loss_columns"],
     bindings: &[
@@ -346,7 +365,7 @@ pub static LOSS: Module = Module {
         Binding { index: 5, name: "results", access: Access::ReadWrite },
         Binding { index: 5, name: "sums", access: Access::ReadWrite },
     ],
-    overrides: &["kind", "gradients", "lanes", "width"],
+    overrides: &["exact", "kind", "gradients", "lanes", "width"],
     width: 64,
 };
 
@@ -354,7 +373,7 @@ pub static LOSS: Module = Module {
 pub static ACTIVATION: Module = Module {
     name: "activation",
     entry_source: include_str!("../shaders/activation.wgsl"),
-    libraries: &[ACTIVATIONS, CUSTOM, MATH, GRID],
+    libraries: &[EXACT, ACTIVATIONS, CUSTOM, NAN, MATH, GRID],
     parts: &[Part::Fours],
     entries: &[
         "activate_groups",
@@ -371,7 +390,7 @@ pub static ACTIVATION: Module = Module {
         Binding { index: 3, name: "dy_groups", access: Access::Read },
         Binding { index: 3, name: "dy_words", access: Access::Read },
     ],
-    overrides: &["activation"],
+    overrides: &["exact", "activation"],
     width: 256,
 };
 
@@ -399,7 +418,7 @@ pub static REDUCE: Module = Module {
 pub static HISTOGRAM: Module = Module {
     name: "histogram",
     entry_source: include_str!("../shaders/histogram.wgsl"),
-    libraries: &[RUN, NUMERIC, MATH, GRID],
+    libraries: &[RUN, NUMERIC, NAN, GRID],
     parts: &[Part::Fours],
     entries: &["histogram_workgroups", "histogram_invocations"],
     bindings: &[
@@ -417,7 +436,7 @@ pub static HISTOGRAM: Module = Module {
 pub static NORM: Module = Module {
     name: "norm",
     entry_source: include_str!("../shaders/norm.wgsl"),
-    libraries: &[STEP, ACTIVATIONS, CUSTOM, MATH, DROPOUT_WORDS, GRID, TEAM],
+    libraries: &[EXACT, STEP, ACTIVATIONS, CUSTOM, NAN, MATH, DROPOUT_WORDS, GRID, TEAM],
     parts: &[Part::Philox, Part::Items],
     entries: &["norm_forward", "norm_backward"],
     bindings: &[
@@ -433,7 +452,7 @@ pub static NORM: Module = Module {
         Binding { index: 7, name: "inner", access: Access::ReadWrite },
         Binding { index: 8, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["activation", "dropout", "residual", "lanes", "width"],
+    overrides: &["exact", "activation", "dropout", "residual", "lanes", "width"],
     width: 64,
 };
 
@@ -441,7 +460,7 @@ pub static NORM: Module = Module {
 pub static DROPOUT: Module = Module {
     name: "dropout",
     entry_source: include_str!("../shaders/dropout.wgsl"),
-    libraries: &[DROPOUT_WORDS, GRID],
+    libraries: &[EXACT, DROPOUT_WORDS, GRID],
     parts: &[Part::Philox],
     entries: &["dropout_groups"],
     bindings: &[
@@ -449,7 +468,7 @@ pub static DROPOUT: Module = Module {
         Binding { index: 1, name: "values", access: Access::Read },
         Binding { index: 2, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &[],
+    overrides: &["exact"],
     width: 256,
 };
 
@@ -457,7 +476,7 @@ pub static DROPOUT: Module = Module {
 pub static UNFOLD: Module = Module {
     name: "unfold",
     entry_source: include_str!("../shaders/unfold.wgsl"),
-    libraries: &[WINDOW, GRID],
+    libraries: &[EXACT, WINDOW, GRID],
     parts: &[],
     entries: &["unfold_lines", "unfold_sums"],
     bindings: &[
@@ -465,7 +484,7 @@ pub static UNFOLD: Module = Module {
         Binding { index: 1, name: "values", access: Access::Read },
         Binding { index: 2, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &[],
+    overrides: &["exact"],
     width: 256,
 };
 
@@ -473,7 +492,7 @@ pub static UNFOLD: Module = Module {
 pub static CONV: Module = Module {
     name: "conv",
     entry_source: include_str!("../shaders/conv.wgsl"),
-    libraries: &[WINDOW, GRID],
+    libraries: &[EXACT, OPERAND, WINDOW, GRID],
     parts: &[],
     entries: &["conv_forward", "conv_input", "conv_weight"],
     bindings: &[
@@ -484,7 +503,7 @@ pub static CONV: Module = Module {
         Binding { index: 3, name: "gradient", access: Access::Read },
         Binding { index: 4, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["biased"],
+    overrides: &["exact", "significant", "unfused", "guarded", "biased"],
     width: 256,
 };
 
@@ -492,7 +511,7 @@ pub static CONV: Module = Module {
 pub static POOL: Module = Module {
     name: "pool",
     entry_source: include_str!("../shaders/pool.wgsl"),
-    libraries: &[WINDOW, MATH, GRID],
+    libraries: &[EXACT, WINDOW, NAN, GRID],
     parts: &[],
     entries: &["pool_forward", "pool_backward"],
     bindings: &[
@@ -502,7 +521,7 @@ pub static POOL: Module = Module {
         Binding { index: 3, name: "gradient", access: Access::Read },
         Binding { index: 4, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["average"],
+    overrides: &["exact", "average"],
     width: 256,
 };
 
@@ -510,7 +529,7 @@ pub static POOL: Module = Module {
 pub static UPDATE: Module = Module {
     name: "update",
     entry_source: include_str!("../shaders/update.wgsl"),
-    libraries: &[STEP, GRID],
+    libraries: &[EXACT, STEP, GRID],
     parts: &[Part::Fours],
     entries: &["update_groups", "update_rest"],
     bindings: &[
@@ -526,7 +545,7 @@ pub static UPDATE: Module = Module {
         Binding { index: 6, name: "second_groups", access: Access::ReadWrite },
         Binding { index: 6, name: "second", access: Access::ReadWrite },
     ],
-    overrides: &["kind", "moments", "clipped"],
+    overrides: &["exact", "kind", "moments", "clipped"],
     width: 256,
 };
 

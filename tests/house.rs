@@ -133,7 +133,10 @@ const COMMON: [(&str, &[&str]); 2] = [
             "tensor", "tune", "tuning", "turn", "window",
         ],
     ),
-    ("src/cpu", &["lanes", "math", "mod", "operand", "threads", "widest", "window"]),
+    (
+        "src/cpu",
+        &["kernels", "lanes", "math", "mod", "operand", "rounding", "threads", "widest", "window"],
+    ),
 ];
 
 /// What a kernel is without, and why.

@@ -19,6 +19,7 @@ mod data;
 mod devices;
 mod doors;
 mod dropout;
+mod exact;
 mod files;
 mod fill;
 mod fuzz;

@@ -35,7 +35,18 @@ fn words_of(words: vec4<u32>, item: u32) -> Places {
 }
 
 fn total(value: Value) -> f32 {
+    if exact == 1u {
+        return pin(pin(value.x + value.z) + pin(value.y + value.w));
+    }
     return (value.x + value.y) + (value.z + value.w);
+}
+
+fn pins(x: Value) -> Value {
+    return pin_four(x);
+}
+
+fn quotients(a: Value, b: Value) -> Value {
+    return quotient_four(a, b);
 }
 
 fn exp_negatives(x: Value) -> Value {

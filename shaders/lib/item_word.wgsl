@@ -42,6 +42,14 @@ fn total(value: Value) -> f32 {
     return value;
 }
 
+fn pins(x: Value) -> Value {
+    return pin(x);
+}
+
+fn quotients(a: Value, b: Value) -> Value {
+    return quotient(a, b);
+}
+
 fn exp_negatives(x: Value) -> Value {
     return exp_negative(x);
 }

@@ -113,3 +113,66 @@ fn team_sum(local: u32, own: vec2<f32>) -> vec2<f32> {
     workgroupBarrier();
     return shares[local / lanes * lanes];
 }
+
+// Sums in the order of the exact arithmetic: element i of a row is added to lane i % 32, and the lanes are
+// folded: those that lie 2, 1, 16, 8, 4 apart. A team has an invocation for each item of 32 elements, or
+// is one that goes through them in turn.
+const EXACT_ITEMS = 32u / SIDES;
+
+alias Lanes = array<Value, EXACT_ITEMS>;
+
+// The items of 32 elements that an invocation goes through: the `i`th is `team.lane + i` items on.
+fn own_items() -> u32 {
+    return select(1u, EXACT_ITEMS, lanes == 1u);
+}
+
+fn folded(own: Lanes) -> f32 {
+    var sums: array<f32, EXACT_ITEMS>;
+    for (var i = 0u; i < EXACT_ITEMS; i++) {
+        sums[i] = total(own[i]);
+    }
+    if SIDES == 1u {
+        for (var i = 0u; i < EXACT_ITEMS; i += 4u) {
+            let even = pin(sums[i] + sums[i + 2u]);
+            sums[i] = pin(even + pin(sums[i + 1u] + sums[i + 3u]));
+        }
+    }
+    for (var reach = EXACT_ITEMS / 2u; reach >= 4u / SIDES; reach /= 2u) {
+        for (var i = 0u; i < reach; i += 4u / SIDES) {
+            sums[i] = pin(sums[i] + sums[i + reach]);
+        }
+    }
+    return sums[0];
+}
+
+// Adds to each invocation's share that of the one so far behind it.
+fn shares_folded(local: u32, reach: u32) {
+    workgroupBarrier();
+    if (local & reach) == 0u {
+        let sums = shares[local] + shares[local + reach];
+        shares[local] = vec2<f32>(pin(sums.x), pin(sums.y));
+    }
+}
+
+// As `team_sum`, of two sums.
+fn lanes_sums(local: u32, one: Lanes, other: Lanes) -> vec2<f32> {
+    if lanes == 1u {
+        return vec2<f32>(folded(one), folded(other));
+    }
+    workgroupBarrier();
+    shares[local] = vec2<f32>(total(one[0]), total(other[0]));
+    if SIDES == 1u {
+        shares_folded(local, 2u);
+        shares_folded(local, 1u);
+    }
+    for (var reach = EXACT_ITEMS / 2u; reach >= 4u / SIDES; reach /= 2u) {
+        shares_folded(local, reach);
+    }
+    workgroupBarrier();
+    return shares[local / lanes * lanes];
+}
+
+fn lanes_sum(local: u32, own: Lanes) -> f32 {
+    var none: Lanes;
+    return lanes_sums(local, own, none).x;
+}

@@ -22,6 +22,11 @@ struct Params {
     slices: u32,
     places_of_slice: u32,
     share: f32,
+    // 0, which no compiler knows.
+    zero: u32,
+    unused0: u32,
+    unused1: u32,
+    unused2: u32,
 }
 
 // An element of a batch of signals.

@@ -5,7 +5,9 @@ use super::math::{
     sigmoid_slope, sin, tanh,
 };
 use super::operand::as_many;
+use super::rounding::{Rounding, by};
 use super::widest::widest;
+use crate::op::Arithmetic;
 use crate::{Activation, Result};
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
@@ -25,10 +27,18 @@ const SELU_LEFT: f32 = 1.758_099_3;
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) where the lengths differ.
 pub fn activate(activation: Activation, x: &[f32], out: &mut [f32]) -> Result<()> {
+    activate_by(Arithmetic::Native, activation, x, out)
+}
+
+pub(super) fn activate_by(
+    arithmetic: Arithmetic,
+    activation: Activation,
+    x: &[f32],
+    out: &mut [f32],
+) -> Result<()> {
     as_many("out", out.len(), x.len(), "x")?;
-    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| {
-        stretch(activation, x, out);
-    });
+    let work = by!(arithmetic, stretch);
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| work(activation, x, out));
     Ok(())
 }
 
@@ -43,17 +53,26 @@ pub fn activate_backward(
     dy: &[f32],
     dx: &mut [f32],
 ) -> Result<()> {
+    activate_backward_by(Arithmetic::Native, activation, x, dy, dx)
+}
+
+pub(super) fn activate_backward_by(
+    arithmetic: Arithmetic,
+    activation: Activation,
+    x: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+) -> Result<()> {
     as_many("dy", dy.len(), x.len(), "x")?;
     as_many("dx", dx.len(), x.len(), "x")?;
+    let work = by!(arithmetic, stretch_backward);
     let operands = x.par_chunks(TASK).zip(dy.par_chunks(TASK));
-    dx.par_chunks_mut(TASK).zip(operands).for_each(|(dx, (x, dy))| {
-        stretch_backward(activation, x, dy, dx);
-    });
+    dx.par_chunks_mut(TASK).zip(operands).for_each(|(dx, (x, dy))| work(activation, x, dy, dx));
     Ok(())
 }
 
 /// `x = f(x)`, on one thread.
-pub(super) fn in_place(activation: Activation, x: &mut [f32]) {
+pub(super) fn in_place<R: Rounding>(activation: Activation, x: &mut [f32]) {
     if activation == Activation::Identity {
         return;
     }
@@ -61,42 +80,42 @@ pub(super) fn in_place(activation: Activation, x: &mut [f32]) {
     for x in x.chunks_mut(before.len()) {
         let before = &mut before[..x.len()];
         before.copy_from_slice(x);
-        stretch(activation, before, x);
+        stretch::<R>(activation, before, x);
     }
 }
 
 /// `dx = dx * f'(x)`, on one thread.
-pub(super) fn in_place_backward(activation: Activation, x: &[f32], dx: &mut [f32]) {
+pub(super) fn in_place_backward<R: Rounding>(activation: Activation, x: &[f32], dx: &mut [f32]) {
     let mut before = [0.0; 512];
     for (x, dx) in x.chunks(before.len()).zip(dx.chunks_mut(before.len())) {
         let before = &mut before[..x.len()];
         before.copy_from_slice(dx);
-        stretch_backward(activation, x, before, dx);
+        stretch_backward::<R>(activation, x, before, dx);
     }
 }
 
 widest! {
     /// A stretch on one thread: `out = f(x)`.
-    fn stretch(activation: Activation, x: &[f32], out: &mut [f32]) {
-        formula(activation, Values { x, out });
+    fn stretch<R: Rounding>(activation: Activation, x: &[f32], out: &mut [f32]) {
+        formula::<R>(activation, Values { x, out });
     }
 }
 
 widest! {
     /// A stretch on one thread: `dx = dy f'(x)`.
-    pub(super) fn stretch_backward(
+    pub(super) fn stretch_backward<R: Rounding>(
         activation: Activation,
         x: &[f32],
         dy: &[f32],
         dx: &mut [f32],
     ) {
-        formula(activation, Slopes { x, dy, dx });
+        formula::<R>(activation, Slopes { x, dy, dx });
     }
 }
 
 /// What is done with a nonlinearity's two functions.
 trait With {
-    fn with(self, value: impl Fn(f32) -> f32, slope: impl Fn(f32) -> f32);
+    fn with<R: Rounding>(self, value: impl Fn(f32) -> f32, slope: impl Fn(f32) -> f32);
 }
 
 /// `out = f(x)`.
@@ -107,11 +126,11 @@ struct Values<'a> {
 
 impl With for Values<'_> {
     #[inline(always)]
-    fn with(self, value: impl Fn(f32) -> f32, _: impl Fn(f32) -> f32) {
+    fn with<R: Rounding>(self, value: impl Fn(f32) -> f32, _: impl Fn(f32) -> f32) {
         for (out, x) in self.out.iter_mut().zip(self.x) {
             let value = value(*x);
             // Comparisons and cuts would make numbers of NaN.
-            *out = if x.is_nan() { *x } else { value };
+            *out = if x.is_nan() { *x } else { R::pin(value) };
         }
     }
 }
@@ -125,18 +144,18 @@ struct Slopes<'a> {
 
 impl With for Slopes<'_> {
     #[inline(always)]
-    fn with(self, _: impl Fn(f32) -> f32, slope: impl Fn(f32) -> f32) {
+    fn with<R: Rounding>(self, _: impl Fn(f32) -> f32, slope: impl Fn(f32) -> f32) {
         for ((dx, x), dy) in self.dx.iter_mut().zip(self.x).zip(self.dy) {
             let slope = slope(*x);
-            *dx = dy * if x.is_nan() { *x } else { slope };
+            *dx = R::pin(dy * if x.is_nan() { *x } else { slope });
         }
     }
 }
 
 /// `x * part`, and 0 where the part is: an infinite `x` times a part that fell to 0.
 #[inline(always)]
-fn gate(x: f32, part: f32) -> f32 {
-    if part == 0.0 { 0.0 } else { x * part }
+fn gate<R: Rounding>(x: f32, part: f32) -> f32 {
+    if part == 0.0 { 0.0 } else { R::pin(x * part) }
 }
 
 /// Where every exponential has fallen to 0, so that no infinity meets that 0.
@@ -146,31 +165,32 @@ fn cut_far(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn elu(right: f32, left: f32, x: f32) -> f32 {
-    if x < 0.0 { left * expm1_negative(x.min(0.0)) } else { right * x }
+fn elu<R: Rounding>(right: f32, left: f32, x: f32) -> f32 {
+    if x < 0.0 { R::pin(left * expm1_negative::<R>(x.min(0.0))) } else { R::pin(right * x) }
 }
 
 #[inline(always)]
-fn elu_slope(right: f32, left: f32, x: f32) -> f32 {
-    if x > 0.0 { right } else { left * exp_negative(x.min(0.0)) }
+fn elu_slope<R: Rounding>(right: f32, left: f32, x: f32) -> f32 {
+    if x > 0.0 { right } else { R::pin(left * exp_negative::<R>(x.min(0.0))) }
 }
 
 #[inline(always)]
-fn hard_sigmoid(x: f32) -> f32 {
-    (x.clamp(-3.0, 3.0) + 3.0) / 6.0
+fn hard_sigmoid<R: Rounding>(x: f32) -> f32 {
+    R::pin(R::pin(x.clamp(-3.0, 3.0) + 3.0) / 6.0)
 }
 
 /// `(1 + tanh u) / 2` is the sigmoid of this, `2u`.
 #[inline(always)]
-fn gelu_argument(x: f32) -> f32 {
+fn gelu_argument<R: Rounding>(x: f32) -> f32 {
     let cut = x.clamp(-20.0, 20.0);
-    1.595_769 * cut * (1.0 + 0.044_715 * cut * cut)
+    let bent = R::mad(R::pin(0.044_715 * cut), cut, 1.0);
+    R::pin(R::pin(1.595_769 * cut) * bent)
 }
 
 /// `omega * x`, which stays finite where `x` is.
 #[inline(always)]
-fn turn(omega: f32, x: f32) -> f32 {
-    (omega * x).clamp(-3e38, 3e38)
+fn turn<R: Rounding>(omega: f32, x: f32) -> f32 {
+    R::pin(omega * x).clamp(-3e38, 3e38)
 }
 
 #[inline(always)]
@@ -180,12 +200,16 @@ fn unless_infinite(x: f32, value: f32) -> f32 {
 
 /// Mish's gate `tanh(ln(1 + exp(x)))`, and its slope in `x`.
 #[inline(always)]
-fn mish_gate(x: f32) -> (f32, f32) {
-    let (e, left) = (exp_negative(-x.abs()), x < 0.0);
-    let rest = if left { e * (e + 2.0) } else { 2.0 * e * e };
-    let all = rest + if left { 2.0 } else { 1.0 + 2.0 * e };
-    let gate = if left { rest / all } else { 1.0 - rest / all };
-    (gate, 4.0 * e * (1.0 + e) * (if left { 1.0 } else { e }) / (all * all))
+fn mish_gate<R: Rounding>(x: f32) -> (f32, f32) {
+    let (e, left) = (exp_negative::<R>(-x.abs()), x < 0.0);
+    let twice = R::pin(2.0 * e);
+    let rest = if left { R::pin(e * R::pin(e + 2.0)) } else { R::pin(twice * e) };
+    let all = R::pin(rest + if left { 2.0 } else { R::pin(1.0 + twice) });
+    let part = R::pin(rest / all);
+    let gate = if left { part } else { R::pin(1.0 - part) };
+    let steep = R::pin(R::pin(4.0 * e) * R::pin(1.0 + e));
+    let steep = R::pin(steep * if left { 1.0 } else { e });
+    (gate, R::pin(steep / R::pin(all * all)))
 }
 
 #[inline(always)]
@@ -195,79 +219,95 @@ fn step(inside: bool, slope: f32) -> f32 {
 
 /// Each nonlinearity and its derivative, of numbers.
 #[inline(always)]
-fn formula(activation: Activation, of: impl With) {
+fn formula<R: Rounding>(activation: Activation, of: impl With) {
     let parameter = activation.parameter();
     match activation {
-        Activation::Identity => of.with(|x| x, |_| 1.0),
-        Activation::Sigmoid => of.with(sigmoid, sigmoid_slope),
+        Activation::Identity => of.with::<R>(|x| x, |_| 1.0),
+        Activation::Sigmoid => of.with::<R>(sigmoid::<R>, sigmoid_slope::<R>),
         // 1 - tanh(x)^2 is 4 times the slope of the sigmoid at 2x.
-        Activation::Tanh => of.with(tanh, |x| 4.0 * sigmoid_slope(2.0 * cut_far(x))),
-        Activation::Relu => of.with(|x| if x < 0.0 { 0.0 } else { x }, |x| step(x > 0.0, 1.0)),
-        Activation::LeakyRelu { .. } => of.with(
-            |x| if x < 0.0 { parameter * x } else { x },
+        Activation::Tanh => {
+            of.with::<R>(tanh::<R>, |x| R::pin(4.0 * sigmoid_slope::<R>(R::pin(2.0 * cut_far(x)))))
+        }
+        Activation::Relu => {
+            of.with::<R>(|x| if x < 0.0 { 0.0 } else { x }, |x| step(x > 0.0, 1.0));
+        }
+        Activation::LeakyRelu { .. } => of.with::<R>(
+            |x| if x < 0.0 { R::pin(parameter * x) } else { x },
             |x| if x > 0.0 { 1.0 } else { parameter },
         ),
         Activation::Elu { .. } => {
-            of.with(|x| elu(1.0, parameter, x), |x| elu_slope(1.0, parameter, x));
+            of.with::<R>(|x| elu::<R>(1.0, parameter, x), |x| elu_slope::<R>(1.0, parameter, x))
         }
-        Activation::Selu => {
-            of.with(|x| elu(SELU_RIGHT, SELU_LEFT, x), |x| elu_slope(SELU_RIGHT, SELU_LEFT, x))
-        }
-        Activation::Gelu => of.with(
-            |x| gate(x, normal_below(x)),
-            |x| normal_below(x) + cut_far(x) * normal_density(x),
+        Activation::Selu => of.with::<R>(
+            |x| elu::<R>(SELU_RIGHT, SELU_LEFT, x),
+            |x| elu_slope::<R>(SELU_RIGHT, SELU_LEFT, x),
         ),
-        Activation::GeluTanh => of.with(
-            |x| gate(x, sigmoid(gelu_argument(x))),
+        Activation::Gelu => of.with::<R>(
+            |x| gate::<R>(x, normal_below::<R>(x)),
+            |x| R::pin(normal_below::<R>(x) + R::pin(cut_far(x) * normal_density::<R>(x))),
+        ),
+        Activation::GeluTanh => of.with::<R>(
+            |x| gate::<R>(x, sigmoid::<R>(gelu_argument::<R>(x))),
             |x| {
-                let (argument, cut) = (gelu_argument(x), x.clamp(-20.0, 20.0));
-                let slope = 1.595_769 * (1.0 + 0.134_145 * cut * cut);
-                sigmoid(argument) + cut * slope * sigmoid_slope(argument)
+                let (argument, cut) = (gelu_argument::<R>(x), x.clamp(-20.0, 20.0));
+                let slope = R::pin(1.595_769 * R::mad(R::pin(0.134_145 * cut), cut, 1.0));
+                let bent = R::pin(R::pin(cut * slope) * sigmoid_slope::<R>(argument));
+                R::pin(sigmoid::<R>(argument) + bent)
             },
         ),
-        Activation::Silu => {
-            of.with(|x| gate(x, sigmoid(x)), |x| sigmoid(x) + cut_far(x) * sigmoid_slope(x));
-        }
-        Activation::Softplus => {
-            of.with(|x| x.max(0.0) + log1p_unit(exp_negative(-x.abs())), sigmoid);
-        }
-        Activation::Softsign => of.with(
+        Activation::Silu => of.with::<R>(
+            |x| gate::<R>(x, sigmoid::<R>(x)),
+            |x| R::pin(sigmoid::<R>(x) + R::pin(cut_far(x) * sigmoid_slope::<R>(x))),
+        ),
+        Activation::Softplus => of.with::<R>(
+            |x| R::pin(x.max(0.0) + log1p_unit::<R>(exp_negative::<R>(-x.abs()))),
+            sigmoid::<R>,
+        ),
+        Activation::Softsign => of.with::<R>(
             |x| {
                 let size = x.abs().min(1e30);
-                let part = (if size < 1.0 { size } else { 1.0 }) / (1.0 + size);
-                let value = if size < 1.0 { part } else { 1.0 - part };
+                let near = size < 1.0;
+                let part = R::pin((if near { size } else { 1.0 }) / R::pin(1.0 + size));
+                let value = if near { part } else { R::pin(1.0 - part) };
                 if x < 0.0 { -value } else { value }
             },
             |x| {
-                let inverse = 1.0 / (1.0 + x.abs().min(1e30));
-                inverse * inverse
+                let inverse = R::pin(1.0 / R::pin(1.0 + x.abs().min(1e30)));
+                R::pin(inverse * inverse)
             },
         ),
-        Activation::Mish => of.with(
-            |x| gate(x, mish_gate(x).0),
+        Activation::Mish => of.with::<R>(
+            |x| gate::<R>(x, mish_gate::<R>(x).0),
             |x| {
-                let (gate, slope) = mish_gate(x);
-                gate + cut_far(x) * slope
+                let (gate, slope) = mish_gate::<R>(x);
+                R::pin(gate + R::pin(cut_far(x) * slope))
             },
         ),
-        Activation::HardTanh => of.with(|x| x.clamp(-1.0, 1.0), |x| step(x.abs() < 1.0, 1.0)),
-        Activation::HardSigmoid => of.with(hard_sigmoid, |x| step(x.abs() < 3.0, 1.0 / 6.0)),
-        Activation::HardSwish => of.with(
-            |x| gate(x, hard_sigmoid(x)),
+        Activation::HardTanh => {
+            of.with::<R>(|x| x.clamp(-1.0, 1.0), |x| step(x.abs() < 1.0, 1.0));
+        }
+        Activation::HardSigmoid => {
+            of.with::<R>(hard_sigmoid::<R>, |x| step(x.abs() < 3.0, 1.0 / 6.0));
+        }
+        Activation::HardSwish => of.with::<R>(
+            |x| gate::<R>(x, hard_sigmoid::<R>(x)),
             |x| {
-                let inner = x.clamp(-3.0, 3.0) / 3.0 + 0.5;
+                let inner = R::pin(R::pin(x.clamp(-3.0, 3.0) / 3.0) + 0.5);
                 if x >= 3.0 { 1.0 } else { step(x > -3.0, inner) }
             },
         ),
-        Activation::Relu6 => of.with(|x| x.clamp(0.0, 6.0), |x| step(x > 0.0 && x < 6.0, 1.0)),
-        Activation::Sin { .. } => of.with(
-            |x| unless_infinite(x, sin(turn(parameter, x))),
-            |x| unless_infinite(x, parameter * cos(turn(parameter, x))),
-        ),
-        Activation::LogSigmoid => {
-            of.with(|x| x.min(0.0) - log1p_unit(exp_negative(-x.abs())), |x| sigmoid(-x))
+        Activation::Relu6 => {
+            of.with::<R>(|x| x.clamp(0.0, 6.0), |x| step(x > 0.0 && x < 6.0, 1.0));
         }
-        Activation::Custom(custom) => of.with(
+        Activation::Sin { .. } => of.with::<R>(
+            |x| unless_infinite(x, sin::<R>(turn::<R>(parameter, x))),
+            |x| unless_infinite(x, R::pin(parameter * cos::<R>(turn::<R>(parameter, x)))),
+        ),
+        Activation::LogSigmoid => of.with::<R>(
+            |x| R::pin(x.min(0.0) - log1p_unit::<R>(exp_negative::<R>(-x.abs()))),
+            |x| sigmoid::<R>(-x),
+        ),
+        Activation::Custom(custom) => of.with::<R>(
             |x| (custom.value)(f64::from(x)) as f32,
             |x| (custom.derivative)(f64::from(x)) as f32,
         ),

@@ -1,9 +1,10 @@
 use rayon::prelude::*;
 
 use super::operand::{as_many, rows};
+use super::rounding::{Pinned, Rounding};
 use super::widest::widest;
-use crate::Result;
-use crate::op::Extreme;
+use crate::op::{Arithmetic, Extreme, FOLDS, LANES, RUN};
+use crate::{Result, memory};
 
 /// Elements a task, in whole rows: fixed, so that the order of the sums does not depend on the threads,
 /// and many, since they are read in less time than a thread needs to wake.
@@ -17,6 +18,15 @@ const TASK: usize = 1 << 18;
 /// [`Error::Invalid`](crate::Error::Invalid) where `values` are no whole rows, or `weights` are not as
 /// many.
 pub fn column_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Result<()> {
+    column_sums_by(Arithmetic::Native, values, weights, sums)
+}
+
+pub(super) fn column_sums_by(
+    arithmetic: Arithmetic,
+    values: &[f32],
+    weights: Option<&[f32]>,
+    sums: &mut [f32],
+) -> Result<()> {
     let columns = sums.len();
     rows("values", values.len(), columns)?;
     if let Some(weights) = weights {
@@ -24,6 +34,9 @@ pub fn column_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) ->
     }
     if columns == 0 {
         return Ok(());
+    }
+    if arithmetic.is_exact() {
+        return exact_sums(values, weights, sums);
     }
     let task = (TASK / columns).max(1) * columns;
     let partial = |(index, values): (usize, &[f32])| {
@@ -40,6 +53,70 @@ pub fn column_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) ->
     sums.fill(0.0);
     partials.iter().for_each(|partial| add_rows(partial, sums));
     Ok(())
+}
+
+/// Columns that a task of an exact sum takes: whose lanes stay in the cache.
+const BLOCK: usize = 128;
+
+/// The sums of columns that are not empty, in the order of the contract: runs of 2,048 rows, each by its
+/// lanes, and then the sums of the runs as if they were rows.
+fn exact_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Result<()> {
+    let columns = sums.len();
+    let runs = (values.len() / columns).div_ceil(RUN);
+    let area = RUN * columns;
+    if runs <= 1 {
+        sums.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sums)| {
+            run_sums(values, weights, columns, block * BLOCK, sums);
+        });
+        return Ok(());
+    }
+    let mut partials = memory::filled("sums of columns", runs * columns, 0.0)?;
+    partials.par_chunks_mut(columns).enumerate().for_each(|(run, partial)| {
+        let own = run * area..((run + 1) * area).min(values.len());
+        let weights = weights.map(|weights| &weights[own.clone()]);
+        for (block, partial) in partial.chunks_mut(BLOCK).enumerate() {
+            run_sums(&values[own.clone()], weights, columns, block * BLOCK, partial);
+        }
+    });
+    exact_sums(&partials, None, sums)
+}
+
+widest! {
+    /// The sums of some columns of a run, from one on.
+    fn run_sums(
+        values: &[f32],
+        weights: Option<&[f32]>,
+        columns: usize,
+        first: usize,
+        sums: &mut [f32],
+    ) {
+        let mut lanes = [[0.0f32; BLOCK]; LANES];
+        let own = first..first + sums.len();
+        for (row, values) in values.chunks_exact(columns).enumerate() {
+            let (lane, values) = (&mut lanes[row % LANES][..sums.len()], &values[own.clone()]);
+            match weights {
+                None => add_pinned(lane, values),
+                Some(weights) => {
+                    let weights = &weights[row * columns..][own.clone()];
+                    for ((sum, value), weight) in lane.iter_mut().zip(values).zip(weights) {
+                        *sum = Pinned::pin(*sum + Pinned::pin(value * weight));
+                    }
+                }
+            }
+        }
+        for reach in FOLDS {
+            for lane in (0..LANES - reach).filter(|lane| lane & reach == 0) {
+                let (low, high) = lanes.split_at_mut(lane + reach);
+                add_pinned(&mut low[lane], &high[0]);
+            }
+        }
+        sums.copy_from_slice(&lanes[0][..sums.len()]);
+    }
+}
+
+#[inline(always)]
+fn add_pinned(sums: &mut [f32], values: &[f32]) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = Pinned::pin(*sum + value));
 }
 
 widest! {

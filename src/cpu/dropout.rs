@@ -1,8 +1,9 @@
 use rayon::prelude::*;
 
 use super::operand::{as_many, rows};
+use super::rounding::{Rounding, by};
 use crate::Result;
-use crate::op::Dropout;
+use crate::op::{Arithmetic, Dropout};
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;
@@ -21,7 +22,19 @@ pub fn dropout(
     columns: usize,
     result: &mut [f32],
 ) -> Result<()> {
+    dropout_by(Arithmetic::Native, dropout, step, values, columns, result)
+}
+
+pub(super) fn dropout_by(
+    arithmetic: Arithmetic,
+    dropout: &Dropout,
+    step: u32,
+    values: &[f32],
+    columns: usize,
+    result: &mut [f32],
+) -> Result<()> {
     dropout.check()?;
+    let drop_out = by!(arithmetic, drop_out);
     rows("values", values.len(), columns)?;
     as_many("result", result.len(), values.len(), "values")?;
     let task = (TASK / columns.max(1)).max(1);
@@ -35,7 +48,7 @@ pub fn dropout(
 }
 
 /// Dropout of rows, the first of which is row `first`.
-pub(super) fn drop_out(
+pub(super) fn drop_out<R: Rounding>(
     rows: &mut [f32],
     columns: usize,
     dropout: &Dropout,
@@ -46,7 +59,7 @@ pub(super) fn drop_out(
     for (row, out) in (first as u32..).zip(rows.chunks_exact_mut(columns)) {
         for (block, four) in (0..).zip(out.chunks_mut(4)) {
             for (t, word) in four.iter_mut().zip(dropout.words(columns as u32, row, block, step)) {
-                *t = if word >= threshold { *t * scale } else { 0.0 };
+                *t = if word >= threshold { R::pin(*t * scale) } else { 0.0 };
             }
         }
     }

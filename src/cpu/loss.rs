@@ -1,9 +1,10 @@
 use rayon::prelude::*;
 
-use super::math::{exp_negative, log1p_unit};
+use super::math::{exp_negative, log1p_exact, log1p_unit};
 use super::operand::{as_many, columns, matrix};
-use super::widest::{LANES, sum, widest};
-use crate::op::{Loss, RowResult, SLICE};
+use super::rounding::{Native, Rounding, by};
+use super::widest::{LANES, lane_sum_of, sum, sum_by, widest};
+use crate::op::{Arithmetic, Loss, RowResult, SLICE};
 use crate::{Error, Result};
 
 /// Elements a task, in whole rows.
@@ -40,11 +41,16 @@ pub struct LossSlices<'a> {
 /// [`Error::Invalid`] where a slice does not fit, or the label smoothing is outside its range.
 pub fn loss(kind: Loss, slices: LossSlices<'_>) -> Result<()> {
     let real = slices.results.len();
-    loss_of(kind, real, slices)
+    loss_by(Arithmetic::Native, kind, real, slices)
 }
 
 /// As [`loss`], of the first `real` rows: those from there on have a loss and a gradient of 0.
-pub(crate) fn loss_of(kind: Loss, real: usize, slices: LossSlices<'_>) -> Result<()> {
+pub(super) fn loss_by(
+    arithmetic: Arithmetic,
+    kind: Loss,
+    real: usize,
+    slices: LossSlices<'_>,
+) -> Result<()> {
     kind.check()?;
     let LossSlices { outputs, targets, gradient, results } = slices;
     let rows = results.len();
@@ -66,6 +72,7 @@ pub(crate) fn loss_of(kind: Loss, real: usize, slices: LossSlices<'_>) -> Result
         results.fill([0.0; 2]);
         return Ok(());
     }
+    let some_rows = by!(arithmetic, some_rows);
     let inverse = 1.0 / real as f32;
     let task = (TASK / columns).max(1);
     let work = |index: usize, results: &mut [RowResult], gradient: &mut [f32]| {
@@ -94,7 +101,7 @@ pub(crate) fn loss_of(kind: Loss, real: usize, slices: LossSlices<'_>) -> Result
 
 widest! {
     /// [`loss`] of rows that are all real, on one thread; no gradient goes into an empty one.
-    fn some_rows(
+    fn some_rows<R: Rounding>(
         kind: Loss,
         outputs: &[f32],
         targets: LossTargets<'_>,
@@ -114,19 +121,27 @@ widest! {
             };
             *result = match kind {
                 Loss::CrossEntropy { smoothing } => {
-                    cross_entropy(outputs, class, smoothing as f32, inverse, gradient)
+                    let smoothing = smoothing as f32;
+                    match R::EXACT {
+                        false => cross_entropy(outputs, class, smoothing, inverse, gradient),
+                        true => exact_entropy::<R>(outputs, class, smoothing, inverse, gradient),
+                    }
                 }
                 Loss::MeanSquaredError => {
-                    of_errors(outputs, wanted, inverse, gradient, |e| e * e, |e| 2.0 * e)
+                    let (term, slope) = (|e| R::pin(e * e), |e| R::pin(2.0 * e));
+                    of_errors::<R>(outputs, wanted, inverse, gradient, term, slope)
                 }
                 Loss::Huber { delta } => {
                     let delta = delta as f32;
                     let term = |error: f32| {
                         let inner = error.abs().min(delta);
-                        inner * (error.abs() - 0.5 * inner)
+                        R::pin(inner * R::pin(error.abs() - R::pin(0.5 * inner)))
                     };
                     let slope = |error: f32| error.clamp(-delta, delta);
-                    of_errors(outputs, wanted, inverse, gradient, term, slope)
+                    of_errors::<R>(outputs, wanted, inverse, gradient, term, slope)
+                }
+                Loss::BinaryCrossEntropy if R::EXACT => {
+                    exact_binary::<R>(outputs, class, wanted, inverse, gradient)
                 }
                 Loss::BinaryCrossEntropy if wanted.is_empty() => {
                     one_of_several(outputs, class, inverse, gradient)
@@ -153,7 +168,7 @@ fn cross_entropy(
     let best = greatest(outputs);
     let high = outputs[best];
     // The largest term is 1: what the others add to it goes through a logarithm of its own.
-    let term = |output: f32| exp_negative(output - high);
+    let term = |output: f32| exp_negative::<Native>(output - high);
     let others = if gradient.is_empty() {
         let term = |[output]: [f32; 1]| term(output);
         sum([&outputs[..best]], term) + sum([&outputs[best + 1..]], term)
@@ -203,7 +218,7 @@ fn greatest(values: &[f32]) -> usize {
 
 /// A loss that is the mean of what each error adds to it, whose slope is another function of the error.
 #[inline(always)]
-fn of_errors(
+fn of_errors<R: Rounding>(
     outputs: &[f32],
     targets: &[f32],
     inverse: f32,
@@ -213,10 +228,78 @@ fn of_errors(
 ) -> [f32; 2] {
     let share = 1.0 / outputs.len() as f32;
     for ((slot, output), target) in gradient.iter_mut().zip(outputs).zip(targets) {
-        *slot = slope(output - target) * (share * inverse);
+        *slot = R::pin(slope(R::pin(output - target)) * R::pin(share * inverse));
     }
-    let term = |[output, target]: [f32; 2]| term(output - target);
-    [sum([outputs, targets], term) * share, 0.0]
+    let term = |[output, target]: [f32; 2]| term(R::pin(output - target));
+    [R::pin(sum_by::<R, 2>([outputs, targets], term) * share), 0.0]
+}
+
+/// [`cross_entropy`] in the order of the exact arithmetic.
+#[inline(always)]
+fn exact_entropy<R: Rounding>(
+    outputs: &[f32],
+    label: usize,
+    smoothing: f32,
+    inverse: f32,
+    gradient: &mut [f32],
+) -> [f32; 2] {
+    let best = greatest(outputs);
+    let high = outputs[best];
+    let term = |at: usize| exp_negative::<R>(R::pin(outputs[at] - high));
+    let others = lane_sum_of::<R>(outputs.len(), |at| if at == best { 0.0 } else { term(at) });
+    let share = 1.0 / outputs.len() as f32;
+    let scale = R::pin(1.0 / R::pin(1.0 + others));
+    let (even, rest) = (R::pin(smoothing * share), R::pin(1.0 - smoothing));
+    let own = R::pin(even + rest);
+    for (at, slot) in gradient.iter_mut().enumerate() {
+        let wanted = if at == label { own } else { even };
+        *slot = R::pin(R::pin(R::pin(term(at) * scale) - wanted) * inverse);
+    }
+    let normalizer = log1p_exact::<R>(others);
+    let wanted = outputs.get(label).map_or(f32::NAN, |output| R::pin(output - high));
+    let mut loss = R::pin(normalizer - wanted);
+    if smoothing > 0.0 {
+        let mean = R::pin(R::pin(sum_by::<R, 1>([outputs], |[output]| output) * share) - high);
+        loss = R::pin(normalizer - R::pin(rest * wanted));
+        loss = R::pin(loss - R::pin(smoothing * mean));
+    }
+    [loss, f32::from(u8::from(best == label))]
+}
+
+/// [`binary_cross_entropy`] and [`one_of_several`], where there are no targets, in the order of the exact
+/// arithmetic.
+#[inline(always)]
+fn exact_binary<R: Rounding>(
+    outputs: &[f32],
+    label: usize,
+    targets: &[f32],
+    inverse: f32,
+    gradient: &mut [f32],
+) -> [f32; 2] {
+    let share = 1.0 / outputs.len() as f32;
+    let wanted = |at: usize| match targets.get(at) {
+        Some(target) => *target,
+        None => f32::from(u8::from(at == label)),
+    };
+    for (at, slot) in gradient.iter_mut().enumerate() {
+        let output = outputs[at];
+        let small = exp_negative::<R>(-output.abs());
+        let top = if output > 0.0 { 1.0 } else { small };
+        let probability = R::pin(top / R::pin(1.0 + small));
+        *slot = R::pin(R::pin(probability - wanted(at)) * R::pin(share * inverse));
+    }
+    let term = |at: usize| {
+        let (output, wanted) = (outputs[at], wanted(at));
+        let rest = R::pin(1.0 - wanted);
+        let lost = R::pin(if output > 0.0 { output * rest } else { -output * wanted });
+        R::pin(lost + log1p_unit::<R>(exp_negative::<R>(-output.abs())))
+    };
+    let right = |at: usize| f32::from(u8::from((outputs[at] > 0.0) == (wanted(at) > 0.5)));
+    let right = match targets.is_empty() {
+        true => f32::from(u8::from(greatest(outputs) == label)),
+        false => R::pin(lane_sum_of::<R>(outputs.len(), right) * share),
+    };
+    [R::pin(lane_sum_of::<R>(outputs.len(), term) * share), right]
 }
 
 #[inline(always)]
@@ -233,7 +316,7 @@ fn binary_cross_entropy(
     let term = |[output, target]: [f32; 2]| {
         // Of a positive output 1 - t is what is lost of it, of a negative one t.
         let lost = if output > 0.0 { output * (1.0 - target) } else { -output * target };
-        lost + log1p_unit(exp_negative(-output.abs()))
+        lost + log1p_unit::<Native>(exp_negative::<Native>(-output.abs()))
     };
     let right = |[output, target]: [f32; 2]| {
         if (output > 0.0) == (target > 0.5) { 1.0 } else { 0.0 }
@@ -253,7 +336,9 @@ fn one_of_several(outputs: &[f32], label: usize, inverse: f32, gradient: &mut [f
     if let Some(slot) = gradient.get_mut(label) {
         *slot = (sigmoid(own) - 1.0) * (share * inverse);
     }
-    let term = |[output]: [f32; 1]| output.max(0.0) + log1p_unit(exp_negative(-output.abs()));
+    let term = |[output]: [f32; 1]| {
+        output.max(0.0) + log1p_unit::<Native>(exp_negative::<Native>(-output.abs()))
+    };
     let others = sum([&outputs[..label]], term) + sum([&outputs[label + 1..]], term);
     let right = f32::from(u8::from(greatest(outputs) == label));
     [(others + term([-own])) * share, right]
@@ -261,7 +346,7 @@ fn one_of_several(outputs: &[f32], label: usize, inverse: f32, gradient: &mut [f
 
 #[inline(always)]
 fn sigmoid(output: f32) -> f32 {
-    let small = exp_negative(-output.abs());
+    let small = exp_negative::<Native>(-output.abs());
     (if output > 0.0 { 1.0 } else { small }) / (1.0 + small)
 }
 
@@ -273,11 +358,12 @@ fn sigmoid(output: f32) -> f32 {
 /// [`Error::Invalid`] where a slice does not fit.
 pub fn squares(outputs: &[f32], targets: &[f32], columns: usize, sums: &mut [f32]) -> Result<()> {
     let rows = super::operand::rows("outputs", outputs.len(), columns)?;
-    squares_of(outputs, targets, rows, columns, sums)
+    squares_by(Arithmetic::Native, outputs, targets, rows, columns, sums)
 }
 
 /// As [`squares`], of the first `real` rows: to the others' sums nothing is added.
-pub(crate) fn squares_of(
+pub(super) fn squares_by(
+    arithmetic: Arithmetic,
     outputs: &[f32],
     targets: &[f32],
     real: usize,
@@ -290,17 +376,22 @@ pub(crate) fn squares_of(
     if columns == 0 {
         return Ok(());
     }
+    let add = by!(arithmetic, add_squares);
     sums.par_chunks_exact_mut(columns).enumerate().for_each(|(slice, sums)| {
-        sums.fill(0.0);
         let rows = (slice * SLICE).min(real)..((slice + 1) * SLICE).min(real);
-        for row in rows {
-            let own = row * columns..(row + 1) * columns;
-            for (sum, (output, target)) in
-                sums.iter_mut().zip(outputs[own.clone()].iter().zip(&targets[own]))
-            {
-                *sum += (output - target) * (output - target);
-            }
-        }
+        let own = rows.start * columns..rows.end * columns;
+        add(&outputs[own.clone()], &targets[own], sums);
     });
     Ok(())
+}
+
+fn add_squares<R: Rounding>(outputs: &[f32], targets: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    let rows = outputs.chunks_exact(sums.len()).zip(targets.chunks_exact(sums.len()));
+    for (outputs, targets) in rows {
+        for (sum, (output, target)) in sums.iter_mut().zip(outputs.iter().zip(targets)) {
+            let error = R::pin(output - target);
+            *sum = R::mad(error, error, *sum);
+        }
+    }
 }

@@ -19,8 +19,9 @@ mod dropout;
 mod fill;
 mod gather;
 mod histogram;
+mod kernels;
 mod lanes;
-pub(crate) mod loss;
+mod loss;
 mod math;
 #[cfg(feature = "train")]
 mod matmul;
@@ -30,10 +31,11 @@ mod operand;
 mod peak;
 mod pool;
 mod reduce;
+mod rounding;
 mod rows;
 mod threads;
 mod unfold;
-pub(crate) mod update;
+mod update;
 mod widest;
 mod window;
 
@@ -45,6 +47,7 @@ pub(crate) use fill::fill_here;
 pub use fill::{fill, instruction_set};
 pub use gather::gather;
 pub use histogram::histogram;
+pub use kernels::Kernels;
 pub use loss::{LossSlices, LossTargets, loss, squares};
 #[cfg(feature = "train")]
 pub use matmul::{Epilogue, epilogue, left_sums, map, matmul};

@@ -1,9 +1,10 @@
 use rayon::prelude::*;
 
 use super::operand::{as_many, matrix, rows};
-use super::widest::{sum, widest};
+use super::rounding::{Native, Rounding, by};
+use super::widest::{sum_by, widest};
 use super::{activation, dropout};
-use crate::op::{Dropout, NORM_EPSILON};
+use crate::op::{Arithmetic, Dropout, NORM_EPSILON};
 use crate::{Activation, Result};
 
 /// Elements a task, in whole rows.
@@ -39,6 +40,33 @@ pub fn norm(
     inverse: &mut [f32],
     out: &mut [f32],
 ) -> Result<()> {
+    forward::<Native>(norm, step, values, after, normalized, inverse, out)
+}
+
+#[allow(clippy::too_many_arguments)] // Those of the operation, and the arithmetic.
+pub(super) fn norm_by(
+    arithmetic: Arithmetic,
+    norm: &Norm<'_>,
+    step: u32,
+    values: &[f32],
+    after: Option<&[f32]>,
+    normalized: &mut [f32],
+    inverse: &mut [f32],
+    out: &mut [f32],
+) -> Result<()> {
+    let forward = by!(arithmetic, forward);
+    forward(norm, step, values, after, normalized, inverse, out)
+}
+
+fn forward<R: Rounding>(
+    norm: &Norm<'_>,
+    step: u32,
+    values: &[f32],
+    after: Option<&[f32]>,
+    normalized: &mut [f32],
+    inverse: &mut [f32],
+    out: &mut [f32],
+) -> Result<()> {
     norm.check("values", values.len(), normalized.len(), inverse.len())?;
     if let Some(after) = after {
         as_many("after", after.len(), values.len(), "values")?;
@@ -48,12 +76,12 @@ pub fn norm(
     let rows = values.par_chunks(area).zip(normalized.par_chunks_mut(area));
     let outs = inverse.par_chunks_mut(task).zip(out.par_chunks_mut(area));
     rows.zip(outs).enumerate().for_each(|(index, ((values, normalized), (inverse, out)))| {
-        normalize(norm, values, normalized, inverse, out);
-        activation::in_place(norm.activation, out);
-        norm.drop_out(index * task, step, out);
+        normalize::<R>(norm, values, normalized, inverse, out);
+        activation::in_place::<R>(norm.activation, out);
+        norm.drop_out::<R>(index * task, step, out);
         if let Some(after) = after {
             let after = &after[index * area..];
-            out.iter_mut().zip(after).for_each(|(out, after)| *out += after);
+            out.iter_mut().zip(after).for_each(|(out, after)| *out = R::pin(*out + after));
         }
     });
     Ok(())
@@ -76,6 +104,33 @@ pub fn norm_backward(
     inner: &mut [f32],
     out: &mut [f32],
 ) -> Result<()> {
+    backward::<Native>(norm, step, gradient, normalized, inverse, inner, out)
+}
+
+#[allow(clippy::too_many_arguments)] // Those of the operation, and the arithmetic.
+pub(super) fn norm_backward_by(
+    arithmetic: Arithmetic,
+    norm: &Norm<'_>,
+    step: u32,
+    gradient: &[f32],
+    normalized: &[f32],
+    inverse: &[f32],
+    inner: &mut [f32],
+    out: &mut [f32],
+) -> Result<()> {
+    let backward = by!(arithmetic, backward);
+    backward(norm, step, gradient, normalized, inverse, inner, out)
+}
+
+fn backward<R: Rounding>(
+    norm: &Norm<'_>,
+    step: u32,
+    gradient: &[f32],
+    normalized: &[f32],
+    inverse: &[f32],
+    inner: &mut [f32],
+    out: &mut [f32],
+) -> Result<()> {
     norm.check("gradient", gradient.len(), normalized.len(), inverse.len())?;
     as_many("inner", inner.len(), gradient.len(), "gradient")?;
     as_many("out", out.len(), gradient.len(), "gradient")?;
@@ -84,10 +139,10 @@ pub fn norm_backward(
     let outs = inner.par_chunks_mut(area).zip(out.par_chunks_mut(area));
     let all = rows.zip(inverse.par_chunks(task)).zip(outs).enumerate();
     all.for_each(|(index, (((gradient, normalized), inverse), (inner, out)))| {
-        scale_and_shift(norm, normalized, out);
-        activation::stretch_backward(norm.activation, out, gradient, inner);
-        norm.drop_out(index * task, step, inner);
-        differentiate(norm, normalized, inverse, inner, out);
+        scale_and_shift::<R>(norm, normalized, out);
+        activation::stretch_backward::<R>(norm.activation, out, gradient, inner);
+        norm.drop_out::<R>(index * task, step, inner);
+        differentiate::<R>(norm, normalized, inverse, inner, out);
     });
     Ok(())
 }
@@ -100,9 +155,9 @@ impl Norm<'_> {
         (task, task * columns)
     }
 
-    fn drop_out(&self, first: usize, step: u32, rows: &mut [f32]) {
+    fn drop_out<R: Rounding>(&self, first: usize, step: u32, rows: &mut [f32]) {
         if let Some(dropout) = &self.dropout {
-            dropout::drop_out(rows, self.scale.len(), dropout, first, step);
+            dropout::drop_out::<R>(rows, self.scale.len(), dropout, first, step);
         }
     }
 
@@ -118,7 +173,7 @@ impl Norm<'_> {
 }
 
 widest! {
-    fn normalize(
+    fn normalize<R: Rounding>(
         norm: &Norm<'_>,
         values: &[f32],
         normalized: &mut [f32],
@@ -129,36 +184,46 @@ widest! {
         let rows = values.chunks_exact(columns).zip(normalized.chunks_exact_mut(columns));
         let outs = inverse.iter_mut().zip(out.chunks_exact_mut(columns));
         for ((values, normalized), (inverse, out)) in rows.zip(outs) {
-            let mean = sum([values], |[value]| value) / columns as f32;
-            let squares = sum([values], |[value]| (value - mean) * (value - mean));
-            *inverse = 1.0 / (squares / columns as f32 + NORM_EPSILON).sqrt();
+            let mean = mean_of::<R>(sum_by::<R, 1>([values], |[value]| value), columns);
+            let squares = sum_by::<R, 1>([values], |[value]| {
+                let deviation = R::pin(value - mean);
+                R::pin(deviation * deviation)
+            });
+            let variance = R::pin(mean_of::<R>(squares, columns) + NORM_EPSILON);
+            *inverse = R::pin(1.0 / R::pin(variance.sqrt()));
             for (unit, value) in normalized.iter_mut().zip(values) {
-                *unit = (value - mean) * *inverse;
+                *unit = R::pin(R::pin(value - mean) * *inverse);
             }
-            transform(norm, normalized, out);
+            transform::<R>(norm, normalized, out);
         }
     }
 }
 
+/// A sum's share of each column: the contract's a product with `f32(1 / columns)`.
+#[inline(always)]
+fn mean_of<R: Rounding>(sum: f32, columns: usize) -> f32 {
+    if R::EXACT { R::pin(sum * (1.0 / columns as f32)) } else { sum / columns as f32 }
+}
+
 /// `out = scale x^ + shift` of a row.
 #[inline(always)]
-fn transform(norm: &Norm<'_>, normalized: &[f32], out: &mut [f32]) {
+fn transform<R: Rounding>(norm: &Norm<'_>, normalized: &[f32], out: &mut [f32]) {
     let factors = norm.scale.iter().zip(norm.shift);
     for ((out, unit), (scale, shift)) in out.iter_mut().zip(normalized).zip(factors) {
-        *out = scale * unit + shift;
+        *out = R::mad(*scale, *unit, *shift);
     }
 }
 
 widest! {
-    fn scale_and_shift(norm: &Norm<'_>, normalized: &[f32], out: &mut [f32]) {
+    fn scale_and_shift<R: Rounding>(norm: &Norm<'_>, normalized: &[f32], out: &mut [f32]) {
         let columns = norm.scale.len();
         let rows = normalized.chunks_exact(columns).zip(out.chunks_exact_mut(columns));
-        rows.for_each(|(normalized, out)| transform(norm, normalized, out));
+        rows.for_each(|(normalized, out)| transform::<R>(norm, normalized, out));
     }
 }
 
 widest! {
-    fn differentiate(
+    fn differentiate<R: Rounding>(
         norm: &Norm<'_>,
         normalized: &[f32],
         inverse: &[f32],
@@ -170,13 +235,15 @@ widest! {
         for (((normalized, inner), inverse), out) in
             rows.zip(inverse).zip(out.chunks_exact_mut(columns))
         {
-            let mean = sum([inner, norm.scale], |[inner, scale]| inner * scale) / columns as f32;
-            let along =
-                sum([inner, norm.scale, normalized], |[inner, scale, unit]| inner * scale * unit);
-            let along = along / columns as f32;
+            let mean = sum_by::<R, 2>([inner, norm.scale], |[inner, scale]| R::pin(inner * scale));
+            let along = sum_by::<R, 3>([inner, norm.scale, normalized], |[inner, scale, unit]| {
+                R::pin(R::pin(inner * scale) * unit)
+            });
+            let [mean, along] = [mean, along].map(|sum| mean_of::<R>(sum, columns));
             let parts = inner.iter().zip(norm.scale).zip(normalized);
             for (out, ((inner, scale), unit)) in out.iter_mut().zip(parts) {
-                *out = inverse * (inner * scale - mean - unit * along);
+                let across = R::pin(R::pin(inner * scale) - mean);
+                *out = R::pin(inverse * R::pin(across - R::pin(unit * along)));
             }
         }
     }

@@ -1,9 +1,10 @@
 use rayon::prelude::*;
 
+use super::rounding::{Rounding, by};
 use super::widest::widest;
-use super::window::{TASK, batch, each, taps};
+use super::window::{TASK, batch, each, taps, windows};
 use crate::Result;
-use crate::op::{Pool2d, Pooling};
+use crate::op::{Arithmetic, Pool2d, Pooling};
 
 /// The greatest, or the mean, of each window of each channel, as
 /// [`Pass::pool`](crate::gpu::Pass::pool).
@@ -12,6 +13,16 @@ use crate::op::{Pool2d, Pooling};
 /// [`Error::Invalid`](crate::Error::Invalid) where the pooling is none, or a slice has not the length
 /// that it asks for.
 pub fn pool(pool: &Pool2d, values: &[f32], out: &mut [f32]) -> Result<()> {
+    pool_by(Arithmetic::Native, pool, values, out)
+}
+
+pub(super) fn pool_by(
+    arithmetic: Arithmetic,
+    pool: &Pool2d,
+    values: &[f32],
+    out: &mut [f32],
+) -> Result<()> {
+    let mean = by!(arithmetic, mean);
     let [height, width, channels] = pool.output()?;
     let batch = batch("values", values, pool.input)?;
     let (signal, line) = (pool.input.iter().product::<usize>(), width * channels);
@@ -38,6 +49,19 @@ pub fn pool_backward(
     gradient: &[f32],
     out: &mut [f32],
 ) -> Result<()> {
+    pool_backward_by(Arithmetic::Native, pool, values, pooled, gradient, out)
+}
+
+pub(super) fn pool_backward_by(
+    arithmetic: Arithmetic,
+    pool: &Pool2d,
+    values: &[f32],
+    pooled: &[f32],
+    gradient: &[f32],
+    out: &mut [f32],
+) -> Result<()> {
+    let to_greatest = by!(arithmetic, to_greatest);
+    let to_all = by!(arithmetic, to_all);
     let results = pool.output()?.iter().product::<usize>();
     let batch = batch("values", values, pool.input)?;
     let signal = pool.input.iter().product::<usize>();
@@ -69,27 +93,33 @@ widest! {
 }
 
 widest! {
-    fn mean(pool: &Pool2d, signal: &[f32], down: usize, out: &mut [f32]) {
+    fn mean<R: Rounding>(pool: &Pool2d, signal: &[f32], down: usize, out: &mut [f32]) {
         let (axes, channels) = (pool.axes(), pool.input[2]);
         out.fill(0.0);
         for (across, sums) in out.chunks_exact_mut(channels).enumerate() {
             for (_, place) in taps(axes, [down, across]) {
                 let pixel = &signal[place * channels..][..channels];
-                sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+                sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum = R::pin(*sum + value));
             }
         }
         let share = pool.share();
-        out.iter_mut().for_each(|mean| *mean *= share);
+        out.iter_mut().for_each(|mean| *mean = R::pin(*mean * share));
     }
 }
 
-fn to_greatest(pool: &Pool2d, signal: &[f32], pooled: &[f32], gradient: &[f32], out: &mut [f32]) {
+fn to_greatest<R: Rounding>(
+    pool: &Pool2d,
+    signal: &[f32],
+    pooled: &[f32],
+    gradient: &[f32],
+    out: &mut [f32],
+) {
     let (axes, channels) = (pool.axes(), pool.input[2]);
     let width = axes[1].places();
     out.fill(0.0);
-    let windows = pooled.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+    let windows = windows::<R>(pooled, channels).zip(windows::<R>(gradient, channels));
     let mut places = Vec::with_capacity(pool.kernel[0] * pool.kernel[1]);
-    for (index, (pooled, gradient)) in windows.enumerate() {
+    for ((index, pooled), (_, gradient)) in windows {
         places.clear();
         let taps = taps(axes, [index / width, index % width]);
         places.extend(taps.map(|(_, place)| place * channels));
@@ -100,23 +130,24 @@ fn to_greatest(pool: &Pool2d, signal: &[f32], pooled: &[f32], gradient: &[f32], 
                 false => places.find(|place| signal[*place] == *greatest),
             };
             if let Some(winner) = winner {
-                out[winner] += gradient;
+                out[winner] = R::pin(out[winner] + gradient);
             }
         }
     }
 }
 
 widest! {
-    fn to_all(pool: &Pool2d, gradient: &[f32], out: &mut [f32]) {
+    fn to_all<R: Rounding>(pool: &Pool2d, gradient: &[f32], out: &mut [f32]) {
         let (axes, channels) = (pool.axes(), pool.input[2]);
         let (width, share) = (axes[1].places(), pool.share());
         out.fill(0.0);
-        for (index, gradient) in gradient.chunks_exact(channels).enumerate() {
+        for (index, gradient) in windows::<R>(gradient, channels) {
             for (_, place) in taps(axes, [index / width, index % width]) {
                 let pixel = &mut out[place * channels..][..channels];
-                pixel.iter_mut().zip(gradient).for_each(|(sum, slope)| *sum += slope);
+                let pairs = pixel.iter_mut().zip(gradient);
+                pairs.for_each(|(sum, slope)| *sum = R::pin(*sum + slope));
             }
         }
-        out.iter_mut().for_each(|sum| *sum *= share);
+        out.iter_mut().for_each(|sum| *sum = R::pin(*sum * share));
     }
 }

@@ -1,8 +1,10 @@
 use rayon::prelude::*;
 
 use super::operand::{as_many, columns};
-use super::widest::{sum, widest};
+use super::rounding::{Rounding, by};
+use super::widest::{sum_by, widest};
 use crate::Result;
+use crate::op::Arithmetic;
 
 /// Elements a task, in whole rows.
 const TASK: usize = 1 << 13;
@@ -14,6 +16,17 @@ const TASK: usize = 1 << 13;
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) where `values` are no whole rows, or `weights` are not as many.
 pub fn row_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Result<()> {
+    row_sums_by(Arithmetic::Native, values, weights, sums)
+}
+
+pub(super) fn row_sums_by(
+    arithmetic: Arithmetic,
+    values: &[f32],
+    weights: Option<&[f32]>,
+    sums: &mut [f32],
+) -> Result<()> {
+    let plain = by!(arithmetic, plain);
+    let weighted = by!(arithmetic, weighted);
     let columns = columns("values", values.len(), sums.len())?;
     if let Some(weights) = weights {
         as_many("weights", weights.len(), values.len(), "values")?;
@@ -34,20 +47,20 @@ pub fn row_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Re
 }
 
 widest! {
-    fn plain(values: &[f32], sums: &mut [f32]) {
+    fn plain<R: Rounding>(values: &[f32], sums: &mut [f32]) {
         let columns = values.len() / sums.len();
         for (row, out) in values.chunks_exact(columns).zip(sums) {
-            *out = sum([row], |[value]| value);
+            *out = sum_by::<R, 1>([row], |[value]| value);
         }
     }
 }
 
 widest! {
-    fn weighted(values: &[f32], weights: &[f32], sums: &mut [f32]) {
+    fn weighted<R: Rounding>(values: &[f32], weights: &[f32], sums: &mut [f32]) {
         let columns = values.len() / sums.len();
         let rows = values.chunks_exact(columns).zip(weights.chunks_exact(columns));
         for ((row, weights), out) in rows.zip(sums) {
-            *out = sum([row, weights], |[value, weight]| value * weight);
+            *out = sum_by::<R, 2>([row, weights], |[value, weight]| R::pin(value * weight));
         }
     }
 }

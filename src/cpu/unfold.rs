@@ -1,9 +1,10 @@
 use rayon::prelude::*;
 
+use super::rounding::{Rounding, by};
 use super::widest::widest;
-use super::window::{TASK, batch, each, taps};
+use super::window::{TASK, batch, each, taps, windows};
 use crate::Result;
-use crate::op::Conv2d;
+use crate::op::{Arithmetic, Conv2d};
 
 /// The windows of a convolution as the rows of a matrix, as
 /// [`Pass::unfold`](crate::gpu::Pass::unfold).
@@ -29,6 +30,16 @@ pub fn unfold(conv: &Conv2d, values: &[f32], out: &mut [f32]) -> Result<()> {
 /// # Errors
 /// As [`unfold`].
 pub fn fold(conv: &Conv2d, values: &[f32], out: &mut [f32]) -> Result<()> {
+    fold_by(Arithmetic::Native, conv, values, out)
+}
+
+pub(super) fn fold_by(
+    arithmetic: Arithmetic,
+    conv: &Conv2d,
+    values: &[f32],
+    out: &mut [f32],
+) -> Result<()> {
+    let fold_signal = by!(arithmetic, fold_signal);
     let [height, width, _] = conv.output()?;
     let batch = batch("out", out, conv.input)?;
     let unfolded = height * width * conv.depth();
@@ -59,15 +70,15 @@ widest! {
 }
 
 widest! {
-    fn fold_signal(conv: &Conv2d, rows: &[f32], signal: &mut [f32]) {
+    fn fold_signal<R: Rounding>(conv: &Conv2d, rows: &[f32], signal: &mut [f32]) {
         let (axes, channels) = (conv.axes(), conv.input[2]);
         let (area, width) = (conv.kernel[0] * conv.kernel[1], axes[1].places());
         signal.fill(0.0);
-        for (index, row) in rows.chunks_exact(conv.depth()).enumerate() {
+        for (index, row) in windows::<R>(rows, conv.depth()) {
             for (tap, place) in taps(axes, [index / width, index % width]) {
                 let pixel = &mut signal[place * channels..][..channels];
                 for (sum, value) in pixel.iter_mut().zip(row[tap..].iter().step_by(area)) {
-                    *sum += value;
+                    *sum = R::pin(*sum + value);
                 }
             }
         }

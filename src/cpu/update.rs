@@ -1,9 +1,11 @@
 use rayon::prelude::*;
 
 use super::operand::as_many;
+use super::rounding::{Pinned, Rounding, by};
+use super::rows::row_sums_by;
 use super::widest::{sum, widest};
-use crate::op::{Optimizer, Step};
-use crate::{Error, Result};
+use crate::op::{Arithmetic, Optimizer, RUN, Step};
+use crate::{Error, Result, memory};
 
 /// Parameters a task.
 const TASK: usize = 1 << 13;
@@ -24,6 +26,14 @@ struct Numbers {
     correction2: f32,
     epsilon: f32,
     nesterov: bool,
+}
+
+impl Numbers {
+    /// The gradient as it is scaled, with the parameter's decay where that joins it.
+    #[inline(always)]
+    fn joined<R: Rounding>(&self, gradient: f32, parameter: f32) -> f32 {
+        R::pin(R::pin(gradient * self.scale) + R::pin(self.join * parameter))
+    }
 }
 
 /// What an optimizer reads and writes: slices of one length.
@@ -48,11 +58,21 @@ pub struct UpdateSlices<'a> {
 /// [`Error::Invalid`] where a slice does not fit, the optimizer's state is missing, or a number is
 /// outside its range.
 pub fn update(optimizer: &Optimizer, lr: f64, t: u64, slices: UpdateSlices<'_>) -> Result<()> {
-    update_by(optimizer, &optimizer.checked_step(lr, t)?, 1.0, slices)
+    update_by(Arithmetic::Native, optimizer, &optimizer.checked_step(lr, t)?, 1.0, slices)
 }
 
 /// As [`update`], at a step of training, whose learning rate is multiplied by `rate`.
-pub(crate) fn update_by(
+pub(super) fn update_by(
+    arithmetic: Arithmetic,
+    optimizer: &Optimizer,
+    step: &Step,
+    rate: f32,
+    slices: UpdateSlices<'_>,
+) -> Result<()> {
+    by!(arithmetic, updated)(optimizer, step, rate, slices)
+}
+
+fn updated<R: Rounding>(
     optimizer: &Optimizer,
     step: &Step,
     rate: f32,
@@ -66,7 +86,7 @@ pub(crate) fn update_by(
     let second = state(optimizer, "second moments", second, 1, count)?;
     let scale = scale.unwrap_or(1.0);
     let (beta1, beta2) = optimizer.betas();
-    let (lr, decay) = (step.lr * rate, optimizer.weight_decay() as f32);
+    let (lr, decay) = (R::pin(step.lr * rate), optimizer.weight_decay() as f32);
     let numbers = Numbers {
         scale,
         rate: lr,
@@ -83,25 +103,26 @@ pub(crate) fn update_by(
     let tasks = parameters.par_chunks_mut(TASK).zip(gradients.par_chunks(TASK));
     match optimizer {
         Optimizer::Sgd { .. } if optimizer.moments() == 0 => {
-            tasks.for_each(|(parameters, gradients)| descend(numbers, parameters, gradients));
+            tasks.for_each(|(parameters, gradients)| descend::<R>(numbers, parameters, gradients));
         }
         Optimizer::Sgd { .. } => {
             tasks.zip(first.par_chunks_mut(TASK)).for_each(|((parameters, gradients), first)| {
-                descend_with_momentum(numbers, parameters, gradients, first);
+                descend_with_momentum::<R>(numbers, parameters, gradients, first);
             });
         }
         Optimizer::Adam(_) | Optimizer::AdamW(_) => {
             let apart = matches!(optimizer, Optimizer::AdamW(_));
-            let (keep, join) = if apart { (1.0 - lr * decay, 0.0) } else { (1.0, decay) };
-            let numbers = Numbers { rate: lr * step.correction1, keep, join, ..numbers };
+            let (keep, join) =
+                if apart { (R::pin(1.0 - R::pin(lr * decay)), 0.0) } else { (1.0, decay) };
+            let numbers = Numbers { rate: R::pin(lr * step.correction1), keep, join, ..numbers };
             let state = first.par_chunks_mut(TASK).zip(second.par_chunks_mut(TASK));
             tasks.zip(state).for_each(|((parameters, gradients), (first, second))| {
-                adam(numbers, parameters, gradients, first, second);
+                adam::<R>(numbers, parameters, gradients, first, second);
             });
         }
         Optimizer::RmsProp(_) => {
             tasks.zip(first.par_chunks_mut(TASK)).for_each(|((parameters, gradients), first)| {
-                rmsprop(numbers, parameters, gradients, first);
+                rmsprop::<R>(numbers, parameters, gradients, first);
             });
         }
     }
@@ -127,31 +148,33 @@ fn state<'a>(
 }
 
 widest! {
-    fn descend(by: Numbers, parameters: &mut [f32], gradients: &[f32]) {
+    fn descend<R: Rounding>(by: Numbers, parameters: &mut [f32], gradients: &[f32]) {
         for (parameter, gradient) in parameters.iter_mut().zip(gradients) {
-            *parameter -= by.rate * (gradient * by.scale + by.join * *parameter);
+            let gradient = by.joined::<R>(*gradient, *parameter);
+            *parameter = R::pin(*parameter - R::pin(by.rate * gradient));
         }
     }
 }
 
 widest! {
-    fn descend_with_momentum(
+    fn descend_with_momentum<R: Rounding>(
         by: Numbers,
         parameters: &mut [f32],
         gradients: &[f32],
         velocities: &mut [f32],
     ) {
         for ((parameter, gradient), velocity) in parameters.iter_mut().zip(gradients).zip(velocities) {
-            let gradient = gradient * by.scale + by.join * *parameter;
-            *velocity = by.beta1 * *velocity + gradient;
-            let ahead = gradient + by.beta1 * *velocity;
-            *parameter -= by.rate * if by.nesterov { ahead } else { *velocity };
+            let gradient = by.joined::<R>(*gradient, *parameter);
+            *velocity = R::mad(by.beta1, *velocity, gradient);
+            let ahead = R::mad(by.beta1, *velocity, gradient);
+            let along = if by.nesterov { ahead } else { *velocity };
+            *parameter = R::pin(*parameter - R::pin(by.rate * along));
         }
     }
 }
 
 widest! {
-    fn adam(
+    fn adam<R: Rounding>(
         by: Numbers,
         parameters: &mut [f32],
         gradients: &[f32],
@@ -160,21 +183,25 @@ widest! {
     ) {
         let state = means.iter_mut().zip(squares);
         for ((parameter, gradient), (mean, square)) in parameters.iter_mut().zip(gradients).zip(state) {
-            let gradient = gradient * by.scale + by.join * *parameter;
-            *mean = by.beta1 * *mean + by.rest1 * gradient;
-            *square = by.beta2 * *square + by.rest2 * gradient * gradient;
-            let deviation = square.sqrt() * by.correction2 + by.epsilon;
-            *parameter = *parameter * by.keep - by.rate * (*mean / deviation);
+            let gradient = by.joined::<R>(*gradient, *parameter);
+            *mean = R::mad(by.beta1, *mean, R::pin(by.rest1 * gradient));
+            let grown = R::pin(R::pin(by.rest2 * gradient) * gradient);
+            *square = R::mad(by.beta2, *square, grown);
+            let deviation = R::mad(R::pin(square.sqrt()), by.correction2, by.epsilon);
+            let along = R::pin(by.rate * R::pin(*mean / deviation));
+            *parameter = R::pin(R::pin(*parameter * by.keep) - along);
         }
     }
 }
 
 widest! {
-    fn rmsprop(by: Numbers, parameters: &mut [f32], gradients: &[f32], squares: &mut [f32]) {
+    fn rmsprop<R: Rounding>(by: Numbers, parameters: &mut [f32], gradients: &[f32], squares: &mut [f32]) {
         for ((parameter, gradient), square) in parameters.iter_mut().zip(gradients).zip(squares) {
-            let gradient = gradient * by.scale + by.join * *parameter;
-            *square = by.beta1 * *square + by.rest1 * gradient * gradient;
-            *parameter -= by.rate * (gradient / (square.sqrt() + by.epsilon));
+            let gradient = by.joined::<R>(*gradient, *parameter);
+            let grown = R::pin(R::pin(by.rest1 * gradient) * gradient);
+            *square = R::mad(by.beta1, *square, grown);
+            let deviation = R::pin(R::pin(square.sqrt()) + by.epsilon);
+            *parameter = R::pin(*parameter - R::pin(by.rate * R::pin(gradient / deviation)));
         }
     }
 }
@@ -194,6 +221,33 @@ pub fn clip(gradients: &[f32], bound: f64) -> Result<[f32; 2]> {
     let factor = bound / (norm + 1e-6);
     // Not min, which would make a number of what is none.
     Ok([if factor > 1.0 { 1.0 } else { factor as f32 }, norm as f32])
+}
+
+pub(super) fn clip_by(arithmetic: Arithmetic, gradients: &[f32], bound: f64) -> Result<[f32; 2]> {
+    if !arithmetic.is_exact() {
+        return clip(gradients, bound);
+    }
+    Optimizer::check_clip(bound)?;
+    let pin = Pinned::pin;
+    let mut sums = run_sums(gradients, Some(gradients))?;
+    while sums.len() > 1 {
+        sums = run_sums(&sums, None)?;
+    }
+    let norm = pin(sums.first().map_or(0.0, |sum| sum.sqrt()));
+    let factor = pin(bound as f32 / pin(norm + 1e-6));
+    Ok([if factor > 1.0 { 1.0 } else { factor }, norm])
+}
+
+/// The sums of runs of 2,048 terms, each by its lanes.
+fn run_sums(values: &[f32], weights: Option<&[f32]>) -> Result<Vec<f32>> {
+    let mut sums = memory::filled("sums of runs", values.len().div_ceil(RUN), 0.0)?;
+    let whole = values.len() / RUN;
+    let (full, rest) = sums.split_at_mut(whole);
+    for (sums, own) in [(full, 0..whole * RUN), (rest, whole * RUN..values.len())] {
+        let weights = weights.map(|weights| &weights[own.clone()]);
+        row_sums_by(Arithmetic::EXACT, &values[own], weights, sums)?;
+    }
+    Ok(sums)
 }
 
 widest! {

@@ -1,5 +1,6 @@
 //! What unfolding, convolution and pooling share.
 
+use super::rounding::Rounding;
 use crate::op::Axis;
 use crate::{Error, Result};
 
@@ -32,6 +33,20 @@ pub(super) fn each(what: &str, values: &[f32], batch: usize, elements: usize) ->
             Err(Error::invalid(what, given, format!("{batch} x {elements}")))
         }
     }
+}
+
+/// What stands at each window of a signal, with the window's number. By the contract of the exact arithmetic
+/// from the last to the first: so that what reads one place of the signal comes in the order of the taps.
+#[inline(always)]
+pub(super) fn windows<R: Rounding>(
+    rows: &[f32],
+    each: usize,
+) -> impl Iterator<Item = (usize, &[f32])> {
+    let count = rows.len() / each;
+    (0..count).map(move |place| {
+        let index = if R::EXACT { count - 1 - place } else { place };
+        (index, &rows[index * each..][..each])
+    })
 }
 
 /// The taps of the window at `[down, across]` that lie on the signal, and the places of the signal that

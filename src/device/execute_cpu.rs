@@ -1,8 +1,7 @@
 use super::Execution;
 use crate::cpu::{
-    self, Epilogue, LossSlices, LossTargets, Norm, UpdateSlices, clip, column_extremes,
-    column_sums, epilogue, fill, gather, histogram, left_sums, loss, map, matmul, norm,
-    norm_backward, summary, update,
+    self, Epilogue, Kernels, LossSlices, LossTargets, Norm, UpdateSlices, column_extremes, fill,
+    gather, histogram, summary,
 };
 use crate::op::{
     self, BATCH, FIRST, Form, GRADIENTS, Histogram, Nonlinearity, Op, PARAMETERS, Phase, Program,
@@ -14,6 +13,7 @@ use crate::{Result, memory};
 /// Programs on all cores.
 pub(super) struct OnCpu {
     program: Program,
+    kernels: Kernels,
     slots: Vec<Vec<f32>>,
     kept: Vec<(Slot, Vec<f32>)>,
     features: Vec<f32>,
@@ -30,6 +30,7 @@ impl OnCpu {
             kept: Vec::new(),
             features: memory::copied("the features", resident.features)?,
             targets: memory::copied("the targets", bytemuck::cast_slice(resident.targets))?,
+            kernels: Kernels::new(program.arithmetic),
             program: program.clone(),
         })
     }
@@ -77,8 +78,8 @@ impl OnCpu {
     ) -> Result<()> {
         let depth = if form == Form::Tn { a.rows } else { a.columns };
         let sizes = [out.rows, out.columns, depth];
-        matmul(form, self.slice(a), self.slice(b), target, sizes)?;
-        epilogue(target, out.columns, self.parts(parts, raw), step.step)
+        self.kernels.matmul(form, self.slice(a), self.slice(b), target, sizes)?;
+        self.kernels.epilogue(target, out.columns, self.parts(parts, raw), step.step)
     }
 
     fn map(
@@ -91,7 +92,7 @@ impl OnCpu {
         step: &Step,
     ) -> Result<()> {
         let values = self.slice(values);
-        map(values, target, out.columns, self.parts(parts, raw), step.step)
+        self.kernels.map(values, target, out.columns, self.parts(parts, raw), step.step)
     }
 
     /// An epilogue's operands, but for what is written.
@@ -121,6 +122,7 @@ impl OnCpu {
         step: &Step,
         results: &mut [RowResult],
     ) -> Result<()> {
+        let kernels = self.kernels;
         match *op {
             Op::Gather { features, targets } => {
                 debug_assert_eq!((features.slot, targets.slot), (BATCH, TARGETS));
@@ -137,7 +139,9 @@ impl OnCpu {
                 // By themselves: they may stand in the buffer that the result stands in.
                 if let Some(sums) = parts.row_sums {
                     let sizes = [out.rows, if form == Form::Tn { a.rows } else { a.columns }];
-                    self.with(sums, |own, sums| left_sums(form, own.slice(a), sums, sizes))?;
+                    self.with(sums, |own, sums| {
+                        kernels.left_sums(form, own.slice(a), sums, sizes)
+                    })?;
                 }
             }
             Op::Map { values, out, epilogue: parts } => self.with(out, |own, target| {
@@ -148,7 +152,7 @@ impl OnCpu {
             })?,
             Op::Columns { values, weights, out } => self.with(out, |own, target| {
                 let weights = weights.map(|weights| own.slice(weights));
-                column_sums(own.slice(values), weights, target)
+                kernels.column_sums(own.slice(values), weights, target)
             })?,
             Op::Extremes { values, extreme, out } => {
                 self.with(out, |own, out| column_extremes(own.slice(values), extreme, out))?;
@@ -158,7 +162,7 @@ impl OnCpu {
                     all.with(own.inverse, |all, inverse| {
                         let after = after.map(|after| all.slice(after));
                         let (slices, values) = (all.norm(&own), all.slice(values));
-                        norm(&slices, step.step, values, after, normalized, inverse, out)
+                        kernels.norm(&slices, step.step, values, after, normalized, inverse, out)
                     })
                 })
             })?,
@@ -168,7 +172,9 @@ impl OnCpu {
                         let (normalized, inverse) =
                             (all.slice(own.normalized), all.slice(own.inverse));
                         let (slices, gradient) = (all.norm(&own), all.slice(gradient));
-                        norm_backward(&slices, step.step, gradient, normalized, inverse, inner, out)
+                        kernels.norm_backward(
+                            &slices, step.step, gradient, normalized, inverse, inner, out,
+                        )
                     })
                 })?
             }
@@ -176,26 +182,26 @@ impl OnCpu {
                 self.with(out, |own, out| cpu::unfold(&conv, own.slice(values), out))?;
             }
             Op::Fold { conv, values, out } => {
-                self.with(out, |own, out| cpu::fold(&conv, own.slice(values), out))?;
+                self.with(out, |own, out| kernels.fold(&conv, own.slice(values), out))?;
             }
             Op::Conv { conv, values, weight, bias, out } => self.with(out, |own, out| {
                 let bias = bias.map(|bias| own.slice(bias));
-                cpu::conv(&conv, own.slice(values), own.slice(weight), bias, out)
+                kernels.conv(&conv, own.slice(values), own.slice(weight), bias, out)
             })?,
             Op::ConvInput { conv, gradient, weight, out } => self.with(out, |own, out| {
-                cpu::conv_input(&conv, own.slice(gradient), own.slice(weight), out)
+                kernels.conv_input(&conv, own.slice(gradient), own.slice(weight), out)
             })?,
             Op::ConvWeight { conv, values, gradient, out } => self.with(out, |own, out| {
-                cpu::conv_weight(&conv, own.slice(values), own.slice(gradient), out)
+                kernels.conv_weight(&conv, own.slice(values), own.slice(gradient), out)
             })?,
             Op::Pool { pool, values, out } => {
-                self.with(out, |own, out| cpu::pool(&pool, own.slice(values), out))?;
+                self.with(out, |own, out| kernels.pool(&pool, own.slice(values), out))?;
             }
             Op::PoolBackward { pool, values, pooled, gradient, out } => {
                 self.with(out, |own, out| {
                     let [values, pooled, gradient] =
                         [values, pooled, gradient].map(|view| own.slice(view));
-                    cpu::pool_backward(&pool, values, pooled, gradient, out)
+                    kernels.pool_backward(&pool, values, pooled, gradient, out)
                 })?;
             }
             Op::Loss { loss: kind, outputs, targets, gradient, wanted } => {
@@ -209,7 +215,7 @@ impl OnCpu {
                     };
                     let gradient = wanted.then_some(gradient);
                     let slices = LossSlices { outputs, targets, gradient, results };
-                    loss::loss_of(kind, step.rows as usize, slices)
+                    kernels.loss_of(kind, step.rows as usize, slices)
                 })?;
             }
             Op::Squares { outputs, targets, out } => {
@@ -218,11 +224,11 @@ impl OnCpu {
                     let (outputs, targets, columns) =
                         (own.slice(outputs), own.slice(targets), outputs.columns);
                     let sums = &mut sums[place..][..out.columns];
-                    loss::squares_of(outputs, targets, step.rows as usize, columns, sums)
+                    kernels.squares_of(outputs, targets, step.rows as usize, columns, sums)
                 })?;
             }
             Op::Clip { bound } => {
-                let scale = clip(&self.slots[GRADIENTS], bound)?;
+                let scale = kernels.clip(&self.slots[GRADIENTS], bound)?;
                 self.slots[SCALE][..2].copy_from_slice(&scale);
             }
             Op::Update { optimizer, clipped, view, rate } => {
@@ -240,7 +246,7 @@ impl OnCpu {
                             let (first, second) = (Some(first), Some(second));
                             let slices =
                                 UpdateSlices { gradients, parameters, first, second, scale };
-                            update::update_by(&optimizer, step, rate as f32, slices)
+                            kernels.update_of(&optimizer, step, rate as f32, slices)
                         })
                     })
                 })?;

@@ -48,7 +48,7 @@ impl OnGpu {
             .collect::<Result<_>>()?;
         let download = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let mut execution = OnGpu {
-            context: context.clone(),
+            context: context.with_arithmetic(program.arithmetic),
             slots,
             kept,
             order: buffer("order", room.rows)?,

@@ -11,7 +11,7 @@ shared! {
         begin: u32,
         end: u32,
         parameter: f32,
-        unused: u32,
+        zero: u32,
     }
 }
 
@@ -108,7 +108,7 @@ fn elementwise(
             if begin < end {
                 let grid =
                     planner::grid(context.limits(), (end - begin).div_ceil(taken), module.width);
-                let params = Params { begin, end, parameter: activation.parameter(), unused: 0 };
+                let params = Params { begin, end, parameter: activation.parameter(), zero: 0 };
                 planned.push((kernel(entry)?, [x.clone(), out.clone(), dy.clone()], grid, params));
             }
         }

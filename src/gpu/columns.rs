@@ -2,7 +2,7 @@ use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
-use crate::op::Extreme;
+use crate::op::{Extreme, LANES, RUN};
 use crate::random::Dtype;
 use crate::{Result, shaders};
 
@@ -16,7 +16,7 @@ shared! {
         across: u32,
         down: u32,
         units: u32,
-        unused: u32,
+        zero: u32,
     }
 }
 
@@ -80,9 +80,18 @@ impl Plan {
             across: WIDTH / down,
             down,
             units,
-            unused: 0,
+            zero: 0,
         };
         Plan { software, fours, params }
+    }
+
+    /// In runs of 2,048 rows, of which 32 stand one below the other.
+    fn exact(software: bool, rows: u32, columns: u32) -> Plan {
+        let plan = Plan::new(software, rows, columns, 1);
+        let (down, run) = (LANES as u32, RUN as u32);
+        let slices = rows.div_ceil(run).max(1);
+        let (across, rows_of_slice) = (WIDTH / down, run);
+        Plan { params: Params { slices, rows_of_slice, across, down, ..plan.params }, ..plan }
     }
 
     fn workgroups(&self) -> u32 {
@@ -169,6 +178,9 @@ fn fold(
     let reads = [vec![("values", values)], named("weights", weights)].concat();
     apart(&reads, &[(what, result)])?;
     let (rows, columns) = (rows as u32, columns as u32);
+    if context.arithmetic().is_exact() && of_slices == FOLD_SUM {
+        return exact_sums(context, of_rows, [rows, columns], source, factor, out);
+    }
     let first = Plan::of_rows(context.is_software(), rows, columns);
     let slices = first.params.slices;
     if slices <= 1 {
@@ -182,6 +194,29 @@ fn fold(
         dispatch(context, of_rows, first, source, factor, partial.clone())?,
         dispatch(context, of_slices, second, partial.clone(), partial, out)?,
     ])
+}
+
+/// Sums in the order of the exact arithmetic: runs of 2,048 rows, and then of their sums, until there is one.
+fn exact_sums(
+    context: &Context,
+    code: u32,
+    [rows, columns]: [u32; 2],
+    values: wgpu::BufferBinding<'_>,
+    weights: wgpu::BufferBinding<'_>,
+    out: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    let plan = Plan::exact(context.is_software(), rows, columns);
+    let runs = plan.params.slices;
+    if runs <= 1 {
+        return Ok(vec![dispatch(context, code, plan, values, weights, out)?]);
+    }
+    let bytes = u64::from(runs) * u64::from(columns) * 4;
+    let partials = context.buffer("sums of runs", bytes, wgpu::BufferUsages::STORAGE)?;
+    let partial = partials.as_entire_buffer_binding();
+    let first = dispatch(context, code, plan, values, weights, partial.clone())?;
+    let rest =
+        exact_sums(context, FOLD_SUM, [runs, columns], partial.clone(), partial.clone(), out)?;
+    Ok([vec![first], rest].concat())
 }
 
 fn dispatch(

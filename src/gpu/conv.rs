@@ -3,7 +3,7 @@ use super::operand::{apart, named, operand};
 use super::pass::Dispatch;
 use super::window::{Params, batch, each};
 use super::{Context, Pass, Tensor, planner};
-use crate::op::Conv2d;
+use crate::op::{Conv2d, STRETCH};
 use crate::random::Dtype;
 use crate::{Result, Shape, shaders};
 
@@ -173,7 +173,10 @@ pub(crate) fn weight(
     let slope = each(context, "gradient", gradient, sizes.batch, sizes.output)?;
     let bound = operand(context, "out", out, Dtype::F32, weights)?;
     let places = sizes.batch * sizes.places as u64;
-    let places_of_slice = places_of_slice(context.is_software(), places, weights);
+    let places_of_slice = match context.arithmetic().is_exact() {
+        true => STRETCH as u64,
+        false => places_of_slice(context.is_software(), places, weights),
+    };
     let slices = places.div_ceil(places_of_slice);
     let params =
         Params { slices: slices as u32, places_of_slice: places_of_slice as u32, ..params };

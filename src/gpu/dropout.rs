@@ -16,7 +16,8 @@ shared! {
         step: u32,
         threshold: u32,
         scale: f32,
-        unused: [u32; 3],
+        zero: u32,
+        unused: [u32; 2],
     }
 }
 
@@ -58,7 +59,8 @@ fn dispatches(
         step,
         threshold: dropout.threshold(),
         scale: dropout.scale(),
-        unused: [0; 3],
+        zero: 0,
+        unused: [0; 2],
     };
     let kernel = context.kernel(&shaders::DROPOUT, "dropout_groups", &[])?;
     let groups = params.rows * params.columns.div_ceil(4);

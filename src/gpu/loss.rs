@@ -14,6 +14,8 @@ shared! {
         columns: u32,
         parameter: f32,
         share: f32,
+        zero: u32,
+        unused: [u32; 3],
     }
 }
 
@@ -99,6 +101,8 @@ pub(crate) fn loss(
         columns: columns as u32,
         parameter: kind.parameter(),
         share: 1.0 / columns as f32,
+        zero: 0,
+        unused: [0; 3],
     };
     let grid = teams.grid(context, params.rows);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
@@ -127,7 +131,14 @@ pub(crate) fn squares(
     apart(&[("outputs", outputs), ("targets", targets)], &[("sums", sums)])?;
     let constants = [("gradients", 0)];
     let kernel = context.kernel_of(&shaders::LOSS, "loss_columns", &constants, loads, None)?;
-    let params = Params { rows: rows as u32, columns: columns as u32, parameter: 0.0, share: 1.0 };
+    let params = Params {
+        rows: rows as u32,
+        columns: columns as u32,
+        parameter: 0.0,
+        share: 1.0,
+        zero: 0,
+        unused: [0; 3],
+    };
     let grid = planner::grid(context.limits(), (items * slices) as u32, shaders::LOSS.width);
     Ok(vec![context.dispatch(&kernel, &params, &buffers, grid)])
 }

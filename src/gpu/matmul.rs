@@ -5,8 +5,9 @@ use super::operand::matrix;
 use super::pass::Dispatch;
 use super::route::{self, LONGEST, Route, Way};
 use super::shared::shared;
-use super::{Context, Pass, Tensor, cooperative, planner};
-use crate::op::{self, Form, Nonlinearity, Step};
+use super::turn::Buffer;
+use super::{Context, Pass, Tensor, columns, cooperative, planner, rows};
+use crate::op::{self, Form, Nonlinearity, STRETCH, Step};
 use crate::random::Dtype;
 use crate::shaders::{self, Loads};
 use crate::{Activation, Error, Result};
@@ -29,7 +30,7 @@ shared! {
         key: [u32; 2],
         id: [u32; 2],
         scale: f32,
-        unused: u32,
+        zero: u32,
     }
 }
 
@@ -148,6 +149,17 @@ fn prepare(
     steps: wgpu::BufferBinding<'_>,
 ) -> Result<Vec<Dispatch>> {
     let [m, n, k] = sizes(form, a, b)?;
+    let exact = context.arithmetic().is_exact();
+    if let (true, Some(sums)) = (exact, epilogue.row_sums) {
+        // In an order of their own, by themselves.
+        let parts = Epilogue { row_sums: None, ..*epilogue };
+        let product = prepare(context, way, form, a, b, out, &parts, steps)?;
+        let added = match form {
+            Form::Tn => columns::column_sums(context, a, None, sums)?,
+            Form::Nt | Form::Nn => rows::row_sums(context, a, None, sums)?,
+        };
+        return Ok([product, added].concat());
+    }
     let code = shaders::dtype_code(a.dtype())
         .filter(|_| a.dtype() != Dtype::U32)
         .ok_or_else(|| Error::invalid("matmul: A's dtype", a.dtype(), "f32, bf16 or f16"))?;
@@ -164,19 +176,42 @@ fn prepare(
 
     let (hardware, sizes) = (context.hardware(), [m, n, k]);
     let lines = form.shapes(sizes).map(|[_, line]| line);
-    let units = way.is_none() && with_row_sums == 0 && context.takes_units(a.dtype(), form, sizes);
+    let units = !exact
+        && way.is_none()
+        && with_row_sums == 0
+        && context.takes_units(a.dtype(), form, sizes);
     let way = match units {
         true => Way::filling(cooperative::route(context.units()), sizes),
+        false if exact => Way::exact(way, &hardware, sizes),
         false => way.unwrap_or_else(|| context.way(sizes)).within(&hardware, sizes),
     };
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
+    // Factors that lanes would round again and again are rounded first.
+    let mut rounded = Vec::new();
+    let mut code = code;
+    let direct = way.route == Route::Direct;
+    let [mut bound_a, mut bound_b] = [bound_a, bound_b];
+    let held;
+    if exact && direct {
+        let factors = [(a, bound_a), (b, bound_b)].map(|(tensor, bound)| {
+            factors(context, tensor, bound, &steps).map(|(buffer, dispatch)| {
+                rounded.push(dispatch);
+                buffer
+            })
+        });
+        let [of_a, of_b] = factors;
+        held = [of_a?, of_b?];
+        [bound_a, bound_b] = held.each_ref().map(|buffer| buffer.as_entire_buffer_binding());
+        code = 0;
+    }
     let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
         true => Way::whole(Route::Tiled64),
         false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
-    let loads = route::loads(a.dtype().size(), lines);
+    let size = if exact && direct { 4 } else { a.dtype().size() };
+    let loads = route::loads(size, lines);
     let tile = way.route.tile(b_columns);
 
     let whole = Params {
@@ -200,6 +235,9 @@ fn prepare(
             ("a_rows", u32::from(a_rows)),
             ("b_columns", u32::from(b_columns)),
         ];
+        if exact && direct {
+            constants.push(("significant", 0));
+        }
         if let Some(stage) = stage {
             let [row_quads, column_quads] = tile.quads;
             let tiled = [
@@ -230,7 +268,8 @@ fn prepare(
         // Each part's sums to a place of their own, then all of them together.
         let floats = way.splits * (m * n + u64::from(with_row_sums) * m);
         let sums = context.buffer("sums", 4 * floats, wgpu::BufferUsages::STORAGE)?;
-        let (depth, split_depth) = (k as u32, way.split_depth(k) as u32);
+        let split_depth = if exact { STRETCH as u64 } else { way.split_depth(k) } as u32;
+        let depth = k as u32;
         let part = Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
         let sums = sums.as_entire_buffer_binding();
         let mut dispatches = if units {
@@ -250,11 +289,13 @@ fn prepare(
     }
     let (constants, custom) = (constants(activation.code()), activation.custom());
     let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants, loads, custom)?;
-    let band = (WORK / (n * k.min(LONGEST)) / ROWS * ROWS).clamp(ROWS, 1 << 20);
-    let mut dispatches = Vec::new();
+    // What one dispatch adds up: an exact product's stretches are added to those before them.
+    let longest = if exact { STRETCH as u64 } else { LONGEST };
+    let band = (WORK / (n * k.min(longest)) / ROWS * ROWS).clamp(ROWS, 1 << 20);
+    let mut dispatches = rounded;
     for first_row in (0..m).step_by(band as usize) {
-        for first_depth in (0..k).step_by(LONGEST as usize) {
-            let end_depth = k.min(first_depth + LONGEST);
+        for first_depth in (0..k).step_by(longest as usize) {
+            let end_depth = k.min(first_depth + longest);
             // The parts of the epilogue come in with the last of the sum.
             let parts = if end_depth == k { flags } else { 0 };
             let rows = m.min(first_row + band);
@@ -262,7 +303,7 @@ fn prepare(
                 rows: rows as u32,
                 first_depth: first_depth as u32,
                 end_depth: end_depth as u32,
-                split_depth: LONGEST as u32,
+                split_depth: longest as u32,
                 first_row: first_row as u32,
                 flags: parts | if first_depth > 0 { ADD } else { 0 },
                 ..whole
@@ -274,6 +315,42 @@ fn prepare(
         }
     }
     Ok(dispatches)
+}
+
+/// A factor's elements as an exact product takes them, in a buffer of their own, and the dispatch that puts
+/// them there.
+fn factors(
+    context: &Context,
+    tensor: &Tensor,
+    source: wgpu::BufferBinding<'_>,
+    steps: &wgpu::BufferBinding<'_>,
+) -> Result<(Buffer, Dispatch)> {
+    let count = tensor.shape().elements();
+    let buffer = context.buffer("factors", 4 * count, wgpu::BufferUsages::STORAGE)?;
+    let code = shaders::dtype_code(tensor.dtype()).unwrap_or_default();
+    let loads = route::loads(tensor.dtype().size(), [count; 2]);
+    let constants = [("dtype", code)];
+    let kernel = context.kernel_of(&shaders::MATMUL, "matmul_factors", &constants, loads, None)?;
+    let params = Params { columns: count as u32, ..Params::zeroed() };
+    let uniforms = context.uniforms(&[params]);
+    let [nothing, _] = context.unused();
+    let out = buffer.as_entire_buffer_binding();
+    let read = source.clone();
+    let buffers = [
+        source,
+        read.clone(),
+        out,
+        nothing,
+        read.clone(),
+        read.clone(),
+        read.clone(),
+        read,
+        uniforms.block(0),
+        steps.clone(),
+    ];
+    let grid = planner::grid(context.limits(), count.div_ceil(4) as u32, 64);
+    let dispatch = context.prepare(&kernel, &buffers, grid);
+    Ok((buffer, dispatch))
 }
 
 /// The dispatches of [`Pass::map`]: `steps` as [`matmul`]'s. They are a product's last, of one split: the

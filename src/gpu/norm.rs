@@ -19,7 +19,7 @@ shared! {
         threshold: u32,
         keep_scale: f32,
         parameter: f32,
-        unused: u32,
+        zero: u32,
     }
 }
 
@@ -165,7 +165,7 @@ impl NormTensors {
             threshold: dropout.map_or(0, |dropout| dropout.threshold()),
             keep_scale: dropout.map_or(1.0, |dropout| dropout.scale()),
             parameter: self.activation.parameter(),
-            unused: 0,
+            zero: 0,
         };
         let constants = [
             ("activation", self.activation.code()),

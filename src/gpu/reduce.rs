@@ -212,6 +212,9 @@ pub(crate) fn clip(
     let source = operand(context, "gradients", gradients, Dtype::F32, count)?;
     let out = operand(context, "scale", scale, Dtype::F32, scale.shape().elements().max(2))?;
     apart(&[("gradients", gradients)], &[("scale", scale)])?;
+    if context.arithmetic().is_exact() && count > 0 {
+        return super::rows::clip(context, source, count, bound, out);
+    }
     let end = count as u32;
     let plan = Plan::new(context.is_software(), 0, end, 4);
     let params = Params { end, rows: plan.rows, bound: bound as f32, ..Params::zeroed() };

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::op::STRETCH;
 use crate::shaders::Loads;
 
 /// The kernel of a product, and its tile.
@@ -222,6 +223,36 @@ impl Way {
             ranked[..=at].rotate_right(1);
         }
         ranked
+    }
+
+    /// How an exact product goes through a device, of which each stretch of the depth is a sum of its own:
+    /// one dispatch a stretch, or a part for each, where there is memory for all of their sums. The route is the
+    /// caller's where it is given and has an order of its own.
+    pub(super) fn exact(wanted: Option<Way>, hardware: &Hardware, sizes: [u64; 3]) -> Way {
+        let [m, n, k] = sizes;
+        if hardware.software && wanted.is_none() {
+            return Way::whole(Route::Direct);
+        }
+        let stretches = k.div_ceil(STRETCH as u64).max(1);
+        let room = SCRATCH / m.saturating_mul(n).saturating_mul(4).max(1);
+        let mut best = (Way::whole(Route::Direct), f64::INFINITY);
+        for route in Route::ALL {
+            for splits in [1, stretches] {
+                let way = Way { route, splits, slices: 1 };
+                let asked = wanted.is_none_or(|own| own.route == route)
+                    && wanted.is_none_or(|own| (own.splits > 1) == (splits > 1) || stretches == 1);
+                if way.stage(hardware).is_none() || !asked || splits > room.max(1) {
+                    continue;
+                }
+                let result = 4.0 * m as f64 * n as f64 / (READ * hardware.units.max(1) as f64);
+                let again = if splits == 1 { stretches as f64 - 1.0 } else { 0.0 };
+                let time = way.microseconds(hardware, sizes) + again * (START + 2.0 * result);
+                if time < best.1 {
+                    best = (way, time);
+                }
+            }
+        }
+        best.0
     }
 
     /// A route, with the depth shared out where its tiles alone leave a large GPU idle: matrix units.

@@ -1,8 +1,12 @@
+use bytemuck::Zeroable;
+
 use super::context::{Constant, Kernel};
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::shared::shared;
+use super::turn::Buffer;
 use super::{Context, Pass, Tensor, planner};
+use crate::op::RUN;
 use crate::random::Dtype;
 use crate::shaders::{Loads, Module};
 use crate::{Custom, Error, Result, shaders};
@@ -12,7 +16,10 @@ shared! {
     struct Params in ROWS as "Params" {
         rows: u32,
         columns: u32,
-        unused: [u32; 2],
+        zero: u32,
+        last: u32,
+        bound: f32,
+        unused: [u32; 3],
     }
 }
 
@@ -26,6 +33,9 @@ const TURNS: u64 = 1 << 13;
 /// Items up to which a software adapter gives a row to one invocation, which takes them one by one: at a
 /// barrier the invocations of a team wait for each other in turn there.
 const ALONE: u64 = 1 << 14;
+
+/// Elements that stand side by side in an exact sum.
+const LANES_OF_ELEMENTS: u64 = crate::op::LANES as u64;
 
 /// Invocations a row at most.
 const LANES: u32 = 256;
@@ -58,13 +68,27 @@ impl Teams {
             .clamp(1, LANES);
         // The largest power of two.
         let most = 1 << most.ilog2();
-        let lanes = lanes(context.is_software(), items, most).ok_or_else(|| {
-            let per = columns / items;
-            let needed =
-                format!("at most {} on {}", u64::from(most) * HELD * TURNS * per, context.name());
+        let software = context.is_software();
+        let per = columns / items.max(1);
+        let (lanes, longest) = match context.arithmetic().is_exact() {
+            false => (lanes(software, items, most), u64::from(most) * HELD * TURNS),
+            true => exact_lanes(software, items, (LANES_OF_ELEMENTS / per) as u32),
+        };
+        let lanes = lanes.ok_or_else(|| {
+            let needed = format!("at most {} on {}", longest * per, context.name());
             Error::invalid(what, format!("{columns} columns"), needed)
         })?;
         Ok(Teams { loads, lanes, width: lanes.max(shaders::ROWS.width) })
+    }
+
+    /// Those of exact sums of runs of 2,048.
+    fn of_loads(context: &Context, quads: bool) -> Teams {
+        let (loads, per) = if quads { (Loads::Quads, 4) } else { (Loads::Words, 1) };
+        let lanes = match context.is_software() {
+            true => 1,
+            false => (LANES_OF_ELEMENTS / per) as u32,
+        };
+        Teams { loads, lanes, width: shaders::ROWS.width }
     }
 
     /// The kernel of an entry of a module that has the constants `lanes` and `width`.
@@ -98,6 +122,17 @@ fn lanes(software: bool, items: u64, most: u32) -> Option<u32> {
     Some(turns.next_power_of_two().min(most.into()) as u32)
 }
 
+/// The same of the exact arithmetic, and the most items of a row: one for each item of 32 elements, or one for
+/// all of them.
+fn exact_lanes(software: bool, items: u64, all: u32) -> (Option<u32>, u64) {
+    let longest = u64::from(all) * ALONE;
+    match items {
+        _ if items > longest => (None, longest),
+        _ if software && items <= ALONE => (Some(1), longest),
+        _ => (Some(all), longest),
+    }
+}
+
 impl Pass<'_, '_> {
     /// `sums[m] = sum_n values[m, n]`, or of `values[m, n] weights[m, n]`. `values` and `weights` are
     /// `[m, n]`, `sums` has `m` elements; all are f32. Added in one order on a device: a row's sum is
@@ -116,7 +151,7 @@ impl Pass<'_, '_> {
     }
 }
 
-fn row_sums(
+pub(crate) fn row_sums(
     context: &Context,
     values: &Tensor,
     weights: Option<&Tensor>,
@@ -134,9 +169,51 @@ fn row_sums(
     apart(&reads, &[("sums", sums)])?;
     let constants = [("weighted", u32::from(weights.is_some()))];
     let kernel = teams.kernel(context, &shaders::ROWS, "rows_sum", &constants, None)?;
-    let params = Params { rows: rows as u32, columns: columns as u32, unused: [0; 2] };
+    let params = Params { rows: rows as u32, columns: columns as u32, ..Params::zeroed() };
     let grid = teams.grid(context, params.rows);
     Ok(vec![context.dispatch(&kernel, &params, &[source, factor, out], grid)])
+}
+
+/// The sums of squares of runs of 2,048 elements, then those of runs of these, until there is one; from that
+/// the factor of clipping, and the norm: the dispatches of an exact [`Pass::clip`].
+pub(super) fn clip(
+    context: &Context,
+    gradients: wgpu::BufferBinding<'_>,
+    count: u64,
+    bound: f64,
+    scale: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    let run = RUN as u64;
+    let (mut dispatches, mut terms, mut held) = (Vec::new(), count, None);
+    loop {
+        let rows = terms.div_ceil(run);
+        let sums = context.buffer("sums of runs", 4 * rows.max(4), wgpu::BufferUsages::STORAGE)?;
+        let out = sums.as_entire_buffer_binding();
+        // Rows of 2,048 are whole quads, where all that there is are.
+        let teams = Teams::of_loads(context, terms.is_multiple_of(4));
+        let source = held
+            .as_ref()
+            .map_or(gradients.clone(), |held: &Buffer| held.as_entire_buffer_binding());
+        let constants = [("weighted", u32::from(held.is_none()))];
+        let kernel = teams.kernel(context, &shaders::ROWS, "rows_sum", &constants, None)?;
+        let params = Params {
+            rows: rows as u32,
+            columns: RUN as u32,
+            last: (terms - (rows - 1) * run) as u32,
+            ..Params::zeroed()
+        };
+        let grid = teams.grid(context, params.rows);
+        dispatches.push(context.dispatch(&kernel, &params, &[source.clone(), source, out], grid));
+        (terms, held) = (rows, Some(sums));
+        if rows == 1 {
+            break;
+        }
+    }
+    let total = held.as_ref().map_or(gradients, |held| held.as_entire_buffer_binding());
+    let kernel = context.kernel(&shaders::ROWS, "rows_norm", &[])?;
+    let params = Params { bound: bound as f32, ..Params::zeroed() };
+    dispatches.push(context.dispatch(&kernel, &params, &[total.clone(), total, scale], [1, 1, 1]));
+    Ok(dispatches)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ shared! {
         rest2: f32,
         epsilon: f32,
         rate: f32,
-        unused: u32,
+        zero: u32,
     }
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn update(
         rest2: (1.0 - beta2) as f32,
         epsilon: optimizer.epsilon() as f32,
         rate: rate as f32,
-        unused: 0,
+        zero: 0,
     };
     let (groups, count) = (count as u32 / 4, count as u32);
     let mut dispatches = Vec::new();

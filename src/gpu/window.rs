@@ -26,6 +26,8 @@ shared! {
         pub slices: u32,
         pub places_of_slice: u32,
         pub share: f32,
+        pub zero: u32,
+        pub unused: [u32; 3],
     }
 }
 
@@ -49,6 +51,8 @@ impl Params {
             slices: 1,
             places_of_slice: 0,
             share: 1.0,
+            zero: 0,
+            unused: [0; 3],
         }
     }
 }

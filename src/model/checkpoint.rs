@@ -17,6 +17,9 @@ use crate::{Error, Result, file};
 /// The key of the metadata that holds a [`State`].
 const KEY: &str = "fanin.training";
 
+/// The setting of a run that is not in the device's own arithmetic.
+const ARITHMETIC: &str = "arithmetic";
+
 /// What a run must have in common with the one that it resumes, by name, and how far that one got.
 #[derive(Serialize, Deserialize)]
 struct State {
@@ -28,6 +31,9 @@ struct State {
     /// The squared errors of each of several targets, in bits.
     #[serde(default)]
     squares: Vec<u64>,
+    /// [`Trainer::digest`] of an exact run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// Loss, accuracy, r2; bits in place of floats, since JSON's are not exact in every reader.
@@ -85,6 +91,10 @@ impl Trainer {
                 (loss, right, rows)
             },
             squares: self.tallies[0].squares.iter().copied().map(f64::to_bits).collect(),
+            digest: match self.options.arithmetic.is_exact() {
+                true => Some(self.digest()?),
+                false => None,
+            },
         };
         let text =
             serde_json::to_string(&state).map_err(|error| Error::safetensors(path, error))?;
@@ -116,8 +126,15 @@ impl Trainer {
         let text =
             text.ok_or_else(|| broken(&"it holds weights, and no training to go on with"))?;
         let state: State = serde_json::from_str(text).map_err(|error| broken(&error))?;
+        let own = self.settings();
+        // What a run in the device's own arithmetic has nothing of.
+        let saved = |name: &str| state.settings.iter().any(|(saved, _)| saved == name);
+        if let Some((name, given)) = own.iter().find(|(name, _)| name == ARITHMETIC && !saved(name))
+        {
+            let what = format!("{name}, to resume {}", path.display());
+            return Err(Error::invalid(what, given, "native, as the run had it"));
+        }
         for (name, needed) in &state.settings {
-            let own = self.settings();
             let given = own.iter().find(|(own, _)| own == name).map_or("none", |(_, own)| own);
             if given != needed {
                 let what = format!("{name}, to resume {}", path.display());
@@ -195,6 +212,9 @@ impl Trainer {
         if matches!(options.schedule.decay, super::Decay::Cosine { .. }) {
             // The rate falls towards the last epoch.
             settings.push(("epochs", options.epochs.to_string()));
+        }
+        if options.arithmetic.is_exact() {
+            settings.push((ARITHMETIC, options.arithmetic.to_string()));
         }
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::{Placed, Trainer};
 use crate::op::{PARAMETERS, Phase};
-use crate::{Error, Result};
+use crate::{Error, Result, cpu};
 
 /// One measurement on the way to unit variance.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +52,12 @@ impl Trainer {
         let rows = self.rows_of(0);
         let step = self.block(0, rows.len(), 0.0);
         self.execution.run(&rows, &[(Phase::Evaluate, step)], false)?;
-        let summary = self.execution.summary(self.stages[stage].values)?;
+        let view = self.stages[stage].values;
+        // A device adds up in an order of its own; the CPU in f64, in one that the length decides.
+        let summary = match self.options.arithmetic.is_exact() {
+            true => cpu::summary(&self.execution.read(view)?),
+            false => self.execution.summary(view)?,
+        };
         let name = self.stages[stage].name.clone();
         let what = || format!("LSUV's variance of {name}");
         if summary.nan + summary.infinite > 0 {
@@ -80,6 +85,6 @@ impl Trainer {
         for value in &mut values {
             *value = (f64::from(*value) * factor) as f32;
         }
-        self.execution.write(PARAMETERS, view.first, &values)
+        self.write(view, &values)
     }
 }

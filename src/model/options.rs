@@ -1,5 +1,6 @@
 use super::network::Network;
 use super::{Adam, Loss, Optimizer, Schedule};
+use crate::op::Arithmetic;
 use crate::{Error, Result};
 
 /// How to train.
@@ -23,6 +24,8 @@ pub struct TrainOptions {
     pub shuffle: bool,
     /// The Euclidean norm that all gradients together are brought down to where they exceed it.
     pub clip: Option<f64>,
+    /// Whether the trained bits are the same on every device: the device's own arithmetic, or the exact one.
+    pub arithmetic: Arithmetic,
 }
 
 /// Adam at 0.001, batches of 64, 30 epochs, seed 0.
@@ -39,6 +42,7 @@ impl Default for TrainOptions {
             seed: 0,
             shuffle: true,
             clip: None,
+            arithmetic: Arithmetic::Native,
         }
     }
 }

@@ -1,7 +1,8 @@
 use super::network::{Network, Placed};
 use super::tape::{Memory, Stage};
 use crate::op::{
-    BATCH, FIRST, Loss, Op, Optimizer, PARAMETERS, Program, SECOND, SLICE, Slot, TARGETS, View,
+    Arithmetic, BATCH, FIRST, Loss, Op, Optimizer, PARAMETERS, Program, SECOND, SLICE, Slot,
+    TARGETS, View,
 };
 use crate::{Result, Shape};
 
@@ -55,6 +56,7 @@ pub(crate) struct Aim {
     /// Steps a submission, at most.
     pub steps: usize,
     pub seed: u64,
+    pub arithmetic: Arithmetic,
 }
 
 impl Training {
@@ -112,7 +114,15 @@ impl Training {
         train.extend(updates(&wired.parameters, length, aim));
         let slots = wired.slots;
         Ok(Training {
-            program: Program { slots, batch: aim.batch, train, backward, evaluate, predict },
+            program: Program {
+                slots,
+                batch: aim.batch,
+                arithmetic: aim.arithmetic,
+                train,
+                backward,
+                evaluate,
+                predict,
+            },
             parameters: wired.parameters,
             tensors,
             stages: wired.stages,

@@ -9,7 +9,8 @@ use super::targets::{baseline, majority, variances, words};
 use super::{Aim, Loss, LsuvStep, Parameter, Target, Training, place};
 use crate::device::{Device, Execution, Room};
 use crate::op::{
-    BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step, View,
+    self, Arithmetic, BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND,
+    Slot, Step, View,
 };
 use crate::random::Stream;
 use crate::{Error, Result, memory};
@@ -115,6 +116,12 @@ impl Trainer {
             target_columns = columns;
         }
 
+        let arithmetic = options.arithmetic;
+        arithmetic.keep(&mut features);
+        if target_columns > 0 && !loss.takes_classes(outputs, target_columns) {
+            arithmetic.keep(bytemuck::cast_slice_mut(&mut targets));
+        }
+
         let batch = options.batch.unwrap_or(rows);
         // Long enough that the device is never short of work, short enough to see it move.
         let group = (16_384 / batch).clamp(8, 64);
@@ -126,6 +133,7 @@ impl Trainer {
             target_columns,
             steps: group,
             seed: options.seed,
+            arithmetic: options.arithmetic,
         };
         let training = Training::new(&network, &aim)?;
         let Training { program, parameters, tensors, stages, outputs, squares } = training;
@@ -172,6 +180,7 @@ impl Trainer {
             let view = parameter.view(PARAMETERS);
             place(&mut *trainer.execution, view, &stream, spec, 1.0)?;
         }
+        trainer.keep_parameters()?;
         trainer.run_lsuv(&tensors)?;
         Ok(trainer)
     }
@@ -276,7 +285,7 @@ impl Trainer {
             let given = format!("{} values", values.len());
             return Err(Error::invalid(name, given, format!("{}", view.elements())));
         }
-        self.execution.write(PARAMETERS, view.first, values)
+        self.write(view, values)
     }
 
     /// What the network puts out for rows of features, without dropout: `rows x outputs` values.
@@ -513,7 +522,49 @@ impl Trainer {
     }
 
     pub(super) fn write(&mut self, view: View, values: &[f32]) -> Result<()> {
-        self.execution.write(view.slot, view.first, values)
+        if !self.options.arithmetic.is_exact() {
+            return self.execution.write(view.slot, view.first, values);
+        }
+        let mut kept = memory::copied("a parameter", values)?;
+        self.options.arithmetic.keep(&mut kept);
+        self.execution.write(view.slot, view.first, &kept)
+    }
+
+    /// Makes 0 of drawn numbers that the exact arithmetic does not know.
+    fn keep_parameters(&mut self) -> Result<()> {
+        if self.options.arithmetic.is_exact() {
+            for parameter in self.parameters.clone() {
+                let view = parameter.view(PARAMETERS);
+                let values = self.execution.read(view)?;
+                if values.iter().any(|value| op::kept(*value).to_bits() != value.to_bits()) {
+                    self.write(view, &values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The SHA-256 of all parameters and of the optimizer's state of each, in the order in which
+    /// [`Trainer::save`] writes them, as little-endian f32s: with
+    /// [`exact arithmetic`](crate::op::Arithmetic::Exact) the same on every device after the same steps.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn digest(&mut self) -> Result<String> {
+        use sha2::{Digest, Sha256};
+        let mut digest = Sha256::new();
+        for (slot, _) in self.state() {
+            for parameter in self.parameters.clone() {
+                let values = self.read(parameter.view(slot))?;
+                digest.update(bytemuck::cast_slice::<f32, u8>(&values));
+            }
+        }
+        Ok(hex(&digest.finalize()))
+    }
+
+    /// The arithmetic that it trains in.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.options.arithmetic
     }
 }
 
@@ -527,5 +578,9 @@ fn digest(resident: &Resident<'_>, rows: usize) -> String {
     digest.update((rows as u64).to_le_bytes());
     digest.update(bytemuck::cast_slice::<f32, u8>(resident.features));
     digest.update(bytemuck::cast_slice::<u32, u8>(resident.targets));
-    digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

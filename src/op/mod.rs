@@ -3,6 +3,7 @@
 //! Nothing here computes: [`cpu`](crate::cpu) and [`gpu`](crate::gpu) have the kernels, and
 //! [`device`](crate::device) carries programs out with either.
 
+pub mod arithmetic;
 mod conv;
 mod fuse;
 mod loss;
@@ -14,6 +15,8 @@ mod step;
 mod summary;
 mod window;
 
+pub use arithmetic::{ARITHMETIC, Arithmetic, Operands};
+pub(crate) use arithmetic::{FOLDS, LANES, RUN, STRETCH, kept};
 pub use conv::Conv2d;
 pub(crate) use fuse::{fused, placed};
 pub use loss::{Loss, Target};
@@ -349,6 +352,8 @@ pub(crate) struct Program {
     pub slots: Vec<usize>,
     /// Rows a step.
     pub batch: usize,
+    /// What the results are rounded by.
+    pub arithmetic: Arithmetic,
     /// What [`Phase::Train`] does.
     pub train: Vec<Op>,
     /// How many of its operations come before the update.

@@ -7,6 +7,7 @@ use fanin::init::Init;
 use fanin::model::data::Task;
 use fanin::model::layers::ENTRIES;
 use fanin::model::{Loss, Mlp, Network, Optimizer, Schedule, TrainOptions};
+use fanin::op::{Arithmetic, Operands};
 use fanin::{Activation, Result, Shape};
 
 use crate::cli::DeviceArgs;
@@ -20,6 +21,7 @@ Examples:
   fanin train --data houses.csv --target price --out houses.safetensors
   fanin train --data mnist/ --batch 256 --device gpu
   fanin train --network 'dense:64 relu residual(norm dense:64 gelu) dense'
+  fanin train --data digits --hidden 256 --exact
   fanin train --resume houses.safetensors --data houses.csv --target price \\
       --epochs 60 --out houses.safetensors --force
 
@@ -230,6 +232,18 @@ pub struct TrainArgs {
     #[arg(long)]
     pub(super) json: bool,
 
+    /// Train in the exact arithmetic: the same trained weights, bit for bit, on every device, and their
+    /// digest at the end. Products take factors of 12 significant bits, or of all 24 with --exact=24,
+    /// which takes longer
+    #[arg(
+        long,
+        value_name = "BITS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "12"
+    )]
+    pub(super) exact: Option<Operands>,
+
     /// Print the recipe of the network's initial weights (of the first initializer), for
     /// `fanin init`, and stop
     #[arg(long)]
@@ -301,5 +315,6 @@ pub(super) fn options(args: &TrainArgs) -> TrainOptions {
         seed: args.seed,
         shuffle: !args.no_shuffle,
         clip: args.clip,
+        arithmetic: args.exact.map_or(Arithmetic::Native, Arithmetic::Exact),
     }
 }

@@ -111,7 +111,13 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         verdicts = judge(&mut runs)?;
     }
     outputs.save_figures(&args, &runs)?;
-    report::report(&args, &runs, &verdicts)?;
+    let digest =
+        |run: &mut Run| match run.trainer.arithmetic().is_exact() && !run.trainer.diverged() {
+            true => run.trainer.digest().map(Some),
+            false => Ok(None),
+        };
+    let digests = runs.iter_mut().map(digest).collect::<Result<Vec<_>>>()?;
+    report::report(&args, &runs, &verdicts, &digests)?;
     Ok(ExitCode::from(u8::from(interrupted)))
 }
 

@@ -112,12 +112,19 @@ fn lsuv_table(init: &str, log: &[LsuvStep]) -> String {
     text
 }
 
-pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> Result<()> {
+/// What the runs came to; `digests` are those of exact runs that did not diverge.
+pub(super) fn report(
+    args: &TrainArgs,
+    runs: &[Run],
+    verdicts: &[Outcome],
+    digests: &[Option<String>],
+) -> Result<()> {
     if args.json {
         let documents: Vec<_> = runs
             .iter()
             .zip(verdicts)
-            .map(|(run, verdict)| {
+            .zip(digests)
+            .map(|((run, verdict), digest)| {
                 let mut document = json!({
                     "init": run.init,
                     "verdict": verdict.name(),
@@ -131,15 +138,23 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> Re
                 if !log.is_empty() {
                     document["lsuv"] = log.into();
                 }
+                if let Some(digest) = digest {
+                    document["digest"] = json!(digest);
+                }
                 document
             })
             .collect();
-        return print_json(&json!({
+        let mut document = json!({
             "engine": runs[0].trainer.device().engine(),
             "device": runs[0].trainer.device().to_string(),
             "seed": args.seed,
             "runs": documents,
-        }));
+        });
+        let arithmetic = runs[0].trainer.arithmetic();
+        if arithmetic.is_exact() {
+            document["arithmetic"] = json!(arithmetic.to_string());
+        }
+        return print_json(&document);
     }
     let regress = runs[0].trainer.loss().target() == Target::Value;
     let what = if regress { "R2" } else { "accuracy" };
@@ -198,6 +213,17 @@ pub(super) fn report(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> Re
     }
     if runs.iter().any(|run| run.trainer.history().len() > 1) {
         let _ = write!(text, "\n{}", curves(args, runs).terminal(72));
+    }
+    let exact = runs.iter().zip(digests).filter_map(|(run, digest)| Some((run, digest.as_ref()?)));
+    for (run, digest) in exact {
+        let Run { init, trainer, .. } = run;
+        let _ = write!(
+            text,
+            "\n{init}, {} steps of exact arithmetic ({}); SHA-256 of the weights and the optimizer's \
+             state:\n{digest}\n",
+            trainer.step(),
+            trainer.arithmetic(),
+        );
     }
     print(&text)?;
     Ok(())

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::{Context, lock};
 use crate::gpu::turn::Held;
+use crate::op::{Arithmetic, Operands};
 use crate::shaders::{self, Access, Loads, Module, Variant};
 use crate::{Custom, Error, Result};
 
@@ -72,12 +73,13 @@ impl Context {
     ) -> Result<Kernel> {
         let (features, wgsl) = (self.inner.features, custom.map(|custom| custom.wgsl));
         let variant = Variant { features, loads, custom: wgsl };
-        let key = KernelKey { entry, constants: constants.to_vec(), variant };
+        let constants = self.with_exact(module, constants, custom)?;
+        let key = KernelKey { entry, constants: constants.clone(), variant };
         if let Some(kernel) = lock(&self.inner.kernels.built).get(&key) {
             return Ok(kernel.clone());
         }
         self.check_module(module)?;
-        let built = self.guarded(|_| Ok(self.build(module, entry, constants, variant)));
+        let built = self.guarded(|_| Ok(self.build(module, entry, &constants, variant)));
         match built {
             Ok(kernel) => {
                 lock(&self.inner.kernels.built).insert(key, kernel.clone());
@@ -92,6 +94,34 @@ impl Context {
                 })
             }
         }
+    }
+
+    /// A kernel's constants with those of the exact arithmetic, where it is asked for and the module computes
+    /// anything that drivers may round otherwise.
+    fn with_exact(
+        &self,
+        module: &Module,
+        constants: &[Constant],
+        custom: Option<Custom>,
+    ) -> Result<Vec<Constant>> {
+        let mut constants = constants.to_vec();
+        let Arithmetic::Exact(operands) = self.arithmetic else { return Ok(constants) };
+        if let Some(Custom { name, .. }) = custom {
+            let needed = "one of this crate's: only their bits are the same everywhere";
+            return Err(Error::invalid("nonlinearity of the exact arithmetic", name, needed));
+        }
+        for (name, value) in [
+            ("exact", 1),
+            ("significant", operands.bits()),
+            ("unfused", u32::from(operands == Operands::Full)),
+            ("guarded", u32::from(self.guarded)),
+        ] {
+            // What the kernel has said itself stays.
+            if module.overrides.contains(&name) && constants.iter().all(|(own, _)| *own != name) {
+                constants.push((name, value));
+            }
+        }
+        Ok(constants)
     }
 
     // The shaders' indices stay inside their bindings by the planner's arithmetic, which the tests

@@ -20,6 +20,7 @@ use super::owner::Owner;
 use super::turn::{Held, Turns};
 use super::{FillShape, Hardware, Tuning, Way, adapter, planner};
 use crate::Result;
+use crate::op::Arithmetic;
 use crate::shaders::Features;
 
 /// Uniform blocks are this far apart at most on any device.
@@ -32,6 +33,9 @@ pub(crate) const UNIFORM_STRIDE: usize = 256;
 #[derive(Clone)]
 pub struct Context {
     inner: Arc<Held<Inner>>,
+    arithmetic: Arithmetic,
+    /// Whether sums of exact products are hidden from compilers.
+    guarded: bool,
 }
 
 struct Inner {
@@ -68,6 +72,28 @@ impl Context {
     /// The queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
+    }
+
+    /// The same device, with kernels of this arithmetic: what is recorded with it is then the device's own, or,
+    /// by [`Arithmetic::Exact`], the same bits as everywhere
+    /// ([`arithmetic`](crate::op::arithmetic)). The twin of [`cpu::Kernels`](crate::cpu::Kernels).
+    ///
+    /// Of the operations of [`Pass`](crate::gpu::Pass) all that compute are exact then, but for custom
+    /// nonlinearities; [`Context::summary`], [`Context::moments`] and [`Context::histogram`] stay the
+    /// device's own.
+    pub fn with_arithmetic(&self, arithmetic: Arithmetic) -> Context {
+        Context { arithmetic, ..self.clone() }
+    }
+
+    /// The arithmetic of its kernels.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
+    /// The same with the guard on sums that compilers may regroup, whether they may here or not: for tests.
+    #[doc(hidden)]
+    pub fn with_guard(&self) -> Context {
+        Context { guarded: true, ..self.clone() }
     }
 
     /// The adapter's name and backend: `llvmpipe (LLVM 15.0.6, 256 bits), vulkan, software (CPU)`.

@@ -10,6 +10,7 @@ use super::{Clock, Context, Inner, UNIFORM_STRIDE};
 use crate::gpu::owner::Owner;
 use crate::gpu::turn::{Held, Turns};
 use crate::gpu::{Choice, Tuning, adapter, cooperative, planner};
+use crate::op::Arithmetic;
 use crate::random::quantile;
 use crate::shaders::{self, Features};
 use crate::{Error, Result};
@@ -244,7 +245,12 @@ impl Context {
         let (inner, error) =
             caught(&device, |_| Inner::new(&device, &queue, turns, options, units));
         match error {
-            None => Ok(Context { inner: Arc::new(Held::new(inner, turns)) }),
+            None => Ok(Context {
+                inner: Arc::new(Held::new(inner, turns)),
+                arithmetic: Arithmetic::Native,
+                // Metal's and DirectX's compilers may regroup sums, and who knows a browser's.
+                guarded: !matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Gl),
+            }),
             Some(error) => {
                 drop(Held::new(inner, turns));
                 Err(Error::Device { device: info.name, message: error.to_string() })

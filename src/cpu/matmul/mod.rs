@@ -1,12 +1,16 @@
+mod product;
+mod tile;
+
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::activation;
-use super::columns::column_sums;
-use super::dropout::drop_out;
-use super::operand::{as_many, matrix};
-use super::rows::row_sums;
-use crate::op::{self, Form, Nonlinearity, Strides};
+use crate::cpu::activation;
+use crate::cpu::columns::column_sums_by;
+use crate::cpu::dropout::drop_out;
+use crate::cpu::operand::{as_many, matrix};
+use crate::cpu::rounding::{Rounding, by};
+use crate::cpu::rows::row_sums_by;
+use crate::op::{self, Arithmetic, Form, Nonlinearity, Strides};
 use crate::{Error, Result, memory};
 
 /// `out = A B`, with the factors as `form` reads them and sizes `[m, n, k]`, on all threads of the
@@ -14,13 +18,21 @@ use crate::{Error, Result, memory};
 ///
 /// # Errors
 /// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
-pub fn matmul(
+pub fn matmul(form: Form, a: &[f32], b: &[f32], out: &mut [f32], sizes: [usize; 3]) -> Result<()> {
+    matmul_by(Arithmetic::Native, form, a, b, out, sizes)
+}
+
+pub(super) fn matmul_by(
+    arithmetic: Arithmetic,
     form: Form,
     a: &[f32],
     b: &[f32],
     out: &mut [f32],
     [m, n, k]: [usize; 3],
 ) -> Result<()> {
+    if let Arithmetic::Exact(operands) = arithmetic {
+        return product::matmul(operands, form, a, b, out, [m, n, k]);
+    }
     let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
     for (name, length, rows, columns) in sizes {
         matrix(&format!("matmul: {name}"), length, [rows, columns])?;
@@ -134,12 +146,22 @@ fn product(
 ///
 /// # Errors
 /// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
-pub fn left_sums(form: Form, a: &[f32], sums: &mut [f32], [m, k]: [usize; 2]) -> Result<()> {
+pub fn left_sums(form: Form, a: &[f32], sums: &mut [f32], sizes: [usize; 2]) -> Result<()> {
+    left_sums_by(Arithmetic::Native, form, a, sums, sizes)
+}
+
+pub(super) fn left_sums_by(
+    arithmetic: Arithmetic,
+    form: Form,
+    a: &[f32],
+    sums: &mut [f32],
+    [m, k]: [usize; 2],
+) -> Result<()> {
     matrix("left_sums: A", a.len(), [m, k])?;
     matrix("left_sums: row_sums", sums.len(), [1, m])?;
     match form {
-        Form::Tn => column_sums(a, None, sums),
-        _ => row_sums(a, None, sums),
+        Form::Tn => column_sums_by(arithmetic, a, None, sums),
+        _ => row_sums_by(arithmetic, a, None, sums),
     }
 }
 
@@ -155,6 +177,17 @@ const TASK: usize = 1 << 13;
 /// [`Error::Invalid`] where a slice has not the length that `out` asks for, a dropout's probability is
 /// off, or the sums of A's rows are asked for, which [`left_sums`] makes of A.
 pub fn epilogue(out: &mut [f32], columns: usize, epilogue: Epilogue<'_>, step: u32) -> Result<()> {
+    epilogue_by(Arithmetic::Native, out, columns, epilogue, step)
+}
+
+pub(super) fn epilogue_by(
+    arithmetic: Arithmetic,
+    out: &mut [f32],
+    columns: usize,
+    epilogue: Epilogue<'_>,
+    step: u32,
+) -> Result<()> {
+    let apply = by!(arithmetic, apply);
     apply("epilogue", None, out, columns, epilogue, step)
 }
 
@@ -171,12 +204,24 @@ pub fn map(
     epilogue: Epilogue<'_>,
     step: u32,
 ) -> Result<()> {
+    map_by(Arithmetic::Native, values, out, columns, epilogue, step)
+}
+
+pub(super) fn map_by(
+    arithmetic: Arithmetic,
+    values: &[f32],
+    out: &mut [f32],
+    columns: usize,
+    epilogue: Epilogue<'_>,
+    step: u32,
+) -> Result<()> {
     as_many("map: out", out.len(), values.len(), "values")?;
+    let apply = by!(arithmetic, apply);
     apply("map", Some(values), out, columns, epilogue, step)
 }
 
 /// The values are `out`'s own where there are no others.
-fn apply(
+fn apply<R: Rounding>(
     operation: &str,
     values: Option<&[f32]>,
     out: &mut [f32],
@@ -221,26 +266,26 @@ fn apply(
             out.copy_from_slice(&values[here.clone()]);
         }
         if let Some(bias) = bias {
-            out.chunks_exact_mut(columns).for_each(|row| add(row, bias));
+            out.chunks_exact_mut(columns).for_each(|row| add::<R>(row, bias));
         }
         if let Some(before) = before {
-            add(out, &before[here.clone()]);
+            add::<R>(out, &before[here.clone()]);
         }
         if let Some(raw) = raw {
             raw.copy_from_slice(out);
         }
         match nonlinearity {
             Nonlinearity::None => {}
-            Nonlinearity::Value(f) => activation::in_place(f, out),
+            Nonlinearity::Value(f) => activation::in_place::<R>(f, out),
             Nonlinearity::Derivative(f, z) => {
-                activation::in_place_backward(f, &z[here.clone()], out);
+                activation::in_place_backward::<R>(f, &z[here.clone()], out);
             }
         }
         if let Some(dropout) = &dropout {
-            drop_out(out, columns, dropout, first, step);
+            drop_out::<R>(out, columns, dropout, first, step);
         }
         if let Some(after) = after {
-            add(out, &after[here]);
+            add::<R>(out, &after[here]);
         }
     };
     let outs = out.par_chunks_mut(task * columns).enumerate();
@@ -253,6 +298,6 @@ fn apply(
     Ok(())
 }
 
-fn add(out: &mut [f32], other: &[f32]) {
-    out.iter_mut().zip(other).for_each(|(t, other)| *t += other);
+fn add<R: Rounding>(out: &mut [f32], other: &[f32]) {
+    out.iter_mut().zip(other).for_each(|(t, other)| *t = R::pin(*t + other));
 }
