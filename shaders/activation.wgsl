@@ -13,6 +13,8 @@ struct Params {
 
 // 1 where results are those of the exact arithmetic (lib/exact.wgsl).
 override exact: u32 = 0u;
+// Of a product's factors, as in lib/operand.wgsl.
+override significant: u32 = 0u;
 // `Activation::code`.
 override activation: u32 = 0u;
 
@@ -63,6 +65,33 @@ fn activate_rest(@builtin(global_invocation_id) id: vec3<u32>) {
     let element = params.begin + id.x;
     if element < params.end {
         out_words[element] = value(x_words[element]);
+    }
+}
+
+// The factors of an exact product, each once: a driver of a CPU would round them again and again where lanes
+// share rows.
+@compute @workgroup_size(WIDTH)
+fn factors_groups(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    zero = params.zero;
+    let first = first_group(grid_index(id, workgroups, WIDTH));
+    for (var taken = 0u; taken < TAKEN; taken++) {
+        let group = first + taken * WIDTH;
+        if group >= params.end {
+            return;
+        }
+        out_groups[group] = of_four(factors(four_of(x_groups[group])));
+    }
+}
+
+@compute @workgroup_size(WIDTH)
+fn factors_rest(@builtin(global_invocation_id) id: vec3<u32>) {
+    zero = params.zero;
+    let element = params.begin + id.x;
+    if element < params.end {
+        out_words[element] = factor(x_words[element]);
     }
 }
 

@@ -6,10 +6,6 @@ override exact: u32 = 0u;
 // Significant bits that a product's factor is rounded to, by integers, where it is read: 12 or 24; 0 where it
 // is as it is to be.
 override significant: u32 = 0u;
-// 1 where products are rounded before they are added: not those of 12 bits, which are exact.
-override unfused: u32 = 0u;
-// 1 where sums are hidden from compilers that may regroup them.
-override guarded: u32 = 0u;
 override biased: u32 = 0u;
 
 const WIDTH = 256u;

@@ -40,6 +40,8 @@ override significant: u32 = 0u;
 override unfused: u32 = 0u;
 // 1 where sums are hidden from compilers that may regroup them.
 override guarded: u32 = 0u;
+// matmul_direct: 1 where an exact sum has several stretches.
+override long: u32 = 0u;
 override dtype: u32 = 0u;
 // The code of the nonlinearity.
 override activation: u32 = 0u;
@@ -252,7 +254,7 @@ fn leave_rows(row: u32, sums: vec4<f32>, split: u32) {
         if p.splits > 1u {
             out[(p.splits * p.columns + split) * p.rows + row + i] = sums[i];
         } else if has(ADD) {
-            beside[row + i] += sums[i];
+            beside[row + i] = pin(beside[row + i] + sums[i]);
         } else {
             beside[row + i] = sums[i];
         }
@@ -335,6 +337,29 @@ fn store_block(slot: Slot, side: u32, block: mat4x4<f32>) {
     staged[at + 3u * step] = block[3];
 }
 
+// sum + a * b.
+fn added(sum: vec4<f32>, a: f32, b: vec4<f32>) -> vec4<f32> {
+    if unfused == 0u && guarded == 0u {
+        return sum + a * b;
+    }
+    var product = a * b;
+    if unfused == 1u {
+        product = hidden_four(product);
+    }
+    if guarded == 1u {
+        return hidden_four(sum + product);
+    }
+    return sum + product;
+}
+
+// sum + more, of factors.
+fn guarded_sum(sum: vec4<f32>, more: vec4<f32>) -> vec4<f32> {
+    if guarded == 1u {
+        return hidden_four(sum + more);
+    }
+    return sum + more;
+}
+
 // Sums of a quad of rows and a quad of columns.
 alias Quarter = array<vec4<f32>, 4>;
 
@@ -344,6 +369,10 @@ fn add_outer(sums: ptr<function, Quarter>, of_a: vec4<f32>, of_b: vec4<f32>) {
     (*sums)[2] = added((*sums)[2], of_a.z, of_b);
     (*sums)[3] = added((*sums)[3], of_a.w, of_b);
 }
+
+// Of one invocation's quads of rows, the sums of the factors themselves.
+var<private> ones_low: vec4<f32>;
+var<private> ones_high: vec4<f32>;
 
 // One depth, of which an invocation's quads of A and of B lie at these places.
 fn add_depth(
@@ -364,6 +393,10 @@ fn add_depth(
     }
     if column_quads == 2u {
         b_high = staged[of_b + tile_columns / 8u];
+    }
+    if exact == 1u && row_sums == 1u {
+        ones_low = guarded_sum(ones_low, a_low);
+        ones_high = guarded_sum(ones_high, a_high);
     }
     add_outer(low_low, a_low, b_low);
     if column_quads == 2u {
@@ -437,7 +470,7 @@ fn matmul_tiled(
     if one {
         first_block = load_block(first_slot, span.x, span.y);
         store_block(first_slot, 0u, first_block);
-        if row_sums == 1u {
+        if row_sums == 1u && exact == 0u {
             of_rows = first_block * vec4<f32>(1.0);
         }
     }
@@ -470,7 +503,7 @@ fn matmul_tiled(
         if next < span.y {
             if one {
                 store_block(first_slot, side, first_block);
-                if row_sums == 1u {
+                if row_sums == 1u && exact == 0u {
                     of_rows += first_block * vec4<f32>(1.0);
                 }
             }
@@ -480,7 +513,13 @@ fn matmul_tiled(
         }
         workgroupBarrier();
     }
-    if row_sums == 1u && column == 0u {
+    if row_sums == 1u && exact == 1u && column == 0u && x == 0u {
+        leave_rows(row + 4u * y, ones_low, split);
+        if row_quads == 2u {
+            leave_rows(row + 4u * (y + tile_rows / 8u), ones_high, split);
+        }
+    }
+    if row_sums == 1u && exact == 0u && column == 0u {
         let fours = stage_depth() / 4u;
         let quads = tile_rows / 4u;
         if local < fours * quads {
@@ -638,7 +677,7 @@ fn matmul_join(
         let first = p.splits * step + row;
         var total = 0.0;
         for (var split = 0u; split < p.splits; split++) {
-            total += left_four(vec4<u32>(first + split * p.rows)).x;
+            total = pin(total + left_four(vec4<u32>(first + split * p.rows)).x);
         }
         beside[row] = total;
     }
@@ -647,6 +686,30 @@ fn matmul_join(
 // Eight lanes share a block of 32 x 32: each has 4 columns, and loads 4 rows of A for all.
 const LANES = 8u;
 const BLOCK = 32u;
+// Depths of an exact product that are one sum.
+const STRETCH = 256u;
+
+// The sums of a block of 32 rows over some depths, of a lane's four columns.
+fn block_sums(row: u32, column: u32, lane: u32, first: u32, end: u32) -> array<vec4<f32>, 32> {
+    var registers: array<vec4<f32>, 32>;
+    // Made here, since no compiler of a software driver takes them out of the loop.
+    let of_rows = left_bases(row + 4u * lane);
+    let of_columns = right_bases(column);
+    for (var depth = first; depth < end; depth += 4u) {
+        let own = left_rows(of_rows, depth);
+        let of_b = transpose(right_columns(of_columns, depth));
+        // Written out: the number of a register is a constant.
+        add_rows(&registers, 0u, share(own, 0u, row, depth), of_b);
+        add_rows(&registers, 4u, share(own, 1u, row, depth), of_b);
+        add_rows(&registers, 8u, share(own, 2u, row, depth), of_b);
+        add_rows(&registers, 12u, share(own, 3u, row, depth), of_b);
+        add_rows(&registers, 16u, share(own, 4u, row, depth), of_b);
+        add_rows(&registers, 20u, share(own, 5u, row, depth), of_b);
+        add_rows(&registers, 24u, share(own, 6u, row, depth), of_b);
+        add_rows(&registers, 28u, share(own, 7u, row, depth), of_b);
+    }
+    return registers;
+}
 
 @compute @workgroup_size(64)
 fn matmul_direct(
@@ -671,34 +734,43 @@ fn matmul_direct(
     if column_block >= across {
         return;
     }
-    var registers: array<vec4<f32>, 32>;
-    // Made here, since no compiler of a software driver takes them out of the loop.
-    let of_rows = left_bases(row + 4u * lane);
-    let of_columns = right_bases(column);
-    for (var depth = p.first_depth; depth < p.end_depth; depth += 4u) {
-        let own = left_rows(of_rows, depth);
-        let of_b = transpose(right_columns(of_columns, depth));
-        // Written out: the number of a register is a constant.
-        add_rows(&registers, 0u, share(own, 0u, row, depth), of_b);
-        add_rows(&registers, 4u, share(own, 1u, row, depth), of_b);
-        add_rows(&registers, 8u, share(own, 2u, row, depth), of_b);
-        add_rows(&registers, 12u, share(own, 3u, row, depth), of_b);
-        add_rows(&registers, 16u, share(own, 4u, row, depth), of_b);
-        add_rows(&registers, 20u, share(own, 5u, row, depth), of_b);
-        add_rows(&registers, 24u, share(own, 6u, row, depth), of_b);
-        add_rows(&registers, 28u, share(own, 7u, row, depth), of_b);
+    var sums: array<vec4<f32>, 32>;
+    if long == 1u {
+        for (var first = p.first_depth; first < p.end_depth; first += STRETCH) {
+            var own = block_sums(row, column, lane, first, min(first + STRETCH, p.end_depth));
+            for (var i = 0u; i < BLOCK; i++) {
+                sums[i] = guarded_sum(sums[i], own[i]);
+            }
+        }
+    } else {
+        // Copied, so that the sums stay in registers while they are made.
+        sums = block_sums(row, column, lane, p.first_depth, p.end_depth);
     }
-    // Copied, so that the sums above stay in registers.
-    var sums = registers;
     let count = min(BLOCK, p.rows - row);
     for (var i = 0u; i < count; i++) {
         finish(row + i, column, sums[i]);
     }
     // Anew, and of the first blocks alone: the loop above has no register to spare.
     if row_sums == 1u && column_block == 0u {
+        let of_rows = left_bases(row + 4u * lane);
         var total: vec4<f32>;
+        var sums_before: vec4<f32>;
         for (var depth = p.first_depth; depth < p.end_depth; depth += 4u) {
-            total += sums_across(left_rows(of_rows, depth));
+            let rows = left_rows(of_rows, depth);
+            if exact == 0u {
+                total += sums_across(rows);
+                continue;
+            }
+            let fours = transpose(rows);
+            total = guarded_sum(guarded_sum(total, fours[0]), fours[1]);
+            total = guarded_sum(guarded_sum(total, fours[2]), fours[3]);
+            if long == 1u && (depth + 4u - p.first_depth) % STRETCH == 0u {
+                sums_before = guarded_sum(sums_before, total);
+                total = vec4<f32>();
+            }
+        }
+        if long == 1u {
+            total = guarded_sum(sums_before, total);
         }
         leave_rows(row + 4u * lane, total, 0u);
     }
@@ -727,22 +799,4 @@ fn add_rows(
 fn in_order(sums: vec4<f32>, of_a: vec4<f32>, of_b: mat4x4<f32>) -> vec4<f32> {
     let two = added(added(sums, of_a.x, of_b[0]), of_a.y, of_b[1]);
     return added(added(two, of_a.z, of_b[2]), of_a.w, of_b[3]);
-}
-
-// The factors of an exact product, each once: a driver of a CPU would round them again and again where
-// lanes share rows. Of so many `columns`, four an invocation.
-@compute @workgroup_size(64)
-fn matmul_factors(
-    @builtin(global_invocation_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-) {
-    zero = params.zero;
-    let first = 4u * grid_index(id, groups, 64u);
-    if first >= params.columns {
-        return;
-    }
-    let rounded = factors(left_four(min(first + QUAD, vec4<u32>(params.columns - 1u))));
-    for (var i = 0u; i < min(4u, params.columns - first); i++) {
-        out[first + i] = rounded[i];
-    }
 }

@@ -111,23 +111,62 @@ fn finish_forward(team: Team, item: u32, deviation: Value, inverse: f32) {
     result[at] = item_of(out);
 }
 
-fn exact_forward(team: Team) {
+fn with_value(sum: Value, team: Team, item: u32) -> Value {
+    return pins(sum + inside(team, item, value_of(values[place_of(team, item)])));
+}
+
+fn with_square(sum: Value, team: Team, item: u32, mean: f32) -> Value {
+    let deviation = pins(value_of(values[place_of(team, item)]) - mean);
+    return pins(sum + inside(team, item, pins(deviation * deviation)));
+}
+
+// Lanes by their constant numbers where they are few: a driver of a CPU puts what a loop numbers in memory,
+// and looks for it there one by one.
+fn exact_sums(team: Team) -> Lanes {
     var sums: Lanes;
     for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        if lanes == 1u && SIDES == 4u {
+            sums[0u] = with_value(sums[0u], team, first + 0u);
+            sums[1u] = with_value(sums[1u], team, first + 1u);
+            sums[2u] = with_value(sums[2u], team, first + 2u);
+            sums[3u] = with_value(sums[3u], team, first + 3u);
+            sums[4u] = with_value(sums[4u], team, first + 4u);
+            sums[5u] = with_value(sums[5u], team, first + 5u);
+            sums[6u] = with_value(sums[6u], team, first + 6u);
+            sums[7u] = with_value(sums[7u], team, first + 7u);
+            continue;
+        }
         for (var i = 0u; i < own_items(); i++) {
-            let value = value_of(values[place_of(team, first + i)]);
-            sums[i] = pins(sums[i] + inside(team, first + i, value));
+            sums[i] = with_value(sums[i], team, first + i);
         }
     }
-    let mean = pin(lanes_sum(team.local, sums) * params.share);
-    var squares: Lanes;
+    return sums;
+}
+
+fn exact_squares(team: Team, mean: f32) -> Lanes {
+    var sums: Lanes;
     for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        if lanes == 1u && SIDES == 4u {
+            sums[0u] = with_square(sums[0u], team, first + 0u, mean);
+            sums[1u] = with_square(sums[1u], team, first + 1u, mean);
+            sums[2u] = with_square(sums[2u], team, first + 2u, mean);
+            sums[3u] = with_square(sums[3u], team, first + 3u, mean);
+            sums[4u] = with_square(sums[4u], team, first + 4u, mean);
+            sums[5u] = with_square(sums[5u], team, first + 5u, mean);
+            sums[6u] = with_square(sums[6u], team, first + 6u, mean);
+            sums[7u] = with_square(sums[7u], team, first + 7u, mean);
+            continue;
+        }
         for (var i = 0u; i < own_items(); i++) {
-            let deviation = pins(value_of(values[place_of(team, first + i)]) - mean);
-            squares[i] = pins(squares[i] + inside(team, first + i, pins(deviation * deviation)));
+            sums[i] = with_square(sums[i], team, first + i, mean);
         }
     }
-    let square = lanes_sum(team.local, squares);
+    return sums;
+}
+
+fn exact_forward(team: Team) {
+    let mean = pin(lanes_sum(team.local, exact_sums(team)) * params.share);
+    let square = lanes_sum(team.local, exact_squares(team, mean));
     let inverse = quotient(1.0, root(pin(pin(square * params.share) + params.epsilon)));
     if team.lane == 0u && team.items > 0u {
         inverses_out[team.row] = inverse;

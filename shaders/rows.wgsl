@@ -36,12 +36,27 @@ fn term(place: u32) -> Value {
     return value;
 }
 
+fn with_term(sum: Value, team: Team, item: u32) -> Value {
+    return pins(sum + inside(team, item, term(place_of(team, item))));
+}
+
 fn exact_sum(team: Team) {
     var own: Lanes;
     for (var first = team.lane; first < team.items; first += EXACT_ITEMS) {
+        // By constant numbers: a driver of a CPU puts what a loop numbers in memory.
+        if lanes == 1u && SIDES == 4u {
+            own[0u] = with_term(own[0u], team, first + 0u);
+            own[1u] = with_term(own[1u], team, first + 1u);
+            own[2u] = with_term(own[2u], team, first + 2u);
+            own[3u] = with_term(own[3u], team, first + 3u);
+            own[4u] = with_term(own[4u], team, first + 4u);
+            own[5u] = with_term(own[5u], team, first + 5u);
+            own[6u] = with_term(own[6u], team, first + 6u);
+            own[7u] = with_term(own[7u], team, first + 7u);
+            continue;
+        }
         for (var i = 0u; i < own_items(); i++) {
-            let item = first + i;
-            own[i] = pins(own[i] + inside(team, item, term(place_of(team, item))));
+            own[i] = with_term(own[i], team, first + i);
         }
     }
     let sum = lanes_sum(team.local, own);

@@ -239,7 +239,7 @@ pub static MATMUL: Module = Module {
         TILE,
     ],
     parts: &[Part::Philox, Part::Factors],
-    entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct", "matmul_factors"],
+    entries: &["matmul_tiled", "matmul_thin", "matmul_join", "matmul_direct"],
     bindings: &[
         Binding { index: 0, name: "a", access: Access::Read },
         Binding { index: 1, name: "b", access: Access::Read },
@@ -257,6 +257,7 @@ pub static MATMUL: Module = Module {
         "significant",
         "unfused",
         "guarded",
+        "long",
         "dtype",
         "activation",
         "row_sums",
@@ -373,11 +374,13 @@ pub static LOSS: Module = Module {
 pub static ACTIVATION: Module = Module {
     name: "activation",
     entry_source: include_str!("../shaders/activation.wgsl"),
-    libraries: &[EXACT, ACTIVATIONS, CUSTOM, NAN, MATH, GRID],
+    libraries: &[EXACT, OPERAND, ACTIVATIONS, CUSTOM, NAN, MATH, GRID],
     parts: &[Part::Fours],
     entries: &[
         "activate_groups",
         "activate_rest",
+        "factors_groups",
+        "factors_rest",
         "activate_backward_groups",
         "activate_backward_rest",
     ],
@@ -390,7 +393,7 @@ pub static ACTIVATION: Module = Module {
         Binding { index: 3, name: "dy_groups", access: Access::Read },
         Binding { index: 3, name: "dy_words", access: Access::Read },
     ],
-    overrides: &["exact", "activation"],
+    overrides: &["exact", "significant", "activation"],
     width: 256,
 };
 
@@ -503,7 +506,7 @@ pub static CONV: Module = Module {
         Binding { index: 3, name: "gradient", access: Access::Read },
         Binding { index: 4, name: "result", access: Access::ReadWrite },
     ],
-    overrides: &["exact", "significant", "unfused", "guarded", "biased"],
+    overrides: &["exact", "significant", "biased"],
     width: 256,
 };
 

@@ -111,7 +111,7 @@ fn mixed(name: &str, count: usize) -> Vec<f32> {
 }
 
 /// Sizes of products: short and long of a tile, of a stretch, and of what one dispatch adds up.
-const PRODUCTS: [[usize; 3]; 9] = [
+const PRODUCTS: [[usize; 3]; 10] = [
     [1, 1, 1],
     [3, 5, 7],
     [33, 17, 255],
@@ -121,6 +121,8 @@ const PRODUCTS: [[usize; 3]; 9] = [
     [1, 40, 1500],
     [129, 36, 512],
     [4, 4, 5000],
+    // Whose factors are rounded by themselves.
+    [256, 200, 257],
 ];
 
 #[test]

@@ -197,6 +197,19 @@ fn libraries_declare_no_bindings_and_no_entries() {
     }
 }
 
+/// Without it the barrier is a constant, which compilers see through: sums and differences of one number then
+/// cancel before they are rounded.
+#[test]
+fn every_entry_of_an_exact_module_sets_its_barrier() {
+    for module in MODULES.iter().filter(|module| module.overrides.contains(&"exact")) {
+        for entry in module.entries {
+            let at = module.entry_source.find(&format!("fn {entry}(")).unwrap();
+            let body = module.entry_source[at..].split_once(") {\n").unwrap().1;
+            assert!(body.starts_with("    zero = params.zero;"), "{}: {entry}", module.name);
+        }
+    }
+}
+
 #[test]
 fn every_shader_file_is_in_the_table() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");

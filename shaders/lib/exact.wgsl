@@ -11,7 +11,15 @@ var<private> zero: u32;
 
 // What went into a number, as it is.
 fn hidden(x: f32) -> f32 {
+    if exact == 0u {
+        return x;
+    }
     return bitcast<f32>(bitcast<u32>(x) ^ zero);
+}
+
+// a * b + c, where what is below 2^-125 makes no difference: of a c that is not small.
+fn fit(a: f32, b: f32, c: f32) -> f32 {
+    return hidden(a * b) + c;
 }
 
 fn hidden_four(x: vec4<f32>) -> vec4<f32> {
@@ -47,46 +55,36 @@ fn mad_four(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {
 
 // Whether a number is neither 0 nor beyond what is finite.
 fn is_usual(bits: u32) -> bool {
-    let size = bits & 0x7FFFFFFFu;
-    return size - 1u < 0x7F7FFFFFu;
+    return i32(bits & 0x7FFFFFFFu) - 1 < 0x7F7FFFFF && (bits & 0x7FFFFFFFu) != 0u;
 }
 
-// a / b, kept.
+// a / b, kept. Without branches, both ways of which a driver of a CPU would go.
 fn quotient(a: f32, b: f32) -> f32 {
     if exact == 0u {
         return a / b;
     }
     let of_a = bitcast<u32>(a);
     let of_b = bitcast<u32>(b);
-    if !(is_usual(of_a) && is_usual(of_b)) {
-        return pin(a / b);
-    }
     // Significands of 24 bits, the dividend's twice as large where it is the smaller one.
-    let divisor = (of_b & 0x7FFFFFu) | 0x800000u;
-    let significand = (of_a & 0x7FFFFFu) | 0x800000u;
-    let twice = u32(significand < divisor);
-    let dividend = significand << twice;
+    let divisor = i32((of_b & 0x7FFFFFu) | 0x800000u);
+    let significand = i32((of_a & 0x7FFFFFu) | 0x800000u);
+    let twice = select(0, 1, significand < divisor);
+    let dividend = significand << u32(twice);
     // In 2^23 .. 2^24, off by a few; what it is off by fits a word, whatever the words above it are.
-    let close = f32(dividend) / f32(divisor);
-    var whole = u32(close * 8388608.0);
-    var rest = bitcast<i32>((dividend << 23u) - whole * divisor);
-    let off = i32(round(f32(rest) / f32(divisor)));
-    whole += bitcast<u32>(off);
-    rest -= off * i32(divisor);
+    let inverse = 1.0 / f32(divisor);
+    var whole = i32(f32(dividend) * inverse * 8388608.0);
+    var rest = (dividend << 23u) - whole * divisor;
+    let off = i32(floor(f32(rest) * inverse + 0.5));
+    whole += off;
+    rest = 2 * (rest - off * divisor);
     // No quotient of such numbers lies halfway.
-    if 2 * rest > i32(divisor) {
-        whole += 1u;
-    }
-    if 2 * rest < -i32(divisor) {
-        whole -= 1u;
-    }
-    let exponent = i32((of_a >> 23u) & 0xFFu) - i32((of_b >> 23u) & 0xFFu) + 127 - i32(twice);
-    let size = (exponent << 23u) + bitcast<i32>(whole - 0x800000u);
-    let sign = (of_a ^ of_b) & 0x80000000u;
-    if exponent >= 255 {
-        return bitcast<f32>(sign | 0x7F800000u);
-    }
-    return bitcast<f32>(select(sign | bitcast<u32>(size), 0u, exponent < 0 || size < 0x01000000));
+    whole += select(0, 1, rest > divisor) - select(0, 1, rest < -divisor);
+    let exponent = i32((of_a >> 23u) & 0xFFu) - i32((of_b >> 23u) & 0xFFu) + 127 - twice;
+    let size = (exponent << 23u) + (whole - 0x800000);
+    let large = select(size, 0x7F800000, exponent >= 255);
+    let kept = select(large, 0, exponent < 0 || size < 0x01000000 && exponent < 255);
+    let bits = bitcast<u32>(kept) | select(0u, (of_a ^ of_b) & 0x80000000u, kept != 0);
+    return select(pin(a / b), bitcast<f32>(bits), is_usual(of_a) && is_usual(of_b));
 }
 
 fn quotient_four(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
@@ -107,25 +105,19 @@ fn root(x: f32) -> f32 {
         return sqrt(x);
     }
     let bits = bitcast<u32>(x);
-    if !is_usual(bits) {
-        return x;
-    }
     // x = significand * 2^(2 half), in 1 .. 4, and as an integer in 2^46 .. 2^48.
     let exponent = bits >> 23u;
     let odd = (exponent & 1u) ^ 1u;
-    let significand = ((bits & 0x7FFFFFu) | 0x800000u) << odd;
+    let significand = i32((bits & 0x7FFFFFu) | 0x800000u) << odd;
     let close = sqrt(f32(significand) * 0x1p-23);
-    var whole = u32(close * 8388608.0);
+    var whole = i32(close * 8388608.0);
     // What the square is off by fits a word, whatever the words above it are.
-    var rest = bitcast<i32>((significand << 23u) - whole * whole);
-    whole += bitcast<u32>(i32(round(f32(rest) / f32(2u * whole))));
-    rest = bitcast<i32>((significand << 23u) - whole * whole);
-    if rest > i32(whole) {
-        whole += 1u;
-    } else if rest <= -i32(whole) {
-        whole -= 1u;
-    }
-    return bitcast<f32>((((exponent + 127u - odd) >> 1u) << 23u) + (whole - 0x800000u));
+    let rest = (significand << 23u) - whole * whole;
+    whole += i32(floor(f32(rest) * (0x1p-24 / close) + 0.5));
+    let off = (significand << 23u) - whole * whole;
+    whole += select(0, 1, off > whole) - select(0, 1, off <= -whole);
+    let size = (((exponent + 127u - odd) >> 1u) << 23u) + bitcast<u32>(whole - 0x800000);
+    return select(x, bitcast<f32>(size), is_usual(bits));
 }
 
 fn root_four(x: vec4<f32>) -> vec4<f32> {

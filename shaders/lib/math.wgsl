@@ -11,22 +11,22 @@ fn nearest(x: f32) -> f32 {
     if exact == 0u {
         return floor(x + 0.5);
     }
-    let whole = pin(pin(x + 12582912.0) - 12582912.0);
+    let whole = hidden(x + 12582912.0) - 12582912.0;
     return select(x, whole, abs(x) < 4194304.0);
 }
 
 // `(s, m)` with `exp(x) = s * (1 + m)`, s a power of 2 and m in sqrt(1/2) - 1 .. sqrt(2) - 1, for x
 // in -87..0. ln 2 in two parts, the first so short that its product is exact, fused or not.
 fn exp_split(x: f32) -> vec2<f32> {
-    let power = nearest(pin(x * 1.44269504));
-    let r = pin(pin(x - pin(power * 0.693359375)) + pin(power * 2.12194440e-4));
+    let power = nearest(hidden(x * 1.44269504));
+    let r = hidden(x - hidden(power * 0.693359375)) + hidden(power * 2.12194440e-4);
     var p = 1.9875691500e-4;
-    p = mad(p, r, 1.3981999507e-3);
-    p = mad(p, r, 8.3334519073e-3);
-    p = mad(p, r, 4.1665795894e-2);
-    p = mad(p, r, 1.6666665459e-1);
-    p = mad(p, r, 5.0000001201e-1);
-    return vec2<f32>(bitcast<f32>(u32(i32(power) + 127) << 23u), mad(pin(p * r), r, r));
+    p = fit(p, r, 1.3981999507e-3);
+    p = fit(p, r, 8.3334519073e-3);
+    p = fit(p, r, 4.1665795894e-2);
+    p = fit(p, r, 1.6666665459e-1);
+    p = fit(p, r, 5.0000001201e-1);
+    return vec2<f32>(bitcast<f32>(u32(i32(power) + 127) << 23u), fit(hidden(p * r), r, r));
 }
 
 // exp(x) of x <= 0; 0 where it would be below 1.6e-38.
@@ -43,28 +43,28 @@ fn expm1_negative(x: f32) -> f32 {
 
 // ln(1 + w) of w in 0..1: twice the series of atanh at w / (2 + w), at most 1/3.
 fn log1p_unit(w: f32) -> f32 {
-    let t = quotient(w, pin(2.0 + w));
-    let u = pin(t * t);
+    let t = quotient(w, 2.0 + w);
+    let u = hidden(t * t);
     var p = 1.0 / 13.0;
-    p = mad(p, u, 1.0 / 11.0);
-    p = mad(p, u, 1.0 / 9.0);
-    p = mad(p, u, 1.0 / 7.0);
-    p = mad(p, u, 1.0 / 5.0);
-    p = mad(p, u, 1.0 / 3.0);
-    return pin(2.0 * pin(t + pin(pin(t * u) * p)));
+    p = fit(p, u, 1.0 / 11.0);
+    p = fit(p, u, 1.0 / 9.0);
+    p = fit(p, u, 1.0 / 7.0);
+    p = fit(p, u, 1.0 / 5.0);
+    p = fit(p, u, 1.0 / 3.0);
+    return pin(2.0 * (t + hidden(hidden(t * u) * p)));
 }
 
 fn tanh_of(x: f32) -> f32 {
     let size = min(abs(x), 15.0);
-    let e = exp_negative(pin(-2.0 * size));
-    let far = pin(1.0 - quotient(pin(2.0 * e), pin(1.0 + e)));
-    let u = pin(size * size);
+    let e = exp_negative(-2.0 * size);
+    let far = 1.0 - quotient(pin(2.0 * e), 1.0 + e);
+    let u = hidden(size * size);
     var p = -5.70498872745e-3;
-    p = mad(p, u, 2.06390887954e-2);
-    p = mad(p, u, -5.37397155531e-2);
-    p = mad(p, u, 1.33314422036e-1);
-    p = mad(p, u, -3.33332819422e-1);
-    let near = pin(size + pin(pin(size * u) * p));
+    p = fit(p, u, 2.06390887954e-2);
+    p = fit(p, u, -5.37397155531e-2);
+    p = fit(p, u, 1.33314422036e-1);
+    p = fit(p, u, -3.33332819422e-1);
+    let near = size + hidden(hidden(size * u) * p);
     let value = select(far, near, size < 0.625);
     return select(value, -value, x < 0.0);
 }
@@ -73,40 +73,40 @@ fn tanh_of(x: f32) -> f32 {
 // overflows and no digits cancel.
 fn sigmoid_below(x: f32) -> f32 {
     let e = exp_negative(-abs(x));
-    return quotient(e, pin(1.0 + e));
+    return quotient(e, 1.0 + e);
 }
 
 // 1 / (1 + exp(-x)): at most 1 however the quotient is rounded, and 1 far out.
 fn sigmoid_of(x: f32) -> f32 {
     let below = sigmoid_below(x);
-    return select(pin(1.0 - below), below, x < 0.0);
+    return select(hidden(1.0 - below), below, x < 0.0);
 }
 
 // sigmoid(x) * sigmoid(-x), the slope of the sigmoid: at most 1/4.
 fn sigmoid_slope(x: f32) -> f32 {
     let below = sigmoid_below(x);
-    return pin(below * pin(1.0 - below));
+    return pin(below * hidden(1.0 - below));
 }
 
 // The normal distribution function: half of Numerical Recipes' Chebyshev fit of erfc, good to 1.2e-7
 // of its value, so that the far left keeps its digits too.
 fn normal_below(x: f32) -> f32 {
     let size = min(abs(x), 20.0);
-    let z = pin(size * 0.70710678);
-    let t = quotient(1.0, mad(0.5, z, 1.0));
+    let z = hidden(size * 0.70710678);
+    let t = quotient(1.0, fit(0.5, z, 1.0));
     var p = 0.17087277;
-    p = mad(p, t, -0.82215223);
-    p = mad(p, t, 1.48851587);
-    p = mad(p, t, -1.13520398);
-    p = mad(p, t, 0.27886807);
-    p = mad(p, t, -0.18628806);
-    p = mad(p, t, 0.09678418);
-    p = mad(p, t, 0.37409196);
-    p = mad(p, t, 1.00002368);
-    p = mad(p, t, -1.26551223);
-    let half = pin(pin(0.5 * size) * size);
-    let tail = pin(pin(0.5 * t) * exp_negative(pin(p - half)));
-    return select(pin(1.0 - tail), tail, x < 0.0);
+    p = fit(p, t, -0.82215223);
+    p = fit(p, t, 1.48851587);
+    p = fit(p, t, -1.13520398);
+    p = fit(p, t, 0.27886807);
+    p = fit(p, t, -0.18628806);
+    p = fit(p, t, 0.09678418);
+    p = fit(p, t, 0.37409196);
+    p = fit(p, t, 1.00002368);
+    p = fit(p, t, -1.26551223);
+    let half = hidden(0.5 * size * size);
+    let tail = pin(0.5 * t * exp_negative(hidden(p - half)));
+    return select(hidden(1.0 - tail), tail, x < 0.0);
 }
 
 // The normal density.
@@ -124,10 +124,10 @@ fn sin_reduced(x: f32, half_turns: f32, whole: f32) -> f32 {
     r = clamp(pin(r - pin(half_turns * 1.98418716e-9)), -1.5707964, 1.5707964);
     let u = pin(r * r);
     var p = -1.0 / 39916800.0;
-    p = mad(p, u, 1.0 / 362880.0);
-    p = mad(p, u, -1.0 / 5040.0);
-    p = mad(p, u, 1.0 / 120.0);
-    p = mad(p, u, -1.0 / 6.0);
+    p = fit(p, u, 1.0 / 362880.0);
+    p = fit(p, u, -1.0 / 5040.0);
+    p = fit(p, u, 1.0 / 120.0);
+    p = fit(p, u, -1.0 / 6.0);
     let value = pin(r + pin(pin(r * u) * p));
     var pairs = floor(whole * 0.5);
     if exact == 1u {

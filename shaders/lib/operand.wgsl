@@ -1,36 +1,20 @@
-// The factors of exact products, and their sums. A module that has this has the constants `significant`,
-// `unfused` and `guarded`.
+// The factors of exact products. A module that has this has the constant `significant`.
 
-// 0 below 2^-51: so no product of two, and no sum of such, is subnormal. Infinities and NaN stay.
+// 0 below 2^-51: so no product of two, and no sum of such, is subnormal. With 1.5 * 2^12 times its power of two
+// a number has 12 significant bits left, the last rounded to nearest even.
 fn factors(x: vec4<f32>) -> vec4<f32> {
     if significant == 0u {
         return x;
     }
-    let bits = bitcast<vec4<u32>>(x);
-    let size = bits & vec4<u32>(0x7FFFFFFFu);
-    var kept = bits;
+    var kept = x;
     if significant == 12u {
-        let even = bits + vec4<u32>(0x7FFu) + ((bits >> vec4<u32>(12u)) & vec4<u32>(1u));
-        kept = select(even & vec4<u32>(0xFFFFF000u), bits, size >= vec4<u32>(0x7F800000u));
+        let power = bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) & vec4<u32>(0x7F800000u));
+        let away = power * 6144.0;
+        kept = hidden_four(x + away) - away;
     }
-    return bitcast<vec4<f32>>(select(kept, vec4<u32>(0u), size < vec4<u32>(76u << 23u)));
+    return select(kept, vec4<f32>(0.0), abs(x) < vec4<f32>(0x1p-51));
 }
 
 fn factor(x: f32) -> f32 {
     return factors(vec4<f32>(x)).x;
-}
-
-// sum + a * b.
-fn added(sum: vec4<f32>, a: f32, b: vec4<f32>) -> vec4<f32> {
-    if unfused == 0u && guarded == 0u {
-        return sum + a * b;
-    }
-    var product = a * b;
-    if unfused == 1u {
-        product = hidden_four(product);
-    }
-    if guarded == 1u {
-        return hidden_four(sum + product);
-    }
-    return sum + product;
 }

@@ -85,6 +85,11 @@ pub(super) fn activate_backward(
     elementwise(context, activation, entries, x, dx, dy)
 }
 
+/// A tensor's elements as an exact product takes them.
+pub(super) fn factors(context: &Context, x: &Tensor, out: &Tensor) -> Result<Vec<Dispatch>> {
+    elementwise(context, Activation::Identity, ["factors_groups", "factors_rest"], x, out, x)
+}
+
 fn elementwise(
     context: &Context,
     activation: Activation,

@@ -5,8 +5,7 @@ use super::operand::matrix;
 use super::pass::Dispatch;
 use super::route::{self, LONGEST, Route, Way};
 use super::shared::shared;
-use super::turn::Buffer;
-use super::{Context, Pass, Tensor, columns, cooperative, planner, rows};
+use super::{Context, Pass, Tensor, activation, cooperative, planner};
 use crate::op::{self, Form, Nonlinearity, STRETCH, Step};
 use crate::random::Dtype;
 use crate::shaders::{self, Loads};
@@ -46,6 +45,10 @@ const AFTER: u32 = 128;
 
 /// Products that one dispatch adds up: a slow GPU does them in about 100 ms.
 const WORK: u64 = 1 << 34;
+
+/// Multiply-adds from which on the factors of an exact product are rounded once, by dispatches of their own,
+/// where one lane can round for all others; where each does it for itself they always are.
+const ROUNDED_FIRST: u64 = 1 << 23;
 
 /// The operands that are written.
 const WRITTEN: [&str; 3] = ["out", "raw", "row_sums"];
@@ -150,16 +153,6 @@ fn prepare(
 ) -> Result<Vec<Dispatch>> {
     let [m, n, k] = sizes(form, a, b)?;
     let exact = context.arithmetic().is_exact();
-    if let (true, Some(sums)) = (exact, epilogue.row_sums) {
-        // In an order of their own, by themselves.
-        let parts = Epilogue { row_sums: None, ..*epilogue };
-        let product = prepare(context, way, form, a, b, out, &parts, steps)?;
-        let added = match form {
-            Form::Tn => columns::column_sums(context, a, None, sums)?,
-            Form::Nt | Form::Nn => rows::row_sums(context, a, None, sums)?,
-        };
-        return Ok([product, added].concat());
-    }
     let code = shaders::dtype_code(a.dtype())
         .filter(|_| a.dtype() != Dtype::U32)
         .ok_or_else(|| Error::invalid("matmul: A's dtype", a.dtype(), "f32, bf16 or f16"))?;
@@ -168,7 +161,7 @@ fn prepare(
         return Err(Error::invalid("matmul: B's dtype", b.dtype(), needed));
     }
     let ready = Ready::new(context, "matmul", &[("A", a), ("B", b)], out, [m, n], epilogue)?;
-    let activation = epilogue.nonlinearity.activation();
+    let function = epilogue.nonlinearity.activation();
     let with_row_sums = u32::from(epilogue.row_sums.is_some());
 
     let [bound_a, bound_b, bound_out] =
@@ -187,31 +180,29 @@ fn prepare(
     };
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
-    // Factors that lanes would round again and again are rounded first.
-    let mut rounded = Vec::new();
-    let mut code = code;
     let direct = way.route == Route::Direct;
-    let [mut bound_a, mut bound_b] = [bound_a, bound_b];
-    let held;
-    if exact && direct {
-        let factors = [(a, bound_a), (b, bound_b)].map(|(tensor, bound)| {
-            factors(context, tensor, bound, &steps).map(|(buffer, dispatch)| {
-                rounded.push(dispatch);
-                buffer
-            })
-        });
-        let [of_a, of_b] = factors;
-        held = [of_a?, of_b?];
-        [bound_a, bound_b] = held.each_ref().map(|buffer| buffer.as_entire_buffer_binding());
-        code = 0;
+    // Factors that lanes would round again and again are rounded first.
+    let least = if context.uses_subgroups() { ROUNDED_FIRST } else { 0 };
+    let (mut dispatches, mut rounded) = (Vec::new(), Vec::new());
+    if exact && direct && a.dtype() == Dtype::F32 && m * n * k >= least {
+        for tensor in [a, b] {
+            let count = tensor.shape().elements();
+            let factors = context.buffer("factors", 4 * count, wgpu::BufferUsages::STORAGE)?;
+            let factors = Tensor::of(context, &factors, 0, tensor.shape().clone(), Dtype::F32)?;
+            dispatches.extend(activation::factors(context, tensor, &factors)?);
+            rounded.push(factors);
+        }
     }
+    let [bound_a, bound_b] = match &rounded[..] {
+        [a, b] => [a.binding(context)?, b.binding(context)?],
+        _ => [bound_a, bound_b],
+    };
     let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
         true => Way::whole(Route::Tiled64),
         false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
-    let size = if exact && direct { 4 } else { a.dtype().size() };
-    let loads = route::loads(size, lines);
+    let loads = route::loads(a.dtype().size(), lines);
     let tile = way.route.tile(b_columns);
 
     let whole = Params {
@@ -234,8 +225,9 @@ fn prepare(
             ("ragged", u32::from(!k.is_multiple_of(4))),
             ("a_rows", u32::from(a_rows)),
             ("b_columns", u32::from(b_columns)),
+            ("long", u32::from(exact && direct && k > STRETCH as u64)),
         ];
-        if exact && direct {
+        if !rounded.is_empty() {
             constants.push(("significant", 0));
         }
         if let Some(stage) = stage {
@@ -272,27 +264,28 @@ fn prepare(
         let depth = k as u32;
         let part = Params { rows: m as u32, end_depth: depth, split_depth, flags: 0, ..whole };
         let sums = sums.as_entire_buffer_binding();
-        let mut dispatches = if units {
+        dispatches.extend(if units {
             cooperative::sums(context, form, [a, b], &sums, sizes, way)?
         } else {
             let (entry, constants) = (tile.entry, constants(0));
             let kernel = context.kernel_of(&shaders::MATMUL, entry, &constants, loads, None)?;
             let operands = [bound_a, bound_b.clone(), sums.clone()];
             vec![ready.dispatch(context, &kernel, &part, operands, &steps, workgroups(m))]
-        };
+        });
         // The sums are f32 words, whatever the factors are.
-        let join = join(context, activation, with_row_sums, Loads::Words)?;
+        let join = join(context, function, with_row_sums, Loads::Words)?;
         let (joined, operands) = (Params { flags, ..part }, [sums, bound_b, bound_out]);
         let workgroups = (m * n.div_ceil(4)).div_ceil(64);
         dispatches.push(ready.dispatch(context, &join, &joined, operands, &steps, workgroups));
         return Ok(dispatches);
     }
-    let (constants, custom) = (constants(activation.code()), activation.custom());
+    let (constants, custom) = (constants(function.code()), function.custom());
     let kernel = context.kernel_of(&shaders::MATMUL, tile.entry, &constants, loads, custom)?;
-    // What one dispatch adds up: an exact product's stretches are added to those before them.
-    let longest = if exact { STRETCH as u64 } else { LONGEST };
+    // What one dispatch adds up. An exact sum goes on from stretch to stretch, in a dispatch or from one to
+    // the next.
+    let longest = if exact && (!direct || k > LONGEST) { STRETCH as u64 } else { LONGEST };
+    let split_depth = if exact { STRETCH as u64 } else { LONGEST };
     let band = (WORK / (n * k.min(longest)) / ROWS * ROWS).clamp(ROWS, 1 << 20);
-    let mut dispatches = rounded;
     for first_row in (0..m).step_by(band as usize) {
         for first_depth in (0..k).step_by(longest as usize) {
             let end_depth = k.min(first_depth + longest);
@@ -303,7 +296,7 @@ fn prepare(
                 rows: rows as u32,
                 first_depth: first_depth as u32,
                 end_depth: end_depth as u32,
-                split_depth: longest as u32,
+                split_depth: split_depth as u32,
                 first_row: first_row as u32,
                 flags: parts | if first_depth > 0 { ADD } else { 0 },
                 ..whole
@@ -315,42 +308,6 @@ fn prepare(
         }
     }
     Ok(dispatches)
-}
-
-/// A factor's elements as an exact product takes them, in a buffer of their own, and the dispatch that puts
-/// them there.
-fn factors(
-    context: &Context,
-    tensor: &Tensor,
-    source: wgpu::BufferBinding<'_>,
-    steps: &wgpu::BufferBinding<'_>,
-) -> Result<(Buffer, Dispatch)> {
-    let count = tensor.shape().elements();
-    let buffer = context.buffer("factors", 4 * count, wgpu::BufferUsages::STORAGE)?;
-    let code = shaders::dtype_code(tensor.dtype()).unwrap_or_default();
-    let loads = route::loads(tensor.dtype().size(), [count; 2]);
-    let constants = [("dtype", code)];
-    let kernel = context.kernel_of(&shaders::MATMUL, "matmul_factors", &constants, loads, None)?;
-    let params = Params { columns: count as u32, ..Params::zeroed() };
-    let uniforms = context.uniforms(&[params]);
-    let [nothing, _] = context.unused();
-    let out = buffer.as_entire_buffer_binding();
-    let read = source.clone();
-    let buffers = [
-        source,
-        read.clone(),
-        out,
-        nothing,
-        read.clone(),
-        read.clone(),
-        read.clone(),
-        read,
-        uniforms.block(0),
-        steps.clone(),
-    ];
-    let grid = planner::grid(context.limits(), count.div_ceil(4) as u32, 64);
-    let dispatch = context.prepare(&kernel, &buffers, grid);
-    Ok((buffer, dispatch))
 }
 
 /// The dispatches of [`Pass::map`]: `steps` as [`matmul`]'s. They are a product's last, of one split: the
@@ -541,6 +498,7 @@ mod tests {
     use super::{ADD, AFTER, BEFORE, BIAS, DERIVATIVE, DROPOUT, RAW, VALUE};
     use crate::gpu::route::Route;
     use crate::gpu::shared::assert_constants;
+    use crate::op::STRETCH;
     use crate::shaders::MATMUL;
 
     #[test]
@@ -558,6 +516,6 @@ mod tests {
         assert_constants(&MATMUL, &flags.map(|(name, flag)| (name, flag.into())));
         let direct = Route::Direct.tile(false);
         assert_constants(&MATMUL, &[("BLOCK", direct.rows), ("BLOCK", direct.columns)]);
-        assert_constants(&MATMUL, &[("LANES", direct.tiles)]);
+        assert_constants(&MATMUL, &[("LANES", direct.tiles), ("STRETCH", STRETCH as u64)]);
     }
 }

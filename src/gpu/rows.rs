@@ -151,7 +151,7 @@ impl Pass<'_, '_> {
     }
 }
 
-pub(crate) fn row_sums(
+fn row_sums(
     context: &Context,
     values: &Tensor,
     weights: Option<&Tensor>,

@@ -79,7 +79,8 @@ pub struct Epilogue<T, R = T> {
     pub after: Option<T>,
     /// `row_sums[m] = sum over depth of A[m, depth]`, of shape `[m]`, f32, added up in an order that
     /// depends on the shapes and the device alone: beside the gradient of a weight, `dY^T X`, that of
-    /// the bias. Not together with `raw`.
+    /// the bias. In exact arithmetic it is A's product with a column of ones, factors rounded likewise. Not
+    /// together with `raw`.
     pub row_sums: Option<R>,
 }
 

@@ -5,11 +5,11 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use crate::cpu::activation;
-use crate::cpu::columns::column_sums_by;
+use crate::cpu::columns::column_sums;
 use crate::cpu::dropout::drop_out;
 use crate::cpu::operand::{as_many, matrix};
 use crate::cpu::rounding::{Rounding, by};
-use crate::cpu::rows::row_sums_by;
+use crate::cpu::rows::row_sums;
 use crate::op::{self, Arithmetic, Form, Nonlinearity, Strides};
 use crate::{Error, Result, memory};
 
@@ -159,9 +159,14 @@ pub(super) fn left_sums_by(
 ) -> Result<()> {
     matrix("left_sums: A", a.len(), [m, k])?;
     matrix("left_sums: row_sums", sums.len(), [1, m])?;
+    if let Arithmetic::Exact(operands) = arithmetic {
+        // The product with a column of ones.
+        let ones = memory::filled("a product's ones", k, 1.0)?;
+        return product::matmul(operands, form, a, &ones, sums, [m, 1, k]);
+    }
     match form {
-        Form::Tn => column_sums_by(arithmetic, a, None, sums),
-        _ => row_sums_by(arithmetic, a, None, sums),
+        Form::Tn => column_sums(a, None, sums),
+        _ => row_sums(a, None, sums),
     }
 }
 

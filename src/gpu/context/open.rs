@@ -248,8 +248,8 @@ impl Context {
             None => Ok(Context {
                 inner: Arc::new(Held::new(inner, turns)),
                 arithmetic: Arithmetic::Native,
-                // Metal's and DirectX's compilers may regroup sums, and who knows a browser's.
-                guarded: !matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Gl),
+                // OpenGL's compilers regroup sums, Metal's and DirectX's may, and who knows a browser's.
+                guarded: info.backend != wgpu::Backend::Vulkan,
             }),
             Some(error) => {
                 drop(Held::new(inner, turns));
