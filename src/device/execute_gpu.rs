@@ -270,8 +270,8 @@ impl Execution for OnGpu {
         let used = 8 * rows as u64;
         let ((), submission) = self.context.submit(|encoder| {
             // Writes take their place in the queue before the commands that are submitted next.
-            self.context.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
-            self.context.queue().write_buffer(&self.steps, 0, &blocks);
+            self.context.put(&self.order, 0, bytemuck::cast_slice(order));
+            self.context.put(&self.steps, 0, &blocks);
             for (slot, kept) in self.kept.iter().filter(|_| keep) {
                 encoder.copy_buffer_to_buffer(&self.slots[*slot], 0, kept, 0, kept.size());
             }

@@ -58,7 +58,7 @@ impl Context {
         let copies = (COUNTERS / slots).clamp(1, 32) as u32;
         let copies = 1 << copies.ilog2();
         self.run(|pass| {
-            self.queue().write_buffer(bound.buffer(), 0, bytemuck::cast_slice(&edges));
+            self.put(bound.buffer(), 0, bytemuck::cast_slice(&edges));
             for window in planner::windows(self.limits(), tensor.offset(), elements, size as u64) {
                 let Window { begin, end, .. } = window;
                 let plan = Plan::new(false, begin, end, size as u32);

@@ -55,6 +55,8 @@ mod window;
 
 pub use adapter::{AdapterSummary, Choice, adapters, withheld};
 pub use context::{Context, ContextOptions};
+#[doc(hidden)]
+pub use context::{Event, Stretch, Trace, TracedDispatch};
 pub(crate) use context::{Mapping, UNIFORM_STRIDE};
 pub use loss::LossTensors;
 pub use matmul::Epilogue;

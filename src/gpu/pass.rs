@@ -20,6 +20,8 @@ pub(crate) struct Dispatch {
     grid: [u32; 3],
     /// Whether the kernel reads the parameters of a step, at an offset given when it is recorded.
     stepped: bool,
+    /// Its place in the context's trace, where there is one.
+    traced: Option<usize>,
 }
 
 impl Context {
@@ -31,7 +33,13 @@ impl Context {
         grid: [u32; 3],
     ) -> Dispatch {
         let group = self.bind(kernel, buffers);
-        Dispatch { pipeline: kernel.pipeline.clone(), group, grid, stepped: kernel.stepped }
+        Dispatch {
+            pipeline: kernel.pipeline.clone(),
+            group,
+            grid,
+            stepped: kernel.stepped,
+            traced: self.trace_ready(kernel, buffers, grid),
+        }
     }
 }
 
@@ -44,11 +52,12 @@ impl<'a, 'encoder> Pass<'a, 'encoder> {
     /// Records dispatches in order; `step` is the index of the step's block of parameters, for
     /// kernels that read one.
     pub(crate) fn record(&mut self, dispatches: &[Dispatch], step: u32) {
-        for Dispatch { pipeline, group, grid: [x, y, z], stepped } in dispatches {
+        for Dispatch { pipeline, group, grid: [x, y, z], stepped, traced } in dispatches {
             self.compute.set_pipeline(pipeline);
-            let offset = [step * super::context::UNIFORM_STRIDE as u32];
-            self.compute.set_bind_group(0, &**group, if *stepped { &offset } else { &[] });
+            let offset = stepped.then_some(step * super::context::UNIFORM_STRIDE as u32);
+            self.compute.set_bind_group(0, &**group, offset.as_slice());
             self.compute.dispatch_workgroups(*x, *y, *z);
+            self.context.trace_dispatch(*traced, offset);
         }
     }
 

@@ -58,6 +58,7 @@ impl Context {
             Ok(())
         })?;
         self.map(&download, submission).wait()?;
+        self.trace_read(tensor.buffer(), tensor.offset(), tensor.bytes());
         let skip = (tensor.offset() - first) as usize;
         let view = download.slice(..).get_mapped_range().map_err(|error| self.failed(error))?;
         memory::copied("a tensor's bytes", &view[skip..skip + tensor.bytes() as usize])
@@ -90,9 +91,15 @@ impl Context {
     /// Writes bytes into a buffer of the device's own.
     pub(crate) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         self.guarded(|_| {
-            self.inner.queue.write_buffer(buffer, offset, bytes);
+            self.put(buffer, offset, bytes);
             Ok(())
         })
+    }
+
+    /// As [`Context::upload`], for what is guarded already.
+    pub(crate) fn put(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        self.trace_write(buffer, offset, bytes);
+        self.inner.queue.write_buffer(buffer, offset, bytes);
     }
 
     /// Gives a buffer back to the device once what it brought is read.
@@ -165,6 +172,7 @@ impl Context {
         let _turn = self.inner.turns.take();
         let usage = wgpu::BufferUsages::UNIFORM;
         let buffer = create_filled(&self.inner.device, "parameters", &bytes, usage);
+        self.trace_write(&buffer, 0, &bytes);
         Uniforms { buffer: self.held(buffer), size }
     }
 }

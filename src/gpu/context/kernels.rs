@@ -1,7 +1,7 @@
 //! The pipelines, made when first used and kept.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::{Context, lock};
 use crate::gpu::turn::Held;
@@ -12,18 +12,18 @@ use crate::{Custom, Error, Result};
 /// What was made so far.
 #[derive(Default)]
 pub(super) struct Kernels {
-    built: Mutex<HashMap<KernelKey, Kernel>>,
+    built: Mutex<HashMap<Arc<KernelKey>, Kernel>>,
     modules: Mutex<HashMap<ModuleKey, wgpu::ShaderModule>>,
 }
 
 /// An `override` constant of a module, by its name.
 pub(in crate::gpu) type Constant = (&'static str, u32);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct KernelKey {
-    entry: &'static str,
-    constants: Vec<Constant>,
-    variant: Variant,
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct KernelKey {
+    pub(super) entry: &'static str,
+    pub(super) constants: Vec<Constant>,
+    pub(super) variant: Variant,
 }
 
 /// A module's name and what was chosen of its source.
@@ -36,6 +36,8 @@ pub(in crate::gpu) struct Kernel {
     layout: wgpu::BindGroupLayout,
     /// Whether a binding's offset is given with each dispatch.
     pub(in crate::gpu) stepped: bool,
+    pub(super) module: &'static Module,
+    pub(super) key: Arc<KernelKey>,
 }
 
 impl Context {
@@ -74,12 +76,12 @@ impl Context {
         let (features, wgsl) = (self.inner.features, custom.map(|custom| custom.wgsl));
         let variant = Variant { features, loads, custom: wgsl };
         let constants = self.with_exact(module, constants, custom)?;
-        let key = KernelKey { entry, constants: constants.clone(), variant };
+        let key = Arc::new(KernelKey { entry, constants, variant });
         if let Some(kernel) = lock(&self.inner.kernels.built).get(&key) {
             return Ok(kernel.clone());
         }
         self.check_module(module)?;
-        let built = self.guarded(|_| Ok(self.build(module, entry, &constants, variant)));
+        let built = self.guarded(|_| Ok(self.build(module, &key)));
         match built {
             Ok(kernel) => {
                 lock(&self.inner.kernels.built).insert(key, kernel.clone());
@@ -127,13 +129,8 @@ impl Context {
     // The shaders' indices stay inside their bindings by the planner's arithmetic, which the tests
     // hold to the edges; naga's guards would cost a third of the speed.
     #[allow(unsafe_code)]
-    fn build(
-        &self,
-        module: &'static Module,
-        entry: &'static str,
-        constants: &[Constant],
-        variant: Variant,
-    ) -> Kernel {
+    fn build(&self, module: &'static Module, key: &Arc<KernelKey>) -> Kernel {
+        let KernelKey { entry, ref constants, variant } = **key;
         let device = &self.inner.device;
         let shader = lock(&self.inner.kernels.modules)
             .entry((module.name, variant))
@@ -191,7 +188,7 @@ impl Context {
             cache: None,
         });
         let stepped = module.bindings.iter().any(|binding| binding.access == Access::Step);
-        Kernel { pipeline, layout, stepped }
+        Kernel { pipeline, layout, stepped, module, key: key.clone() }
     }
 
     pub(in crate::gpu) fn bind(

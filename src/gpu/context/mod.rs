@@ -5,6 +5,7 @@ mod clock;
 mod kernels;
 mod open;
 mod submit;
+mod trace;
 mod wait;
 
 use std::fmt;
@@ -14,6 +15,8 @@ use clock::Clock;
 use kernels::Kernels;
 pub(super) use kernels::{Constant, Kernel};
 pub use open::ContextOptions;
+use trace::Tracing;
+pub use trace::{Event, Stretch, Trace, TracedDispatch};
 pub(crate) use wait::Mapping;
 
 use super::owner::Owner;
@@ -36,6 +39,7 @@ pub struct Context {
     arithmetic: Arithmetic,
     /// Whether sums of exact products are hidden from compilers.
     guarded: bool,
+    trace: Tracing,
 }
 
 struct Inner {

@@ -55,6 +55,15 @@ impl Default for ContextOptions {
     }
 }
 
+/// The quantile table as shaders have it.
+pub(super) fn table() -> Vec<u8> {
+    let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
+    // Two segments a row of 16 bytes: the last row is half empty.
+    let mut rows = table.to_vec();
+    rows.resize(table.len().next_multiple_of(16), 0);
+    rows
+}
+
 impl Inner {
     fn new(
         device: &wgpu::Device,
@@ -64,10 +73,6 @@ impl Inner {
         units: u32,
     ) -> Inner {
         let (limits, info) = (device.limits(), device.adapter_info());
-        let table: &[u8] = bytemuck::cast_slice(&quantile::TABLE);
-        // Two segments a row of 16 bytes: the last row is half empty.
-        let mut rows = table.to_vec();
-        rows.resize(table.len().next_multiple_of(16), 0);
         let software = info.device_type == wgpu::DeviceType::Cpu && !options.as_gpu;
         let int64 = device.features().contains(wgpu::Features::SHADER_INT64);
         Inner {
@@ -99,7 +104,7 @@ impl Inner {
             table: create_filled(
                 device,
                 "quantile table",
-                &rows,
+                &table(),
                 wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE,
             ),
             kernels: Kernels::default(),
@@ -250,6 +255,7 @@ impl Context {
                 arithmetic: Arithmetic::Native,
                 // OpenGL's compilers regroup sums, Metal's and DirectX's may, and who knows a browser's.
                 guarded: info.backend != wgpu::Backend::Vulkan,
+                trace: None,
             }),
             Some(error) => {
                 drop(Held::new(inner, turns));
