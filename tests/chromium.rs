@@ -1,22 +1,19 @@
 //! Every shader in a browser: Chromium's compiler (Tint) takes what naga does not see amiss, and what is
 //! drawn there is what the CPU draws.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+mod browser;
+mod replay;
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use browser::{browser, result_of};
 use fanin::model::{Loss, Target};
 use fanin::random::{Distribution, Stream, quantile};
 use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, NORM, Variant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::cli::signal;
 use crate::contract::document;
 use crate::plain::Contract;
 use crate::shaders::{values, variants};
@@ -55,13 +52,13 @@ struct Draw {
     digest: String,
 }
 
-/// Each value of each constant that an entry reads, the others at their first. Of products, those that
-/// `gpu::matmul` makes: a browser's software driver takes a second for each.
+/// Each value of each constant that an entry reads, the others at their first, and the exact kernels. Of
+/// products, those that `gpu::matmul` makes: a browser's software driver takes a second for each.
 fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'static str, u32>> {
     let product = module.name == MATMUL.name;
     let Variant { features, loads, .. } = *variant;
     // Subgroups make a difference to `matmul_direct` alone, which without them takes no 16 bits; sums are
-    // joined as words.
+    // joined as words. A browser's context makes no use of subgroups: once is enough.
     let made = match entry {
         "matmul_direct" => features.subgroups || loads != Loads::Halves,
         "matmul_join" => !features.subgroups && loads == Loads::Words,
@@ -88,22 +85,28 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "activation" if product && entry != "matmul_join" => vec![0],
         // Fours go through the functions that elements go through.
         "activation" if module.name == NORM.name && loads == Loads::Quads => vec![0],
+        // Each takes a browser's software driver a second or two: all of them are below.
+        "activation" => values(name)[..2].to_vec(),
         "kind" if entry == "loss_classes" => losses(Target::Value),
         "kind" if entry == "loss_values" => losses(Target::Class),
         "kind" | "lanes" | "gradients" if entry == "loss_columns" => values(name)[..1].to_vec(),
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
         "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
+        // What the exact arithmetic has of its own is below.
+        "lanes" => vec![1, 64],
+        "exact" | "significant" | "unfused" | "guarded" => vec![0],
         name if sizes.contains(&name) => values(name)[..1].to_vec(),
         name => values(name),
     };
     let least: BTreeMap<&str, u32> =
         module.overrides.iter().map(|name| (*name, values(name)[0])).collect();
+    let exact = exact_choices(module, entry, variant);
     let mut changes = vec![vec![]];
     for name in module.overrides {
         changes.extend(values(name)[1..].iter().map(|value| vec![(*name, *value)]));
     }
-    if entry == "matmul_tiled" {
-        // As there is room for in WebGPU's least.
+    if entry == "matmul_tiled" && loads == Loads::Words {
+        // How they are staged is apart from how they are read. As there is room for in WebGPU's least.
         let tiles = [
             [64, 64, 2, 2, 1, 8, 0, 64],
             [128, 128, 2, 2, 1, 8, 0, 256],
@@ -112,8 +115,54 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         ];
         changes.extend(tiles.map(|tile| sizes.into_iter().zip(tile).collect()));
     }
+    match entry {
+        _ if features.subgroups => changes.truncate(1),
+        // It is of exact products alone.
+        "matmul_factors" => changes.clear(),
+        _ => {}
+    }
+    // What chooses among orders and functions is told apart in the exact arithmetic too.
+    let team = if loads == Loads::Quads { 8 } else { 32 };
+    let own = ["lanes", "kind", "dtype", "activation"].into_iter().flat_map(|name| {
+        let values = match name {
+            _ if !module.overrides.contains(&name) => vec![],
+            "lanes" if entry != "loss_columns" => vec![team],
+            "kind" => values(name),
+            "dtype" if entry == "matmul_factors" => values(name),
+            // Elsewhere, and on the way forward, they are the same functions.
+            "activation" if entry == "activate_backward_groups" => crate::shaders::values(name),
+            _ => vec![],
+        };
+        values.into_iter().map(move |value| vec![(name, value)])
+    });
+    for change in std::iter::once(vec![]).chain(own) {
+        changes.extend(exact.iter().map(|exact| [&change, exact.as_slice()].concat()));
+    }
     let change = |changes: Vec<_>| least.clone().into_iter().chain(changes).collect();
     changes.into_iter().filter(|_| made).map(change).collect()
+}
+
+/// The constants of exact kernels as a browser's context makes them, which guards sums.
+fn exact_choices(module: &Module, entry: &str, variant: &Variant) -> Vec<Vec<(&'static str, u32)>> {
+    let has = |name: &str| module.overrides.contains(&name);
+    let of = |significant, unfused| {
+        let all =
+            [("exact", 1), ("significant", significant), ("unfused", unfused), ("guarded", 1)];
+        all.into_iter().filter(|(name, _)| has(name)).collect()
+    };
+    let [short, full] = match entry {
+        // Its factors are rounded before.
+        "matmul_direct" => [of(0, 0), of(0, 1)],
+        _ => [of(12, 0), of(24, 1)],
+    };
+    let (words, subgroups) = (variant.loads == Loads::Words, variant.features.subgroups);
+    match entry {
+        _ if !has("exact") || subgroups => vec![],
+        "matmul_join" => vec![short],
+        // How factors are read and how products are added are apart.
+        _ if has("significant") && words => vec![short, full],
+        _ => vec![short],
+    }
 }
 
 /// What naga has and WGSL has not: 64-bit integers, cooperative matrices.
@@ -253,133 +302,6 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What FANIN_TEST_CHROMIUM names, which must be there; else a Chromium on the path. `none` is for
-/// machines that have no package of it, and is said by whoever says it.
-fn browser() -> Option<String> {
-    if let Ok(name) = std::env::var("FANIN_TEST_CHROMIUM") {
-        return (name != "none").then_some(name);
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let on_path =
-        |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = names.iter().find(|name| on_path(name)).unwrap_or_else(|| {
-        panic!("no Chromium to test on: run `bash tests/run.sh`, which installs it (apt-get install chromium)")
-    });
-    Some((*found).to_owned())
-}
-
-/// A browser and all its processes, which end with this.
-struct Browser(Child);
-
-impl Browser {
-    fn open(name: &str, address: &str, folder: &Path) -> Browser {
-        let log = std::fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(name)
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu-sandbox"])
-            .args(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"])
-            .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
-            .args(["--disable-component-update", "--disable-quic", "--disable-dev-shm-usage"])
-            .args(["--disable-default-apps", "--disable-extensions", "--mute-audio"])
-            .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-            .arg(address)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .process_group(0)
-            .spawn();
-        Browser(child.unwrap_or_else(|error| {
-            panic!("{name}: {error}; `bash tests/run.sh` installs what the tests need")
-        }))
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        signal(-i64::from(self.0.id()), "KILL");
-        let _ = self.0.wait();
-    }
-}
-
-enum Posted {
-    Progress(String),
-    Result(String),
-}
-
-/// Answers one request; what is posted is handed over.
-fn answer(stream: TcpStream, work: &str, posted: &mpsc::Sender<Posted>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut reader = BufReader::new(&stream);
-    let mut request = String::new();
-    reader.read_line(&mut request)?;
-    let (mut length, mut line) = (0, String::new());
-    while reader.read_line(&mut line)? > 2 {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
-        line.clear();
-    }
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let (status, kind, body) = match path {
-        "/" => ("200 OK", "text/html", include_str!("chromium/page.html")),
-        "/work.json" => ("200 OK", "application/json", work),
-        "/result" | "/progress" => ("200 OK", "text/plain", ""),
-        _ => ("404 Not Found", "text/plain", ""),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    let mut text = vec![0; length];
-    reader.read_exact(&mut text)?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let _ = match path {
-        "/result" => posted.send(Posted::Result(text)),
-        "/progress" => posted.send(Posted::Progress(text)),
-        _ => Ok(()),
-    };
-    (&stream).write_all(&[head.as_bytes(), body.as_bytes()].concat())
-}
-
-/// What the page posts.
-fn result_of(name: &str, work: &Work) -> Value {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    // A secure context, as WebGPU asks for, and of this machine alone.
-    let address = format!("http://{}/", listener.local_addr().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    let work = work.json().to_string();
-    let (post, posted) = mpsc::channel();
-    let mut browser = Browser::open(name, &address, folder.path());
-    let (start, mut at) = (Instant::now(), String::from("no request"));
-    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    std::thread::scope(|scope| {
-        loop {
-            if let Ok((stream, _)) = listener.accept() {
-                stream.set_nonblocking(false).unwrap();
-                let (work, post) = (&work, post.clone());
-                // A browser opens connections that it does not use.
-                scope.spawn(move || drop(answer(stream, work, &post)));
-                continue;
-            }
-            match posted.recv_timeout(Duration::from_millis(10)) {
-                Ok(Posted::Result(result)) => {
-                    drop(browser);
-                    return serde_json::from_str(&result).unwrap();
-                }
-                Ok(Posted::Progress(text)) => at = text,
-                Err(_) => {}
-            }
-            let ended = browser.0.try_wait().unwrap();
-            assert!(ended.is_none(), "{name} ended: {ended:?}, at {at}\n{}", log());
-            let late = start.elapsed() > Duration::from_secs(300);
-            assert!(!late, "{name} had no result after five minutes, at {at}\n{}", log());
-        }
-    })
-}
-
 #[test]
 fn chromium_makes_every_pipeline_and_draws_the_cpus_bits() {
     let Some(name) = browser() else {
@@ -388,8 +310,7 @@ fn chromium_makes_every_pipeline_and_draws_the_cpus_bits() {
     };
     let work = Work::all();
     let start = Instant::now();
-    let result = result_of(&name, &work);
-    assert!(result["failed"].is_null(), "{}", result["failed"]);
+    let result = result_of(&name, &work.json());
     let took = start.elapsed().as_secs_f64();
     println!(
         "{name}: {} sources, {} pipelines, {} draws on {} in {took:.1} s",

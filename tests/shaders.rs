@@ -83,7 +83,8 @@ pub fn values(name: &str) -> Vec<u32> {
         "slices" => vec![1, 2, 4],
         "slice_depth" => vec![8, 16],
         "width" => vec![64, 256],
-        "lanes" => vec![1, 64],
+        "lanes" => vec![1, 8, 32, 64],
+        "significant" => vec![0, 12, 24],
         "activation" => {
             Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }
