@@ -1,6 +1,9 @@
 //! Does a device keep the contract of the drawn numbers? Known answers, bit for bit against the
 //! definition, the corners of counters and buffers, and statistics.
 
+#[cfg(feature = "train")]
+pub mod training;
+
 use rayon::prelude::*;
 
 use crate::device::{Draw, Piece};

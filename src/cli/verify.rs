@@ -15,6 +15,11 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "DEVICE")]
     device: Option<Choice>,
 
+    /// Check trained weights in place of drawn ones: a short run of exact training for each optimizer, loss and
+    /// layer, held to the digest that it has on every device
+    #[arg(long, conflicts_with = "values")]
+    training: bool,
+
     /// Values of each distribution and dtype
     #[arg(long, default_value_t = 1 << 24)]
     values: u64,
@@ -41,7 +46,8 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     let (mut held, mut failed) = (0, 0);
     for choice in choices {
         let mut forms = vec![Device::open(&choice, ContextOptions::default())?];
-        if forms[0].context().is_some_and(Context::uses_int64) {
+        // What is trained is made without them.
+        if !args.training && forms[0].context().is_some_and(Context::uses_int64) {
             forms.push(Device::open(
                 &choice,
                 ContextOptions { int64: false, ..ContextOptions::default() },
@@ -50,6 +56,7 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
         for device in forms {
             let mut checks = Vec::new();
             let variant = match device.context() {
+                _ if args.training => "",
                 Some(context) if context.uses_int64() => ", 64-bit products",
                 Some(_) => ", 16-bit products",
                 None => "",
@@ -72,9 +79,13 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
                 checks.push(check);
                 Ok(())
             };
-            verify::device(&device.in_chunks(CHUNK), args.values, &mut report)?;
-            if let Some(context) = device.context() {
-                report(verify::offsets(context)?)?;
+            if args.training {
+                verify::training::device(&device, &mut report)?;
+            } else {
+                verify::device(&device.in_chunks(CHUNK), args.values, &mut report)?;
+                if let Some(context) = device.context() {
+                    report(verify::offsets(context)?)?;
+                }
             }
             let checks: Vec<_> = checks
                 .iter()
