@@ -64,6 +64,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "matmul_join" => !features.subgroups && loads == Loads::Words,
         _ => !(product && features.subgroups),
     };
+    let fours = loads == Loads::Quads;
     let sizes = [
         "tile_rows",
         "tile_columns",
@@ -83,8 +84,9 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         },
         // Every product ends alike.
         "activation" if product && entry != "matmul_join" => vec![0],
-        // Fours go through the functions that elements go through.
-        "activation" if module.name == NORM.name && loads == Loads::Quads => vec![0],
+        // Fours go through the functions that elements go through, and halves as fours do.
+        "activation" | "dropout" | "residual" if module.name == NORM.name && fours => vec![0],
+        "row_sums" | "ragged" | "a_rows" | "b_columns" if loads == Loads::Halves => vec![0],
         // Each takes a browser's software driver a second or two: all of them are below.
         "activation" => values(name)[..2].to_vec(),
         "kind" if entry == "loss_classes" => losses(Target::Value),
@@ -122,7 +124,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         _ => {}
     }
     // What chooses among orders and functions is told apart in the exact arithmetic too.
-    let team = if loads == Loads::Quads { 8 } else { 32 };
+    let team = if fours { 8 } else { 32 };
     let own = ["lanes", "kind", "dtype", "activation"].into_iter().flat_map(|name| {
         let values = match name {
             _ if !module.overrides.contains(&name) => vec![],
