@@ -96,7 +96,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
         // What the exact arithmetic has of its own is below.
         "lanes" => vec![1, 64],
-        "exact" | "significant" | "unfused" | "guarded" => vec![0],
+        "exact" | "significant" | "unfused" | "guarded" | "long" => vec![0],
         name if sizes.contains(&name) => values(name)[..1].to_vec(),
         name => values(name),
     };
@@ -120,7 +120,7 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
     match entry {
         _ if features.subgroups => changes.truncate(1),
         // It is of exact products alone.
-        "matmul_factors" => changes.clear(),
+        "factors_groups" | "factors_rest" => changes.clear(),
         _ => {}
     }
     // What chooses among orders and functions is told apart in the exact arithmetic too.
@@ -130,7 +130,6 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
             _ if !module.overrides.contains(&name) => vec![],
             "lanes" if entry != "loss_columns" => vec![team],
             "kind" => values(name),
-            "dtype" if entry == "matmul_factors" => values(name),
             // Elsewhere, and on the way forward, they are the same functions.
             "activation" if entry == "activate_backward_groups" => crate::shaders::values(name),
             _ => vec![],
@@ -148,8 +147,13 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
 fn exact_choices(module: &Module, entry: &str, variant: &Variant) -> Vec<Vec<(&'static str, u32)>> {
     let has = |name: &str| module.overrides.contains(&name);
     let of = |significant, unfused| {
-        let all =
-            [("exact", 1), ("significant", significant), ("unfused", unfused), ("guarded", 1)];
+        let all = [
+            ("exact", 1),
+            ("significant", significant),
+            ("unfused", unfused),
+            ("guarded", 1),
+            ("long", u32::from(entry == "matmul_direct")),
+        ];
         all.into_iter().filter(|(name, _)| has(name)).collect()
     };
     let [short, full] = match entry {
@@ -162,7 +166,7 @@ fn exact_choices(module: &Module, entry: &str, variant: &Variant) -> Vec<Vec<(&'
         _ if !has("exact") || subgroups => vec![],
         "matmul_join" => vec![short],
         // How factors are read and how products are added are apart.
-        _ if has("significant") && words => vec![short, full],
+        _ if has("significant") && words && !entry.starts_with("activate") => vec![short, full],
         _ => vec![short],
     }
 }

@@ -155,7 +155,8 @@ fn products_have_the_cpus_bits_by_every_route() {
                 // on the adapter that is fast, where the others take these two alone.
                 let both = m == 33 || k == 512;
                 let mut contexts = exact(operands);
-                contexts.retain(|context| is_fast(context) || both && form == Form::Nt);
+                let one = if operands == Operands::Short { m == 33 } else { k == 512 };
+                contexts.retain(|context| is_fast(context) || one && form == Form::Nt);
                 let (first, guarded) = (contexts[0].clone(), contexts[0].with_guard());
                 contexts.extend(both.then_some(guarded));
                 for (at, context) in contexts.iter().enumerate() {

@@ -20,6 +20,7 @@ mod devices;
 mod doors;
 mod dropout;
 mod exact;
+mod exact_training;
 mod files;
 mod fill;
 mod fuzz;

@@ -112,6 +112,7 @@ impl Training {
             train.push(Op::Clip { bound });
         }
         train.extend(updates(&wired.parameters, length, aim));
+        train.iter().try_for_each(|op| aim.arithmetic.check(op.activation()))?;
         let slots = wired.slots;
         Ok(Training {
             program: Program {

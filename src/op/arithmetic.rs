@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Result};
+use crate::{Activation, Custom, Error, Result};
 
 /// The version of the contract of the exact arithmetic: [`arithmetic`](crate::op::arithmetic) holds it.
 pub const ARITHMETIC: u32 = 1;
@@ -51,6 +51,18 @@ impl Arithmetic {
     /// Whether the bits are the contract's.
     pub fn is_exact(self) -> bool {
         self != Arithmetic::Native
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] where a nonlinearity's bits are not the same everywhere.
+    pub(crate) fn check(self, activation: Activation) -> Result<()> {
+        match activation.custom() {
+            Some(Custom { name, .. }) if self.is_exact() => {
+                let needed = "one of this crate's: only their bits are the same everywhere";
+                Err(Error::invalid("nonlinearity of the exact arithmetic", name, needed))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A number as the arithmetic keeps it: [`kept`] where it is exact.

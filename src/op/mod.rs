@@ -321,6 +321,17 @@ impl Op {
         }
     }
 
+    /// The nonlinearity that it applies, or whose slope it takes.
+    pub fn activation(&self) -> Activation {
+        match self {
+            Op::Product { epilogue, .. } | Op::Map { epilogue, .. } => {
+                epilogue.nonlinearity.activation()
+            }
+            Op::NormForward { norm, .. } | Op::NormBackward { norm, .. } => norm.activation,
+            _ => Activation::Identity,
+        }
+    }
+
     /// The same as it is where nothing is dropped: outside of training.
     pub fn without_dropout(mut self) -> Op {
         match &mut self {

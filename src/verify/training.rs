@@ -86,7 +86,27 @@ pub fn runs() -> Vec<Run> {
 }
 
 /// By name; those of a name that is not here are not promised yet.
-const GOLDEN: &[(&str, &str)] = &[];
+const GOLDEN: &[(&str, &str)] = &[
+    ("sgd", "5972f83c0f42a0df"),
+    ("nesterov:0.9", "2789c9df9ac8fd1c"),
+    ("adam", "915642824f5f4278"),
+    ("adamw", "9f600958b38038ae"),
+    ("rmsprop", "45153f81bb0b5637"),
+    ("clipped", "3c4fe8c418e41e0e"),
+    ("cross_entropy", "80865d34dcda79c5"),
+    ("mse", "027ba4e93a71a5e3"),
+    ("bce", "cb2821e478099914"),
+    ("huber", "ace8f48e55ea4c56"),
+    ("cross_entropy:0.1", "816b4dc7bfaaa1a1"),
+    ("nonlinearities 1", "379c8d469aa3c0ef"),
+    ("nonlinearities 2", "119d8a64ce1ee3d4"),
+    ("nonlinearities 3", "af7625a7d60c99f6"),
+    ("nonlinearities 4", "63a53e6fcafb8cbd"),
+    ("norm, dropout, residual", "dfe2256b2d125cf6"),
+    ("windows", "8aadb3c1c5c67c4d"),
+    ("operands of 24 bits", "ce21dc79e6ea43a7"),
+    ("windows, operands of 24 bits", "d07be8d5ba958d4c"),
+];
 
 impl Run {
     /// What it learns: a formula of whole numbers.

@@ -7,7 +7,7 @@ use super::{Context, lock};
 use crate::gpu::turn::Held;
 use crate::op::{Arithmetic, Operands};
 use crate::shaders::{self, Access, Loads, Module, Variant};
-use crate::{Custom, Error, Result};
+use crate::{Activation, Custom, Error, Result};
 
 /// What was made so far.
 #[derive(Default)]
@@ -108,10 +108,7 @@ impl Context {
     ) -> Result<Vec<Constant>> {
         let mut constants = constants.to_vec();
         let Arithmetic::Exact(operands) = self.arithmetic else { return Ok(constants) };
-        if let Some(Custom { name, .. }) = custom {
-            let needed = "one of this crate's: only their bits are the same everywhere";
-            return Err(Error::invalid("nonlinearity of the exact arithmetic", name, needed));
-        }
+        custom.map_or(Ok(()), |custom| self.arithmetic.check(Activation::Custom(custom)))?;
         for (name, value) in [
             ("exact", 1),
             ("significant", operands.bits()),
