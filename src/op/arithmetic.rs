@@ -85,7 +85,9 @@ const USUAL: u32 = 0x7F00_0000;
 /// round to one.
 #[inline(always)]
 pub(crate) fn kept(x: f32) -> f32 {
-    if x.to_bits() & USUAL == 0 { 0.0 } else { x }
+    // Without a branch: many of them in a loop would keep it from becoming vectors.
+    let bits = x.to_bits();
+    f32::from_bits(bits & u32::from(bits & USUAL != 0).wrapping_neg())
 }
 
 impl Operands {
