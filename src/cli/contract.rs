@@ -16,11 +16,17 @@ pub struct ContractArgs {
     /// answers of every distribution and dtype
     #[arg(long)]
     json: bool,
+
+    /// The other page: the exact arithmetic of trained weights
+    #[arg(long, conflicts_with = "json")]
+    training: bool,
 }
 
 pub fn run(args: ContractArgs) -> Result<ExitCode> {
     if args.json {
         print_json(&document()?)?;
+    } else if args.training {
+        print(include_str!("../op/arithmetic.md"))?;
     } else {
         print(include_str!("../random/contract.md"))?;
     }

@@ -46,10 +46,6 @@ const AFTER: u32 = 128;
 /// Products that one dispatch adds up: a slow GPU does them in about 100 ms.
 const WORK: u64 = 1 << 34;
 
-/// Multiply-adds from which on the factors of an exact product are rounded once, by dispatches of their own,
-/// where one lane can round for all others; where each does it for itself they always are.
-const ROUNDED_FIRST: u64 = 1 << 23;
-
 /// The operands that are written.
 const WRITTEN: [&str; 3] = ["out", "raw", "row_sums"];
 
@@ -181,10 +177,9 @@ fn prepare(
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
     let direct = way.route == Route::Direct;
-    // Factors that lanes would round again and again are rounded first.
-    let least = if context.uses_subgroups() { ROUNDED_FIRST } else { 0 };
+    // Factors that every lane would round again for itself are rounded first.
     let (mut dispatches, mut rounded) = (Vec::new(), Vec::new());
-    if exact && direct && a.dtype() == Dtype::F32 && m * n * k >= least {
+    if exact && direct && a.dtype() == Dtype::F32 && !context.uses_subgroups() {
         for tensor in [a, b] {
             let count = tensor.shape().elements();
             let factors = context.buffer("factors", 4 * count, wgpu::BufferUsages::STORAGE)?;

@@ -1,4 +1,12 @@
-//! The exact arithmetic.
+//! The exact arithmetic: (drawn weights, data, steps) to trained weights, and nothing else.
+//!
+#![doc = include_str!("arithmetic.md")]
+//!
+//! # In this crate
+//!
+//! [`TrainOptions::arithmetic`](crate::model::TrainOptions) and `fanin train --exact` choose it;
+//! [`Context::with_arithmetic`](crate::gpu::Context::with_arithmetic) and
+//! [`cpu::Kernels`](crate::cpu::Kernels) have the kernels one by one.
 
 use std::fmt;
 use std::str::FromStr;
