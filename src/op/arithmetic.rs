@@ -128,13 +128,13 @@ impl FromStr for Operands {
     }
 }
 
-/// `native`, or `exact` with the version of its contract and the bits of its operands.
+/// `native`, or `exact (version 1), operands of 12 bits`.
 impl fmt::Display for Arithmetic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Arithmetic::Native => f.write_str("native"),
             Arithmetic::Exact(operands) => {
-                write!(f, "exact {ARITHMETIC}, operands of {operands} bits")
+                write!(f, "exact (version {ARITHMETIC}), operands of {operands} bits")
             }
         }
     }

@@ -219,8 +219,7 @@ pub(super) fn report(
         let Run { init, trainer, .. } = run;
         let _ = write!(
             text,
-            "\n{init}, {} steps of exact arithmetic ({}); SHA-256 of the weights and the optimizer's \
-             state:\n{digest}\n",
+            "\n{init} after {} steps, {}:\nSHA-256 of the weights and the optimizer's state\n{digest}\n",
             trainer.step(),
             trainer.arithmetic(),
         );
