@@ -82,7 +82,7 @@ fn quotient(a: f32, b: f32) -> f32 {
     let exponent = i32((of_a >> 23u) & 0xFFu) - i32((of_b >> 23u) & 0xFFu) + 127 - twice;
     let size = (exponent << 23u) + (whole - 0x800000);
     let large = select(size, 0x7F800000, exponent >= 255);
-    let kept = select(large, 0, exponent < 0 || size < 0x01000000 && exponent < 255);
+    let kept = select(large, 0, exponent < 0 || (size < 0x01000000 && exponent < 255));
     let bits = bitcast<u32>(kept) | select(0u, (of_a ^ of_b) & 0x80000000u, kept != 0);
     return select(pin(a / b), bitcast<f32>(bits), is_usual(of_a) && is_usual(of_b));
 }
