@@ -1,12 +1,12 @@
 //! Exact arithmetic: every kernel has the same bits on the CPU and on every adapter, whatever the route, and a
 //! run the same digest.
 
-use fanin::Activation;
 use fanin::cpu::{Epilogue, Kernels, LossSlices, LossTargets, Norm, UpdateSlices};
-use fanin::gpu::{self, Context, LossTensors, NormTensors, Route, UpdateTensors, Way};
+use fanin::gpu::{self, Context, LossTensors, NormTensors, Route, Tensor, UpdateTensors, Way};
 use fanin::model::{Loss, Optimizer, Target};
 use fanin::op::{Arithmetic, Conv2d, Dropout, Form, Nonlinearity, Operands, Pool2d, Pooling};
-use fanin::random::{Dtype, Stream};
+use fanin::random::{Dtype, Stream, bf16_from_f32, f16_from_f32, f32_from_f16};
+use fanin::{Activation, Shape};
 
 use crate::devices::forms;
 use crate::guarded::{Guarded, normals};
@@ -197,6 +197,49 @@ fn products_have_the_cpus_bits_by_every_route() {
                         same(&place, &added.read(context), &sums);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Factors of 16 bits have no more significant bits than a short operand: over several stretches, by the route
+/// that each adapter takes.
+#[test]
+fn products_of_halves_have_the_bits_of_their_values() {
+    let [m, n, k] = [33, 18, 604];
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        let rounded = |name: &str, count: usize| -> (Vec<u16>, Vec<f32>) {
+            let halves = normals(name, count).into_iter().map(|value| match dtype {
+                Dtype::F16 => {
+                    let bits = f16_from_f32(value.to_bits());
+                    (bits, f32_from_f16(bits))
+                }
+                _ => {
+                    let bits = bf16_from_f32(value.to_bits());
+                    (bits, f32::from_bits(u32::from(bits) << 16))
+                }
+            });
+            halves.unzip()
+        };
+        let ((a, a_values), (b, b_values)) = (rounded("a", m * k), rounded("b", n * k));
+        for form in Form::ALL {
+            let mut wanted = vec![f32::NAN; m * n];
+            let short = cpu(Operands::Short);
+            short.matmul(form, &a_values, &b_values, &mut wanted, [m, n, k]).unwrap();
+            let [of_a, of_b] = form.shapes([m as u64, n as u64, k as u64]);
+            let contexts = exact(Operands::Short);
+            for context in contexts.iter().filter(|own| is_fast(own) || form == Form::Nt) {
+                let tensor = |dims: &[u64], halves: &[u16]| {
+                    let tensor = Tensor::new(context, Shape::new(dims).unwrap(), dtype).unwrap();
+                    context.write(&tensor, 0, bytemuck::cast_slice(halves)).unwrap();
+                    tensor
+                };
+                let (a, b) = (tensor(&of_a, &a), tensor(&of_b, &b));
+                let out = Guarded::poisoned(context, &[m as u64, n as u64]);
+                context
+                    .run(|pass| pass.matmul(form, &a, &b, &out.tensor, &Default::default(), 0))
+                    .unwrap();
+                same(&format!("{dtype} {form:?} {context:?}"), &out.read(context), &wanted);
             }
         }
     }

@@ -176,10 +176,14 @@ fn prepare(
     };
     // Without subgroups each lane of a direct route loads every row for itself: decoding, copied that
     // often, takes SwiftShader's compiler minutes.
+    let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
+        true => Way::whole(Route::Tiled64),
+        false => way,
+    };
     let direct = way.route == Route::Direct;
     // Factors that every lane would round again for itself are rounded first.
     let (mut dispatches, mut rounded) = (Vec::new(), Vec::new());
-    if exact && direct && a.dtype() == Dtype::F32 && !context.uses_subgroups() {
+    if exact && direct && !context.uses_subgroups() {
         for tensor in [a, b] {
             let count = tensor.shape().elements();
             let factors = context.buffer("factors", 4 * count, wgpu::BufferUsages::STORAGE)?;
@@ -191,10 +195,6 @@ fn prepare(
     let [bound_a, bound_b] = match &rounded[..] {
         [a, b] => [a.binding(context)?, b.binding(context)?],
         _ => [bound_a, bound_b],
-    };
-    let way = match way.route == Route::Direct && code != 0 && !context.uses_subgroups() {
-        true => Way::whole(Route::Tiled64),
-        false => way,
     };
     let [a_rows, b_columns] = [form == Form::Tn, form != Form::Nt];
     let loads = route::loads(a.dtype().size(), lines);
