@@ -6,13 +6,8 @@ struct Params {
     columns: u32,
     // 0, which no compiler knows.
     zero: u32,
-    // Elements of the last row, where it is shorter; else 0.
-    last: u32,
     // What a norm is to stay below.
     bound: f32,
-    unused0: u32,
-    unused1: u32,
-    unused2: u32,
 }
 
 // 1 where results are those of the exact arithmetic (lib/exact.wgsl).
@@ -72,11 +67,8 @@ fn rows_sum(
     @builtin(local_invocation_index) local: u32,
 ) {
     zero = params.zero;
-    var team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
+    let team = team_of(grid_index(id, workgroups, width), local, params.rows, params.columns);
     if exact == 1u {
-        if params.last > 0u && team.row == params.rows - 1u {
-            team.items = params.last / SIDES;
-        }
         exact_sum(team);
         return;
     }

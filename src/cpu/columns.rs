@@ -2,6 +2,7 @@ use rayon::prelude::*;
 
 use super::operand::{as_many, rows};
 use super::rounding::{Pinned, Rounding};
+use super::rows::row_sums_by;
 use super::widest::widest;
 use crate::op::{Arithmetic, Extreme, FOLDS, LANES, RUN};
 use crate::{Result, memory};
@@ -64,6 +65,17 @@ fn exact_sums(values: &[f32], weights: Option<&[f32]>, sums: &mut [f32]) -> Resu
     let columns = sums.len();
     let runs = (values.len() / columns).div_ceil(RUN);
     let area = RUN * columns;
+    if columns == 1 && runs > 1 {
+        // Whole runs of one column are rows.
+        let mut partials = memory::filled("sums of runs", runs, 0.0)?;
+        let whole = values.len() / RUN;
+        let (full, rest) = partials.split_at_mut(whole);
+        for (sums, own) in [(full, 0..whole * RUN), (rest, whole * RUN..values.len())] {
+            let weights = weights.map(|weights| &weights[own.clone()]);
+            row_sums_by(Arithmetic::EXACT, &values[own], weights, sums)?;
+        }
+        return exact_sums(&partials, None, sums);
+    }
     if runs <= 1 {
         sums.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sums)| {
             run_sums(values, weights, columns, block * BLOCK, sums);

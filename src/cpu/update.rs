@@ -1,11 +1,11 @@
 use rayon::prelude::*;
 
+use super::columns::column_sums_by;
 use super::operand::as_many;
 use super::rounding::{Pinned, Rounding, by};
-use super::rows::row_sums_by;
 use super::widest::{sum, widest};
-use crate::op::{Arithmetic, Optimizer, RUN, Step};
-use crate::{Error, Result, memory};
+use crate::op::{Arithmetic, Optimizer, Step};
+use crate::{Error, Result};
 
 /// Parameters a task.
 const TASK: usize = 1 << 13;
@@ -229,25 +229,11 @@ pub(super) fn clip_by(arithmetic: Arithmetic, gradients: &[f32], bound: f64) -> 
     }
     Optimizer::check_clip(bound)?;
     let pin = Pinned::pin;
-    let mut sums = run_sums(gradients, Some(gradients))?;
-    while sums.len() > 1 {
-        sums = run_sums(&sums, None)?;
-    }
-    let norm = pin(sums.first().map_or(0.0, |sum| sum.sqrt()));
+    let mut sum = [0.0];
+    column_sums_by(arithmetic, gradients, Some(gradients), &mut sum)?;
+    let norm = pin(sum[0].sqrt());
     let factor = pin(bound as f32 / pin(norm + 1e-6));
     Ok([if factor > 1.0 { 1.0 } else { factor }, norm])
-}
-
-/// The sums of runs of 2,048 terms, each by its lanes.
-fn run_sums(values: &[f32], weights: Option<&[f32]>) -> Result<Vec<f32>> {
-    let mut sums = memory::filled("sums of runs", values.len().div_ceil(RUN), 0.0)?;
-    let whole = values.len() / RUN;
-    let (full, rest) = sums.split_at_mut(whole);
-    for (sums, own) in [(full, 0..whole * RUN), (rest, whole * RUN..values.len())] {
-        let weights = weights.map(|weights| &weights[own.clone()]);
-        row_sums_by(Arithmetic::EXACT, &values[own], weights, sums)?;
-    }
-    Ok(sums)
 }
 
 widest! {

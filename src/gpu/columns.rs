@@ -196,6 +196,16 @@ fn fold(
     ])
 }
 
+/// The sum of the squares of so many values, in the order of the exact arithmetic: that of a column.
+pub(super) fn exact_square(
+    context: &Context,
+    values: wgpu::BufferBinding<'_>,
+    count: u64,
+    sum: wgpu::BufferBinding<'_>,
+) -> Result<Vec<Dispatch>> {
+    exact_sums(context, FOLD_WEIGHTED, [count as u32, 1], values.clone(), values, sum)
+}
+
 /// Sums in the order of the exact arithmetic: runs of 2,048 rows, and then of their sums, until there is one.
 fn exact_sums(
     context: &Context,

@@ -4,9 +4,7 @@ use super::context::{Constant, Kernel};
 use super::operand::{apart, matrix, named, operand};
 use super::pass::Dispatch;
 use super::shared::shared;
-use super::turn::Buffer;
-use super::{Context, Pass, Tensor, planner};
-use crate::op::RUN;
+use super::{Context, Pass, Tensor, columns, planner};
 use crate::random::Dtype;
 use crate::shaders::{Loads, Module};
 use crate::{Custom, Error, Result, shaders};
@@ -17,9 +15,7 @@ shared! {
         rows: u32,
         columns: u32,
         zero: u32,
-        last: u32,
         bound: f32,
-        unused: [u32; 3],
     }
 }
 
@@ -79,16 +75,6 @@ impl Teams {
             Error::invalid(what, format!("{columns} columns"), needed)
         })?;
         Ok(Teams { loads, lanes, width: lanes.max(shaders::ROWS.width) })
-    }
-
-    /// Those of exact sums of runs of 2,048.
-    fn of_loads(context: &Context, quads: bool) -> Teams {
-        let (loads, per) = if quads { (Loads::Quads, 4) } else { (Loads::Words, 1) };
-        let lanes = match context.is_software() {
-            true => 1,
-            false => (LANES_OF_ELEMENTS / per) as u32,
-        };
-        Teams { loads, lanes, width: shaders::ROWS.width }
     }
 
     /// The kernel of an entry of a module that has the constants `lanes` and `width`.
@@ -174,8 +160,7 @@ fn row_sums(
     Ok(vec![context.dispatch(&kernel, &params, &[source, factor, out], grid)])
 }
 
-/// The sums of squares of runs of 2,048 elements, then those of runs of these, until there is one; from that
-/// the factor of clipping, and the norm: the dispatches of an exact [`Pass::clip`].
+/// From the sum of all squares the factor of clipping, and the norm: the dispatches of an exact [`Pass::clip`].
 pub(super) fn clip(
     context: &Context,
     gradients: wgpu::BufferBinding<'_>,
@@ -183,36 +168,12 @@ pub(super) fn clip(
     bound: f64,
     scale: wgpu::BufferBinding<'_>,
 ) -> Result<Vec<Dispatch>> {
-    let run = RUN as u64;
-    let (mut dispatches, mut terms, mut held) = (Vec::new(), count, None);
-    loop {
-        let rows = terms.div_ceil(run);
-        let sums = context.buffer("sums of runs", 4 * rows.max(4), wgpu::BufferUsages::STORAGE)?;
-        let out = sums.as_entire_buffer_binding();
-        // Rows of 2,048 are whole quads, where all that there is are.
-        let teams = Teams::of_loads(context, terms.is_multiple_of(4));
-        let source = held
-            .as_ref()
-            .map_or(gradients.clone(), |held: &Buffer| held.as_entire_buffer_binding());
-        let constants = [("weighted", u32::from(held.is_none()))];
-        let kernel = teams.kernel(context, &shaders::ROWS, "rows_sum", &constants, None)?;
-        let params = Params {
-            rows: rows as u32,
-            columns: RUN as u32,
-            last: (terms - (rows - 1) * run) as u32,
-            ..Params::zeroed()
-        };
-        let grid = teams.grid(context, params.rows);
-        dispatches.push(context.dispatch(&kernel, &params, &[source.clone(), source, out], grid));
-        (terms, held) = (rows, Some(sums));
-        if rows == 1 {
-            break;
-        }
-    }
-    let total = held.as_ref().map_or(gradients, |held| held.as_entire_buffer_binding());
+    let sum = context.buffer("sum of squares", 16, wgpu::BufferUsages::STORAGE)?;
+    let sum = sum.as_entire_buffer_binding();
+    let mut dispatches = columns::exact_square(context, gradients, count, sum.clone())?;
     let kernel = context.kernel(&shaders::ROWS, "rows_norm", &[])?;
     let params = Params { bound: bound as f32, ..Params::zeroed() };
-    dispatches.push(context.dispatch(&kernel, &params, &[total.clone(), total, scale], [1, 1, 1]));
+    dispatches.push(context.dispatch(&kernel, &params, &[sum.clone(), sum, scale], [1, 1, 1]));
     Ok(dispatches)
 }
 
