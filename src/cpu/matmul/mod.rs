@@ -33,14 +33,7 @@ pub(super) fn matmul_by(
     if let Arithmetic::Exact(operands) = arithmetic {
         return product::matmul(operands, form, a, b, out, [m, n, k]);
     }
-    let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
-    for (name, length, rows, columns) in sizes {
-        matrix(&format!("matmul: {name}"), length, [rows, columns])?;
-    }
-    if k == 0 {
-        out.fill(0.0);
-    }
-    if out.is_empty() || k == 0 {
+    if is_empty(a, b, out, [m, n, k])? {
         return Ok(());
     }
     let sizes = [m, n, k];
@@ -69,6 +62,21 @@ pub(super) fn matmul_by(
         }
     });
     Ok(())
+}
+
+/// Whether there is nothing to multiply; the result is 0 then.
+///
+/// # Errors
+/// [`Error::Invalid`] where a slice has not the length that the sizes ask for.
+fn is_empty(a: &[f32], b: &[f32], out: &mut [f32], [m, n, k]: [usize; 3]) -> Result<bool> {
+    let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
+    for (name, length, rows, columns) in sizes {
+        matrix(&format!("matmul: {name}"), length, [rows, columns])?;
+    }
+    if k == 0 {
+        out.fill(0.0);
+    }
+    Ok(out.is_empty() || k == 0)
 }
 
 /// Products below which threads are not worth their waking.

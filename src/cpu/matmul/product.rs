@@ -7,8 +7,8 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
+use super::is_empty;
 use super::tile::{Kernel, LARGEST, ROW, fastest};
-use crate::cpu::operand::matrix;
 use crate::op::{Form, Operands, STRETCH};
 use crate::{Result, memory};
 
@@ -47,14 +47,7 @@ fn matmul_by(
     out: &mut [f32],
     [m, n, k]: [usize; 3],
 ) -> Result<()> {
-    let sizes = [("A", a.len(), m, k), ("B", b.len(), n, k), ("out", out.len(), m, n)];
-    for (name, length, rows, columns) in sizes {
-        matrix(&format!("matmul: {name}"), length, [rows, columns])?;
-    }
-    if k == 0 {
-        out.fill(0.0);
-    }
-    if out.is_empty() || k == 0 {
+    if is_empty(a, b, out, [m, n, k])? {
         return Ok(());
     }
     let strides = form.strides([m, n, k]);
