@@ -339,17 +339,10 @@ fn store_block(slot: Slot, side: u32, block: mat4x4<f32>) {
 
 // sum + a * b.
 fn added(sum: vec4<f32>, a: f32, b: vec4<f32>) -> vec4<f32> {
-    if unfused == 0u && guarded == 0u {
-        return sum + a * b;
-    }
-    var product = a * b;
     if unfused == 1u {
-        product = hidden_four(product);
+        return guarded_sum(sum, hidden_four(a * b));
     }
-    if guarded == 1u {
-        return hidden_four(sum + product);
-    }
-    return sum + product;
+    return guarded_sum(sum, a * b);
 }
 
 // sum + more, of factors.

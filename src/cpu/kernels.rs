@@ -166,11 +166,10 @@ impl Kernels {
     /// [`cpu::loss`](super::loss()).
     pub fn loss(&self, kind: Loss, slices: LossSlices<'_>) -> Result<()> {
         let real = slices.results.len();
-        loss::loss_by(self.arithmetic, kind, real, slices)
+        self.loss_of(kind, real, slices)
     }
 
     /// The same of the first `real` rows: those from there on have a loss and a gradient of 0.
-    #[cfg(feature = "train")]
     pub(crate) fn loss_of(&self, kind: Loss, real: usize, slices: LossSlices<'_>) -> Result<()> {
         loss::loss_by(self.arithmetic, kind, real, slices)
     }
@@ -184,11 +183,10 @@ impl Kernels {
         sums: &mut [f32],
     ) -> Result<()> {
         let rows = super::operand::rows("outputs", outputs.len(), columns)?;
-        loss::squares_by(self.arithmetic, outputs, targets, rows, columns, sums)
+        self.squares_of(outputs, targets, rows, columns, sums)
     }
 
     /// The same of the first `real` rows: to the others' sums nothing is added.
-    #[cfg(feature = "train")]
     pub(crate) fn squares_of(
         &self,
         outputs: &[f32],

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::score::Tally;
-use super::trainer::Cursor;
+use super::trainer::{Cursor, digest_of};
 use super::{Epoch, Score, Trainer};
 use crate::{Error, Result, file};
 
@@ -92,7 +92,7 @@ impl Trainer {
             },
             squares: self.tallies[0].squares.iter().copied().map(f64::to_bits).collect(),
             digest: match self.options.arithmetic.is_exact() {
-                true => Some(self.digest()?),
+                true => Some(digest_of(tensors.iter().map(|(.., values)| Ok(values)))?),
                 false => None,
             },
         };

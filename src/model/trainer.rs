@@ -551,15 +551,9 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`].
     pub fn digest(&mut self) -> Result<String> {
-        use sha2::{Digest, Sha256};
-        let mut digest = Sha256::new();
-        for (slot, _) in self.state() {
-            for parameter in self.parameters.clone() {
-                let values = self.read(parameter.view(slot))?;
-                digest.update(bytemuck::cast_slice::<f32, u8>(&values));
-            }
-        }
-        Ok(hex(&digest.finalize()))
+        let of = |(slot, _)| self.parameters.iter().map(move |parameter| parameter.view(slot));
+        let views: Vec<View> = self.state().into_iter().flat_map(of).collect();
+        digest_of(views.into_iter().map(|view| self.read(view)))
     }
 
     /// The arithmetic that it trains in.
@@ -579,6 +573,16 @@ fn digest(resident: &Resident<'_>, rows: usize) -> String {
     digest.update(bytemuck::cast_slice::<f32, u8>(resident.features));
     digest.update(bytemuck::cast_slice::<u32, u8>(resident.targets));
     hex(&digest.finalize()[..8])
+}
+
+/// [`Trainer::digest`] of what there is of each parameter, in order.
+pub(super) fn digest_of<T: AsRef<[f32]>>(all: impl Iterator<Item = Result<T>>) -> Result<String> {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new();
+    for own in all {
+        digest.update(bytemuck::cast_slice::<f32, u8>(own?.as_ref()));
+    }
+    Ok(hex(&digest.finalize()))
 }
 
 fn hex(bytes: &[u8]) -> String {
