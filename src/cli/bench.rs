@@ -10,7 +10,8 @@ use fanin::{Device, Error, Result, file};
 use serde_json::{Value, json};
 
 use super::report::roofline;
-use super::table::{table, wrap};
+use super::table::{Column, table};
+use super::text::{page, paragraph, wrap};
 use super::{note, print, print_json, progress, stop};
 
 #[derive(Args)]
@@ -249,8 +250,14 @@ fn trial_table(trials: &[Trial]) -> String {
             mark.into(),
         ]
     });
-    let header = ["what", "shape", "median", "times usual", ""];
-    table(&header, &["median", "times usual"], cells.collect())
+    let columns = [
+        Column::name("what"),
+        Column::text("shape"),
+        Column::number("median"),
+        Column::number("times usual"),
+        Column::text(""),
+    ];
+    table(columns, cells.collect())
 }
 
 fn measure(args: &BenchArgs, mut devices: Vec<Subject>) -> Result<ExitCode> {
@@ -423,10 +430,17 @@ fn tables(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> String {
         );
     }
     let several = devices.len() > 1;
-    let ratio = format!("times {}", letter(0));
-    let mut header = vec!["", "op", "size", "median", "spread", "rate", "share"];
+    let mut columns = vec![
+        Column::text(""),
+        Column::name("op"),
+        Column::text("size"),
+        Column::number("median"),
+        Column::number("spread").leaves(1),
+        Column::number("rate"),
+        Column::number("share"),
+    ];
     if several {
-        header.push(&ratio);
+        columns.push(Column::number(&format!("times {}", letter(0))));
     }
     let cells = rows.iter().map(|row| {
         let Seen { median, low, high, .. } = row.seen;
@@ -448,9 +462,8 @@ fn tables(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> String {
         }
         cells
     });
-    let right = ["median", "spread", "rate", "share", &ratio];
     text += "\n";
-    text += &table(&header, &right, cells.collect());
+    text += &table(columns, cells.collect());
     text += &left_out(skipped);
     text += "\n\
         Medians, the devices in turn; a spread is between the two quartiles.\n\
@@ -497,9 +510,11 @@ fn left_out(skipped: &[Skipped]) -> String {
     }
     let mut text = String::new();
     for (device, reason, names) in reasons {
-        let pieces = names.into_iter().map(|name| (name.chars().count(), name));
-        let lines = wrap(pieces, ", ", 77).join(",\n   ");
-        text += &format!("\n{}  did not run: {reason}:\n   {lines}\n", letter(device));
+        let lines = wrap(names, ", ", page() - 4).join(",\n   ");
+        let head = format!("{}  ", letter(device));
+        text += "\n";
+        text += &paragraph(&format!("did not run: {reason}:"), &head, "   ", page());
+        text += &format!("   {lines}\n");
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use fanin::model::Optimizer;
 
-use super::table::wrap;
+use super::text::paragraph;
 
 /// How each is written and its formula, as `Activation::help` and its like have them.
 pub type Lines = Vec<(String, String)>;
@@ -20,11 +20,8 @@ pub fn formulas(title: &str, lines: Lines) -> String {
     let width = lines.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0);
     let mut text = format!("{title}:\n");
     for (usage, formula) in lines {
-        let words = formula.split(' ').map(|word| (word.len(), word.to_owned()));
-        for (index, line) in wrap(words, " ", 76 - width).iter().enumerate() {
-            let usage = if index == 0 { &usage } else { "" };
-            text += &format!("  {usage:width$}  {line}\n");
-        }
+        let (first, rest) = (format!("  {usage:width$}  "), " ".repeat(width + 4));
+        text += &paragraph(&formula, &first, &rest, 80);
     }
     text
 }

@@ -6,7 +6,7 @@ use fanin::cpu::instruction_set;
 use fanin::gpu::{AdapterSummary, adapters, withheld};
 use serde_json::json;
 
-use super::table::{bytes, table};
+use super::table::{Column, bytes, table};
 use super::{print, print_json};
 
 #[derive(Args)]
@@ -66,9 +66,18 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
     let mut cpu = vec![mark(!auto_takes_gpu), format!("{threads} threads, {}", instruction_set())];
     cpu.extend(["cpu", "this crate's CPU engine", "", "", "", "", ""].map(str::to_owned));
     rows.push(cpu);
-    let header =
-        ["", "name", "backend", "kind", "driver", "int64", "binding", "buffer", "workgroups"];
-    print(&table(&header, &["binding", "buffer", "workgroups"], rows))?;
+    let columns = [
+        Column::text(""),
+        Column::name("name"),
+        Column::text("backend"),
+        Column::text("kind"),
+        Column::name("driver").leaves(4),
+        Column::text("int64").leaves(2),
+        Column::number("binding").leaves(3),
+        Column::number("buffer").leaves(3),
+        Column::number("workgroups").leaves(1),
+    ];
+    print(&table(columns, rows))?;
     for adapter in &adapters {
         if let Some(reason) = &adapter.unusable {
             print(&format!("\n{}:{} cannot be used: {reason}.\n", adapter.backend, adapter.name))?;

@@ -5,7 +5,7 @@ use fanin::theory::{Course, Scales, backward_gain, forward_gain, moments};
 use fanin::{Activation, Result};
 use serde_json::json;
 
-use super::table::{short, table};
+use super::table::{Column, short, table};
 use super::{print, print_json};
 
 #[derive(Args)]
@@ -47,8 +47,16 @@ pub fn run(args: GainArgs) -> Result<ExitCode> {
         print_json(&json!({ "activations": documents }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let header = ["activation", "gain", "forward", "backward", "E[f]", "E[f^2]", "E[f'^2]"];
-    let mut text = table(&header, &header[1..], rows);
+    let columns = [
+        Column::name("activation"),
+        Column::number("gain"),
+        Column::number("forward"),
+        Column::number("backward"),
+        Column::number("E[f]").leaves(1),
+        Column::number("E[f^2]").leaves(1),
+        Column::number("E[f'^2]").leaves(1),
+    ];
+    let mut text = table(columns, rows);
     if let Some(activation) = one {
         text += &variances(activation)?;
     }
@@ -77,7 +85,7 @@ fn variances(activation: &Activation) -> Result<String> {
         let (next, chi) = (scales.variance(activation, q)?, scales.chi(activation, q)?);
         rows.push([vec![short(q), short(next), short(chi)], critical.to_vec()].concat());
     }
-    let header = ["variance q", "next q", "chi", "critical sigma_w^2", "critical sigma_b^2"];
+    let columns = ["variance q", "next q", "chi", "critical sigma_w^2", "critical sigma_b^2"];
     let course = match scales.course(activation) {
         Course::Attracts(q) => format!("variances settle at {}", short(q)),
         Course::Stays => "every variance stays as it is".into(),
@@ -92,6 +100,6 @@ fn variances(activation: &Activation) -> Result<String> {
     Ok(format!(
         "\nWith weights of variance {} / fan_in and no biases, {course}:\n\n{}",
         short(scales.weight),
-        table(&header, &header, rows)
+        table(columns.map(Column::number), rows)
     ))
 }

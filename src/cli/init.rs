@@ -11,7 +11,7 @@ use fanin::{Device, Error, Result, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::table::{self, short, table};
+use super::table::{self, Column, short, table};
 use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
 
 #[derive(Args)]
@@ -198,8 +198,17 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
 const MOST_ROWS: usize = 10_000;
 
 fn tables(recipe: &Recipe, report: &WriteReport) -> String {
-    let header =
-        ["tensor", "shape", "dtype", "init", "mean", "measured", "std", "measured", "sha256"];
+    let columns = [
+        Column::name("tensor").at_least(28),
+        Column::text("shape"),
+        Column::text("dtype").leaves(3),
+        Column::name("init").at_least(12),
+        Column::number("mean").leaves(2),
+        Column::number("measured").leaves(2),
+        Column::number("std"),
+        Column::number("measured"),
+        Column::text("sha256").leaves(1),
+    ];
     let rows = recipe
         .tensors
         .iter()
@@ -219,7 +228,7 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
             ]
         })
         .collect();
-    let mut text = table(&header, &["mean", "measured", "std"], rows);
+    let mut text = table(columns, rows);
     if let Some(more) = recipe.tensors.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
         text += &format!("and {more} tensors more, which the manifest and --json have\n");
     }
@@ -232,7 +241,8 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
             vec![file.path.display().to_string(), table::bytes(file.bytes), sha256]
         })
         .collect();
-    text + &table(&["file", "size", "sha256"], &["size"], rows)
+    let columns = [Column::name("file"), Column::number("size"), Column::text("sha256").leaves(1)];
+    text + &table(columns, rows)
 }
 
 /// What `--json` prints, each tensor's part made when its turn comes: there may be a million.
@@ -330,8 +340,14 @@ fn list(json: bool) -> Result<ExitCode> {
             ]
         })
         .collect();
-    let right = ["tensors", "elements", "size"];
-    let mut text = table(&["recipe", "tensors", "elements", "size", "what it is"], &right, rows);
+    let columns = [
+        Column::text("recipe"),
+        Column::number("tensors").leaves(1),
+        Column::number("elements"),
+        Column::number("size"),
+        Column::prose("what it is"),
+    ];
+    let mut text = table(columns, rows);
     text.push('\n');
     let rows = init::catalogue()
         .iter()
@@ -343,7 +359,9 @@ fn list(json: bool) -> Result<ExitCode> {
             vec![entry.name.to_owned(), entry.parameters.to_owned(), formula]
         })
         .collect();
-    text += &table(&["initializer", "parameters", "formula"], &[], rows);
+    let columns =
+        [Column::text("initializer"), Column::prose("parameters"), Column::prose("formula")];
+    text += &table(columns, rows);
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ mod sample;
 mod start;
 mod stop;
 mod table;
+mod text;
 mod train;
 mod verify;
 
@@ -145,9 +146,13 @@ fn usage(error: clap::Error) -> ! {
     Cli::try_parse_from(arguments).err().unwrap_or(error).exit()
 }
 
-/// A line on stderr, which may be closed.
-fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", plain(line));
+/// A message on stderr, which may be closed: one line, or a paragraph where the terminal is narrower.
+fn note(message: &str) {
+    let line = plain(message).to_string();
+    let _ = match text::note_room() {
+        Some(room) => write!(io::stderr(), "{}", text::paragraph(&line, "", "", room)),
+        None => writeln!(io::stderr(), "{line}"),
+    };
 }
 
 /// Text on stdout, made plain.

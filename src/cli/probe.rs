@@ -12,6 +12,7 @@ use fanin::{Activation, Error, Result, file};
 use serde_json::{Value, json};
 
 use super::inits::parse_inits;
+use super::text::{page, paragraph};
 use super::{DeviceArgs, flags, note, print, print_json, progress, report};
 
 #[derive(Args)]
@@ -105,18 +106,8 @@ pub struct ProbeArgs {
 
 /// What the verdicts mean, and examples.
 fn help() -> String {
-    format!(
-        "Verdicts:\n{}.\n\n{EXAMPLES}",
-        super::table::wrap(
-            probe::RULE.split(' ').map(|word| (word.len(), word.to_owned())),
-            " ",
-            78
-        )
-        .iter()
-        .map(|line| format!("  {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
-    )
+    let rule = paragraph(&format!("{}.", probe::RULE), "  ", "  ", 80);
+    format!("Verdicts:\n{rule}\n{EXAMPLES}")
 }
 
 const EXAMPLES: &str = "Examples:\n  \
@@ -213,7 +204,7 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     if args.json {
         print_json(&document(&report))?;
     } else {
-        print(&report::terminal(&report, columns()))?;
+        print(&report::terminal(&report, page()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -333,12 +324,6 @@ fn save_figures(folder: &Path, report: &Report, force: bool) -> Result<()> {
     }
     note(&format!("{} figures in {}", figures.len(), folder.display()));
     Ok(())
-}
-
-/// The terminal's width, or what suits a page.
-fn columns() -> usize {
-    let known = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    known.unwrap_or(100).clamp(40, 200)
 }
 
 /// What is not finite is null in JSON: infinite variances, and the mean of nothing.

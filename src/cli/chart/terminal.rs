@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use fanin::plain;
 
-use super::super::table::wrap;
+use super::super::text::wrap;
 use super::svg::{PALETTE, SERIES, cut};
 use super::{Axis, Chart, Line};
 
@@ -87,8 +87,7 @@ impl Chart {
                 false if self.lines.len() > 1 => format!("{} {}", mark(index), plain(&line.name)),
                 false => plain(&line.name).to_string(),
             };
-            // Colours are no letters.
-            (words.chars().count(), if color { paint(index, &words) } else { words })
+            if color { paint(index, &words) } else { words }
         });
         let mut lines: Vec<String> = out.lines().map(|line| line.trim_end().to_owned()).collect();
         let legend = wrap(legend, "   ", width);

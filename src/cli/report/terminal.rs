@@ -2,9 +2,8 @@ use std::fmt::Write as _;
 
 use fanin::probe::{LayerReport, RULE, Report};
 
-use super::super::chart::svg::cut;
 use super::super::chart::{Chart, Line};
-use super::super::table::wrap;
+use super::super::text::{letters, paragraph, shortened};
 use super::figures::BOUNDS;
 use super::{Network, networks, summary};
 
@@ -26,30 +25,22 @@ pub fn terminal(report: &Report, columns: usize) -> String {
             text += &chart(network, columns, title, |layer| layer.gradient_var.mean);
         }
         text.push('\n');
-        paragraph(&summary::headline(network), columns, &mut text);
+        text += &paragraph(&summary::headline(network), "", "", columns);
     }
     text.push('\n');
-    paragraph(&format!("{RULE}."), columns, &mut text);
+    text += &paragraph(&format!("{RULE}."), "", "", columns);
     let _ = write!(text, "\nmeasured on {}\n", report.device);
     text
 }
 
-fn paragraph(words: &str, columns: usize, text: &mut String) {
-    let words = words.split(' ').map(|word| (word.chars().count(), word.to_owned()));
-    for line in wrap(words, " ", columns) {
-        let _ = writeln!(text, "{line}");
-    }
-}
-
 fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
-    let longest = network.runs.iter().map(|run| run.init.chars().count()).max().unwrap_or(0);
+    let longest = network.runs.iter().map(|run| letters(&run.init)).max().unwrap_or(0);
     let name = longest.clamp(4, 32);
     for run in &network.runs {
         let verdict = &run.verdict;
-        let init = cut(&run.init, name);
-        let head =
-            format!("{} {init:name$}  {:9}  ", summary::sign(verdict.kind), verdict.kind.name());
-        let margin = head.chars().count();
+        let init = shortened(&run.init, name);
+        let (sign, blank) = (summary::sign(verdict.kind), " ".repeat(name - letters(&init)));
+        let head = format!("{sign} {init}{blank}  {:9}  ", verdict.kind.name());
         let mut words = verdict.reason.clone();
         let limits = summary::limits(run);
         if !limits.is_empty() {
@@ -59,12 +50,7 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
         if !instead.is_empty() {
             words += &format!(". Instead: {instead}");
         }
-        let words = words.split(' ').map(|word| (word.chars().count(), word.to_owned()));
-        let mut start = head;
-        for line in wrap(words, " ", columns.saturating_sub(margin)) {
-            let _ = writeln!(text, "{start}{line}");
-            start = " ".repeat(margin);
-        }
+        *text += &paragraph(&words, &head, &" ".repeat(letters(&head)), columns);
     }
 }
 

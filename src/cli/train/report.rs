@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Run, TrainArgs};
 use crate::cli::chart::{Chart, Line, UNBOUNDED};
 use crate::cli::flags::advised;
-use crate::cli::table::{short, table};
+use crate::cli::table::{Column, short, table};
 use crate::cli::{print, print_json};
 
 pub(super) fn summary(epoch: &Epoch) -> String {
@@ -90,11 +90,16 @@ fn lsuv_table(init: &str, log: &[LsuvStep]) -> String {
             ]
         })
         .collect();
-    let header = ["layer", "variance", "scaled", "corrections"];
+    let columns = [
+        Column::text("layer"),
+        Column::number("variance"),
+        Column::number("scaled"),
+        Column::number("corrections"),
+    ];
     let mut text = format!(
         "{init}: the variance of each layer's signals before the nonlinearity, on the first batch, \
          as drawn and scaled\n\n{}",
-        table(&header, &header[1..], rows)
+        table(columns, rows)
     );
     let missed: Vec<String> = layers
         .iter()
@@ -159,18 +164,17 @@ pub(super) fn report(
     let regress = runs[0].trainer.loss().target() == Target::Value;
     let what = if regress { "R2" } else { "accuracy" };
     let test = format!("test {what}");
-    let header = [
-        "init",
-        "epochs",
-        "first loss",
-        "last loss",
-        what,
-        "test loss",
-        &test,
-        "seconds",
-        "verdict",
+    let columns = [
+        Column::name("init"),
+        Column::number("epochs").leaves(2),
+        Column::number("first loss").leaves(3),
+        Column::number("last loss"),
+        Column::number(what),
+        Column::number("test loss").leaves(4),
+        Column::number(&test),
+        Column::number("seconds").leaves(1),
+        Column::text("verdict"),
     ];
-    let right = ["epochs", "first loss", "last loss", what, "test loss", &test, "seconds"];
     let rows = runs
         .iter()
         .zip(verdicts)
@@ -192,7 +196,7 @@ pub(super) fn report(
             ]
         })
         .collect();
-    let mut text = table(&header, &right, rows);
+    let mut text = table(columns, rows);
     for (run, verdict) in runs.iter().zip(verdicts) {
         if let Some(reason) = verdict.reason() {
             let _ = write!(
