@@ -178,6 +178,22 @@ pub fn plain(text: impl Display) -> impl Display {
     Plain(text)
 }
 
+/// So many of something, `1 layer`, `2 layers`, `3 classes`: the noun as it is for one.
+///
+/// ```
+/// use fanin::counted;
+/// assert_eq!([counted(1, "test row"), counted(0, "class")], ["1 test row", "0 classes"]);
+/// ```
+pub fn counted(count: impl Display, noun: &str) -> String {
+    let count = count.to_string();
+    let ending = match count.as_str() {
+        "1" => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{count} {noun}{ending}")
+}
+
 /// What one message holds of one text, in characters.
 const MOST: usize = 2000;
 

@@ -89,7 +89,7 @@ fn replaceable(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     if unnamed(folder)?.is_none() {
-        tempfile::tempfile_in(folder)?;
+        tempfile::tempfile_in(folder).map_err(nameless)?;
     }
     // Where all may write, each may replace what is theirs.
     #[cfg(unix)]
@@ -206,7 +206,7 @@ impl Drafts {
             return Ok(Draft { path: path.into(), place, file, name: None });
         }
         let named = new_file().tempfile_in(self.hidden(folder).map_err(failed)?);
-        let (file, name) = named.map_err(failed)?.into_parts();
+        let (file, name) = named.map_err(nameless).map_err(failed)?.into_parts();
         Ok(Draft { path: path.into(), place, file, name: Some(name) })
     }
 
@@ -259,8 +259,8 @@ impl Hidden {
 
     fn new(beside: &Path) -> io::Result<Hidden> {
         loop {
-            let folder =
-                tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(beside)?;
+            let folder = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(beside);
+            let folder = folder.map_err(nameless)?;
             let lock = lock(folder.path());
             // Another's sweep may have come first.
             if folder.path().is_dir() && !matches!(lock, Some(Err(TryLockError::WouldBlock))) {
@@ -637,7 +637,18 @@ fn link(_: &File, _: &Path) -> io::Result<()> {
 
 /// Gives an unnamed file a hidden name in a folder.
 fn named(file: &File, folder: &Path) -> io::Result<TempPath> {
-    new_file().make_in(folder, |path| link(file, path)).map(|file| file.into_temp_path())
+    let made = new_file().make_in(folder, |path| link(file, path));
+    made.map(|file| file.into_temp_path()).map_err(nameless)
+}
+
+/// What went wrong with a hidden file or folder, without its name: the message around it has the one that
+/// the user gave.
+fn nameless(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.rsplit_once(" at path ") {
+        Some((what, _)) => io::Error::new(error.kind(), what),
+        None => error,
+    }
 }
 
 /// Hidden names, and the permissions of any new file.
@@ -701,4 +712,26 @@ fn lock(path: &Path) -> Option<Result<File, TryLockError>> {
 /// The last part of a path.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Hidden names are ours to know.
+    #[test]
+    fn errors_have_no_hidden_name() {
+        let nowhere = Path::new("/no/such/folder");
+        let file = tempfile::tempfile().unwrap();
+        let errors = [
+            named(&file, nowhere).err(),
+            Hidden::new(nowhere).err(),
+            new_file().tempfile_in(nowhere).map_err(nameless).err(),
+        ];
+        for error in errors {
+            let error = Error::file("create", "model.safetensors", error.unwrap()).to_string();
+            assert!(error.starts_with("cannot create model.safetensors: No such file"), "{error}");
+            assert!(!error.contains(PREFIX) && !error.contains(SUFFIX), "{error}");
+        }
+    }
 }

@@ -88,6 +88,6 @@ pub mod probe;
 
 pub use activation::{Activation, Custom};
 pub use device::Device;
-pub use error::{Error, Result, plain};
+pub use error::{Error, Result, counted, plain};
 pub use shape::{Layout, Shape};
 pub use wgpu;

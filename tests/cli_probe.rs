@@ -167,6 +167,27 @@ fn what_is_advised_can_be_typed_in() {
 }
 
 #[test]
+fn the_rows_and_the_last_word_advise_the_same() {
+    let base =
+        ["probe", "--device", "cpu", "--depth", "20", "--width", "64", "--batch", "64", "--init"];
+    for (inits, advised) in [
+        ("normal:0.01,he_uniform,orthogonal,zeros", "he_uniform"),
+        ("normal:0.01,kaiming_normal,he_uniform,zeros", "kaiming_normal"),
+    ] {
+        let out = succeeds(&[&base[..], &[inits]].concat());
+        let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rows: Vec<&str> = words.split("Instead: ").skip(1).collect();
+        assert!(rows.len() > 1, "{out}");
+        let last = ["Use ", advised].concat();
+        assert!(words.contains(&last), "{out}");
+        let own = ["orthogonal:gain=relu, or ", advised].concat();
+        for row in rows {
+            assert!(row.starts_with(advised) || row.starts_with(&own), "{row}: {out}");
+        }
+    }
+}
+
+#[test]
 fn the_rule_is_stated() {
     let short = ["probe", "--device", "cpu", "--depth", "3", "--width", "8"];
     for out in [succeeds(&["probe", "--help"]), succeeds(&short)] {

@@ -668,6 +668,25 @@ fn siren_is_healthy_with_its_omega_and_says_what_it_lacks() {
     assert_eq!(advice.instead.unwrap().to_string(), "siren:10");
 }
 
+/// What keeps an orthogonal matrix from its purpose is a gain that the nonlinearity takes away again.
+#[test]
+fn an_orthogonal_start_is_sent_to_the_gain_that_fits() {
+    let options = ProbeOptions { batch: 64, ..ProbeOptions::default() };
+    let (run, advice) = advised(&net(64, 20, Activation::Relu, "orthogonal"), &options);
+    assert_eq!(run.verdict.kind, Kind::Vanishing);
+    assert_eq!(advice.instead.unwrap().to_string(), "orthogonal:gain=relu");
+    // What was measured before comes before what was not, as whoever measured it wrote it.
+    let mut advisor = Advisor::new(&Device::Cpu, &options);
+    let healthy = net(64, 20, Activation::Relu, "he_uniform");
+    let mut found = measure(&Device::Cpu, &healthy, &options).unwrap();
+    assert_eq!(found.verdict.kind, Kind::Healthy);
+    found.init = "kaiming_uniform".into();
+    advisor.note(&healthy, &found);
+    let lost = net(64, 20, Activation::Relu, "zeros");
+    let run = measure(&Device::Cpu, &lost, &options).unwrap();
+    assert_eq!(advisor.advise(&lost, &run).unwrap().instead.unwrap().init, "kaiming_uniform");
+}
+
 /// Advice for a network that is not healthy, measured by itself, or that there is none.
 fn holds(mlp: &Mlp, what: &str, options: &ProbeOptions) -> Option<std::result::Result<Change, ()>> {
     let (run, advice) = advised(mlp, options);

@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use fanin::Result;
 use fanin::cpu::instruction_set;
 use fanin::gpu::{AdapterSummary, adapters, withheld};
+use fanin::{Result, counted};
 use serde_json::json;
 
 use super::table::{Column, bytes, table};
@@ -63,7 +63,10 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
             ]
         })
         .collect();
-    let mut cpu = vec![mark(!auto_takes_gpu), format!("{threads} threads, {}", instruction_set())];
+    let mut cpu = vec![
+        mark(!auto_takes_gpu),
+        format!("{}, {}", counted(threads, "thread"), instruction_set()),
+    ];
     cpu.extend(["cpu", "this crate's CPU engine", "", "", "", "", ""].map(str::to_owned));
     rows.push(cpu);
     let columns = [

@@ -7,7 +7,7 @@ use fanin::device::{Chunks, Draw};
 use fanin::gpu::Choice;
 use fanin::random::Dtype;
 use fanin::recipe::{FileReport, Recipe, Rules, WriteOptions, WriteReport, write};
-use fanin::{Device, Error, Result, init};
+use fanin::{Device, Error, Result, counted, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -121,8 +121,8 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     } else {
         print(&tables(&recipe, &report))?;
         note(&format!(
-            "{} parameters, {} in {seconds:.2} s ({}/s) on {}",
-            recipe.elements(),
+            "{}, {} in {seconds:.2} s ({}/s) on {}",
+            counted(recipe.elements(), "parameter"),
             table::bytes(recipe.bytes()),
             table::bytes((recipe.bytes() as f64 / seconds) as u64),
             device.device(),
@@ -230,7 +230,7 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
         .collect();
     let mut text = table(columns, rows);
     if let Some(more) = recipe.tensors.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
-        text += &format!("and {more} tensors more, which the manifest and --json have\n");
+        text += &format!("and {} more: see --json or the manifest\n", counted(more, "tensor"));
     }
     text.push('\n');
     let rows = report

@@ -8,7 +8,7 @@ use fanin::model::data::{self, LoadOptions, Standardizer};
 use fanin::probe::{
     self, Advisor, Change, Kind, LayerReport, ProbeOptions, RangeLimit, Report, Run, Spread,
 };
-use fanin::{Activation, Error, Result, file};
+use fanin::{Activation, Error, Result, counted, file};
 use serde_json::{Value, json};
 
 use super::inits::parse_inits;
@@ -47,7 +47,8 @@ pub struct ProbeArgs {
     #[arg(long, default_value = "zeros")]
     bias: Init,
 
-    /// Add each hidden layer's input to its output
+    /// Residual connections: h + f(W h + b) in place of f(W h + b), in each hidden layer but the first
+    /// whose input h is as wide as its output
     #[arg(long)]
     residual: bool,
 
@@ -267,8 +268,8 @@ fn inputs(args: &ProbeArgs, networks: &[Mlp]) -> Result<Option<Vec<f32>>> {
     let fits = |mlp: &&Mlp| mlp.widths()[0] as usize != columns;
     if let Some(mlp) = networks.iter().find(fits) {
         return Err(Error::Invalid {
-            what: format!("{}, of {columns} features", set.name),
-            given: format!("a network of {} inputs", mlp.widths()[0]),
+            what: format!("{}, of {}", set.name, counted(columns, "feature")),
+            given: format!("a network of {}", counted(mlp.widths()[0], "input")),
             needed: format!("--widths {columns},... or --width {columns}"),
         });
     }
@@ -276,7 +277,7 @@ fn inputs(args: &ProbeArgs, networks: &[Mlp]) -> Result<Option<Vec<f32>>> {
         return Err(Error::Invalid {
             what: "--batch".into(),
             given: args.batch.to_string(),
-            needed: format!("at most the {} rows of {}", set.rows(), set.name),
+            needed: format!("at most the {} of {}", counted(set.rows(), "row"), set.name),
         });
     }
     Ok(Some(set.features.to_f32()[..args.batch * columns].to_vec()))
@@ -322,7 +323,7 @@ fn save_figures(folder: &Path, report: &Report, force: bool) -> Result<()> {
     for (name, svg) in &figures {
         file::save(&path(name), svg.as_bytes(), force)?;
     }
-    note(&format!("{} figures in {}", figures.len(), folder.display()));
+    note(&format!("{} in {}", counted(figures.len(), "figure"), folder.display()));
     Ok(())
 }
 

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use clap::Args;
 use fanin::gpu::{Choice, Context, ContextOptions, adapters};
 use fanin::verify::{self, Check};
-use fanin::{Device, Result};
+use fanin::{Device, Result, counted};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -104,7 +104,9 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     if args.json {
         print_json(&json!({ "holds": failed == 0, "devices": devices }))?;
     } else {
-        print(&format!("{held} checks hold, {failed} fail\n"))?;
+        let holds = if held == 1 { "holds" } else { "hold" };
+        let fails = if failed == 1 { "fails" } else { "fail" };
+        print(&format!("{} {holds}, {failed} {fails}\n", counted(held, "check")))?;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

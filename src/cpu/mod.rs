@@ -64,5 +64,5 @@ pub use update::{UpdateSlices, clip, update};
 
 /// The CPU in words: `2 threads, AVX-512`.
 pub fn device() -> String {
-    format!("{} threads, {}", rayon::current_num_threads(), instruction_set())
+    format!("{}, {}", crate::counted(rayon::current_num_threads(), "thread"), instruction_set())
 }

@@ -1,6 +1,6 @@
 //! What the kernels ask of the slices that they are given.
 
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// # Errors
 /// [`Error::Invalid`] where a matrix of these rows and columns has not so many elements.
@@ -17,7 +17,7 @@ pub(super) fn matrix(what: &str, length: usize, [rows, columns]: [usize; 2]) -> 
 /// [`Error::Invalid`] where rows are not whole.
 pub(super) fn columns(what: &str, length: usize, rows: usize) -> Result<usize> {
     if !length.is_multiple_of(rows) {
-        let needed = format!("as many for each of {rows} rows");
+        let needed = format!("as many for each of {}", counted(rows, "row"));
         return Err(Error::invalid(what, elements(length), needed));
     }
     Ok(length.checked_div(rows).unwrap_or(0))
@@ -45,5 +45,5 @@ pub(super) fn as_many(what: &str, length: usize, wanted: usize, of: &str) -> Res
 }
 
 fn elements(length: usize) -> String {
-    format!("{length} elements")
+    counted(length, "element")
 }

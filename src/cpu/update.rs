@@ -5,7 +5,7 @@ use super::operand::as_many;
 use super::rounding::{Pinned, Rounding, by};
 use super::widest::{sum, widest};
 use crate::op::{Arithmetic, Optimizer, Step};
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// Parameters a task.
 const TASK: usize = 1 << 13;
@@ -141,7 +141,7 @@ fn state<'a>(
         _ if optimizer.moments() <= place => Ok(&mut []),
         Some(state) => as_many(what, state.len(), count, "parameters").map(|()| state),
         None => {
-            let needed = format!("{count} elements for {}", optimizer.name());
+            let needed = format!("{} for {}", counted(count, "element"), optimizer.name());
             Err(Error::invalid(what, "none", needed))
         }
     }

@@ -2,7 +2,7 @@
 
 use super::rounding::Rounding;
 use crate::op::Axis;
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// Elements that are worth a task.
 pub(super) const TASK: usize = 1 << 14;
@@ -18,7 +18,7 @@ pub(super) fn batch(what: &str, values: &[f32], sides: [usize; 3]) -> Result<usi
         false => {
             let [height, width, channels] = sides;
             let needed = format!("a multiple of {height} x {width} x {channels}");
-            Err(Error::invalid(what, format!("{} elements", values.len()), needed))
+            Err(Error::invalid(what, counted(values.len(), "element"), needed))
         }
     }
 }
@@ -29,7 +29,7 @@ pub(super) fn each(what: &str, values: &[f32], batch: usize, elements: usize) ->
     match batch.checked_mul(elements) == Some(values.len()) {
         true => Ok(()),
         false => {
-            let given = format!("{} elements", values.len());
+            let given = counted(values.len(), "element");
             Err(Error::invalid(what, given, format!("{batch} x {elements}")))
         }
     }

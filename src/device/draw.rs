@@ -1,7 +1,7 @@
 use super::{Device, draw_cpu, draw_gpu};
 use crate::op::Moments;
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// A run of one tensor's elements, to be drawn whole.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(super) fn check_pieces(pieces: &[Piece], most: u64) -> Result<()> {
     let Some(piece) = pieces.iter().find(|piece| piece.bytes() > most) else { return Ok(()) };
     let given = match piece.count.checked_mul(piece.dtype.size() as u64) {
         Some(bytes) => format!("{bytes} bytes"),
-        None => format!("{} elements of {}", piece.count, piece.dtype),
+        None => format!("{} of {}", counted(piece.count, "element"), piece.dtype),
     };
     Err(Error::invalid("piece", given, format!("at most {most} bytes")))
 }

@@ -9,7 +9,7 @@ use crate::op::{
     RowResult, SCALE, SECOND, Slot, Step, Summary, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Error, Result, Shape};
+use crate::{Error, Result, Shape, counted};
 
 /// Programs on a GPU: every pipeline, bind group and buffer is made once, and a step is recorded by
 /// replaying them.
@@ -259,7 +259,7 @@ impl Execution for OnGpu {
     ) -> Result<Vec<RowResult>> {
         let rows = steps.len() * self.batch;
         if order.len() > self.room.rows || steps.len() > self.room.steps || rows > self.room.rows {
-            let given = format!("{} steps of {rows} rows", steps.len());
+            let given = format!("{} of {rows} rows", counted(steps.len(), "step"));
             let needed = format!("at most {} of {}", self.room.steps, self.room.rows);
             return Err(Error::invalid("submission", given, needed));
         }

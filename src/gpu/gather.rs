@@ -5,7 +5,7 @@ use super::turn::Buffer;
 use super::{Context, Pass, Tensor, planner};
 use crate::op::{Resident, Step};
 use crate::random::Dtype;
-use crate::{Error, Result, shaders};
+use crate::{Error, Result, counted, shaders};
 
 shared! {
     /// What a dispatch is told.
@@ -40,7 +40,7 @@ impl Examples {
         let most = (context.limits().binding / row) as usize;
         if most == 0 {
             let needed = format!("a row that {} binds", context.name());
-            return Err(Error::invalid("examples", format!("{columns} features"), needed));
+            return Err(Error::invalid("examples", counted(columns, "feature"), needed));
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let store = |label, bytes: &[u8]| -> Result<Buffer> {
@@ -150,7 +150,7 @@ impl Pass<'_, '_> {
         let count = if examples <= most { examples } else { most / step * step };
         if count == 0 {
             let needed = format!("rows of which {} binds {step}", context.name());
-            return Err(Error::invalid("values", format!("{columns} columns"), needed));
+            return Err(Error::invalid("values", counted(columns, "column"), needed));
         }
         let [nothing, _] = context.unused();
         let runs = (0..examples).step_by(count as usize).map(|first| {

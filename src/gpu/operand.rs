@@ -2,7 +2,7 @@ use super::context::Kernel;
 use super::pass::Dispatch;
 use super::{Context, Tensor, planner};
 use crate::random::Dtype;
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// The binding of a tensor that a kernel works on whole.
 ///
@@ -39,7 +39,7 @@ pub(super) fn long_operand<'a>(
         return invalid(tensor.dtype().to_string(), dtype.to_string());
     }
     if tensor.shape().elements() != elements {
-        return invalid(format!("shape {}", tensor.shape()), format!("{elements} elements"));
+        return invalid(format!("shape {}", tensor.shape()), counted(elements, "element"));
     }
     if !tensor.offset().is_multiple_of(limits.alignment) {
         let given = format!("an offset of {} bytes", tensor.offset());

@@ -7,7 +7,7 @@ use super::shared::shared;
 use super::{Context, Pass, Tensor, columns, planner};
 use crate::random::Dtype;
 use crate::shaders::{Loads, Module};
-use crate::{Custom, Error, Result, shaders};
+use crate::{Custom, Error, Result, counted, shaders};
 
 shared! {
     /// What a dispatch is told.
@@ -72,7 +72,7 @@ impl Teams {
         };
         let lanes = lanes.ok_or_else(|| {
             let needed = format!("at most {} on {}", longest * per, context.name());
-            Error::invalid(what, format!("{columns} columns"), needed)
+            Error::invalid(what, counted(columns, "column"), needed)
         })?;
         Ok(Teams { loads, lanes, width: lanes.max(shaders::ROWS.width) })
     }

@@ -4,7 +4,7 @@ use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
 use crate::op::Optimizer;
 use crate::random::Dtype;
-use crate::{Error, Result, shaders};
+use crate::{Error, Result, counted, shaders};
 
 shared! {
     /// What a dispatch is told.
@@ -71,7 +71,8 @@ pub(crate) fn update(
     let [nothing, nothing_more] = context.unused();
     let state = |what: &str, tensor: Option<&_>, place: usize| match tensor {
         None if optimizer.moments() > place => {
-            let needed = format!("a tensor of {count} elements for {}", optimizer.name());
+            let needed =
+                format!("a tensor of {} for {}", counted(count, "element"), optimizer.name());
             Err(Error::invalid(what, "none", needed))
         }
         _ => Ok(()),

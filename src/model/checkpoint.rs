@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::score::Tally;
 use super::trainer::{Cursor, digest_of};
 use super::{Epoch, Score, Trainer};
-use crate::{Error, Result, file};
+use crate::{Error, Result, counted, file};
 
 /// The key of the metadata that holds a [`State`].
 const KEY: &str = "fanin.training";
@@ -146,7 +146,7 @@ impl Trainer {
         let untested = ended.checked_sub(state.epochs.len() as u64);
         let at_end = state.step.is_multiple_of(self.epoch_steps());
         if state.step > self.steps() || !(untested == Some(0) || untested == Some(1) && at_end) {
-            let given = format!("{} steps done", state.step);
+            let given = format!("{} done", counted(state.step, "step"));
             return Err(Error::invalid("resume", given, format!("at most {}", self.steps())));
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;

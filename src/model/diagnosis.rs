@@ -3,8 +3,8 @@
 use super::score::Score;
 use super::tape::Stage;
 use super::trainer::{Item, Trainer};
-use crate::Result;
 use crate::op::{GRADIENTS, PARAMETERS, Phase, RowResult, Step};
+use crate::{Result, counted};
 
 /// What a run came to, by the training loss (the last epoch's, or that of all training rows as the
 /// network is now, whichever is less) beside [`Trainer::baseline`], the best constant answer's.
@@ -80,14 +80,14 @@ impl Trainer {
             return Ok(Outcome::Stuck(why));
         }
         let beside = format!(
-            "the training loss, {}, is {} {}, that of the best constant answer, after {} steps",
+            "the training loss, {}, is {} {}, that of the best constant answer, after {}",
             figure(loss),
             match loss < self.baseline {
                 true => format!("{:.1} % below", 100.0 * (1.0 - loss / self.baseline)),
                 false => "no better than".into(),
             },
             figure(self.baseline),
-            self.cursor.step
+            counted(self.cursor.step, "step")
         );
         // A few rows that are far off may hold up a loss.
         if let (Some(own), Some(constant)) = (score.accuracy, self.majority)

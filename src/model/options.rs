@@ -1,7 +1,7 @@
 use super::network::Network;
 use super::{Adam, Loss, Optimizer, Schedule};
 use crate::op::Arithmetic;
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,15 +65,15 @@ impl TrainOptions {
         match self.batch {
             Some(0) => return Err(Error::invalid("batch", 0, "at least 1 row")),
             Some(batch) if batch > rows => {
-                let needed = format!("at most the training set's {rows} rows");
-                return Err(Error::invalid("batch", format!("{batch} rows"), needed));
+                let needed = format!("at most the training set's {}", counted(rows, "row"));
+                return Err(Error::invalid("batch", counted(batch, "row"), needed));
             }
             _ => {}
         }
         let widest = network.widest()?;
         let batch = self.batch.unwrap_or(rows) as u64;
         if rows > 1 << 30 || widest.saturating_mul(batch) > 1 << 30 {
-            let given = format!("{batch} rows of a layer {widest} wide");
+            let given = format!("{} of a layer {widest} wide", counted(batch, "row"));
             return Err(Error::invalid("batch", given, "at most 2^30 activations a layer"));
         }
         Ok(())

@@ -1,7 +1,7 @@
 use super::data::{Dataset, Targets};
 use super::{Loss, Target};
 use crate::op::variance;
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// A set's targets as the loss takes them, class indices or the bits of values, and how many there are
 /// a row.
@@ -10,8 +10,11 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
     match (&set.targets, loss.target()) {
         (Targets::Classes { labels, names }, Target::Class) => {
             if names.len() > outputs {
-                let given = format!("{} classes", names.len());
-                return invalid(given, format!("at most the network's {outputs} outputs"));
+                let given = counted(names.len(), "class");
+                return invalid(
+                    given,
+                    format!("at most the network's {}", counted(outputs, "output")),
+                );
             }
             if let Some(label) = labels.iter().find(|label| **label as usize >= outputs) {
                 return invalid(format!("class {label}"), format!("classes 0 to {}", outputs - 1));
@@ -24,7 +27,7 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
                 (1, 2) => Ok((labels.iter().map(|label| one(*label == 1)).collect(), 1)),
                 (outputs, classes) if outputs == classes && classes > 1 => Ok((labels.clone(), 1)),
                 (outputs, classes) => {
-                    invalid(format!("{classes} classes"), format!("{outputs} for the outputs"))
+                    invalid(counted(classes, "class"), format!("{outputs} for the outputs"))
                 }
             }
         }
@@ -36,7 +39,7 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
         }
         (Targets::Values { values, names }, target) => {
             if names.len() != outputs {
-                let given = format!("{} values a row", names.len());
+                let given = format!("{} a row", counted(names.len(), "value"));
                 return invalid(given, format!("{outputs} for the network's outputs"));
             }
             let shares = target == Target::Share;

@@ -13,7 +13,7 @@ use crate::op::{
     Slot, Step, View,
 };
 use crate::random::Stream;
-use crate::{Error, Result, memory};
+use crate::{Error, Result, counted, memory};
 
 /// A network, its data and its optimizer on one device.
 pub struct Trainer {
@@ -106,7 +106,7 @@ impl Trainer {
         for (what, set) in [("training set", Some(train)), ("test set", test)] {
             let Some(set) = set else { continue };
             if set.columns() as u64 != inputs {
-                let given = format!("{} features", set.columns());
+                let given = counted(set.columns(), "feature");
                 return Err(Error::invalid(what, given, inputs.to_string()));
             }
             set.check_f32().map_err(|error| error.at(what))?;
@@ -282,7 +282,7 @@ impl Trainer {
     pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let view = self.find(name)?.view(PARAMETERS);
         if values.len() != view.elements() {
-            let given = format!("{} values", values.len());
+            let given = counted(values.len(), "value");
             return Err(Error::invalid(name, given, format!("{}", view.elements())));
         }
         self.write(view, values)
@@ -295,7 +295,7 @@ impl Trainer {
     pub fn predict(&mut self, features: &[f32]) -> Result<Vec<f32>> {
         let columns = self.network.input().elements() as usize;
         if !features.len().is_multiple_of(columns) {
-            let given = format!("{} values", features.len());
+            let given = counted(features.len(), "value");
             return Err(Error::invalid("features", given, format!("rows of {columns}")));
         }
         let mut outputs = Vec::new();

@@ -117,7 +117,15 @@ const WORK: f64 = 1e11;
 pub struct Advisor<'a> {
     device: &'a Device,
     options: &'a ProbeOptions,
-    known: Vec<(Mlp, Kind)>,
+    known: Vec<Known>,
+}
+
+/// A network that was measured.
+struct Known {
+    mlp: Mlp,
+    /// Its initializer, as it is written.
+    init: String,
+    kind: Kind,
 }
 
 impl<'a> Advisor<'a> {
@@ -128,14 +136,15 @@ impl<'a> Advisor<'a> {
 
     /// Remembers a measured network, so that it is not measured again.
     pub fn note(&mut self, mlp: &Mlp, run: &Run) {
-        self.known.push((mlp.clone(), run.verdict.kind));
+        self.known.push(Known { mlp: mlp.clone(), init: run.init.clone(), kind: run.verdict.kind });
     }
 
-    /// What is healthy in place of a network that is not, as little as possible being changed: another
-    /// initializer, then zero biases, wider layers, layer norm, residual connections, another
-    /// nonlinearity. Within each, initializers go in the order of what the theory expects of them,
-    /// without those of which it expects nothing good. At most ten networks are measured, none of
-    /// which takes long where the probed one did not; none is the one that was probed.
+    /// What is healthy in place of a network that is not, as little as possible being changed: the gain
+    /// of an orthogonal initializer, another initializer, then zero biases, wider layers, layer norm,
+    /// residual connections, another nonlinearity. Within each, initializers go in the order of what the
+    /// theory expects of them, without those of which it expects nothing good; but what was measured
+    /// before and is healthy comes first. At most ten networks are measured, none of which takes long
+    /// where the probed one did not; none is the one that was probed.
     ///
     /// # Errors
     /// As [`measure`], but that a network which does not fit is passed over.
@@ -144,7 +153,9 @@ impl<'a> Advisor<'a> {
         let (mut instead, mut measured) = (None, 0);
         'all: for structure in structures(mlp, run, self.options.inputs.is_some()) {
             let mut alike = 0;
-            for (change, network) in ordered(mlp, run, &structure)? {
+            for (change, network) in
+                self.known_first(mlp, &structure, ordered(mlp, run, &structure)?)
+            {
                 if measured == TRIES || alike == TRIES_ALIKE {
                     break;
                 }
@@ -156,9 +167,9 @@ impl<'a> Advisor<'a> {
                     continue;
                 }
                 alike += 1;
-                let known = self.known.iter().find(|(other, _)| same(other, &network));
+                let known = self.known.iter().find(|known| same(&known.mlp, &network));
                 let kind = match known {
-                    Some((_, kind)) => *kind,
+                    Some(known) => known.kind,
                     None => {
                         measured += 1;
                         match measure(self.device, &network, self.options) {
@@ -180,6 +191,44 @@ impl<'a> Advisor<'a> {
         }
         Ok(Advice { instead, tried: tried.into_iter().map(|(change, _)| change).collect() })
     }
+
+    /// A structure's networks, those first that were measured and are healthy, so that all who ask hear of
+    /// the same.
+    fn known_first(
+        &self,
+        mlp: &Mlp,
+        structure: &Change,
+        ordered: Vec<(Change, Mlp)>,
+    ) -> Vec<(Change, Mlp)> {
+        let healthy = |network: &Mlp| {
+            let known = self.known.iter().find(|known| same(&known.mlp, network));
+            known.filter(|known| known.kind == Kind::Healthy)
+        };
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        for (mut change, network) in ordered {
+            match healthy(&network) {
+                // As whoever measured it wrote it.
+                Some(known) => {
+                    change.init.clone_from(&known.init);
+                    first.push((change, network));
+                }
+                None => rest.push((change, network)),
+            }
+        }
+        // Those of which the theory does not speak, too.
+        if *structure == Change::of(String::new()) {
+            for known in self.known.iter().filter(|known| known.kind == Kind::Healthy) {
+                let change = Change::of(known.init.clone());
+                if let Ok(network) = change.apply(mlp)
+                    && same(&network, &known.mlp)
+                {
+                    first.push((change, network));
+                }
+            }
+        }
+        first.extend(rest);
+        first
+    }
 }
 
 /// What may be changed beside the initializer, the least first: changes whose own initializer is
@@ -192,6 +241,7 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
         let activation = Some(Activation::Sin { omega });
         found.push(Change { activation, ..Change::of(run.init.clone()) });
     }
+    found.extend(fitting_gain(mlp).map(Change::of));
     found.push(plain.clone());
     let unbiased = Change { bias: zeros.clone(), ..plain.clone() };
     if zeros.is_some() {
@@ -219,6 +269,19 @@ fn structures(mlp: &Mlp, run: &Run, given_inputs: bool) -> Vec<Change> {
         }
     }
     found
+}
+
+/// An orthogonal initializer with the nonlinearity's gain, where it has another: its matrices keep what the
+/// nonlinearity takes away only with that.
+fn fitting_gain(mlp: &Mlp) -> Option<String> {
+    let activation = mlp.nonlinearity();
+    let (name, own) = match mlp.network().ok()?.first_init()? {
+        Init::Orthogonal { gain } => ("orthogonal", gain),
+        Init::DeltaOrthogonal { gain } => ("delta_orthogonal", gain),
+        _ => return None,
+    };
+    let init = format!("{name}:gain={activation}");
+    (own != activation.gain() && init.parse::<Init>().is_ok()).then_some(init)
 }
 
 /// Multiply-adds of measuring a network, over all seeds.

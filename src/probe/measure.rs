@@ -11,7 +11,7 @@ use crate::op::{
     Summary, View,
 };
 use crate::random::{Distribution, Dtype, Stream};
-use crate::{Activation, Error, Result};
+use crate::{Activation, Error, Result, counted};
 
 /// How a network is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,8 +148,8 @@ fn check(options: &ProbeOptions, columns: usize) -> Result<()> {
     }
     if let Some(inputs) = &options.inputs {
         if inputs.len() != options.batch * columns {
-            let needed = format!("{} rows of {columns}", options.batch);
-            return Err(Error::invalid("inputs", format!("{} values", inputs.len()), needed));
+            let needed = format!("{} of {columns}", counted(options.batch, "row"));
+            return Err(Error::invalid("inputs", counted(inputs.len(), "value"), needed));
         }
         if let Some(at) = inputs.iter().position(|value| !value.is_finite()) {
             let what = format!("inputs, row {}, column {}", at / columns, at % columns);

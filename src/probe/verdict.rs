@@ -4,8 +4,8 @@ use super::advice::missing_omega;
 use super::predict::{Boundary, settled};
 use super::run::{LayerReport, Prediction};
 use super::{LARGEST, SMALLEST};
-use crate::Result;
 use crate::model::Network;
+use crate::{Result, counted};
 
 /// What became of the signal or of the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,7 +343,7 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
         let text = format!(
             "the {what}'s standard deviation is {}exactly 0 after {}",
             rate.unwrap_or_default(),
-            layers(way.measured.start + lasting.saturating_sub(1))
+            counted(way.measured.start + lasting.saturating_sub(1), "layer")
         );
         return Some((Kind::Vanishing, text));
     }
@@ -355,7 +355,7 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
             if way.settled.is_some() { "settles to being" } else { "is" },
             how(rises),
             times(way.rate),
-            layers(variances.len().saturating_sub(1)),
+            counted(variances.len().saturating_sub(1), "layer"),
             how(seen > 0.0),
             times(seen)
         );
@@ -368,7 +368,7 @@ fn lost(way: &Way, width: u64) -> Option<(Kind, String)> {
              it is too narrow for its depth",
             how(rises),
             times(way.strays),
-            layers(variances.len())
+            counted(variances.len(), "layer")
         );
         return Some((kind(rises), text));
     }
@@ -409,10 +409,6 @@ fn limit(way: &Way) -> Option<RangeLimit> {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
-}
-
-fn layers(count: usize) -> String {
-    format!("{count} layer{}", if count == 1 { "" } else { "s" })
 }
 
 /// Three digits.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::orthogonal::orthogonal;
 use super::{Distribution, Dtype, Stream};
-use crate::{Error, Layout, Result, memory};
+use crate::{Error, Layout, Result, counted, memory};
 
 /// What a tensor's values are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -199,7 +199,7 @@ impl Whole {
     /// elements.
     pub fn check(&self) -> Result<()> {
         if self.facts().elements.is_none_or(|elements| elements > MOST) {
-            let given = format!("{} elements", self.elements());
+            let given = counted(self.elements(), "element");
             return Err(Error::invalid("a tensor drawn as a whole", given, "at most 2^31"));
         }
         match *self {

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use fanin::counted;
 use fanin::probe::Heatmap;
 
 use super::super::chart::svg::{Figure, at, cut, text};
@@ -33,7 +34,7 @@ pub fn figure(map: &Heatmap) -> Figure {
     let (low, high) = (map.scales[0].ln(), map.scales[rows - 1].ln());
     let half = 0.5 * (high - low) / (rows - 1).max(1) as f64;
     let y = |scale: f64| TOP + height * (high + half - scale.ln()) / (high - low + 2.0 * half);
-    let title = format!("Where signals live: {}, {} units", map.activation, map.width);
+    let title = format!("Where signals live: {}, {}", map.activation, counted(map.width, "unit"));
     let mut body = text("h", 12.0, 24.0, &title);
     let defs = "<defs><pattern id=\"under\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
              <rect width=\"6\" height=\"6\" fill=\"#08306b\"/><path d=\"M0 6L6 0\" stroke=\"#9ecae1\"/></pattern>\

@@ -7,6 +7,7 @@ pub mod roofline;
 mod summary;
 mod terminal;
 
+use fanin::counted;
 use fanin::probe::{Report, Run};
 
 use super::chart::svg;
@@ -36,11 +37,10 @@ fn networks(report: &Report) -> Vec<Network<'_>> {
 }
 
 fn title(run: &Run) -> String {
-    let layers = if run.depth() == 1 { "layer" } else { "layers" };
-    let mut text = format!("{}, {} {layers} ", run.activation, run.depth());
+    let mut text = format!("{}, {} ", run.activation, counted(run.depth(), "layer"));
     let hidden = &run.widths[1..];
     match hidden.iter().all(|width| *width == hidden[0]) {
-        true => text += &format!("of {} units", hidden[0]),
+        true => text += &format!("of {}", counted(hidden[0], "unit")),
         false => {
             let widths: Vec<String> = run.widths.iter().map(u64::to_string).collect();
             text += &format!("({})", widths.join("-"));

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use fanin::counted;
 use fanin::probe::{Kind, LayerReport, RULE, Report, Run, Spread};
 
 use super::super::chart::svg::{Figure, colors, escape, style};
@@ -68,7 +69,7 @@ fn section(body: &mut String, index: usize, network: &Network<'_>) {
             summary::sign(verdict.kind),
             escape(&verdict.reason),
             escape(&or_dash(summary::limits(run))),
-            escape(&or_dash(summary::instead(run))),
+            escape(&or_dash(summary::instead(run, network))),
             name = verdict.kind.name(),
         );
     }
@@ -99,7 +100,7 @@ fn about(network: &Network<'_>) -> String {
         [first, .., last] => format!("{} seeds, {first} to {last}", run.seeds.len()),
         [] => String::new(),
     };
-    format!("{} inputs, biases {}, {seeds}", run.batch, run.bias)
+    format!("{}, biases {}, {seeds}", counted(run.batch, "input"), run.bias)
 }
 
 fn or_dash(text: String) -> String {

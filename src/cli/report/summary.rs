@@ -1,3 +1,4 @@
+use fanin::counted;
 use fanin::probe::{Change, Kind, RangeLimit, Run};
 
 use super::Network;
@@ -21,8 +22,7 @@ pub fn limits(run: &Run) -> String {
         let RangeLimit { overflow, depth, seen } = limit?;
         let how = if overflow { "overflow" } else { "underflow" };
         let how = if seen { format!("{how}s") } else { format!("would {how}") };
-        let layers = if depth == 1 { "layer" } else { "layers" };
-        Some(format!("the {what} {how} float32 after {depth} {layers}{back}"))
+        Some(format!("the {what} {how} float32 after {}{back}", counted(depth, "layer")))
     };
     let found = [
         of("signal", "", run.verdict.signal_limit),
@@ -33,10 +33,13 @@ pub fn limits(run: &Run) -> String {
 
 /// What was tried and is healthy, with its flags where more than the initializer changes; empty where
 /// nobody looked.
-pub fn instead(run: &Run) -> String {
+pub fn instead(run: &Run, network: &Network) -> String {
     let Some(advice) = &run.advice else { return String::new() };
     match &advice.instead {
-        Some(change) => told(change, run),
+        Some(change) => match best(network).filter(|best| best.init != change.to_string()) {
+            Some(best) => format!("{}, or {}", told(change, run), best.init),
+            None => told(change, run),
+        },
         None => {
             let tried: Vec<String> = advice.tried.iter().map(Change::to_string).collect();
             match tried.is_empty() {
@@ -52,6 +55,17 @@ fn told(change: &Change, run: &Run) -> String {
     if text == change.init { text } else { format!("{text} ({})", flags::changed(change, run)) }
 }
 
+/// The run that all others are advised to be: one that is advised, or else the one that keeps most.
+fn best<'a>(network: &Network<'a>) -> Option<&'a Run> {
+    let healthy = || network.runs.iter().copied().filter(|run| run.verdict.kind == Kind::Healthy);
+    let advised = |run: &&Run| {
+        let changes =
+            network.runs.iter().filter_map(|other| other.advice.as_ref()?.instead.as_ref());
+        changes.map(Change::to_string).any(|init| init == run.init)
+    };
+    healthy().find(advised).or_else(|| healthy().min_by(|a, b| drift(a).total_cmp(&drift(b))))
+}
+
 /// What to use, in a sentence, and why.
 pub fn headline(network: &Network<'_>) -> String {
     let healthy: Vec<&Run> =
@@ -60,15 +74,9 @@ pub fn headline(network: &Network<'_>) -> String {
         network.runs.iter().copied().filter(|run| run.verdict.kind != Kind::Healthy).collect();
     let advised =
         others.iter().find_map(|run| Some((run.advice.as_ref()?.instead.as_ref()?, *run)));
-    let init = advised.map(|(change, _)| change.to_string());
-    let best = healthy
-        .iter()
-        // What is advised, if it is here.
-        .find(|run| init.as_ref() == Some(&run.init))
-        .or(healthy.iter().min_by(|a, b| drift(a).total_cmp(&drift(b))));
     let alone = network.runs.len() == 1;
     let none = if alone { "It does not train as it is" } else { "None of these trains as it is" };
-    match (best, advised) {
+    match (best(network), advised) {
         (Some(best), _) if alone => format!("{} keeps both signal and gradient.", best.init),
         (Some(best), _) if healthy.len() == 1 => {
             format!("Use {}: of these, it alone keeps both signal and gradient.", best.init)

@@ -46,7 +46,7 @@ fn verdicts(network: &Network<'_>, columns: usize, text: &mut String) {
         if !limits.is_empty() {
             words += &format!("; {limits}");
         }
-        let instead = summary::instead(run);
+        let instead = summary::instead(run, network);
         if !instead.is_empty() {
             words += &format!(". Instead: {instead}");
         }

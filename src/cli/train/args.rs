@@ -49,7 +49,10 @@ fn long_help() -> String {
     let entries = ENTRIES.iter().map(|entry| (entry.form.to_owned(), entry.help.to_owned()));
     let others = [
         ("NONLINEARITY", "element by element, by its name: relu, leaky_relu:0.2"),
-        ("residual(LAYERS)", "what goes in is added to what comes out of the layers within"),
+        (
+            "residual(LAYERS)",
+            "x + LAYERS(x): what goes in is added to what comes out, of the same shape",
+        ),
     ];
     let others = others.map(|(form, help)| (form.to_owned(), help.to_owned()));
     [
@@ -174,7 +177,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub(super) clip: Option<f64>,
 
-    /// Add each hidden layer's input to its output where their widths are equal
+    /// Residual connections: h + f(W h + b) in place of f(W h + b), in each hidden layer but the first
+    /// whose input h is as wide as its output
     #[arg(long)]
     pub(super) residual: bool,
 

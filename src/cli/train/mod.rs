@@ -13,7 +13,7 @@ pub use args::TrainArgs;
 use fanin::init::Init;
 use fanin::model::data::{self, Dataset, LoadOptions, Loaded};
 use fanin::model::{Network, Outcome, TrainOptions, Trainer};
-use fanin::{Error, Result};
+use fanin::{Error, Result, counted};
 use indicatif::{MultiProgress, ProgressBar};
 use outputs::Outputs;
 
@@ -59,11 +59,11 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     let device = args.device.open("trains")?;
     let (train, test) = (&prepared.0, prepared.1.as_ref());
     note(&format!(
-        "{}: {} training rows, {} test rows, {} features, {}; {task}: {reason}",
+        "{}: {}, {}, {}, {}; {task}: {reason}",
         train.name,
-        train.rows(),
-        test.map_or(0, Dataset::rows),
-        train.columns(),
+        counted(train.rows(), "training row"),
+        counted(test.map_or(0, Dataset::rows), "test row"),
+        counted(train.columns(), "feature"),
         prepare::targets(train),
     ));
     let stop = stop::listen();
@@ -124,11 +124,12 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
 fn announcement(trainer: &Trainer, options: &TrainOptions) -> Result<String> {
     let rows = match options.batch {
         None => "all rows".to_owned(),
-        Some(batch) => format!("{batch} rows"),
+        Some(batch) => counted(batch, "row"),
     };
     let (network, steps) = (trainer.network(), trainer.steps());
     let (parameters, device) = (network.recipe()?.elements(), trainer.device());
-    Ok(format!("{network:?}, {parameters} parameters, {steps} steps of {rows}; {device}"))
+    let (parameters, steps) = (counted(parameters, "parameter"), counted(steps, "step"));
+    Ok(format!("{network:?}, {parameters}, {steps} of {rows}; {device}"))
 }
 
 /// The learning rates of muP: each factor, with the parameters that have it.

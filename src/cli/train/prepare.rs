@@ -2,7 +2,7 @@
 
 use fanin::model::data::{Collapsed, Dataset, Standardizer, Targets};
 use fanin::model::{Loss, Target};
-use fanin::{Error, Result};
+use fanin::{Error, Result, counted};
 
 use super::TrainArgs;
 use crate::cli::note;
@@ -71,8 +71,7 @@ pub(super) fn outputs(train: &Dataset, loss: Option<Loss>) -> u64 {
 
 pub(super) fn targets(set: &Dataset) -> String {
     match &set.targets {
-        Targets::Classes { names, .. } => format!("{} classes", names.len()),
-        Targets::Values { names, .. } if names.len() == 1 => "1 value".into(),
-        Targets::Values { names, .. } => format!("{} values", names.len()),
+        Targets::Classes { names, .. } => counted(names.len(), "class"),
+        Targets::Values { names, .. } => counted(names.len(), "value"),
     }
 }

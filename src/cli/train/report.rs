@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use fanin::Result;
 use fanin::model::{Epoch, LsuvStep, Outcome, Score, Target};
+use fanin::{Result, counted};
 use serde_json::{Value, json};
 
 use super::{Run, TrainArgs};
@@ -223,8 +223,8 @@ pub(super) fn report(
         let Run { init, trainer, .. } = run;
         let _ = write!(
             text,
-            "\n{init} after {} steps, {}:\nSHA-256 of the weights and the optimizer's state\n{digest}\n",
-            trainer.step(),
+            "\n{init} after {}, {}:\nSHA-256 of the weights and the optimizer's state\n{digest}\n",
+            counted(trainer.step(), "step"),
             trainer.arithmetic(),
         );
     }

@@ -1,5 +1,5 @@
 use crate::random::Stream;
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::{Numbers, permutation};
 
@@ -119,7 +119,7 @@ impl Dataset {
         let rows = self.rows();
         let test_rows = (test_fraction * rows as f64).round() as usize;
         if test_fraction > 0.0 && (test_rows == 0 || test_rows >= rows) {
-            let given = format!("{test_fraction}, {test_rows} of {rows} rows");
+            let given = format!("{test_fraction}, {test_rows} of {}", counted(rows, "row"));
             return Err(Error::invalid("test fraction", given, "rows on either side"));
         }
         let mut order = permutation(&Stream::named(seed, "train.split"), 0, count(rows)?);

@@ -1,4 +1,4 @@
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::numbers::{Exact, cell};
 use super::{Dataset, Numbers, Targets};
@@ -87,7 +87,7 @@ impl Standardizer {
             return Ok(outputs.iter().copied().map(f64::from).collect());
         }
         if !outputs.len().is_multiple_of(columns) {
-            let given = format!("{} values", outputs.len());
+            let given = counted(outputs.len(), "value");
             return Err(Error::invalid("outputs", given, format!("rows of {columns}")));
         }
         let scales = self.targets.iter().cycle();
