@@ -153,7 +153,11 @@ pub(crate) fn read<T: Listed>(text: &str) -> Result<T> {
     let entry = entries
         .iter()
         .find(|entry| entry.name == name || entry.aliases.contains(&name))
-        .ok_or_else(|| Error::unknown(T::KIND, name, entries.iter().map(|entry| entry.name)))?;
+        .ok_or_else(|| {
+            let names = entries.iter().map(|entry| entry.name);
+            let aliases = entries.iter().flat_map(|entry| entry.aliases.iter().copied());
+            Error::unknown(T::KIND, name, names.chain(aliases))
+        })?;
     let Some(given) = given else { return Ok(entry.default) };
     let what = format!("{} `{text}`", T::KIND);
     let Some(takes) = &entry.takes else {

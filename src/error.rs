@@ -248,16 +248,32 @@ fn one_line(message: &str) -> String {
 /// Names that are longer were not mistyped; likeness takes time and memory by both lengths.
 const MOST_ALIKE: usize = 64;
 
-/// `" (nearest: he_normal)"` where one known name is close enough to be meant.
+/// How many names a message offers at most.
+const MOST_OFFERED: usize = 4;
+
+/// `" (nearest: he_normal)"` where one known name is close enough to be meant, be it in other letters;
+/// `" (which one: he_uniform, he_normal)"` where several begin with what was given.
 fn nearest(given: &str, known: &[String]) -> String {
     if given.len() > MOST_ALIKE {
         return String::new();
     }
+    let given = given.to_ascii_lowercase();
+    let kinds = known.iter().filter(|name| {
+        name.strip_prefix(given.as_str()).is_some_and(|rest| rest.starts_with(['_', '-']))
+    });
+    let kinds: Vec<&str> = kinds.map(String::as_str).take(MOST_OFFERED).collect();
+    if kinds.len() > 1 && !given.is_empty() {
+        return format!(" (which one: {})", kinds.join(", "));
+    }
     known
         .iter()
         .filter(|name| name.len() <= MOST_ALIKE)
-        .map(|name| (strsim::normalized_damerau_levenshtein(given, name), name))
+        .map(|name| {
+            (strsim::normalized_damerau_levenshtein(&given, &name.to_ascii_lowercase()), name)
+        })
         .filter(|(likeness, _)| *likeness >= 0.5)
+        // Of equals the first: entries stand before their other names.
+        .rev()
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| format!(" (nearest: {name})"))
         .unwrap_or_default()

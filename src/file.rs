@@ -502,6 +502,16 @@ fn is_shard(ending: &str) -> bool {
     numbers.is_some_and(|(number, count)| digits(number) && digits(count))
 }
 
+/// Where the manifest of a model is of which `path` is a file: the whole, a shard, or the index.
+pub(crate) fn manifest_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let name = name.strip_suffix(".index.json").unwrap_or(name);
+    let stem = name.strip_suffix(WEIGHTS)?;
+    let shard = stem.match_indices('-').find(|(at, _)| is_shard(&name[*at..]));
+    let stem = shard.map_or(stem, |(at, _)| &stem[..at]);
+    Some(path.with_file_name(format!("{stem}.manifest.json")))
+}
+
 /// Index or manifest, of a model's files.
 fn is_document(path: &Path) -> bool {
     path.extension().is_some_and(|kind| kind == "json")

@@ -15,12 +15,19 @@ impl Shape {
     /// # Errors
     /// [`Error::Invalid`] where a dimension is 0, or the product overflows 2^63 - 1 elements.
     pub fn new(dims: impl Into<Vec<u64>>) -> Result<Self> {
-        let dims = dims.into();
-        let shape = Shape(dims);
+        let shape = Shape(dims.into());
         if shape.0.contains(&0) {
             return Err(Error::invalid("shape", &shape, "dimensions of at least 1"));
         }
-        let elements = shape.0.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim));
+        Shape::with_empty(shape.0)
+    }
+
+    /// [`Shape::new`], of a tensor that may have no elements, as files of models hold some.
+    pub(crate) fn with_empty(dims: Vec<u64>) -> Result<Self> {
+        let shape = Shape(dims);
+        // Also of those beside a 0: whoever multiplies some of them counts on it.
+        let mut dims = shape.0.iter().filter(|dim| **dim != 0);
+        let elements = dims.try_fold(1u64, |product, &dim| product.checked_mul(dim));
         if elements.is_none_or(|elements| elements > i64::MAX as u64) {
             return Err(Error::invalid("shape", &shape, "at most 2^63 - 1 elements"));
         }

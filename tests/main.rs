@@ -3,6 +3,7 @@
 mod activation;
 mod activation_kernels;
 mod bench;
+mod check;
 #[cfg(unix)]
 mod chromium;
 mod cli;

@@ -294,14 +294,97 @@ mod overrides {
             error.unwrap_err().to_string(),
             "rule `*.gamma=ones`:1:1: `*.gamma` matches no tensor"
         );
-        let error = recipe.override_with(&pairs(&["*.weight=ones", "*=he_normal"]).unwrap());
+        let error = recipe.override_with(&pairs(&["*.weight=ones", "*.bias=he_normal"]).unwrap());
         assert_eq!(
             error.unwrap_err().to_string(),
-            "rule `*=he_normal`:1:3: tensor `layers.0.bias` of shape [512]: fans: got shape [512], \
+            "rule `*.bias=he_normal`:1:8: tensor `layers.0.bias` of shape [512]: fans: got shape [512], \
              from which none can be told, needed two dimensions or more, or fan_in and fan_out \
              given (a bias has those of its layer's weight)"
         );
         assert_eq!(recipe, before);
+    }
+
+    /// What stands for the whole of a model leaves its vectors and counters as they are.
+    #[test]
+    fn pass_over_what_they_cannot_initialize() {
+        let mut recipe = Recipe::builtin("resnet50").unwrap();
+        recipe.override_with(&pairs(&["*=xavier_uniform"]).unwrap()).unwrap();
+        let init = |name: &str| tensor(&recipe, name).init.as_str();
+        assert_eq!(init("conv1.weight"), "xavier_uniform");
+        assert_eq!(init("bn1.weight"), "ones");
+        assert_eq!(init("bn1.num_batches_tracked"), "zeros");
+        // A vector of its own fans is one that it can.
+        let mut recipe = Recipe::builtin("mlp").unwrap();
+        recipe.override_with(&pairs(&["*=torch_default fan_in=16"]).unwrap()).unwrap();
+        let uniform = Distribution::symmetric(0.25);
+        assert_eq!(tensor(&recipe, "layers.0.bias").source, uniform);
+        // A normal one needs no fans: it is drawn where a sample can be.
+        let mut recipe = Recipe::builtin("resnet50").unwrap();
+        recipe.override_with(&pairs(&["*=normal:0.5"]).unwrap()).unwrap();
+        assert_eq!(tensor(&recipe, "bn1.weight").init, "normal:0.5");
+        assert_eq!(tensor(&recipe, "bn1.num_batches_tracked").init, "zeros");
+    }
+
+    #[test]
+    fn may_be_for_so_many_dimensions_and_say_how_to_count() {
+        let init = |rules: &[&str], name: &str| {
+            let mut recipe = Recipe::builtin("resnet50").unwrap();
+            recipe.override_with(&pairs(rules).unwrap()).unwrap();
+            (tensor(&recipe, name).init.clone(), tensor(&recipe, name).source)
+        };
+        for (dims, taken) in [
+            ("4", true),
+            ("2", false),
+            ("3..", true),
+            ("..4", false),
+            ("2..4", false),
+            ("2..=4", true),
+            ("..=4", true),
+        ] {
+            let rules = [format!("*.weight=normal:0.5 dims={dims}"), "*=normal:0.25".into()];
+            let (init, _) = init(&[&rules[0], &rules[1]], "conv1.weight");
+            assert_eq!(init == "normal:0.5", taken, "{dims}");
+        }
+        // [1000, 2048]: the other way round it has 1000 inputs.
+        let (_, source) = init(&["fc.weight=he_normal layout=in_out"], "fc.weight");
+        assert_eq!(source, Distribution::normal((2.0 / 1000f64).sqrt()));
+        let (_, source) = init(&["fc.weight=he_normal fan_in=8 depth=4"], "fc.weight");
+        assert_eq!(source, Distribution::normal(0.5 / 2.0));
+        // Blanks of an initializer's own are none of a key's.
+        let (_, source) = init(&["fc.weight=normal: std=0.5, mean=1  layout=in_out"], "fc.weight");
+        assert_eq!(source, Distribution::Normal { mean: 1.0, std: 0.5 });
+        // In a file of rules too.
+        let rules = "[[rule]]\nmatch = '*'\ninit = 'normal:2'\ndims = '2..4'\nlayout = 'in_out'\n\
+                     [[rule]]\nmatch = '*.weight'\ninit = 'normal:3'\ndims = 4\n";
+        let mut recipe = Recipe::builtin("resnet50").unwrap();
+        recipe.override_with(&Rules::parse(rules, "x").unwrap()).unwrap();
+        assert_eq!(tensor(&recipe, "fc.weight").init, "normal:2");
+        assert_eq!(tensor(&recipe, "conv1.weight").init, "normal:3");
+
+        let message = |pair: &str| pairs(&[pair]).unwrap_err().to_string();
+        for (pair, expected) in [
+            ("*=ones layuot=in_out", ":1:8: unknown key of a rule `layuot` (nearest: layout)"),
+            ("*=ones dims=3..3", ":1:8: dims: got `3..3`, needed a number of dimensions, or"),
+            ("*=ones dims=..0", ":1:8: dims: got `..0`, needed a number"),
+            ("*=ones dims=2 dims=3", ":1:15: `dims` twice; needed it once"),
+            ("*=ones in_out", ":1:8: `in_out`; needed KEY=VALUE"),
+            ("*=ones fan_in=0", ":1:8: fan_in: got `0`, needed a whole number above 0"),
+            ("*=ones transposed=yes", ":1:8: transposed: got `yes`, needed true or false"),
+            ("*=ones shape=[3,x]", ":1:8: shape: got `[3,x]`, needed dimensions"),
+            ("*=ones shape=[3,0]", ":1:8: shape: got [3, 0], needed dimensions of at least 1"),
+            ("*=keep depth=2", ":1:3: depth: got 2 with `keep`, needed an initializer"),
+        ] {
+            let found = message(pair);
+            assert!(found.starts_with(&format!("rule `{pair}`{expected}")), "{found}");
+        }
+        let mut recipe = Recipe::builtin("mlp").unwrap();
+        let error = recipe.override_with(&pairs(&["*.weight=ones dims=3.."]).unwrap());
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "rule `*.weight=ones dims=3..`:1:1: `*.weight` matches no tensor of the dimensions that it is for"
+        );
+        let error = recipe.override_with(&pairs(&["*=keep"]).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("needed a .safetensors model"), "{error}");
     }
 
     #[test]
@@ -311,6 +394,17 @@ mod overrides {
             message("*.bias"),
             "rule `*.bias`:1:1: no `=`; needed PATTERN=INITIALIZER, as `*.bias=zeros`"
         );
+        for (given, hint) in [
+            ("xavier", "(which one: xavier_uniform, xavier_normal, "),
+            ("he", "(which one: he_uniform, he_normal, "),
+            ("kaiming", "(which one: kaiming_uniform, kaiming_normal)"),
+            ("kaiming_normal_", "(nearest: kaiming_normal)"),
+            ("Kaiming_Normal", "(nearest: kaiming_normal)"),
+            ("glorot_unifrom", "(nearest: glorot_uniform)"),
+        ] {
+            let found = message(&format!("*={given}"));
+            assert!(found.contains(hint), "{found}");
+        }
         assert!(message("é.bias=zeross").starts_with(
             "rule `é.bias=zeross`:1:8: unknown initializer `zeross` (nearest: zeros); known: "
         ));
@@ -373,8 +467,12 @@ mod mistakes {
             "r.toml:4:1: unknown field `shap`, expected one of `name`, `shape`, `dtype`, `init`, `depth`, `layout`, `groups`, `transposed`, `fan_in`, `fan_out`",
         );
         assert_mistake(
-            "[[rule]]\nmatch = '*'\ninit = 'ones'\nshape = [1]\n",
-            "r.toml:4:1: unknown field `shape`, expected one of `match`, `init`, `depth`, `layout`, `groups`, `transposed`, `fan_in`, `fan_out`",
+            "[[rule]]\nmatch = '*'\ninit = 'ones'\ndtype = 'f32'\n",
+            "r.toml:4:1: unknown field `dtype`, expected one of `match`, `init`, `dims`, `shape`, `depth`, `layout`, `groups`, `transposed`, `fan_in`, `fan_out`",
+        );
+        assert_mistake(
+            &(one("init = 'ones'") + "[[rule]]\nmatch = '*'\ninit = 'ones'\nshape = [1]\n"),
+            "r.toml:6:9: `shape` in a recipe's own rule; …",
         );
     }
 
@@ -392,7 +490,7 @@ mod mistakes {
             &one("init = 'ones'\nlayout =  'inout'"),
             "r.toml:5:11: unknown layout `inout` (nearest: in_out); known: out_in, in_out",
         );
-        assert_mistake("dtype = 'f8'\n", "r.toml:1:9: unknown dtype `f8` (nearest: u8); …");
+        assert_mistake("dtype = 'f8'\n", "r.toml:1:9: unknown dtype `f8` (nearest: i8); …");
         assert_mistake("layout = 'x'\n", "r.toml:1:10: unknown layout `x`; known: out_in, in_out");
         assert_mistake(
             &(one("") + "[[rule]]\nmatch = 'w'\n init = 'normals:1'\n"),
@@ -725,6 +823,8 @@ mod safetensors {
             let rules = Rules::pairs(pairs).unwrap();
             Recipe::from_safetensors(&path, &rules).unwrap_err().to_string()
         };
+        let unusual = message(&["*=normal:1"]);
+        assert!(unusual.ends_with("(others hold constants only)"), "{unusual}");
         let nothing = message(&[]);
         assert!(
             nothing.starts_with("tensor `a` of ") && nothing.contains("got no rule"),
@@ -738,6 +838,50 @@ mod safetensors {
         );
         let empty = read(&raw(&directory, "e.safetensors", b"{}", 0)).unwrap_err().to_string();
         assert!(empty.ends_with("got no tensors, needed at least one"), "{empty}");
+    }
+
+    /// The rules that README gives for the whole of a model.
+    #[test]
+    fn norms_and_counters_have_their_usual_start() {
+        let directory = directory();
+        let header = r#"{"a.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+            "a.bias": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]},
+            "n.weight": {"dtype": "F32", "shape": [2], "data_offsets": [32, 40]},
+            "n.running_mean": {"dtype": "F32", "shape": [2], "data_offsets": [40, 48]},
+            "n.running_var": {"dtype": "F32", "shape": [2], "data_offsets": [48, 56]},
+            "n.num_batches_tracked": {"dtype": "I64", "shape": [], "data_offsets": [56, 64]},
+            "none": {"dtype": "F16", "shape": [0, 4], "data_offsets": [64, 64]}}"#;
+        let path = raw(&directory, "m.safetensors", header.as_bytes(), 64);
+        let rules = Rules::pairs(["*.bias=constant:0.5", "*=he_normal"]).unwrap();
+        let recipe = Recipe::from_safetensors(&path, &rules).unwrap();
+        let inits: Vec<&str> = recipe.tensors.iter().map(|tensor| tensor.init.as_str()).collect();
+        assert_eq!(inits, ["he_normal", "constant:0.5", "ones", "zeros", "ones", "zeros", "keep"]);
+        assert_eq!(tensor(&recipe, "none").shape.dims(), [0, 4]);
+
+        // What has no usual start is asked for by name; a mask is no bias.
+        let header = r#"{"a.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+            "a.bias": {"dtype": "BOOL", "shape": [2, 2], "data_offsets": [24, 28]}}"#;
+        let path = raw(&directory, "mask.safetensors", header.as_bytes(), 28);
+        let read = |pairs: &[&str]| Recipe::from_safetensors(&path, &Rules::pairs(pairs).unwrap());
+        let error = read(&["*=he_normal"]).unwrap_err().to_string();
+        assert!(error.starts_with("tensor `a.bias` of "), "{error}");
+        assert!(
+            error.ends_with(
+                "got [2, 2] of bool, which `*` cannot initialize, and no other rule, needed a rule \
+                 of its own, as `a.bias=keep` or `a.bias=zeros`"
+            ),
+            "{error}"
+        );
+        let recipe = read(&["a.bias=keep", "*=he_normal"]).unwrap();
+        assert_eq!(
+            tensor(&recipe, "a.bias").kept.as_ref().unwrap().offset,
+            8 + header.len() as u64 + 24
+        );
+        // A head of other classes.
+        let recipe = read(&["a.weight=ones shape=[5,3]", "*=keep"]).unwrap();
+        assert_eq!(tensor(&recipe, "a.weight").shape.dims(), [5, 3]);
+        let error = read(&["a.weight=keep shape=[5,3]", "*=keep"]).unwrap_err().to_string();
+        assert!(error.contains("keep: got no file that holds this tensor so"), "{error}");
     }
 
     #[test]
@@ -805,7 +949,9 @@ mod safetensors {
                 r#"{{"a": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [0, {end}]}}}}"#
             )
         };
-        assert_refused(&a("F32", "[0]", "0"), 0, "tensor `a`: shape: got [0], needed dimensions…");
+        // Also where a 0 makes nothing of them.
+        let none = "tensor `a`: shape: got [0, 4294967296, 4294967296], needed at most 2^63 - 1…";
+        assert_refused(&a("F32", "[0, 4294967296, 4294967296]", "0"), 0, none);
         let overflow = "tensor `a`: shape: got [4294967296, 4294967296], needed at most 2^63 - 1…";
         assert_refused(&a("U8", "[4294967296, 4294967296]", "0"), 0, overflow);
         assert_refused(

@@ -7,10 +7,11 @@ use fanin::device::{Chunks, Draw};
 use fanin::gpu::Choice;
 use fanin::random::Dtype;
 use fanin::recipe::{FileReport, Recipe, Rules, WriteOptions, WriteReport, write};
-use fanin::{Device, Error, Result, counted, init};
+use fanin::{Device, Result, counted, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::form::Form;
 use super::table::{self, Column, short, table};
 use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
 
@@ -20,7 +21,15 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     fanin init gpt2 --print-recipe > mine.toml\n  \
     fanin init mine.toml --out mine.safetensors\n  \
     fanin init old.safetensors --out new.safetensors \\\n      \
-    --rule '*.bias=zeros' --rule '*=he_normal'\n\n\
+    --rule '*.bias=zeros' --rule '*=he_normal'\n  \
+    fanin init old.safetensors --out new.safetensors \\\n      \
+    --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n\n\
+    A rule is PATTERN=INIT, and may go on, after a blank, with dims=2 or dims=2.. (the number of \
+    dimensions that it is for), layout=in_out, fan_in=N, fan_out=N, groups=N, transposed=true, depth=N, \
+    shape=[N,M]. The first rule that matches a tensor wins; one with a *, ? or braces passes over vectors \
+    and counters that its initializer cannot serve: of a .safetensors MODEL these become zeros (bias, \
+    beta, running_mean, num_batches_tracked) or ones (weight, gamma, scale, running_var). INIT may be \
+    `keep`: the tensor as the file has it.\n\n\
     --device auto is the CPU here where that has the file ready first, which a line\n\
     says: the bits are the same, and digests and writes are the CPU's either way.")]
 pub struct InitArgs {
@@ -45,7 +54,8 @@ pub struct InitArgs {
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
 
-    /// A rule that comes before all others, such as '*.bias=constant:0.01'; may be repeated
+    /// A rule that comes before all others, such as '*.bias=constant:0.01' or '*=he_normal dims=4'
+    /// (see below); may be repeated
     #[arg(long, value_name = "PATTERN=INIT")]
     rule: Vec<String>,
 
@@ -121,7 +131,8 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     } else {
         print(&tables(&recipe, &report))?;
         note(&format!(
-            "{}, {} in {seconds:.2} s ({}/s) on {}",
+            "seed {}: {}, {} in {seconds:.2} s ({}/s) on {}",
+            args.seed,
             counted(recipe.elements(), "parameter"),
             table::bytes(recipe.bytes()),
             table::bytes((recipe.bytes() as f64 / seconds) as u64),
@@ -171,23 +182,19 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
         rules = rules.then(Rules::read(path)?);
     }
     let path = Path::new(model);
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
-    let builtin = Recipe::builtins().any(|(name, _)| name == model);
-    let mut recipe = match extension {
-        _ if builtin => Recipe::builtin(model)?,
-        "safetensors" | "json" => Recipe::from_safetensors(path, &rules)?,
-        "toml" => Recipe::read(path)?,
-        _ if path.is_file() => Recipe::read(path)?,
-        _ => {
-            let known = Recipe::builtins().map(|(name, _)| name.to_owned());
-            let files = ["a .toml recipe", "a .safetensors file", "its .index.json"];
-            let known = known.chain(files.map(str::to_owned)).collect();
-            return Err(Error::Unknown { kind: "recipe", given: model.into(), known });
+    let mut recipe = match Form::of(model)? {
+        Form::Tensors => Recipe::from_safetensors(path, &rules)?,
+        own => {
+            let mut recipe = match own {
+                Form::Builtin => Recipe::builtin(model)?,
+                _ => Recipe::read(path)?,
+            };
+            if !rules.is_empty() {
+                recipe.override_with(&rules)?;
+            }
+            recipe
         }
     };
-    if !matches!(extension, "safetensors" | "json") && !rules.is_empty() {
-        recipe.override_with(&rules)?;
-    }
     if let Some(dtype) = args.dtype {
         recipe.set_dtype(dtype)?;
     }
@@ -201,8 +208,10 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
     let columns = [
         Column::name("tensor").at_least(28),
         Column::text("shape"),
-        Column::text("dtype").leaves(3),
+        Column::text("dtype").leaves(4),
         Column::name("init").at_least(12),
+        Column::text("fans").leaves(3),
+        Column::text("layout").leaves(3),
         Column::number("mean").leaves(2),
         Column::number("measured").leaves(2),
         Column::number("std"),
@@ -215,15 +224,21 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
         .zip(&report.tensors)
         .take(MOST_ROWS)
         .map(|(spec, done)| {
+            let none = || "-".to_owned();
+            let expected = |value| if spec.kept.is_some() { none() } else { short(value) };
+            let measured = |value| if done.moments.count == 0 { none() } else { short(value) };
+            let fans = spec.fans();
             vec![
                 spec.name.clone(),
                 spec.shape.to_string(),
                 spec.dtype.to_string(),
                 spec.init.clone(),
-                short(spec.source.mean()),
-                short(done.moments.mean),
-                short(spec.source.std()),
-                short(done.moments.std()),
+                fans.map_or("-".into(), |fans| format!("{}, {}", fans.fan_in, fans.fan_out)),
+                fans.map_or("-", |_| spec.geometry.layout.name()).to_owned(),
+                expected(spec.source.mean()),
+                measured(done.moments.mean),
+                expected(spec.source.std()),
+                measured(done.moments.std()),
                 done.sha256[..12].to_owned(),
             ]
         })
@@ -261,13 +276,18 @@ impl Serialize for Tensors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let pairs = self.0.tensors.iter().zip(&self.1.tensors);
         serializer.collect_seq(pairs.map(|(spec, done)| {
+            let fans = spec.fans();
+            let expected = |value| spec.kept.is_none().then_some(value);
             json!({
                 "name": spec.name,
                 "shape": spec.shape.dims(),
                 "dtype": spec.dtype.name(),
                 "init": spec.init,
-                "expected_mean": spec.source.mean(),
-                "expected_std": spec.source.std(),
+                "layout": fans.map(|_| spec.geometry.layout.name()),
+                "fan_in": fans.map(|fans| fans.fan_in),
+                "fan_out": fans.map(|fans| fans.fan_out),
+                "expected_mean": expected(spec.source.mean()),
+                "expected_std": expected(spec.source.std()),
                 "mean": done.moments.mean,
                 "std": done.moments.std(),
                 "sha256": done.sha256,

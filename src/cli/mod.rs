@@ -1,9 +1,11 @@
 mod bench;
 mod catalogue;
 mod chart;
+mod check;
 mod contract;
 mod devices;
 mod flags;
+mod form;
 mod gain;
 mod init;
 mod inits;
@@ -45,6 +47,8 @@ struct Cli {
 enum Command {
     /// Initialize a model into safetensors files
     Init(init::InitArgs),
+    /// Tell whether files of weights are what their manifest and their own metadata say
+    Check(check::CheckArgs),
     /// Train networks from several initializations and see which learn
     Train(Box<train::TrainArgs>),
     /// Follow signals and gradients through a deep network at initialization, and say which
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
     start::prepare();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
         Command::Train(args) => train::run(*args),
         Command::Probe(args) => probe::run(*args),
         Command::Gain(args) => gain::run(args),

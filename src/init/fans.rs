@@ -116,21 +116,31 @@ impl Geometry {
     /// was not given; where a fan given is 0; or where `groups` does not divide the channels.
     pub fn fan(&self, shape: &Shape, mode: FanMode) -> Result<f64> {
         let counted = match (self.fan_in, self.fan_out, mode) {
-            (Some(fan_in), Some(fan_out), _) => Fans { fan_in, fan_out },
             (Some(fan_in), None, FanMode::FanIn) => Fans { fan_in, fan_out: 1 },
             (None, Some(fan_out), FanMode::FanOut) => Fans { fan_in: 1, fan_out },
-            (fan_in, fan_out, _) => {
+            _ => self.fans(shape)?,
+        };
+        if counted.fan_in == 0 || counted.fan_out == 0 {
+            return Err(Error::invalid("fan_in, fan_out", 0, "at least 1"));
+        }
+        Ok(counted.by(mode))
+    }
+
+    /// Both fans of `shape`, as far as they were given, else counted.
+    ///
+    /// # Errors
+    /// As [`Geometry::fan`].
+    pub fn fans(&self, shape: &Shape) -> Result<Fans> {
+        Ok(match (self.fan_in, self.fan_out) {
+            (Some(fan_in), Some(fan_out)) => Fans { fan_in, fan_out },
+            (fan_in, fan_out) => {
                 let counted = self.count(shape)?;
                 Fans {
                     fan_in: fan_in.unwrap_or(counted.fan_in),
                     fan_out: fan_out.unwrap_or(counted.fan_out),
                 }
             }
-        };
-        if counted.fan_in == 0 || counted.fan_out == 0 {
-            return Err(Error::invalid("fan_in, fan_out", 0, "at least 1"));
-        }
-        Ok(counted.by(mode))
+        })
     }
 
     /// Counts both fans of `shape`, whatever was given.

@@ -472,7 +472,9 @@ impl FromStr for Init {
                     let needed = format!("a name, as in `constant:{name}`");
                     return Error::invalid("initializer", format!("`{text}`"), needed);
                 }
-                Error::unknown("initializer", name, CATALOGUE.iter().map(|entry| entry.name))
+                let names = CATALOGUE.iter().map(|entry| entry.name);
+                let aliases = CATALOGUE.iter().flat_map(|entry| entry.aliases.iter().copied());
+                Error::unknown("initializer", name, names.chain(aliases))
             })?;
         let mut given = Parameters {
             entry,

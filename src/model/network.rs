@@ -389,7 +389,7 @@ impl Network {
             let dtype = Dtype::F32;
             source.check_dtype(dtype).map_err(|error| error.at(place()))?;
             let text = drawn.to_string();
-            let spec = TensorSpec { name, shape, dtype, init: text, source, geometry };
+            let spec = TensorSpec::drawn(&name, &shape, dtype, text, source, geometry);
             tensors.push(Placed { stage, kind, spec, lsuv, mup });
         }
         Ok(tensors)

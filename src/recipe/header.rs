@@ -5,13 +5,16 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::marker::PhantomData;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use safetensors::Dtype as Theirs;
 use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::MAX_TEXT;
+use super::keep::Kept;
+use super::rules::Bare;
 use crate::random::Dtype;
 use crate::{Error, Result, Shape};
 
@@ -21,16 +24,29 @@ pub(super) struct Stored {
     pub(super) name: String,
     pub(super) shape: Shape,
     pub(super) dtype: Dtype,
+    pub(super) kept: Kept,
+}
+
+impl Stored {
+    pub(super) fn bare(&self) -> Bare<'_> {
+        Bare { name: &self.name, shape: &self.shape, dtype: self.dtype }
+    }
 }
 
 /// The tensors of a `.safetensors` file, or of those that a `.json` index names.
 pub(super) fn stored(path: &Path) -> Result<Vec<Stored>> {
     let is_index = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    if is_index { index(path) } else { header(path) }
+    if is_index { index(path) } else { header(path).map(|header| header.tensors) }
 }
 
-/// The tensors of one file, in the order of their data.
-fn header(path: &Path) -> Result<Vec<Stored>> {
+/// What a file's header says.
+pub(super) struct Header {
+    /// In the order of their data.
+    pub(super) tensors: Vec<Stored>,
+    pub(super) metadata: HashMap<String, String>,
+}
+
+pub(super) fn header(path: &Path) -> Result<Header> {
     let wrong = |message: String| Error::safetensors(path, message);
     let (mut file, length) = open(path)?;
     if length < 8 {
@@ -50,25 +66,26 @@ fn header(path: &Path) -> Result<Vec<Stored>> {
         return Err(wrong(message));
     }
     let json = read(&mut file, header_length, path)?;
-    let Unique::<TensorInfo>(mut infos) =
+    let Unique::<TensorInfo> { entries: mut infos, metadata } =
         serde_json::from_slice(&json).map_err(|error| wrong(format!("header: {error}")))?;
     infos.sort_by_key(|(_, info)| info.data_offsets);
 
+    let file: Arc<Path> = path.into();
     let mut end = 0u64;
     let mut tensors = Vec::with_capacity(infos.len());
     for (name, info) in infos {
-        let (tensor, bytes) = tensor(name, &info).map_err(&wrong)?;
+        let (shape, dtype, bytes) = tensor(&name, &info).map_err(&wrong)?;
         // In order and without a gap: then nothing overlaps, and nothing is hidden in between.
         let (start, stop) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
         let needed = end.checked_add(bytes);
         if start != end || Some(stop) != needed {
             return Err(wrong(format!(
-                "tensor `{}`: data_offsets [{start}, {stop}], needed {bytes} bytes from {end} on",
-                tensor.name
+                "tensor `{name}`: data_offsets [{start}, {stop}], needed {bytes} bytes from {end} on"
             )));
         }
         end = stop;
-        tensors.push(tensor);
+        let kept = Kept { path: file.clone(), offset: 8 + header_length + start, dtype };
+        tensors.push(Stored { name, shape, dtype, kept });
     }
     if Some(length) != end.checked_add(8 + header_length) {
         return Err(wrong(format!(
@@ -76,13 +93,13 @@ fn header(path: &Path) -> Result<Vec<Stored>> {
             length - 8 - header_length
         )));
     }
-    Ok(tensors)
+    Ok(Header { tensors, metadata })
 }
 
-/// A tensor, and its size in bytes.
-fn tensor(name: String, info: &TensorInfo) -> Result<(Stored, u64), String> {
+/// A tensor's shape and dtype, and its size in bytes.
+fn tensor(name: &str, info: &TensorInfo) -> Result<(Shape, Dtype, u64), String> {
     let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
-    let shape = Shape::new(dims).map_err(|error| format!("tensor `{name}`: {error}"))?;
+    let shape = Shape::with_empty(dims).map_err(|error| format!("tensor `{name}`: {error}"))?;
     let dtype = dtype(info.dtype).ok_or_else(|| {
         let known = Dtype::ALL.map(|dtype| dtype.name().to_uppercase()).join(", ");
         format!("tensor `{name}`: dtype {}, which cannot be drawn; known: {known}", info.dtype)
@@ -90,7 +107,7 @@ fn tensor(name: String, info: &TensorInfo) -> Result<(Stored, u64), String> {
     let bytes = shape.elements().checked_mul(dtype.size() as u64).ok_or_else(|| {
         format!("tensor `{name}`: shape {shape} of {dtype} is more than 2^64 bytes")
     })?;
-    Ok((Stored { name, shape, dtype }, bytes))
+    Ok((shape, dtype, bytes))
 }
 
 const DTYPES: [(Dtype, Theirs); 13] = [
@@ -123,20 +140,19 @@ struct Index {
     weight_map: Unique<String>,
 }
 
-/// The tensors that an index names: file by file in the order of the files' names, and within each
-/// in the order of the data. What a file holds beyond them is not the model's.
-fn index(path: &Path) -> Result<Vec<Stored>> {
+/// The files that an index names, in the order of their names, each with the tensors that it is to hold.
+pub(super) fn shards(path: &Path) -> Result<Vec<(PathBuf, Vec<String>)>> {
     let wrong = |message: String| Error::safetensors(path, message);
     let (mut file, length) = open(path)?;
     if length > MAX_TEXT {
         return Err(wrong(format!("an index of {length} bytes; at most {MAX_TEXT} are allowed")));
     }
     let json = read(&mut file, length, path)?;
-    let Index { weight_map: Unique(weight_map) } =
+    let Index { weight_map } =
         serde_json::from_slice(&json).map_err(|error| wrong(format!("index: {error}")))?;
 
     let mut shards = BTreeMap::<String, Vec<String>>::new();
-    for (tensor, shard) in weight_map {
+    for (tensor, shard) in weight_map.entries {
         if !is_plain(&shard) {
             return Err(wrong(format!(
                 "tensor `{tensor}`: file `{shard}`, needed the name of a file beside the index"
@@ -144,11 +160,15 @@ fn index(path: &Path) -> Result<Vec<Stored>> {
         }
         shards.entry(shard).or_default().push(tensor);
     }
-    let directory = path.parent().unwrap_or(Path::new(""));
+    Ok(shards.into_iter().map(|(shard, names)| (path.with_file_name(shard), names)).collect())
+}
+
+/// The tensors that an index names: file by file, and within each in the order of the data. What a file
+/// holds beyond them is not the model's.
+fn index(path: &Path) -> Result<Vec<Stored>> {
     let mut tensors = Vec::new();
-    for (shard, names) in shards {
-        let shard = directory.join(shard);
-        let stored = header(&shard)?;
+    for (shard, names) in shards(path)? {
+        let stored = header(&shard)?.tensors;
         let present: HashSet<&str> = stored.iter().map(|tensor| tensor.name.as_str()).collect();
         if let Some(missing) = names.iter().find(|name| !present.contains(name.as_str())) {
             let message = format!("tensor `{missing}`, which the index says is here, is not");
@@ -191,10 +211,13 @@ fn read(file: &mut File, length: u64, path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// The entries of a JSON object in their order, none of them twice, without `__metadata__`.
+/// The entries of a JSON object in their order, none of them twice, and apart from them `__metadata__`.
 ///
 /// A map would let the last of two entries win, and a reader elsewhere may take the first.
-struct Unique<T>(Vec<(String, T)>);
+struct Unique<T> {
+    entries: Vec<(String, T)>,
+    metadata: HashMap<String, String>,
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -209,18 +232,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<T>, A::Error> {
                 let mut entries = Vec::new();
+                let mut metadata = HashMap::new();
                 let mut seen = HashSet::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if !seen.insert(key.clone()) {
                         return Err(serde::de::Error::custom(format!("`{key}` is there twice")));
                     }
                     if key == "__metadata__" {
-                        map.next_value::<HashMap<String, String>>()?;
+                        metadata = map.next_value()?;
                     } else {
                         entries.push((key, map.next_value()?));
                     }
                 }
-                Ok(Unique(entries))
+                Ok(Unique { entries, metadata })
             }
         }
 

@@ -22,6 +22,9 @@
 //! init = "zeros"
 //! ```
 //!
+//! Rules match by `dims` too, the number of a tensor's dimensions: `dims = 2`, or a range, `dims = "2.."`.
+//! [`Rules`] says which tensors a rule passes over.
+//!
 //! Tensors and rules also take `layout`, `groups`, `transposed`, `fan_in` and `fan_out` (see
 //! [`Geometry`]), and `depth`: the standard deviation or bound is divided by `sqrt(depth)`, as GPT-2
 //! does with the layers that write into its residual stream. Tensors take a `dtype`.
@@ -30,7 +33,11 @@
 //! comes along only with the rule's initializer.
 
 mod builtin;
+mod check;
 mod header;
+mod keep;
+mod made;
+mod manifest;
 mod pattern;
 mod place;
 mod rules;
@@ -42,14 +49,16 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub use check::{CheckOptions, CheckReport, FileCheck, Finding, TensorCheck, check};
+pub use keep::Kept;
 pub use rules::Rules;
 pub use write::{FileReport, TensorReport, WriteOptions, WriteReport, write};
 
 use pattern::MAX_NAMES;
-use rules::Finder;
+use rules::{Bare, Finder, Found};
 
-use crate::init::{Geometry, Init};
-use crate::random::{Dtype, Source};
+use crate::init::{Fans, Geometry, Init};
+use crate::random::{Distribution, Dtype, Source};
 use crate::{Error, Result, Shape};
 
 /// A model's tensors, each with what it is drawn from.
@@ -78,9 +87,66 @@ pub struct TensorSpec {
     pub source: Source,
     /// How fans are counted, should another initializer be given.
     pub geometry: Geometry,
+    /// Where its elements are copied from, if they are: then nothing is drawn, whatever `source` says.
+    pub kept: Option<Kept>,
 }
 
 impl TensorSpec {
+    pub(crate) fn drawn(
+        name: &str,
+        shape: &Shape,
+        dtype: Dtype,
+        init: String,
+        source: Source,
+        geometry: Geometry,
+    ) -> TensorSpec {
+        let (name, shape) = (name.to_owned(), shape.clone());
+        TensorSpec { name, shape, dtype, init, source, geometry, kept: None }
+    }
+
+    fn kept(
+        name: &str,
+        shape: &Shape,
+        dtype: Dtype,
+        stored: Kept,
+        geometry: Geometry,
+    ) -> TensorSpec {
+        let source = Source::Elements(Distribution::Constant { value: 0.0 });
+        let tensor = TensorSpec::drawn(name, shape, dtype, KEEP.into(), source, geometry);
+        TensorSpec { kept: Some(stored), ..tensor }
+    }
+
+    /// That its elements can be of `dtype`, as far as that can be known before they are read.
+    fn check_dtype(&self, dtype: Dtype) -> Result<()> {
+        let place = |error: Error| error.at(format!("tensor `{}`", self.name));
+        match &self.kept {
+            None => self.source.check_dtype(dtype).map_err(place),
+            Some(kept) if kept.dtype == dtype => Ok(()),
+            Some(kept) if [kept.dtype, dtype].iter().all(|own| Dtype::SAMPLED.contains(own)) => {
+                Ok(())
+            }
+            Some(kept) => Err(place(Error::invalid("dtype", dtype, kept.dtype.name()))),
+        }
+    }
+
+    fn bare(&self) -> Bare<'_> {
+        Bare { name: &self.name, shape: &self.shape, dtype: self.dtype }
+    }
+
+    /// The initializer that is what it is drawn from: a distribution, which asks for no fans.
+    fn draws(&self) -> String {
+        match self.kept {
+            Some(_) => KEEP.into(),
+            None => Init::from(&self.source).to_string(),
+        }
+    }
+
+    /// Fan in and fan out, as its geometry counts them or has been given them; none of a tensor of fewer
+    /// than two dimensions that was given none.
+    pub fn fans(&self) -> Option<Fans> {
+        self.geometry.fans(&self.shape).ok()
+    }
+
     /// A tensor of f32 whose output is its first axis, drawn from an initializer: a [`Recipe`] by hand
     /// is a list of these. (Of another dtype: [`Recipe::set_dtype`].)
     ///
@@ -107,7 +173,7 @@ impl TensorSpec {
         check_drawn(&init, init).map_err(place)?;
         let source = init.source(&shape, &geometry).map_err(place)?;
         source.check_dtype(dtype).map_err(place)?;
-        Ok(TensorSpec { name, shape, dtype, init: init.to_string(), source, geometry })
+        Ok(TensorSpec::drawn(&name, &shape, dtype, init.to_string(), source, geometry))
     }
 
     /// The size: elements times bytes an element.
@@ -134,12 +200,13 @@ impl Recipe {
         }
         let mut total = Total::default();
         let mut seen = HashSet::new();
-        for TensorSpec { name, shape, dtype, init, source, .. } in &self.tensors {
-            let place = format!("tensor `{name}`");
+        for tensor in &self.tensors {
+            let TensorSpec { name, shape, dtype, init, .. } = tensor;
             if !seen.insert(name) {
+                let place = format!("tensor `{name}`");
                 return Err(Error::invalid(place, "two of this name", "a name for each tensor"));
             }
-            source.check_dtype(*dtype).map_err(|error| error.at(place))?;
+            tensor.check_dtype(*dtype)?;
             total.add(name, shape, *dtype, init)?;
         }
         Ok(())
@@ -164,11 +231,20 @@ impl Recipe {
     /// [`Error::File`] where it cannot be read, [`Error::Invalid`] where it is longer than 100,000,000
     /// bytes, and as [`Recipe::parse`].
     pub fn read(path: &Path) -> Result<Recipe> {
-        Recipe::parse(&read_text(path)?, &path.display().to_string())
+        Recipe::parse(&read_text(path, MAX_TEXT)?, &path.display().to_string())
     }
 
     /// The tensors of a `.safetensors` file, or of all files that a `.json` index names, each
-    /// initialized by the first of `rules` that matches it. Only the files' headers are read.
+    /// initialized by the first of `rules` that matches and serves it. Only the files' headers are read.
+    ///
+    /// What stands for the whole of a model in a rule, `*=he_normal`, has nothing for its vectors and
+    /// counters: these have their usual start where rules match them and none serves them. With at most
+    /// one dimension, and a name that ends so, `bias`, `beta`, `running_mean` and `num_batches_tracked` are
+    /// zeros, `weight`, `gamma`, `scale` and `running_var` ones.
+    ///
+    /// A rule's initializer may be `keep`: then the tensor is copied from the file when the model is
+    /// written, its values rounded where it gets another dtype. Tensors without elements stay what they
+    /// are, whatever rules say.
     ///
     /// The order is that of the data; the files of an index come in the order of their names.
     ///
@@ -185,21 +261,46 @@ impl Recipe {
         }
         let mut total = Total::default();
         let mut finder = Finder::new(rules);
+        let base = Geometry::default();
+        let bare = |stored| (header::Stored::bare(stored), Some(base));
+        // Their own places are clearer than a tensor's that they leave to others.
+        finder.check_used(stored.iter().map(bare))?;
         let mut tensors = Vec::with_capacity(stored.len());
-        for header::Stored { name, shape, dtype } in stored {
-            let rule = finder.find(&name)?.ok_or_else(|| {
-                let what = format!("tensor `{name}` of {}", path.display());
-                Error::invalid(what, "no rule that matches it", "one, as `*.bias=zeros`")
-            })?;
-            total.add(&name, &shape, dtype, &rule.scheme.text)?;
-            let geometry = rule.hints.over(Geometry::default());
-            tensors.push(rule.scheme.tensor(name, shape, dtype, geometry)?);
+        for header::Stored { name, shape, dtype, kept } in &stored {
+            let tensor = Bare { name, shape, dtype: *dtype };
+            let made = match finder.serving(&tensor, base)? {
+                _ if shape.elements() == 0 => {
+                    TensorSpec::kept(name, shape, *dtype, kept.clone(), base)
+                }
+                Found::Rule(rule) => rule.of(tensor, base, Some(kept))?,
+                Found::Passed(rule) => match rules::usual(&tensor)? {
+                    Some(usual) => usual.of(tensor, base, None)?,
+                    None => {
+                        let what = format!("tensor `{name}` of {}", path.display());
+                        let given = format!(
+                            "{shape} of {dtype}, which `{}` cannot initialize, and no other rule",
+                            rule.pattern
+                        );
+                        let needed =
+                            format!("a rule of its own, as `{name}=keep` or `{name}=zeros`");
+                        return Err(Error::invalid(what, given, needed));
+                    }
+                },
+                Found::Nothing => {
+                    let what = format!("tensor `{name}` of {}", path.display());
+                    let needed =
+                        "one, as `*.bias=zeros`, or `*=keep` for all that no rule before matches";
+                    return Err(Error::invalid(what, "no rule that matches it", needed));
+                }
+            };
+            total.add(name, &made.shape, *dtype, &made.init)?;
+            tensors.push(made);
         }
-        finder.check_used(&tensors)?;
         Ok(Recipe { name: stem(path), description: None, tensors })
     }
 
-    /// TOML text that [`Recipe::parse`] reads back to the same tensors.
+    /// TOML text that [`Recipe::parse`] reads back to the same tensors, but for those that are
+    /// [kept](TensorSpec::kept), which no recipe has.
     pub fn to_toml(&self) -> String {
         use std::fmt::Write;
         // JSON's strings are TOML's basic strings, but for one character.
@@ -216,8 +317,7 @@ impl Recipe {
                 quoted(&tensor.name),
                 tensor.shape,
                 quoted(tensor.dtype.name()),
-                // A distribution asks for no fans.
-                quoted(&Init::from(&tensor.source).to_string()),
+                quoted(&tensor.draws()),
             );
             if let Source::Whole(_) = tensor.source {
                 let Geometry { layout, groups, .. } = tensor.geometry;
@@ -254,8 +354,7 @@ impl Recipe {
         };
         let mut total = Total::default();
         for tensor in &self.tensors {
-            let place = format!("tensor `{}`", tensor.name);
-            tensor.source.check_dtype(changed(tensor)).map_err(|error| error.at(place))?;
+            tensor.check_dtype(changed(tensor))?;
             total.add(&tensor.name, &tensor.shape, changed(tensor), &tensor.init)?;
         }
         for tensor in &mut self.tensors {
@@ -264,6 +363,9 @@ impl Recipe {
         Ok(())
     }
 }
+
+/// What a rule says in place of an initializer, where a tensor stays as its file has it.
+const KEEP: &str = "keep";
 
 /// # Errors
 /// [`Error::Invalid`] where an initializer takes data, which a recipe has none of.
@@ -313,14 +415,15 @@ impl Total {
     }
 }
 
-fn read_text(path: &Path) -> Result<String> {
+/// A text of at most so many bytes.
+fn read_text(path: &Path, most: u64) -> Result<String> {
     let failed = |source| Error::file("read", path, source);
     let mut text = String::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(MAX_TEXT + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_TEXT {
-        let given = format!("more than {MAX_TEXT} bytes");
-        return Err(Error::invalid(path.display().to_string(), given, "a recipe of fewer"));
+    file.take(most + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > most {
+        let given = format!("more than {most} bytes");
+        return Err(Error::invalid(path.display().to_string(), given, "a text of fewer"));
     }
     Ok(text)
 }

@@ -1,6 +1,5 @@
 //! A recipe's tensors into safetensors files: drawn, hashed and written at once, in little memory.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -10,16 +9,19 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::header::safetensors_dtype;
+use super::made::{self, Made};
+use super::manifest::Manifest;
 use super::{MAX_TEXT, Recipe};
 use crate::device::{Draw, Piece, Sink};
 use crate::file::{self, Drafts, Model, file_name};
 use crate::op::Moments;
-use crate::random::{CONTRACT, Dtype, Source, Stream};
+use crate::random::{Dtype, Source, Stream};
 use crate::{Error, Result, cpu, memory};
 
 /// Where a model goes, and how. What is left as [`WriteOptions::new`] has it needs no mention:
@@ -186,7 +188,7 @@ pub fn write(
     }
     let tensors: Vec<TensorReport> = tensors.into_iter().flatten().collect();
 
-    let manifest = manifest(recipe, options.seed, &tensors, &files)?;
+    let manifest = document(&Manifest::new(recipe, options.seed, &tensors, &files))?;
     let mut documents = Vec::new();
     for (path, text) in plan.index.iter().chain([&(plan.manifest.clone(), manifest)]) {
         documents.push(drafts.write(path, text.as_bytes())?);
@@ -209,63 +211,6 @@ fn document(document: &impl Serialize) -> Result<String> {
     // Maps with names and lists of plain values: nothing that JSON has no form for.
     let text = text.map_err(|error| Error::invalid("document", error, "one of JSON"))?;
     Ok(text + "\n")
-}
-
-/// What a manifest says, none of it dependent on the device.
-#[derive(Serialize)]
-struct Manifest<'a> {
-    recipe: &'a str,
-    seed: u64,
-    contract: u32,
-    tensors: Vec<TensorEntry<'a>>,
-    files: Vec<FileEntry<'a>>,
-}
-
-#[derive(Serialize)]
-struct TensorEntry<'a> {
-    name: &'a str,
-    shape: &'a [u64],
-    dtype: &'static str,
-    init: &'a str,
-    file: &'a str,
-    sha256: &'a str,
-}
-
-#[derive(Serialize)]
-struct FileEntry<'a> {
-    file: String,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<&'a str>,
-}
-
-fn manifest(
-    recipe: &Recipe,
-    seed: u64,
-    tensors: &[TensorReport],
-    files: &[FileReport],
-) -> Result<String> {
-    let pairs = recipe.tensors.iter().zip(tensors);
-    let tensors = pairs.map(|(spec, report)| TensorEntry {
-        name: &spec.name,
-        shape: spec.shape.dims(),
-        dtype: spec.dtype.name(),
-        init: &spec.init,
-        file: &report.file,
-        sha256: &report.sha256,
-    });
-    let files = files.iter().map(|file| FileEntry {
-        file: file_name(&file.path),
-        bytes: file.bytes,
-        sha256: file.sha256.as_deref(),
-    });
-    document(&Manifest {
-        recipe: &recipe.name,
-        seed,
-        contract: CONTRACT,
-        tensors: tensors.collect(),
-        files: files.collect(),
-    })
 }
 
 /// One file of a model.
@@ -378,15 +323,40 @@ fn shards(recipe: &Recipe, options: &WriteOptions<'_>, model: &Model) -> Result<
             (std::cmp::Reverse(safetensors_dtype(spec.dtype)), &spec.name)
         };
         tensors.sort_by(|a, b| key(a).cmp(&key(b)));
-        let header = header(recipe, &tensors, &path)?;
+        let header = header(recipe, &tensors, options.seed, &path)?;
         let bytes = header.len() as u64 + data;
         shards.push(Shard { path, tensors, header, bytes });
     }
     Ok(shards)
 }
 
+/// A file's header: what it says of itself, and its tensors in the order of their data.
+struct Header<'a> {
+    made: String,
+    tensors: Vec<(&'a str, TensorInfo)>,
+}
+
+impl Serialize for Header<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Entries in an order that is always the same.
+        struct Metadata<'a>(&'a str);
+        impl Serialize for Metadata<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map([("format", "pt"), (made::KEY, self.0)])
+            }
+        }
+        let mut map = serializer.serialize_map(Some(1 + self.tensors.len()))?;
+        map.serialize_entry("__metadata__", &Metadata(&self.made))?;
+        for (name, info) in &self.tensors {
+            map.serialize_entry(name, info)?;
+        }
+        map.end()
+    }
+}
+
 /// The length and the JSON, padded so that the tensors start at a multiple of 8.
-fn header(recipe: &Recipe, tensors: &[usize], path: &Path) -> Result<Vec<u8>> {
+fn header(recipe: &Recipe, tensors: &[usize], seed: u64, path: &Path) -> Result<Vec<u8>> {
+    let wrong = |error: serde_json::Error| Error::safetensors(path, error);
     let mut offset = 0;
     let mut infos = Vec::new();
     for &index in tensors {
@@ -395,14 +365,13 @@ fn header(recipe: &Recipe, tensors: &[usize], path: &Path) -> Result<Vec<u8>> {
         let end = offset + spec.bytes() as usize;
         let info =
             TensorInfo { dtype: safetensors_dtype(spec.dtype), shape, data_offsets: (offset, end) };
-        infos.push((spec.name.clone(), info));
+        infos.push((spec.name.as_str(), info));
         offset = end;
     }
-    // One entry alone: the crate keeps them in a hash map, whose order is not always the same.
-    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let metadata = Metadata::new(Some(format), infos);
-    let metadata = metadata.map_err(|error| Error::safetensors(path, error))?;
-    let json = serde_json::to_vec(&metadata).map_err(|error| Error::safetensors(path, error))?;
+    let specs = tensors.iter().map(|&index| &recipe.tensors[index]);
+    let made = Made::new(recipe, seed, specs);
+    let made = serde_json::to_string(&made).map_err(wrong)?;
+    let json = serde_json::to_vec(&Header { made, tensors: infos }).map_err(wrong)?;
     let padded = json.len().next_multiple_of(8);
     if padded as u64 > MAX_TEXT {
         return Err(too_long("a header", path, padded));
@@ -505,8 +474,10 @@ fn write_shard(
         let written: io::Result<()> = joined(writing).and(joined(syncing));
         written.map_err(|error| Error::file("write", &shard.path, error))?;
         drawn?;
+        // Of a tensor without elements nobody hears.
+        let none = hex(&Sha256::digest([]));
         let mut tensors: Vec<_> =
-            moments.into_iter().map(|moments| (moments, String::new())).collect();
+            moments.into_iter().map(|moments| (moments, none.clone())).collect();
         for (tensor, digest) in digesting.into_iter().flat_map(joined) {
             tensors[tensor].1 = digest;
         }
@@ -654,8 +625,8 @@ fn draw(
     let spec = |at: usize| &recipe.tensors[shard.tensors[at]];
     // Kernels draw samples of each element; counters and masks, and tensors that are drawn as a
     // whole, are the CPU's.
-    let on_device = |at: &usize| match spec(*at).source {
-        Source::Elements(distribution) if Dtype::SAMPLED.contains(&spec(*at).dtype) => {
+    let on_device = |at: &usize| match (spec(*at).source, &spec(*at).kept) {
+        (Source::Elements(distribution), None) if Dtype::SAMPLED.contains(&spec(*at).dtype) => {
             Some(distribution)
         }
         _ => None,
@@ -667,6 +638,12 @@ fn draw(
         for &at in run {
             let (spec, size) = (spec(at), spec(at).dtype.size() as u64);
             let (elements, longest) = (spec.shape.elements(), device.piece_bytes() / size);
+            if let Some(kept) = &spec.kept {
+                kept.copy(&spec.name, spec.dtype, elements, longest, |bytes| {
+                    sink(at, bytes, cpu::moments(spec.dtype, bytes))
+                })?;
+                continue;
+            }
             let stream = Stream::named(options.seed, &spec.name);
             let starts = (0..elements).step_by(longest as usize);
             if let Some(distribution) = on_device(&at) {
@@ -690,6 +667,6 @@ fn draw(
     Ok(())
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,127 @@
+//! What a MODEL of `init` is.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use fanin::recipe::Recipe;
+use fanin::{Error, Result};
+
+/// What a MODEL is, by its name and, where that leaves it open, by what it holds.
+pub enum Form {
+    /// One of the built-in recipes.
+    Builtin,
+    /// A recipe's TOML.
+    Recipe,
+    /// A safetensors file, or an index of some.
+    Tensors,
+}
+
+const CONVERT: &str = "a .safetensors file: in Python, safetensors.torch.save_file(state_dict, ...) \
+                       writes one";
+
+/// What others' files are called, what they are, and what to do.
+const FOREIGN: [(&[&str], &str, &str); 9] = [
+    (&["gguf", "ggml"], "a GGUF model", "the .safetensors files that it was converted from"),
+    (&["pt", "pth", "bin", "ckpt", "pkl", "pickle"], "a pickle of PyTorch's", CONVERT),
+    (&["h5", "hdf5", "keras"], "a Keras model", CONVERT),
+    (&["npz", "npy"], "NumPy's arrays", "safetensors.numpy.save_file of the arrays"),
+    (
+        &["msgpack", "orbax"],
+        "a checkpoint of JAX's",
+        "safetensors.flax.save_file of the parameters",
+    ),
+    (&["onnx"], "an ONNX graph", CONVERT),
+    (&["tflite", "pb", "mlmodel"], "a compiled graph", CONVERT),
+    (&["yaml", "yml"], "YAML", "a recipe in TOML: `fanin init mlp --print-recipe` shows one"),
+    (&["zip", "tar", "gz", "zst", "xz"], "an archive", "the .safetensors file that is in it"),
+];
+
+/// What files begin with, whatever they are called.
+const MAGIC: [(&[u8], usize); 4] =
+    [(b"GGUF", 0), (b"PK\x03\x04", 1), (b"\x80\x02", 1), (b"\x89HDF", 2)];
+
+impl Form {
+    /// The form of what MODEL names.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] where it is nothing that there is; [`Error::Invalid`] where it is a file of another
+    /// format, saying what to do; [`Error::File`] where that cannot be read.
+    pub fn of(model: &str) -> Result<Form> {
+        if Recipe::builtins().any(|(name, _)| name == model) {
+            return Ok(Form::Builtin);
+        }
+        let path = Path::new(model);
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if path.is_dir() {
+            let needed =
+                "a file in it: its .safetensors, its .safetensors.index.json, or a .toml recipe";
+            return Err(other(model, "a folder", needed));
+        }
+        let foreign = |(_, what, needed): &(_, &str, &str)| Err(other(model, what, needed));
+        let named = FOREIGN.iter().find(|(names, ..)| names.contains(&extension.as_str()));
+        if let Some(named) = named {
+            return foreign(named);
+        }
+        match extension.as_str() {
+            "safetensors" => return Ok(Form::Tensors),
+            "toml" => return Ok(Form::Recipe),
+            "json" if path.is_file() && !holds(path, b"\"weight_map\"")? => {
+                let needed = "the .safetensors file, its .index.json, or a recipe in TOML: \
+                              `fanin init gpt2 --print-recipe` is one to start from";
+                return Err(other(model, "JSON without a weight_map", needed));
+            }
+            // That it is not there, reading it says.
+            "json" => return Ok(Form::Tensors),
+            _ if path.is_file() => {
+                let start = start(path)?;
+                if let Some((_, at)) = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
+                    return foreign(&FOREIGN[*at]);
+                }
+                if start.contains(&0) || !is_text(&start) {
+                    let needed = "a .toml recipe, a .safetensors file or its .index.json";
+                    return Err(other(model, "a binary file", needed));
+                }
+                return Ok(Form::Recipe);
+            }
+            _ => {}
+        }
+        let known = Recipe::builtins().map(|(name, _)| name.to_owned());
+        let files = ["a .toml recipe", "a .safetensors file", "its .index.json"];
+        let known = known.chain(files.map(str::to_owned)).collect();
+        Err(Error::Unknown { kind: "recipe", given: model.into(), known })
+    }
+}
+
+fn other(model: &str, what: &str, needed: &str) -> Error {
+    Error::Invalid {
+        what: model.into(),
+        given: format!("{what}, which is not a format that init reads"),
+        needed: needed.into(),
+    }
+}
+
+/// As much of a file as tells what it is.
+fn start(path: &Path) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut start));
+    let action = "read";
+    file.map_err(|source| Error::File { action, path: path.into(), source })?;
+    Ok(start)
+}
+
+/// UTF-8, but for a letter that is cut off.
+fn is_text(start: &[u8]) -> bool {
+    std::str::from_utf8(start).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+/// As much of an index as is read.
+const LONGEST: u64 = 100_000_000;
+
+/// Whether a file holds some bytes.
+fn holds(path: &Path, needle: &[u8]) -> Result<bool> {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+    read.map_err(|source| Error::File { action: "read", path: path.into(), source })?;
+    Ok(text.windows(needle.len()).any(|window| window == needle))
+}

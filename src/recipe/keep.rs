@@ -1,0 +1,96 @@
+//! Tensors that stay as a file has them: copied, not drawn.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::random::{Dtype, f32_from_f16};
+use crate::{Error, Result, memory};
+
+/// Where a tensor's elements stand in a safetensors file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The file.
+    pub path: Arc<Path>,
+    /// The first byte of the tensor, counted from the beginning of the file.
+    pub offset: u64,
+    /// The dtype there.
+    pub dtype: Dtype,
+}
+
+impl Kept {
+    /// Its `elements` in `dtype`, a stretch of at most `most` of them after another, to `sink`.
+    ///
+    /// The same dtype is the same bytes. Another is the value rounded to f32 and then to it, as drawn
+    /// values are.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be read; [`Error::Invalid`] for a finite value that `dtype` has no
+    /// room for; what `sink` says.
+    pub(super) fn copy(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        elements: u64,
+        most: u64,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |error| Error::file("read", PathBuf::from(&*self.path), error);
+        let mut file = File::open(&self.path).map_err(failed)?;
+        file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
+        let longest = most.min(elements) as usize;
+        let mut stored = memory::filled("a stretch of a file", longest * self.dtype.size(), 0)?;
+        let converts = dtype != self.dtype;
+        let room = if converts { longest * dtype.size() } else { 0 };
+        let mut converted = memory::filled("a stretch of a tensor", room, 0)?;
+        let mut first = 0;
+        while first < elements {
+            let count = most.min(elements - first) as usize;
+            let stored = &mut stored[..count * self.dtype.size()];
+            file.read_exact(stored).map_err(failed)?;
+            if converts {
+                let out = &mut converted[..count * dtype.size()];
+                convert(self.dtype, stored, dtype, out).map_err(|at| {
+                    let what = format!("tensor `{name}`, element {}", first + at as u64);
+                    let value = value(self.dtype, &stored[at * self.dtype.size()..]);
+                    Error::invalid(what, value, format!("a value that {dtype} has room for"))
+                })?;
+                sink(out)?;
+            } else {
+                sink(stored)?;
+            }
+            first += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Elements of one floating-point dtype in another; or the first finite one that has no room there.
+fn convert(from: Dtype, stored: &[u8], to: Dtype, out: &mut [u8]) -> Result<(), usize> {
+    let pairs = stored.chunks_exact(from.size()).zip(out.chunks_exact_mut(to.size()));
+    for (at, (stored, out)) in pairs.enumerate() {
+        let value = value(from, stored);
+        to.store((value as f32).to_bits(), out);
+        if value.is_finite() && !self::value(to, out).is_finite() {
+            return Err(at);
+        }
+    }
+    Ok(())
+}
+
+/// The value of the floating-point element that `bytes` begin with.
+fn value(dtype: Dtype, bytes: &[u8]) -> f64 {
+    fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+    match dtype {
+        Dtype::F64 => f64::from_le_bytes(first(bytes)),
+        Dtype::Bf16 => {
+            let [low, high] = first(bytes);
+            f32::from_le_bytes([0, 0, low, high]).into()
+        }
+        Dtype::F16 => f32_from_f16(u16::from_le_bytes(first(bytes))).into(),
+        _ => f32::from_le_bytes(first(bytes)).into(),
+    }
+}
