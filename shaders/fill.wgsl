@@ -1,11 +1,12 @@
 // Writes a run of a stream's samples into a buffer.
 //
 // The unit of work is a group of 16 bytes: 4 elements of f32 (one Philox block), 8 of a 16-bit
-// dtype (two). `fill_groups`, `fill_twos` and `fill_fours` write whole groups that begin with a block;
+// dtype (two), 16 of an 8-bit dtype (four), 2 of f64 (half a one). `fill_groups`, `fill_twos` and `fill_fours` write whole groups that begin with a block;
 // `fill_edges` does any group, in part and at any offset into the stream, at the price of one more block
 // each.
 
 struct Params {
+    // Of a constant 8 bytes of it, which every element's size divides.
     key: vec2<u32>,
     id: vec2<u32>,
     // The block of the element that would stand at element 0 of the binding, modulo 2^64.
@@ -57,9 +58,6 @@ fn quantile_row(segment: u32) -> vec4<u32> {
 }
 
 fn block(p: Params, offset: u32) -> vec4<u32> {
-    if kind == KIND_CONSTANT {
-        return vec4<u32>(0u);
-    }
     let low = p.base.x + offset;
     let high = p.base.y + select(0u, 1u, low < offset);
     return philox4x32_10(vec4<u32>(low, high, p.id), p.key);
@@ -83,10 +81,37 @@ fn pack(first: vec4<u32>, second: vec4<u32>) -> vec4<u32> {
     );
 }
 
-// A group that begins with a block.
+fn packed(sampler: Sampler, word: vec4<u32>) -> u32 {
+    return pack_four(dtype, sample_block(sampler, word));
+}
+
+// The group of f64s that is a half of a block.
+fn widened(sampler: Sampler, word: vec4<u32>, group: u32) -> vec4<u32> {
+    let half = select(word.xy, word.zw, (group & 1u) == 1u);
+    return vec4<u32>(
+        f64_from_f32(sample_bits(kind, shifted, sampler, half.x)),
+        f64_from_f32(sample_bits(kind, shifted, sampler, half.y)),
+    );
+}
+
+// A group that begins with a block, or with half of one.
 fn draw(p: Params, group: u32) -> vec4<u32> {
+    if kind == KIND_CONSTANT {
+        return p.key.xyxy;
+    }
     if dtype == DTYPE_F32 {
         return sample_block(p.sampler, block(p, group));
+    }
+    if dtype == DTYPE_F64 {
+        return widened(p.sampler, block(p, group / 2u), group);
+    }
+    if is_8_bits(dtype) {
+        return vec4<u32>(
+            packed(p.sampler, block(p, 4u * group)),
+            packed(p.sampler, block(p, 4u * group + 1u)),
+            packed(p.sampler, block(p, 4u * group + 2u)),
+            packed(p.sampler, block(p, 4u * group + 3u)),
+        );
     }
     let first = sample_block(p.sampler, block(p, 2u * group));
     return pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
@@ -196,15 +221,26 @@ fn store(at: u32, value: u32, mask: u32) {
     }
 }
 
+// `bits` where an element is one of begin..end.
+fn bits_of(element: u32, bits: u32) -> u32 {
+    return select(0u, bits, element >= params.begin && element < params.end);
+}
+
 // The bits of a word that elements begin..end cover.
 fn covered(group: u32, word: u32) -> u32 {
     if dtype == DTYPE_F32 {
-        let element = 4u * group + word;
-        return select(0u, 0xFFFFFFFFu, element >= params.begin && element < params.end);
+        return bits_of(4u * group + word, 0xFFFFFFFFu);
+    }
+    if dtype == DTYPE_F64 {
+        return bits_of(2u * group + word / 2u, 0xFFFFFFFFu);
+    }
+    if is_8_bits(dtype) {
+        let element = 16u * group + 4u * word;
+        let low = bits_of(element, 0xFFu) | bits_of(element + 1u, 0xFF00u);
+        return low | bits_of(element + 2u, 0xFF0000u) | bits_of(element + 3u, 0xFF000000u);
     }
     let element = 8u * group + 2u * word;
-    let low = select(0u, 0xFFFFu, element >= params.begin && element < params.end);
-    return low | select(0u, 0xFFFF0000u, element + 1u >= params.begin && element + 1u < params.end);
+    return bits_of(element, 0xFFFFu) | bits_of(element + 1u, 0xFFFF0000u);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -219,8 +255,23 @@ fn fill_edges(
     let p = params;
     let group = p.first_group + index;
     var value: vec4<u32>;
-    if dtype == DTYPE_F32 {
+    if kind == KIND_CONSTANT {
+        value = p.key.xyxy;
+    } else if dtype == DTYPE_F32 {
         value = sample_block(p.sampler, straddle(block(p, group), block(p, group + 1u)));
+    } else if dtype == DTYPE_F64 {
+        let word = straddle(block(p, group / 2u), block(p, group / 2u + 1u));
+        value = widened(p.sampler, word, group);
+    } else if is_8_bits(dtype) {
+        let one = block(p, 4u * group + 1u);
+        let two = block(p, 4u * group + 2u);
+        let three = block(p, 4u * group + 3u);
+        value = vec4<u32>(
+            packed(p.sampler, straddle(block(p, 4u * group), one)),
+            packed(p.sampler, straddle(one, two)),
+            packed(p.sampler, straddle(two, three)),
+            packed(p.sampler, straddle(three, block(p, 4u * group + 4u))),
+        );
     } else {
         let middle = block(p, 2u * group + 1u);
         let first = straddle(block(p, 2u * group), middle);

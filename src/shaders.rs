@@ -598,6 +598,9 @@ pub fn dtype_code(dtype: Dtype) -> Option<u32> {
         Dtype::F32 | Dtype::U32 => Some(0),
         Dtype::Bf16 => Some(1),
         Dtype::F16 => Some(2),
+        Dtype::F8E4M3 => Some(3),
+        Dtype::F8E5M2 => Some(4),
+        Dtype::F64 => Some(5),
         _ => None,
     }
 }

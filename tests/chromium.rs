@@ -231,8 +231,7 @@ impl Work {
             let known = document["draws"].as_array().unwrap();
             let known = known.iter().find(|draw| draw["name"] == name).unwrap();
             let sampler = contract.sampler(&known["distribution"]);
-            let code = ["f32", "bf16", "f16"].iter().position(|name| *name == dtype.name());
-            let code = code.unwrap_or(0) as u32;
+            let code = fanin::shaders::dtype_code(dtype).unwrap();
             // Whole groups, over the carry of the block's low word, as software adapters draw them and
             // as GPUs do; then a run that begins within a block and ends within a group.
             let first = (1 << 34) - (1 << 15);
@@ -259,7 +258,13 @@ impl Work {
                 let groups = elements as usize * dtype.size() / 16;
                 let each = if entry == "fill_edges" { 1 } else { 8 };
                 let halves = |long: u64| [long as u32, (long >> 32) as u32];
-                let [key, id, base] = [stream.seed, stream.id, first / 4].map(halves);
+                let [mut key, id, base] = [stream.seed, stream.id, first / 4].map(halves);
+                if constant {
+                    // 8 bytes of it.
+                    let element = drawn[..dtype.size()].iter().copied().cycle();
+                    let bytes: Vec<u8> = element.take(8).collect();
+                    key = halves(u64::from_le_bytes(bytes.try_into().unwrap()));
+                }
                 let rest = [(first % 4) as u32, 0, count, 0, groups as u32, each as u32];
                 let sampler =
                     [sampler.scale.to_bits(), sampler.shift.to_bits(), sampler.low_word, 0];

@@ -137,6 +137,56 @@ fn init_takes_a_file_of_weights_and_rules() {
     fails(2, &["init", &old, "--out", &path("x.safetensors")], &["layers", "no rule"]);
 }
 
+/// A checkpoint of mixed floats: as it is, and given another dtype.
+#[test]
+fn init_draws_floats_of_8_and_of_64_bits() {
+    use safetensors::Dtype as D;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (old, new) = (path("old.safetensors"), path("new.safetensors"));
+    let tensors: [(&str, D, &[usize]); 5] = [
+        ("a.weight", D::F8_E4M3, &[17, 5]),
+        ("b.weight", D::F8_E5M2, &[3]),
+        ("c.weight", D::F64, &[5, 3]),
+        ("d.weight", D::F32, &[7]),
+        ("steps", D::I64, &[]),
+    ];
+    let zeros = [0; 256];
+    let views = tensors.map(|(name, dtype, shape)| {
+        let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let view = safetensors::tensor::TensorView::new(dtype, shape.to_vec(), &zeros[..bytes]);
+        (name, view.unwrap())
+    });
+    safetensors::serialize_to_file(views, None, Path::new(&old)).unwrap();
+    let rules = ["--rule", "steps=zeros", "--rule", "*=normal:0.02"];
+    for (given, theirs, ours) in [
+        (None, None, None),
+        (Some("bf16"), Some(D::BF16), Some(Dtype::Bf16)),
+        (Some("f32"), Some(D::F32), Some(Dtype::F32)),
+        (Some("float8_e4m3fn"), Some(D::F8_E4M3), Some(Dtype::F8E4M3)),
+        (Some("f64"), Some(D::F64), Some(Dtype::F64)),
+    ] {
+        let mut arguments = vec!["init", &old, "--device", "cpu", "--force", "--out", &new];
+        arguments.extend(rules);
+        given.iter().for_each(|given| arguments.extend(["--dtype", given]));
+        succeeds(&arguments);
+        let bytes = std::fs::read(&new).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let own = [Dtype::F8E4M3, Dtype::F8E5M2, Dtype::F64, Dtype::F32];
+        for ((name, dtype, shape), own) in tensors.into_iter().zip(own) {
+            let found = file.tensor(name).unwrap();
+            assert_eq!((found.dtype(), found.shape()), (theirs.unwrap_or(dtype), shape), "{name}");
+            let mut wanted = vec![0; found.data().len()];
+            let (stream, normal) = (Stream::named(0, name), Distribution::normal(0.02));
+            normal.draw(&stream, ours.unwrap_or(own), 0, &mut wanted).unwrap();
+            assert_eq!(found.data(), wanted, "{name} as {given:?}");
+        }
+        assert_eq!(file.tensor("steps").unwrap().dtype(), D::I64);
+    }
+    let beyond = ["init", &old, "--rule", "steps=zeros", "--rule", "*=normal:100", "--out", &new];
+    fails(2, &[&beyond[..], &["--force"]].concat(), &["a.weight", "f8_e4m3", "4.48e2"]);
+}
+
 /// Mesa can be told to give no more than OpenGL 3.3, as other drivers do when asked for that.
 #[test]
 fn adapters_without_compute_shaders_are_listed_with_the_reason() {
@@ -210,6 +260,23 @@ fn sample_writes_the_streams_words() {
     let values = text(&with(&["--dist", "uniform", "--bound", "0.5", "--dtype", "bf16"]));
     assert_eq!(values.lines().count(), 16);
     assert!(values.lines().all(|line| line.parse::<f32>().unwrap().abs() < 0.5));
+    // The shortest decimals are the elements.
+    for dtype in Dtype::SAMPLED {
+        let common = ["--dist", "normal", "--std", "0.02", "--dtype", dtype.name()];
+        let lines = text(&with(&common));
+        let raw = with(&[&common[..], &["--format", "raw"]].concat());
+        let mut bytes = vec![0; 16 * dtype.size()];
+        Distribution::normal(0.02).draw(&stream, dtype, 0, &mut bytes).unwrap();
+        assert_eq!(raw, bytes, "{dtype}");
+        let read: Vec<u8> = lines
+            .lines()
+            .flat_map(|line| match dtype {
+                Dtype::F64 => line.parse::<f64>().unwrap().to_le_bytes().to_vec(),
+                _ => dtype.constant(line.parse::<f32>().unwrap().into()).unwrap(),
+            })
+            .collect();
+        assert_eq!(read, bytes, "{dtype}");
+    }
     // The last element there is.
     let last = text(&with(&["--offset", "18446744073709551614", "--count", "1"]));
     assert_eq!(last.trim(), stream.word(u64::MAX - 1).to_string());

@@ -36,7 +36,7 @@ fn wrong(document: &Value) -> usize {
             |(at, (word, bits))| {
                 let index = first + at;
                 u64::from(contract.word(seed, id, index)) != word
-                    || u64::from(contract.element(&sampler, dtype, (seed, id, index))) != bits
+                    || contract.element(&sampler, dtype, (seed, id, index)) != bits
             },
         )
     });
@@ -139,13 +139,33 @@ fn known_answers_are_of_every_distribution_and_dtype() {
 /// The rounding that the page states against the crate's, over both signs and subnormals.
 #[test]
 fn rounding_as_stated_is_the_crates() {
-    for bits in (0..0x477F_E000).step_by(9973).chain([0x3380_0000, 0x3300_0000, 0x3300_0001]) {
+    use fanin::random::{bf16_from_f32, f8_e4m3_from_f32, f8_e5m2_from_f32, f16_from_f32};
+    let hold = |bits: u32| {
         for bits in [bits, bits | 1 << 31] {
-            let (bf16, f16) = (plain::rounded("bf16", bits), plain::rounded("f16", bits));
-            assert_eq!(bf16, u32::from(fanin::random::bf16_from_f32(bits)), "{bits:#x}");
-            assert_eq!(f16, u32::from(fanin::random::f16_from_f32(bits)), "{bits:#x}");
+            let stated = |dtype, largest: f32| match f32::from_bits(bits).abs() <= largest {
+                true => Some(plain::rounded(dtype, bits)),
+                false => None,
+            };
+            for (dtype, stated, ours) in [
+                ("bf16", stated("bf16", f32::MAX), u64::from(bf16_from_f32(bits))),
+                ("f16", stated("f16", 65_504.0), u64::from(f16_from_f32(bits))),
+                ("f8_e4m3", stated("f8_e4m3", 464.0), u64::from(f8_e4m3_from_f32(bits))),
+                ("f8_e5m2", stated("f8_e5m2", 61_439.0), u64::from(f8_e5m2_from_f32(bits))),
+                ("f64", stated("f64", f32::MAX), fanin::random::f64_from_f32(bits)),
+            ] {
+                assert!(stated.is_none_or(|stated| stated == ours), "{bits:#x} in {dtype}");
+            }
+        }
+    };
+    (0..0x7F80_0000).step_by(9973).for_each(hold);
+    // Every exponent, with the fractions on either side of what rounds to another.
+    for exponent in 0..255 {
+        for top in 0..32 {
+            let bits: u32 = exponent << 23 | top << 18;
+            [bits.saturating_sub(1), bits, bits + 1].into_iter().for_each(hold);
         }
     }
+    [0x3380_0000, 0x3300_0000, 0x3300_0001].into_iter().for_each(hold);
 }
 
 /// What the page and `sample --help` say of the values next to the end of [0, 1).
@@ -154,7 +174,9 @@ fn the_upper_end_of_a_uniform_rounds_as_often_as_stated() {
     let unit = Distribution::Uniform { low: 0.0, high: 1.0 };
     let largest = (0xFFFF_FFFFu32 >> 8) as f32 * 2f32.powi(-24);
     assert!(largest < 1.0 && unit.check().is_ok());
-    for (dtype, one, share) in [("bf16", 0x3F80, 512), ("f16", 0x3C00, 4096)] {
+    for (dtype, one, share) in
+        [("bf16", 0x3F80, 512), ("f16", 0x3C00, 4096), ("f8_e4m3", 0x38, 32), ("f8_e5m2", 0x3C, 16)]
+    {
         let ones = (0..1u32 << 24).rev();
         let ones = ones
             .take_while(|k| plain::rounded(dtype, (*k as f32 * 2f32.powi(-24)).to_bits()) == one);
@@ -163,7 +185,11 @@ fn the_upper_end_of_a_uniform_rounds_as_often_as_stated() {
     let help = String::from_utf8(fanin(&["sample", "--help"]).stdout).unwrap();
     let help: Vec<&str> = help.split_whitespace().collect();
     let help = help.join(" ");
-    assert!(help.contains("one in 512 is 1 in bf16"), "{help}");
+    for said in
+        ["one in 4096 is 1 in f16", "one in 512 is 1 in bf16", "32 in f8_e4m3", "16 in f8_e5m2"]
+    {
+        assert!(help.contains(said), "{help}");
+    }
 }
 
 /// The one number on the page that is no constant.

@@ -174,7 +174,10 @@ fn bad_fills_say_what_is_wrong() {
     assert!(fill(Dtype::F32, Distribution::normal(-1.0), 0).contains("std: got -1"));
     assert!(fill(Dtype::I64, normal, 0).contains("dtype: got i64"));
     assert!(fill(Dtype::F32, Distribution::Words, 0).contains("needed u32"));
-    assert!(fill(Dtype::F16, Distribution::normal(20_000.0), 0).contains("values below 6.55"));
+    assert!(fill(Dtype::F16, Distribution::normal(20_000.0), 0).contains("at most 6.5504e4"));
+    assert!(fill(Dtype::F8E4M3, Distribution::normal(100.0), 0).contains("at most 4.48e2"));
+    assert!(fill(Dtype::F8E5M2, Distribution::normal(1e4), 0).contains("at most 5.7344e4"));
+    assert!(fill(Dtype::U8, Distribution::normal(1.0), 0).contains("f8_e5m2, f64"));
     // Of 8 elements the last would be element 2^64.
     assert!(fill(Dtype::F32, normal, u64::MAX - 6).contains("an end within 2^64"));
     let shape = Shape::new([1 << 50]).unwrap();

@@ -332,7 +332,7 @@ fn arguments() {
     fuzz("device", &bytes(&["auto", "cpu", "gpu", "vulkan", "gl:llvmpipe", "RTX"]), |input| {
         word::<Choice>(&utf8(input), Choice::to_string).map(drop)
     });
-    fuzz("name", &bytes(&["f32", "bf16", "bool"]), |input| {
+    fuzz("name", &bytes(&["f32", "bf16", "bool", "float8_e5m2"]), |input| {
         let text = utf8(input);
         let _ = (text.parse::<Task>(), text.parse::<Layout>());
         let _ = (text.parse::<Generated>(), text.parse::<FanMode>());
@@ -364,6 +364,7 @@ fn headers_and_indices() {
         ("a.weight", D::F32, &[4, 8]),
         ("a.bias", D::F16, &[4]),
         ("steps", D::BF16, &[]),
+        ("eight", D::F8_E4M3, &[3]),
     ]);
     fuzz("safetensors", std::slice::from_ref(&file), |input| {
         fs::write(at("m.safetensors"), input).unwrap();

@@ -39,7 +39,7 @@ fn histograms_are_exact() {
             (x[0], x[1], x[2]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
             (x[3], x[4]) = (low, high);
         }
-        for dtype in [Dtype::F32, Dtype::F16] {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::F8E4M3, Dtype::F64] {
             let x = rounded(&x, dtype);
             let what = format!("{dtype} x {elements}, {bins} bins");
             let found = cpu::histogram(&x, low, high, bins).unwrap();

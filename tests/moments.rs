@@ -3,7 +3,7 @@
 use fanin::Shape;
 use fanin::cpu;
 use fanin::gpu::Tensor;
-use fanin::random::{Dtype, f32_from_f16};
+use fanin::random::{Dtype, f32_from_f8_e4m3, f32_from_f8_e5m2, f32_from_f16};
 
 use crate::devices::forms;
 
@@ -16,12 +16,27 @@ fn oracle(dtype: Dtype, bytes: &[u8]) -> (f64, f64) {
         Dtype::Bf16 => {
             bytes.chunks(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect()
         }
+        Dtype::F8E4M3 => bytes.iter().map(|b| f32_from_f8_e4m3(*b).into()).collect(),
+        Dtype::F8E5M2 => bytes.iter().map(|b| f32_from_f8_e5m2(*b).into()).collect(),
+        Dtype::F64 => bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
         _ => bytes.chunks(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f64()).collect(),
     };
     let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let square = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-    (mean, (square / count).sqrt())
+    let mean = sum(&values) / count;
+    let squares: Vec<f64> = values.iter().map(|value| (value - mean).powi(2)).collect();
+    (mean, (sum(&squares) / count).sqrt())
+}
+
+/// By halves, which rounds each term a few times alone.
+fn sum(values: &[f64]) -> f64 {
+    match values {
+        [] => 0.0,
+        [value] => *value,
+        _ => {
+            let (one, other) = values.split_at(values.len() / 2);
+            sum(one) + sum(other)
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The contract of the drawn numbers, written anew: from its page (`src/random/contract.md`) and from the
 //! constants and the table that `fanin contract --json` prints. Nothing here comes from the crate.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// The document's constants.
@@ -21,10 +21,14 @@ pub struct Sampler {
     pub scale: f32,
     pub shift: f32,
     pub low_word: u32,
+    /// Of a constant.
+    pub value: f64,
 }
 
+/// Numbers, those of 64 bits in hexadecimal.
 pub fn numbers(value: &Value) -> Vec<u64> {
-    value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect()
+    let number = |value: &Value| value.as_u64().unwrap_or_else(|| long(value));
+    value.as_array().unwrap().iter().map(number).collect()
 }
 
 /// 64 bits, which the document writes in hexadecimal.
@@ -91,10 +95,13 @@ impl Contract {
     pub fn sampler(&self, distribution: &Value) -> Sampler {
         let get = |name: &str| distribution[name].as_f64().unwrap();
         let scaled = |size: f64, bits: i32| (size * 2f64.powi(-bits)) as f32;
-        let plain = Sampler { kind: 0, scale: 0.0, shift: 0.0, low_word: 0 };
+        let plain = Sampler { kind: 0, scale: 0.0, shift: 0.0, low_word: 0, value: 0.0 };
         match distribution["kind"].as_str().unwrap() {
             "words" => plain,
-            "constant" => Sampler { kind: 1, shift: get("value") as f32, ..plain },
+            "constant" => {
+                let value = get("value");
+                Sampler { kind: 1, shift: value as f32, value, ..plain }
+            }
             "uniform" => {
                 let (low, high) = (get("low"), get("high"));
                 let wide = scaled(high - low, 24) * 16_777_215.0 == f32::INFINITY;
@@ -127,7 +134,7 @@ impl Contract {
                 }
                 let kind = if low == 0 { 4 } else { 5 };
                 let (scale, shift) = (scaled(get("std"), 21), get("mean") as f32);
-                Sampler { kind, scale, shift, low_word: low as u32 }
+                Sampler { kind, scale, shift, low_word: low as u32, ..plain }
             }
             other => panic!("{other}"),
         }
@@ -152,9 +159,12 @@ impl Contract {
     }
 
     /// An element of a stream, as the bits that the dtype stores.
-    pub fn element(&self, sampler: &Sampler, dtype: &str, at: (u64, u64, u64)) -> u32 {
+    pub fn element(&self, sampler: &Sampler, dtype: &str, at: (u64, u64, u64)) -> u64 {
         let (seed, id, index) = at;
-        rounded(dtype, self.bits(sampler, self.word(seed, id, index)))
+        match (sampler.kind, dtype) {
+            (1, "f64") => sampler.value.to_bits(),
+            _ => rounded(dtype, self.bits(sampler, self.word(seed, id, index))),
+        }
     }
 
     /// Section 6: Stewart's reflections, 32 together, `[rows, columns]` row-major in f32.
@@ -233,9 +243,8 @@ impl Contract {
     /// Section 6: a normal of which the smallest words of another stream take elements away.
     pub fn sparse(&self, at: (u64, u64), shape: [usize; 2], sparsity: f64, std: f64) -> Vec<f32> {
         let ((seed, id), [rows, columns]) = (at, shape);
-        let normal =
-            Sampler { kind: 4, scale: (std * 2f64.powi(-21)) as f32, shift: 0.0, low_word: 0 };
-        let draw = |i: usize| f32::from_bits(self.element(&normal, "f32", (seed, id, i as u64)));
+        let normal = self.sampler(&json!({ "kind": "normal", "mean": 0.0, "std": std }));
+        let draw = |i: usize| f32::from_bits(self.bits(&normal, self.word(seed, id, i as u64)));
         let mut out: Vec<f32> = (0..rows * columns).map(draw).collect();
         for column in 0..columns {
             let place = |row: usize| row * columns + column;
@@ -283,13 +292,16 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Section 5: the bits of an f32 as the dtype stores them. By the two neighbours and the distances to
 /// them, in f64, which holds all of these exactly.
-pub fn rounded(dtype: &str, bits: u32) -> u32 {
-    let (fraction, least) = match dtype {
-        "bf16" => (7, -126),
-        "f16" => (10, -14),
-        _ => return bits,
-    };
+pub fn rounded(dtype: &str, bits: u32) -> u64 {
     let value = f64::from(f32::from_bits(bits));
+    let (size_bits, fraction, least) = match dtype {
+        "bf16" => (15, 7, -126),
+        "f16" => (15, 10, -14),
+        "f8_e4m3" => (7, 3, -6),
+        "f8_e5m2" => (7, 2, -14),
+        "f64" => return value.to_bits(),
+        _ => return bits.into(),
+    };
     let size = value.abs();
     // The spacing of the dtype's numbers there.
     let exponent = (((size.to_bits() >> 52) as i32) - 1023).max(least);
@@ -297,9 +309,9 @@ pub fn rounded(dtype: &str, bits: u32) -> u32 {
     let units = size / unit;
     let down = units.floor();
     let up = units - down > 0.5 || units - down == 0.5 && down % 2.0 == 1.0;
-    let whole = down as u32 + u32::from(up);
+    let whole = down as u64 + u64::from(up);
     // One more than the exponent's field, where it is not subnormal, is in the leading bit of `whole`.
-    let field = (exponent - least) as u32;
-    let sign = u32::from(value.is_sign_negative()) << 15;
+    let field = (exponent - least) as u64;
+    let sign = u64::from(value.is_sign_negative()) << size_bits;
     sign | ((field << fraction) + whole)
 }

@@ -54,7 +54,7 @@ fn plans_hold_at_the_edges() {
     for elements in
         [0, 1, 3, 4, 5, 255, 256, 257, (1 << 25) - 1, 1 << 25, (1 << 32) - 3, (1 << 32) + 5]
     {
-        for size in [2, 4] {
+        for size in [1, 2, 4, 8] {
             for offset in [0, 1, 2, 63, 64, 65] {
                 check_windows(&USUAL, offset * size, elements, size);
                 check_windows(&LARGE, offset * size, elements, size);
@@ -90,7 +90,7 @@ proptest! {
     fn plans_hold_anywhere(
         offset in 0u64..1 << 40,
         elements in 0u64..100_000,
-        size in prop::sample::select(vec![2u64, 4]),
+        size in prop::sample::select(vec![1u64, 2, 4, 8]),
         alignment in prop::sample::select(vec![16u64, 32, 64, 256]),
         rows in 2u64..64,
         workgroups in 200u32..65_536,

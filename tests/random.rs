@@ -2,7 +2,8 @@
 
 use fanin::random::philox::philox4x32_10;
 use fanin::random::{
-    Distribution, Dtype, PhiloxRng, Stream, bf16_from_f32, f16_from_f32, quantile,
+    Distribution, Dtype, PhiloxRng, Stream, bf16_from_f32, f8_e4m3_from_f32, f8_e5m2_from_f32,
+    f16_from_f32, f32_from_f8_e4m3, f32_from_f8_e5m2, f64_from_f32, quantile,
 };
 use rand::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -91,6 +92,136 @@ fn sixteen_bits_round_as_the_half_crate_rounds() {
             assert_eq!(bf16_from_f32(bits), bf16.to_bits(), "{bits:#x}");
             assert_eq!(f16_from_f32(bits), f16.to_bits(), "{bits:#x}");
         }
+    }
+}
+
+/// An 8-bit float by its definition, in f64.
+struct Eight {
+    bias: i32,
+    fraction: u32,
+    /// What follows the largest number: NaN or infinity, which rounding takes for the number after it.
+    end: u8,
+    from: fn(u32) -> u8,
+    value: fn(u8) -> f32,
+}
+
+const EIGHTS: [Eight; 2] = [
+    Eight { bias: 7, fraction: 3, end: 0x7F, from: f8_e4m3_from_f32, value: f32_from_f8_e4m3 },
+    Eight { bias: 15, fraction: 2, end: 0x7C, from: f8_e5m2_from_f32, value: f32_from_f8_e5m2 },
+];
+
+impl Eight {
+    fn size(&self, code: u8) -> f64 {
+        let exponent = i32::from(code >> self.fraction);
+        let fraction = f64::from(code % (1 << self.fraction)) / f64::from(1 << self.fraction);
+        match exponent {
+            0 => fraction * 2f64.powi(1 - self.bias),
+            _ => (1.0 + fraction) * 2f64.powi(exponent - self.bias),
+        }
+    }
+
+    /// The code nearest to an f32 that is not NaN, by distances; of two, the even one.
+    fn nearest(&self, bits: u32) -> u8 {
+        let value = f64::from(f32::from_bits(bits & 0x7FFF_FFFF));
+        let above = (0..=self.end).find(|code| self.size(*code) >= value).unwrap_or(self.end);
+        let below = above.saturating_sub(1);
+        let (down, up) = (value - self.size(below), self.size(above) - value);
+        let code = if down < up || down == up && below % 2 == 0 { below } else { above };
+        code | (bits >> 24) as u8 & 0x80
+    }
+}
+
+#[test]
+fn eight_bits_round_to_the_nearest_by_definition() {
+    let rng = PhiloxRng::new(Stream::named(7, "eights"));
+    for eight in EIGHTS {
+        // Every bf16, and so every exponent; any bits; each number, each middle, and what is next to them.
+        let mut patterns: Vec<u32> = (0..=u16::MAX).map(|bf16| u32::from(bf16) << 16).collect();
+        patterns.extend((0..1 << 18).map(|i| rng.stream().word(i)));
+        for code in 0..eight.end {
+            for of in [eight.size(code), 0.5 * (eight.size(code) + eight.size(code + 1))] {
+                assert_eq!(f64::from(of as f32), of);
+                let bits = (of as f32).to_bits();
+                for around in [bits.saturating_sub(1), bits, bits + 1] {
+                    patterns.extend([around, around | 1 << 31]);
+                }
+            }
+        }
+        for bits in patterns {
+            let found = (eight.from)(bits);
+            match f32::from_bits(bits).is_nan() {
+                true => assert!((eight.value)(found).is_nan(), "{bits:#x}"),
+                false => assert_eq!(found, eight.nearest(bits), "{bits:#x}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_eight_bits_go_round() {
+    for eight in EIGHTS {
+        for code in 0..=u8::MAX {
+            let value = (eight.value)(code);
+            match code & 0x7F {
+                size if size < eight.end => {
+                    assert_eq!(f64::from(value.abs()), eight.size(size), "{code:#x}");
+                    assert_eq!(value.is_sign_negative(), code > 0x7F, "{code:#x}");
+                    assert_eq!((eight.from)(value.to_bits()), code);
+                }
+                0x7C if eight.end == 0x7C => assert!(value.is_infinite(), "{code:#x}"),
+                _ => assert!(value.is_nan(), "{code:#x}"),
+            }
+        }
+    }
+}
+
+/// As `ml_dtypes` 0.6 has them, and PyTorch (`torch.float8_e4m3fn`, `torch.float8_e5m2`; from 2.12 on
+/// that gives 448 where there is NaN here).
+#[test]
+fn eight_bits_are_those_of_others() {
+    for (value, e4m3, e5m2) in [
+        (0.0f32, 0x00, 0x00),
+        (-0.0, 0x80, 0x80),
+        (1.0, 0x38, 0x3C),
+        (-1.5, 0xBC, 0xBE),
+        (0.1, 0x1D, 0x2E),
+        (0.02, 0x0A, 0x25),
+        (3.0e-3, 0x02, 0x1A),
+        (0.000_976_562_5, 0x00, 0x14),
+        (0.002_929_687_5, 0x02, 0x1A),
+        (1.0e-5, 0x00, 0x01),
+        (-17.0, 0xD8, 0xCC),
+        (19.0, 0x5A, 0x4D),
+        (448.0, 0x7E, 0x5F),
+        (464.0, 0x7E, 0x5F),
+        (464.1, 0x7F, 0x5F),
+        (-1.0e9, 0xFF, 0xFC),
+        (57_344.0, 0x7F, 0x7B),
+        (61_439.0, 0x7F, 0x7B),
+        (61_440.0, 0x7F, 0x7C),
+        (f32::INFINITY, 0x7F, 0x7C),
+    ] {
+        assert_eq!(f8_e4m3_from_f32(value.to_bits()), e4m3, "{value}");
+        assert_eq!(f8_e5m2_from_f32(value.to_bits()), e5m2, "{value}");
+    }
+}
+
+/// Sign, significand and exponent of either have the same value: integers times powers of two.
+#[test]
+fn an_f64_is_the_f32_itself() {
+    let rng = PhiloxRng::new(Stream::named(7, "doubles"));
+    let ends = (0..255u32).flat_map(|exponent| [0, 1, 0x7F_FFFF].map(|end| exponent << 23 | end));
+    for bits in ends.chain((0..100_000).map(|i| rng.stream().word(i))) {
+        let (exponent, fraction) = ((bits >> 23 & 0xFF) as i32, i64::from(bits & 0x7F_FFFF));
+        if exponent == 0xFF {
+            continue;
+        }
+        let hidden = if exponent == 0 { 0 } else { 1 << 23 };
+        // In units of 2^-149, the least of them.
+        let whole = (fraction + hidden) as f64 * 2f64.powi(exponent.max(1) - 1);
+        let size = whole * 2f64.powi(-149);
+        let sign = u64::from(bits >> 31) << 63;
+        assert_eq!(f64_from_f32(bits), size.to_bits() | sign, "{bits:#x}");
     }
 }
 
@@ -225,6 +356,17 @@ const GOLDEN: &[(&str, &str, &str)] = &[
     ("uniform (-b, b)", "bf16", "5a673738011d100ceb160c2acf08ad502a88e96de8a38f2e910235f4dc4577d1"),
     ("uniform (-b, b)", "f16", "5fe24867214ef817b0768440940c2ae57a072baed036394ad9063f8379859ff8"),
     (
+        "uniform (-b, b)",
+        "f8_e4m3",
+        "a6e61218744c89365dec7b39a5de9b553ffbcf1fff85df41423832214788e35a",
+    ),
+    (
+        "uniform (-b, b)",
+        "f8_e5m2",
+        "54a1cfbb4addfe83f0e2eacfa3ddc7ed29c3b0736ead2d85c1cb2f9e262e5551",
+    ),
+    ("uniform (-b, b)", "f64", "4c743fd216bfd9532ff60fe627d8d3fffee5cb6b29e91a7a024a3cd7e048002c"),
+    (
         "uniform [low, high)",
         "f32",
         "8ca0fa5e432cae11c5f68ce91e755de4b8bf1ad7725a2f91a3a8827ac791c0b6",
@@ -239,9 +381,27 @@ const GOLDEN: &[(&str, &str, &str)] = &[
         "f16",
         "a1f633b907db4b13c669ff72fa39ff2728df99dd9d5fa2efdf108d4e6430dbc6",
     ),
+    (
+        "uniform [low, high)",
+        "f8_e4m3",
+        "312557cd915bef3a9094aa5e383fd3a8234d8e4fe0c79bb82e3ff505cca1ad21",
+    ),
+    (
+        "uniform [low, high)",
+        "f8_e5m2",
+        "b5febe111166d8ad9af94fda4b9fe3051491f35b97bebceae24cfc0cd421c33a",
+    ),
+    (
+        "uniform [low, high)",
+        "f64",
+        "a9e5fd1fbe6dca0dd970e4355ad4728651089f0043386afbbc8d813ecca94c64",
+    ),
     ("normal", "f32", "46c06c3be399b393bb3d6b15cf302321759b7a94b02b462cc885cad89a42aba8"),
     ("normal", "bf16", "f65b5077adbb8fbefdb0177482fdf0706d85f7c33a8559f20b70b055c5fe7baf"),
     ("normal", "f16", "9bedcb1c47d26da992f6c39d4a57b8bd8d10ef9bdaf049436b4a7d2710cc339a"),
+    ("normal", "f8_e4m3", "82d8a5a487e982e32b4146bff802e3081be4f1e149dab18018c6a5d98102c805"),
+    ("normal", "f8_e5m2", "514a0551892bbcbfefe94fc78dffbc0754cdf98e5c842b6e92e781bd0379e24f"),
+    ("normal", "f64", "631a7a68c2c400d1f13ef6032e077952b0dc708df0b073f7e5530dc930473696"),
     ("normal with mean", "f32", "5d75fa720e224229cb7326e7f7ab46a6719d825a828d8c2fed8c743050e257f6"),
     (
         "normal with mean",
@@ -249,6 +409,17 @@ const GOLDEN: &[(&str, &str, &str)] = &[
         "cdabd4ee06147102821fdc2c39ff4643b61529bedd2b52cd57f8b41082ac2870",
     ),
     ("normal with mean", "f16", "e0abdf997f4cf98697e55117d56501a74baea96c51729c88c38e5367e36ee500"),
+    (
+        "normal with mean",
+        "f8_e4m3",
+        "58883a538317e6bf36135fe2a91d7314f613895ddd012bf6efccd8939847d9d7",
+    ),
+    (
+        "normal with mean",
+        "f8_e5m2",
+        "583143ce400c54eabed173e4b26a4668a27d68fc1ec9d150bd89ccaf92166559",
+    ),
+    ("normal with mean", "f64", "a042e80468edf62c113da728aa8742e01f70bafc5f85cf1a526cbc56b3e93d27"),
     ("truncated normal", "f32", "4f1c5eea98b9982b342955f761a04cff73534309a9707c559230b93fd746f44a"),
     (
         "truncated normal",
@@ -256,6 +427,17 @@ const GOLDEN: &[(&str, &str, &str)] = &[
         "95b29a129e60b33c2f3d87d817dcf7d69197354c4c510151ad5facdd4b3e5d0d",
     ),
     ("truncated normal", "f16", "c880107e5076a8ef97155346c70d89311a00dc990db5eb0a48d481cb231f9afb"),
+    (
+        "truncated normal",
+        "f8_e4m3",
+        "d5371bf9878c409f903d05e6339614864a9b63b31ec9c891565a35df61a391d2",
+    ),
+    (
+        "truncated normal",
+        "f8_e5m2",
+        "7a63ace43a94f4743f7b3daf5b533fa2e3be438fd2f750ae06833c2fe3042f57",
+    ),
+    ("truncated normal", "f64", "9d194422a08e8fdf7de1ad62f22aaba9ea6212d866ea5881d5f6c5a51ff7bcda"),
     (
         "truncated with mean",
         "f32",
@@ -271,9 +453,27 @@ const GOLDEN: &[(&str, &str, &str)] = &[
         "f16",
         "9484fb66f9576215d4129b2e094bf190e2e47cf3cb4c5437e8fa97271cb650fe",
     ),
+    (
+        "truncated with mean",
+        "f8_e4m3",
+        "2486b2d0e05c63259cbc8b3f13af224b23cbe35ea59b0e077fe521bc0b67ec10",
+    ),
+    (
+        "truncated with mean",
+        "f8_e5m2",
+        "2081709f07922c3851bd0068ca20fa2c47233a433f57b9cc2807d35d79047ce8",
+    ),
+    (
+        "truncated with mean",
+        "f64",
+        "8af0cab44fbd544a03c047eccb37296b0322fc75f1d293e282f82f9564852952",
+    ),
     ("constant", "f32", "6b0b5b2a109e5366b05de9eb57c9b9241276a7e885f2697db76ea4002c96685d"),
     ("constant", "bf16", "11724da80c0dad7e8181b0a3e009fa026d26a485bf13f323bb490cf5f573ea69"),
     ("constant", "f16", "d8c5adf569334de29cf078576da5ae1ef43567e66a359e88a369c1ded094cd98"),
+    ("constant", "f8_e4m3", "ac5f57d984b20f78b36a294e26cc99512a1196eb96e4c30d7cec153813e93e1b"),
+    ("constant", "f8_e5m2", "b007fe445ff5b583c095c4688c75d8afef66d4c93eb6aeebcea0942e670e1cd3"),
+    ("constant", "f64", "41031316ddac45aebb7e283f4b251c223c31a7c8ef7b5cca586de417a8d347a4"),
 ];
 
 #[test]
@@ -299,6 +499,11 @@ fn constants_come_in_every_dtype_that_holds_them() {
         (Dtype::F64, 0.1, 0.1f64.to_le_bytes().to_vec()),
         (Dtype::Bf16, 1.0, vec![0x80, 0x3f]),
         (Dtype::F16, 1.0, vec![0x00, 0x3c]),
+        (Dtype::F8E4M3, -1.0, vec![0xB8]),
+        (Dtype::F8E4M3, 464.0, vec![0x7E]),
+        (Dtype::F8E5M2, 57_344.0, vec![0x7B]),
+        // The f32 nearest to it is.
+        (Dtype::F8E4M3, 464.000_001, vec![0x7E]),
         (Dtype::I64, -2.0, (-2i64).to_le_bytes().to_vec()),
         (Dtype::U8, 255.0, vec![255]),
         (Dtype::I8, -128.0, vec![128]),
@@ -312,6 +517,14 @@ fn constants_come_in_every_dtype_that_holds_them() {
         (Dtype::F32, f64::NAN),
         (Dtype::F32, 1e39),
         (Dtype::F16, 65_520.0),
+        // The f32 nearest to it is 65,520.
+        (Dtype::F16, 65_519.999),
+        // Of f32 the one below infinity, but of bf16 that is rounded to it.
+        (Dtype::Bf16, 3.4e38),
+        (Dtype::F8E4M3, 465.0),
+        (Dtype::F8E4M3, f64::NAN),
+        (Dtype::F8E5M2, -61_440.0),
+        (Dtype::F64, f64::INFINITY),
         (Dtype::U8, 256.0),
         (Dtype::U8, -1.0),
         (Dtype::I32, 0.5),

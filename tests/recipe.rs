@@ -237,7 +237,7 @@ mod form {
         let before = recipe.clone();
         assert_eq!(
             recipe.set_dtype(Dtype::I32).unwrap_err().to_string(),
-            "dtype: got i32, needed one of f32, bf16, f16"
+            "dtype: got i32, needed one of f32, bf16, f16, f8_e4m3, f8_e5m2, f64"
         );
         assert_eq!(recipe, before);
 
@@ -490,7 +490,14 @@ mod mistakes {
             &one("init = 'ones'\nlayout =  'inout'"),
             "r.toml:5:11: unknown layout `inout` (nearest: in_out); known: out_in, in_out",
         );
-        assert_mistake("dtype = 'f8'\n", "r.toml:1:9: unknown dtype `f8` (nearest: i8); …");
+        assert_mistake(
+            "dtype = 'f9'\n",
+            "r.toml:1:9: unknown dtype `f9`; known: f32, bf16, f16, …",
+        );
+        assert_mistake(
+            "dtype = 'fp8'\n",
+            "r.toml:1:9: dtype: got fp8, needed one of the two: f8_e4m3, the finer, or f8_e5m2…",
+        );
         assert_mistake("layout = 'x'\n", "r.toml:1:10: unknown layout `x`; known: out_in, in_out");
         assert_mistake(
             &(one("") + "[[rule]]\nmatch = 'w'\n init = 'normals:1'\n"),
@@ -709,7 +716,7 @@ mod mistakes {
         );
         assert_mistake(
             &one("init = 'normal:1'\ndtype = 'i64'"),
-            "r.toml:4:8: tensor `w` of shape [4, 2]: dtype: got i64, needed one of f32, bf16, f16 (others hold constants only)",
+            "r.toml:4:8: tensor `w` of shape [4, 2]: dtype: got i64, needed one of f32, bf16, f16, f8_e4m3, f8_e5m2, f64 (others hold constants only)",
         );
         assert_mistake(
             &one("init = 'constant:0.5'\ndtype = 'i64'"),
@@ -834,7 +841,7 @@ mod safetensors {
         assert_eq!(
             message(&["a=normal:1"]),
             "rule `a=normal:1`:1:3: tensor `a` of shape [2]: dtype: got i32, needed one of f32, \
-             bf16, f16 (others hold constants only)"
+             bf16, f16, f8_e4m3, f8_e5m2, f64 (others hold constants only)"
         );
         let empty = read(&raw(&directory, "e.safetensors", b"{}", 0)).unwrap_err().to_string();
         assert!(empty.ends_with("got no tensors, needed at least one"), "{empty}");
@@ -912,7 +919,7 @@ mod safetensors {
         assert_refused(r#"{"__metadata__": {"a": 1}}"#, 0, "header: invalid type: integer…");
         assert_refused(&"{\"a\":".repeat(10_000), 0, "header: …");
         let negative = r#"{"a": {"dtype": "U8", "shape": [-1], "data_offsets": [0, 1]}}"#;
-        assert_refused(negative, 1, "header: invalid value: integer `-1`, expected usize…");
+        assert_refused(negative, 1, "header: invalid value: integer `-1`, expected u64…");
         let directory = directory();
         let found = message(&raw(&directory, "m", b"{\"\xFF\": 1}", 0));
         assert!(found.starts_with("header: invalid unicode"), "{found}");
@@ -959,12 +966,26 @@ mod safetensors {
             0,
             "tensor `a`: shape [4611686018427387904] of f64 is more than 2^64 bytes",
         );
-        assert_refused(
-            &a("F8_E4M3", "[1]", "1"),
-            1,
-            "tensor `a`: dtype F8_E4M3, which cannot be drawn; known: F32, BF16, F16, F64…",
-        );
-        assert_refused(&a("F99", "[1]", "1"), 1, "header: unknown variant `F99`…");
+        for dtype in [
+            "F8_E8M0",
+            "F4",
+            "F6_E2M3",
+            "F6_E3M2",
+            "F8_E4M3FNUZ",
+            "F8_E5M2FNUZ",
+            "C64",
+            "F99",
+            "f32",
+        ] {
+            assert_refused(
+                &a(dtype, "[2]", "2"),
+                2,
+                &format!(
+                    "tensor `a`: dtype {dtype}, which cannot be drawn; known: F32, BF16, F16, F8_E4M3, \
+                     F8_E5M2, F64, I64…"
+                ),
+            );
+        }
         let twice = r#"{"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
             "a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}"#;
         assert_refused(twice, 1, "header: `a` is there twice…");

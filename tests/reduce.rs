@@ -2,7 +2,9 @@
 
 use fanin::gpu::{Context, Tensor};
 use fanin::op::Summary;
-use fanin::random::Dtype;
+use fanin::random::{
+    Dtype, f8_e4m3_from_f32, f8_e5m2_from_f32, f32_from_f8_e4m3, f32_from_f8_e5m2,
+};
 use fanin::wgpu;
 use fanin::{Shape, cpu};
 
@@ -75,6 +77,9 @@ fn encode(x: f32, dtype: Dtype) -> Vec<u8> {
     match dtype {
         Dtype::Bf16 => half::bf16::from_f32(x).to_le_bytes().to_vec(),
         Dtype::F16 => half::f16::from_f32(x).to_le_bytes().to_vec(),
+        Dtype::F8E4M3 => vec![f8_e4m3_from_f32(x.to_bits())],
+        Dtype::F8E5M2 => vec![f8_e5m2_from_f32(x.to_bits())],
+        Dtype::F64 => f64::from(x).to_le_bytes().to_vec(),
         _ => x.to_le_bytes().to_vec(),
     }
 }
@@ -84,6 +89,8 @@ pub fn rounded(x: &[f32], dtype: Dtype) -> Vec<f32> {
     let round = |x: &f32| match dtype {
         Dtype::Bf16 => half::bf16::from_f32(*x).to_f32(),
         Dtype::F16 => half::f16::from_f32(*x).to_f32(),
+        Dtype::F8E4M3 => f32_from_f8_e4m3(f8_e4m3_from_f32(x.to_bits())),
+        Dtype::F8E5M2 => f32_from_f8_e5m2(f8_e5m2_from_f32(x.to_bits())),
         _ => *x,
     };
     x.iter().map(round).collect()
@@ -117,8 +124,52 @@ fn summaries_are_f64s_at_any_size() {
         }
     }
     // More than a turn of every workgroup that there may be.
-    for dtype in [Dtype::F32, Dtype::Bf16] {
+    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F8E5M2, Dtype::F64] {
         everywhere("more than 2^22", &noise((1 << 22) + 77), dtype, 0);
+    }
+}
+
+/// As the f32s that are nearest: ties to even, and what is beyond them infinite.
+#[test]
+fn f64s_are_summed_up_as_f32s() {
+    let odd = f64::from(1.0f32 + f32::EPSILON);
+    let tie = f64::from(f32::EPSILON) / 2.0;
+    let mut x = vec![
+        1.0 + tie,
+        odd + tie,
+        1.0 + tie * (1.0 + 1e-9),
+        -(odd - tie * (1.0 + 1e-9)),
+        0.1,
+        -0.3,
+        1e300,
+        -1e39,
+        f64::from(f32::MAX) * (1.0 + 2f64.powi(-25)),
+        f64::from(f32::MAX) * (1.0 + 2f64.powi(-24)),
+        f64::NAN,
+        -f64::INFINITY,
+        f64::from_bits(0x7FF0_0000_0000_0001),
+        0.0,
+        -0.0,
+        1.5e-38,
+    ];
+    x.extend((0..4000).map(|i| f64::from(i) * 1.000_000_019e-3 - 1.7));
+    let want = oracle(&x.iter().map(|x| *x as f32).collect::<Vec<_>>());
+    let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+    for context in forms() {
+        let shape = Shape::new([x.len() as u64]).unwrap();
+        let tensor = Tensor::new(context, shape, Dtype::F64).unwrap();
+        context.write(&tensor, 0, &bytes).unwrap();
+        check(&format!("f64 on {}", context.name()), context.summary(&tensor).unwrap(), want, U);
+        // Each by itself.
+        for (index, x) in x.iter().take(16).enumerate() {
+            let one = Shape::new([1]).unwrap();
+            let one = tensor.within(8 * index as u64, one, Dtype::F64).unwrap();
+            let found = context.summary(&one).unwrap();
+            let x = *x as f32;
+            let counts = (u64::from(x.is_nan()), u64::from(x.is_infinite()));
+            assert_eq!((found.nan, found.infinite), counts, "{x:e} on {}", context.name());
+            assert!(!x.is_finite() || found.max == f64::from(x), "{x:e}: {found:?}");
+        }
     }
 }
 
@@ -166,6 +217,13 @@ fn hard_values_keep_their_digits() {
         ),
     ] {
         everywhere(what, &x, Dtype::F32, 0);
+    }
+    // Every number of 8 bits: subnormals, NaN, and of one kind infinities.
+    for (dtype, value) in
+        [(Dtype::F8E4M3, f32_from_f8_e4m3 as fn(u8) -> f32), (Dtype::F8E5M2, f32_from_f8_e5m2)]
+    {
+        let all: Vec<f32> = (0..=u8::MAX).map(value).collect();
+        everywhere(&format!("every {dtype}"), &all, dtype, 5);
     }
     assert_eq!(cpu::summary(&[]).count, 0);
     let context = &forms()[0];

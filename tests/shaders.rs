@@ -88,7 +88,8 @@ pub fn values(name: &str) -> Vec<u32> {
         "activation" => {
             Activation::ALL.iter().map(|activation| activation.code()).chain([255]).collect()
         }
-        "dtype" | "moments" => vec![0, 1, 2],
+        "dtype" => vec![0, 1, 2, 3, 4, 5],
+        "moments" => vec![0, 1, 2],
         "fold" => vec![0, 1, 2, 3],
         // The most that any module has.
         "kind" => vec![0, 1, 2, 3, 4, 5],

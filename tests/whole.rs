@@ -6,6 +6,7 @@ use fanin::random::{Distribution, Dtype, Source, Stream, Whole};
 use sha2::{Digest, Sha256};
 
 use crate::init::drawn_by_name;
+use crate::plain::rounded;
 
 fn drawn(init: &str, dims: &[u64], geometry: &Geometry, seed: u64) -> Vec<f32> {
     let init: Init = init.parse().unwrap();
@@ -189,6 +190,45 @@ const GOLDEN: [&str; 5] = [
     "8ed143d58e71473c",
     "56a5936aee750e81",
 ];
+
+/// In every dtype it is the rounding of the same f32s, and nothing comes in one that does not hold it.
+#[test]
+fn every_dtype_is_a_rounding_of_the_f32s() {
+    let stream = Stream::named(42, "w");
+    for (init, dims) in [
+        ("identity:448", [30, 20].as_slice()),
+        ("dirac:0.3", &[8, 8, 3]),
+        ("orthogonal:1.5", &[40, 35]),
+        ("delta_orthogonal", &[16, 8, 3]),
+        ("sparse:0.25,0.1", &[20, 20]),
+    ] {
+        let init: Init = init.parse().unwrap();
+        let source = init.source(&Shape::new(dims).unwrap(), &plain()).unwrap();
+        let elements = dims.iter().product();
+        let values = source.draw(&stream, Dtype::F32, elements).unwrap();
+        for dtype in Dtype::SAMPLED {
+            let wanted: Vec<u8> = values
+                .chunks(4)
+                .flat_map(|bytes| {
+                    let bits = u32::from_le_bytes(bytes.try_into().unwrap());
+                    rounded(dtype.name(), bits).to_le_bytes()[..dtype.size()].to_vec()
+                })
+                .collect();
+            assert_eq!(source.draw(&stream, dtype, elements).unwrap(), wanted, "{init} {dtype}");
+        }
+    }
+    for (init, dtype, most) in [
+        ("identity:500", Dtype::F8E4M3, "4.48e2"),
+        ("orthogonal:1e5", Dtype::F16, "6.5504e4"),
+        ("sparse:0.5,100", Dtype::F8E4M3, "4.48e2"),
+        ("identity:1", Dtype::I8, "f8_e4m3, f8_e5m2, f64"),
+    ] {
+        let source = init.parse::<Init>().unwrap();
+        let source = source.source(&Shape::new([4, 4]).unwrap(), &plain()).unwrap();
+        let error = source.draw(&stream, dtype, 16).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains(most), "{init}: {error}");
+    }
+}
 
 /// The moments that a manifest states are those of what is drawn.
 #[test]

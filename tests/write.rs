@@ -7,11 +7,11 @@ use fanin::device::{Chunks, Draw};
 use fanin::random::{Dtype, Source, Stream};
 use fanin::recipe::{Recipe, TensorSpec, WriteOptions, WriteReport, write};
 use fanin::{Device, Error, Shape};
-use half::{bf16, f16};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use crate::devices::{SEED, contexts};
+use crate::plain::rounded;
 
 /// Every dtype and kind of initializer, odd sizes, a scalar, a counter.
 const MIXED: &str = r#"
@@ -65,6 +65,36 @@ name = "skip.weight"
 shape = [6, 2, 3, 3]
 init = "dirac"
 groups = 2
+
+[[tensor]]
+name = "eight.{a,b}"
+shape = [37, 11]
+dtype = "f8_e4m3"
+init = "normal:0.5"
+
+[[tensor]]
+name = "five"
+shape = [1003]
+dtype = "float8_e5m2"
+init = "uniform:-0.1,0.3"
+
+[[tensor]]
+name = "turn.weight"
+shape = [21, 30]
+dtype = "f8_e5m2"
+init = "orthogonal"
+
+[[tensor]]
+name = "double.weight"
+shape = [67, 33]
+dtype = "f64"
+init = "he_normal"
+
+[[tensor]]
+name = "double.bias"
+shape = [5]
+dtype = "f64"
+init = "constant:0.1"
 
 [[tensor]]
 name = "few.weight"
@@ -146,11 +176,8 @@ fn each_tensor_is_the_same_tensor_made_alone() {
                 let values = whole.draw(&stream).unwrap();
                 let elements = values.iter().zip(alone.chunks_exact_mut(spec.dtype.size()));
                 for (value, bytes) in elements {
-                    match spec.dtype {
-                        Dtype::F32 => bytes.copy_from_slice(&value.to_le_bytes()),
-                        Dtype::F16 => bytes.copy_from_slice(&f16::from_f32(*value).to_le_bytes()),
-                        _ => bytes.copy_from_slice(&bf16::from_f32(*value).to_le_bytes()),
-                    }
+                    let bits = rounded(spec.dtype.name(), value.to_bits()).to_le_bytes();
+                    bytes.copy_from_slice(&bits[..bytes.len()]);
                 }
             }
         }
@@ -166,6 +193,7 @@ fn each_tensor_is_the_same_tensor_made_alone() {
     }
     assert_eq!(file.tensor("steps").unwrap().data(), (-3i64).to_le_bytes());
     assert_eq!(file.tensor("mask").unwrap().data(), [1, 1, 1]);
+    assert_eq!(file.tensor("double.bias").unwrap().data()[..8], 0.1f64.to_le_bytes());
 }
 
 #[test]
@@ -201,7 +229,7 @@ fn shards_hold_what_the_whole_holds() {
     assert_eq!(map.len(), recipe.tensors.len());
     for spec in &recipe.tensors {
         let shard = map[&spec.name].as_str().unwrap();
-        assert!(shard.starts_with("model-0000") && shard.ends_with("-of-00007.safetensors"));
+        assert!(shard.starts_with("model-000") && shard.ends_with("-of-00010.safetensors"));
         let bytes = std::fs::read(folder.path().join(shard)).unwrap();
         let shard = SafeTensors::deserialize(&bytes).unwrap();
         let (ours, theirs) = (shard.tensor(&spec.name), whole.tensor(&spec.name));
@@ -210,8 +238,8 @@ fn shards_hold_what_the_whole_holds() {
         let data: usize = shard.iter().map(|(_, tensor)| tensor.data().len()).sum();
         assert!(data <= 2_000 || shard.len() == 1);
     }
-    // Seven shards, the index, the manifest.
-    assert_eq!(report.files.len(), 9);
+    // Ten shards, the index, the manifest.
+    assert_eq!(report.files.len(), 12);
 }
 
 #[test]

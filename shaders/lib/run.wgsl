@@ -1,6 +1,6 @@
 // The elements of a run, sixteen an invocation at a time: four groups of 16 bytes, two of a 16-bit
-// dtype, `apart` from each other so that neighbours read neighbours. A run's last elements may not
-// fill a group, which no binding of groups reaches then.
+// dtype, one of an 8-bit dtype, eight of f64s, `apart` from each other so that neighbours read neighbours. A
+// run's last elements may not fill a group, which no binding of groups reaches then.
 
 struct Sixteen {
     a: vec4<f32>,
@@ -19,15 +19,31 @@ struct Which {
 
 // The elements of a group, and the groups of sixteen.
 fn of_group() -> u32 {
-    return select(8u, 4u, dtype == DTYPE_F32);
+    return 16u / of_sixteen();
 }
 
 fn of_sixteen() -> u32 {
-    return select(2u, 4u, dtype == DTYPE_F32);
+    switch dtype {
+        case DTYPE_F32: { return 4u; }
+        case DTYPE_F64: { return 8u; }
+        case DTYPE_F8_E4M3, DTYPE_F8_E5M2: { return 1u; }
+        default: { return 2u; }
+    }
 }
 
 fn four_halves(words: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack_pair(dtype, words.x), unpack_pair(dtype, words.y));
+}
+
+fn four_doubles(one: Four, other: Four) -> vec4<f32> {
+    let first = bitcast<vec4<u32>>(four_of(one));
+    let second = bitcast<vec4<u32>>(four_of(other));
+    return vec4<f32>(
+        f32_from_f64(first.xy),
+        f32_from_f64(first.zw),
+        f32_from_f64(second.xy),
+        f32_from_f64(second.zw),
+    );
 }
 
 // The sixteen from a group on, the last whole group in place of those after it: loads that wait for
@@ -43,7 +59,24 @@ fn sixteen_at(first: u32, apart: u32, whole: u32) -> Sixteen {
             four_of(groups[at.w]),
         );
     }
+    if dtype == DTYPE_F64 {
+        let then = min(first + vec4<u32>(4u, 5u, 6u, 7u) * apart, vec4<u32>(last));
+        return Sixteen(
+            four_doubles(groups[at.x], groups[at.y]),
+            four_doubles(groups[at.z], groups[at.w]),
+            four_doubles(groups[then.x], groups[then.y]),
+            four_doubles(groups[then.z], groups[then.w]),
+        );
+    }
     let one = bitcast<vec4<u32>>(four_of(groups[at.x]));
+    if is_8_bits(dtype) {
+        return Sixteen(
+            unpack_four(dtype, one.x),
+            unpack_four(dtype, one.y),
+            unpack_four(dtype, one.z),
+            unpack_four(dtype, one.w),
+        );
+    }
     let other = bitcast<vec4<u32>>(four_of(groups[at.y]));
     return Sixteen(
         four_halves(one.xy),
@@ -69,6 +102,12 @@ fn inside(first: u32, apart: u32, begin: u32, whole: u32) -> Which {
 }
 
 fn four_inside(first: u32, apart: u32, place: u32, begin: u32, whole: u32) -> vec4<bool> {
+    if dtype == DTYPE_F64 {
+        // Two groups.
+        let group = first + (2u * place + vec4<u32>(0u, 0u, 1u, 1u)) * apart;
+        let at = group * 2u + vec4<u32>(0u, 1u, 0u, 1u);
+        return (at >= vec4<u32>(begin)) & (group < vec4<u32>(whole));
+    }
     let fours = of_group() / 4u;
     let group = first + place / fours * apart;
     let at = group * of_group() + place % fours * 4u + vec4<u32>(0u, 1u, 2u, 3u);
@@ -76,6 +115,9 @@ fn four_inside(first: u32, apart: u32, place: u32, begin: u32, whole: u32) -> ve
 }
 
 fn element_at(element: u32) -> f32 {
+    if dtype == DTYPE_F64 {
+        return f32_from_f64(vec2<u32>(words[2u * element], words[2u * element + 1u]));
+    }
     return element_of(dtype, words[word_of(dtype, element)], element);
 }
 
@@ -83,12 +125,16 @@ fn four_at(at: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(element_at(at.x), element_at(at.y), element_at(at.z), element_at(at.w));
 }
 
-// What lies after the whole groups, at most seven: the last element in place of what does not.
+// What lies after the whole groups, at most fifteen of an 8-bit dtype, else seven: the last element in
+// place of what does not.
 fn rest_at(whole: u32, end: u32) -> Sixteen {
     let at = whole * of_group() + vec4<u32>(0u, 1u, 2u, 3u);
     let last = vec4<u32>(end - 1u);
     let one = four_at(min(at, last));
     let other = four_at(min(at + 4u, last));
+    if is_8_bits(dtype) {
+        return Sixteen(one, other, four_at(min(at + 8u, last)), four_at(min(at + 12u, last)));
+    }
     return Sixteen(one, other, other, other);
 }
 
@@ -96,7 +142,17 @@ fn rest_at(whole: u32, end: u32) -> Sixteen {
 fn rest_inside(whole: u32, begin: u32, end: u32) -> Which {
     let none = vec4<bool>(false);
     let start = whole * of_group();
-    return Which(between(start, begin, end), between(start + 4u, begin, end), none, none);
+    let one = between(start, begin, end);
+    let other = between(start + 4u, begin, end);
+    if is_8_bits(dtype) {
+        return Which(
+            one,
+            other,
+            between(start + 8u, begin, end),
+            between(start + 12u, begin, end),
+        );
+    }
+    return Which(one, other, none, none);
 }
 
 fn between(start: u32, begin: u32, end: u32) -> vec4<bool> {

@@ -1,4 +1,4 @@
-// From a word to the bits of a sample. Needs multiply_wide and quantile. Products and sums
+// From a word to the bits of a sample; a constant needs none. Needs multiply_wide and quantile. Products and sums
 // round once each, as the contract of the drawn numbers asks.
 
 // The kind codes are those of `Kind` in src/random/sample.rs.
@@ -11,7 +11,7 @@ const KIND_TRUNCATED = 5u;
 
 struct Sampler {
     scale: f32,
-    // A mean or a low bound; the value itself for a constant.
+    // A mean or a low bound.
     shift: f32,
     // The first word inside a truncated normal's cut.
     low_word: u32,
@@ -36,7 +36,6 @@ fn sample_bits(kind: u32, shifted: u32, sampler: Sampler, word: u32) -> u32 {
     switch kind {
         // As 32 bits: llvmpipe would store the 64 that a word was made in, one by one, in 2.7 times as long.
         case KIND_WORDS: { return word ^ sampler.zero; }
-        case KIND_CONSTANT: { return bitcast<u32>(sampler.shift); }
         default: {
             let product = sample_number(kind, sampler, word) * sampler.scale;
             if shifted == 0u {

@@ -131,9 +131,11 @@ fn parameters(distribution: &Distribution) -> Value {
 }
 
 /// The elements' bits.
-fn bits(bytes: &[u8], dtype: Dtype) -> Vec<u32> {
-    let element =
-        |bytes: &[u8]| bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+fn bits(bytes: &[u8], dtype: Dtype) -> Vec<Value> {
+    let element = |bytes: &[u8]| {
+        let bits = bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        if dtype.size() < 8 { json!(bits) } else { json!(long(bits)) }
+    };
     bytes.chunks_exact(dtype.size()).map(element).collect()
 }
 

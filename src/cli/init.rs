@@ -46,7 +46,7 @@ pub struct InitArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// Give every floating-point tensor this dtype: f32, bf16 or f16
+    /// Give every floating-point tensor this dtype: f32, bf16, f16, f8_e4m3, f8_e5m2 or f64
     #[arg(long)]
     dtype: Option<Dtype>,
 

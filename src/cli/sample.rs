@@ -27,8 +27,9 @@ pub struct SampleArgs {
     cut: Option<f64>,
 
     /// A uniform on (-bound, bound), neither end nor 0 among its values; without it [0, 1), or
-    /// [low, high). In bf16 and f16, or with a low end other than 0, the values nearest to an end
-    /// round to it: of [0, 1), one in 512 is 1 in bf16, one in 4096 in f16
+    /// [low, high). With a low end other than 0, or in dtypes shorter than f32, the values nearest to
+    /// an end round to it: of [0, 1), one in 4096 is 1 in f16, one in 512 is 1 in bf16, one in 32 in
+    /// f8_e4m3, one in 16 in f8_e5m2; and those nearest to 0 may round to 0
     #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["low", "high"])]
     bound: Option<f64>,
 
@@ -60,7 +61,8 @@ pub struct SampleArgs {
     #[arg(long, value_name = "TENSOR", conflicts_with = "stream")]
     name: Option<String>,
 
-    /// f32, bf16 or f16; words are u32
+    /// f32, or rounded from it bf16, f16, f8_e4m3 or f8_e5m2, or the same numbers as f64; words are
+    /// u32
     #[arg(long)]
     dtype: Option<Dtype>,
 
@@ -175,6 +177,12 @@ fn text(dtype: Dtype, element: &[u8]) -> String {
         (Dtype::F16, &[low, high]) => {
             fanin::random::f32_from_f16(u16::from_le_bytes([low, high])).to_string()
         }
+        (Dtype::F8E4M3, &[byte]) => fanin::random::f32_from_f8_e4m3(byte).to_string(),
+        (Dtype::F8E5M2, &[byte]) => fanin::random::f32_from_f8_e5m2(byte).to_string(),
+        (Dtype::F64, element) => element
+            .try_into()
+            .map(f64::from_le_bytes)
+            .map_or_else(|_| String::new(), |x| x.to_string()),
         (Dtype::U32, &[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]).to_string(),
         (_, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]).to_string(),
         _ => String::new(),

@@ -4,7 +4,8 @@ use super::lanes::{self, Lanes};
 use crate::Result;
 use crate::random::quantile::{CURVE_SHIFT, TABLE};
 use crate::random::{
-    Distribution, Dtype, Kind, Sampler, Stream, bf16_from_f32, check_run, f16_from_f32, philox,
+    Distribution, Dtype, Kind, Sampler, Stream, bf16_from_f32, check_run, f8_e4m3_from_f32,
+    f8_e5m2_from_f32, f16_from_f32, f64_from_f32, philox,
 };
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
@@ -78,7 +79,7 @@ impl Tasks {
         let head = ((4 - first % 4) % 4) as usize * size;
         let (head, rest) = out.split_at_mut(head.min(out.len()));
         if !head.is_empty() {
-            let mut block = [0; 16];
+            let mut block = [0; 4 * 8];
             run(&work, first / 4, &mut block[..4 * size]);
             let skip = (first % 4) as usize * size;
             head.copy_from_slice(&block[skip..skip + head.len()]);
@@ -165,6 +166,9 @@ impl Work {
             match self.dtype {
                 Dtype::Bf16 => put(out, &drawn[..count], |bits| bf16_from_f32(bits).to_le_bytes()),
                 Dtype::F16 => put(out, &drawn[..count], |bits| f16_from_f32(bits).to_le_bytes()),
+                Dtype::F8E4M3 => put(out, &drawn[..count], |bits| [f8_e4m3_from_f32(bits)]),
+                Dtype::F8E5M2 => put(out, &drawn[..count], |bits| [f8_e5m2_from_f32(bits)]),
+                Dtype::F64 => put(out, &drawn[..count], |bits| f64_from_f32(bits).to_le_bytes()),
                 _ => put(out, &drawn[..count], u32::to_le_bytes),
             }
             block = block.wrapping_add(count as u64 / 4);
@@ -328,8 +332,12 @@ mod tests {
             (Distribution::Uniform { low: 0.1, high: 0.4 }, Dtype::F32),
             (Distribution::normal(0.02), Dtype::F32),
             (Distribution::normal(0.02), Dtype::F16),
+            (Distribution::normal(0.02), Dtype::F8E4M3),
+            (Distribution::symmetric(0.3), Dtype::F8E5M2),
+            (Distribution::normal(0.02), Dtype::F64),
             (cut, Dtype::Bf16),
             (cut, Dtype::F32),
+            (cut, Dtype::F8E4M3),
         ];
         // Blocks where a carry goes up, and lengths that end within a vector.
         let stream = Stream::new(0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210);
@@ -386,6 +394,9 @@ mod tests {
                 ("truncated", Distribution::truncated_normal(0.02, 2.0), Dtype::F32),
                 ("bf16", Distribution::normal(0.02), Dtype::Bf16),
                 ("f16", Distribution::normal(0.02), Dtype::F16),
+                ("f8_e4m3", Distribution::normal(0.02), Dtype::F8E4M3),
+                ("f8_e5m2", Distribution::normal(0.02), Dtype::F8E5M2),
+                ("f64", Distribution::normal(0.02), Dtype::F64),
             ] {
                 let sampler = Sampler::new(&distribution).unwrap();
                 let work = Work { stream: Stream::new(7, 1), sampler, dtype };

@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use super::widest::widest;
 use crate::op::Moments;
-use crate::random::{Dtype, f32_from_f16};
+use crate::random::{Dtype, f32_from_f8_e4m3, f32_from_f8_e5m2, f32_from_f16};
 
 /// Elements a task: fixed, so that the order of the sums does not depend on the threads.
 const TASK: usize = 1 << 14;
@@ -22,6 +22,8 @@ widest! {
             Dtype::F32 => sums(data, |bytes| f32::from_le_bytes(bytes).into()),
             Dtype::Bf16 => sums(data, |[low, high]| f32::from_le_bytes([0, 0, low, high]).into()),
             Dtype::F16 => sums(data, |bytes| f32_from_f16(u16::from_le_bytes(bytes)).into()),
+            Dtype::F8E4M3 => sums(data, |[byte]| f32_from_f8_e4m3(byte).into()),
+            Dtype::F8E5M2 => sums(data, |[byte]| f32_from_f8_e5m2(byte).into()),
             Dtype::F64 => sums(data, f64::from_le_bytes),
             Dtype::I64 => sums(data, |bytes| i64::from_le_bytes(bytes) as f64),
             Dtype::U64 => sums(data, |bytes| u64::from_le_bytes(bytes) as f64),

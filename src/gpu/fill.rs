@@ -66,19 +66,30 @@ fn fill(
     let sampler = Sampler::new(distribution)?;
     let code = shaders::dtype_code(dtype)
         .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
-        .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16; u32 for words"))?;
+        .ok_or_else(|| {
+            let needed = format!("one of {}; u32 for words", Dtype::sampled());
+            Error::invalid("dtype", dtype, needed)
+        })?;
     let elements = tensor.shape().elements();
     check_end(first, elements)?;
     let shifted = sampler.shift != 0.0 && sampler.kind != Kind::Constant;
     // 0.0 where it is -0.0: the kernel adds it to a -0.0 of its own.
-    let shift = if shifted || sampler.kind == Kind::Constant { sampler.shift } else { 0.0 };
+    let shift = if shifted { sampler.shift } else { 0.0 };
+    let key = match distribution {
+        Distribution::Constant { value } => {
+            let element = dtype.constant(*value)?;
+            let bytes: Vec<u8> = element.iter().copied().cycle().take(8).collect();
+            bytemuck::pod_read_unaligned(&bytes)
+        }
+        _ => stream.key(),
+    };
     let size = dtype.size() as u64;
     let shape = context.fill_shape();
     // Only quantiles read the table.
     let quantile = matches!(sampler.kind, Kind::Normal | Kind::Truncated);
     let blocks = if quantile || shape.ahead == 1 { shape.ahead } else { 4 };
-    // A group of a 16-bit dtype is two blocks.
-    let entry = match blocks * size as u32 / 4 {
+    // A group of a 16-bit dtype is two blocks, of an 8-bit dtype four.
+    let entry = match blocks / (4 / size as u32).max(1) {
         4 => "fill_fours",
         2 => "fill_twos",
         _ => "fill_groups",
@@ -111,7 +122,7 @@ fn fill(
                 false => planner::taken(part.groups, shape.taken, shaders::FILL.width),
             };
             params.push(Params {
-                key: stream.key(),
+                key,
                 id: [id_low, id_high],
                 base: [block_low, block_high],
                 rotation,

@@ -28,8 +28,9 @@ const TAKEN: u32 = 64;
 const COPIES: u64 = 64;
 
 impl Context {
-    /// How many elements of a tensor of f32, bf16 or f16 lie in each of `bins` bins between `low` and
-    /// `high`; exact, and waited for. Subnormals may be taken for 0.
+    /// How many elements of a tensor of floats ([`Dtype::SAMPLED`]) lie in each of `bins` bins between
+    /// `low` and `high`; exact, and waited for. Subnormals may be taken for 0, and an element of f64 counts
+    /// as the f32 nearest to it.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) for other dtypes, where `low < high` does not hold,

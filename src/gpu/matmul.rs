@@ -150,7 +150,7 @@ fn prepare(
     let [m, n, k] = sizes(form, a, b)?;
     let exact = context.arithmetic().is_exact();
     let code = shaders::dtype_code(a.dtype())
-        .filter(|_| a.dtype() != Dtype::U32)
+        .filter(|_| matches!(a.dtype(), Dtype::F32 | Dtype::Bf16 | Dtype::F16))
         .ok_or_else(|| Error::invalid("matmul: A's dtype", a.dtype(), "f32, bf16 or f16"))?;
     if b.dtype() != a.dtype() {
         let needed = format!("{}, as A has", a.dtype());

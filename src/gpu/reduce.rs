@@ -111,7 +111,8 @@ pub(crate) fn room(context: &Context, bytes: u64, tensors: u64) -> Result<Buffer
         true => (16 * SOFTWARE_TURNS, 2 * SOFTWARE_WIDTH, SOFTWARE_WIDTH * SOFTWARE_WORKGROUPS),
         false => (16 * WIDTH, 2, WORKGROUPS),
     };
-    let rows = (bytes / 2 / u64::from(every) + u64::from(each) * runs).min(u64::from(most) * runs);
+    // An element is a byte at least.
+    let rows = (bytes / u64::from(every) + u64::from(each) * runs).min(u64::from(most) * runs);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
     context.buffer("rows of a reduction", rows * ROW, usage)
 }
@@ -232,9 +233,10 @@ pub(crate) fn clip(
 }
 
 impl Context {
-    /// Count, sum, mean, variance, extremes and norm of a tensor of f32, bf16 or f16, and how many
-    /// elements are NaN or infinite; waited for.
+    /// Count, sum, mean, variance, extremes and norm of a tensor of floats ([`Dtype::SAMPLED`]), and how
+    /// many elements are NaN or infinite; waited for.
     ///
+    /// An element of f64 counts as the f32 nearest to it, which one that was drawn is.
     /// Runs of elements are reduced on the device in f32, to a row for 4,096 elements or more (256 on a
     /// software adapter), and the rows on the host in f64, in an order that the tensor's size and offset
     /// decide. With `u = 2^-24`, the mean is off by at most `40 u (max - min)`, the variance and the norm
@@ -246,7 +248,7 @@ impl Context {
         Ok(self.reduced(tensor)?.finish())
     }
 
-    /// Count, mean and squared deviations of a tensor of f32, bf16 or f16, as exact as those of
+    /// Count, mean and squared deviations of a tensor of floats, as exact as those of
     /// [`Context::summary`], and waited for. Mean and deviations are NaN where an element is NaN or
     /// infinite.
     ///
@@ -269,7 +271,7 @@ pub(crate) fn code(tensor: &Tensor) -> Result<u32> {
     let dtype = tensor.dtype();
     shaders::dtype_code(dtype)
         .filter(|_| dtype != Dtype::U32)
-        .ok_or_else(|| Error::invalid("dtype", dtype, "f32, bf16 or f16"))
+        .ok_or_else(|| Error::invalid("dtype", dtype, format!("one of {}", Dtype::sampled())))
 }
 
 #[cfg(test)]
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn every_group_has_one_invocation_and_no_loop_is_long() {
         for software in [false, true] {
-            for (size, most) in [(4, 1u32 << 29), (2, 1 << 30)] {
+            for (size, most) in [(8, 1u32 << 28), (4, 1 << 29), (2, 1 << 30), (1, 1 << 30)] {
                 let mut ends = vec![1, 2, 3, 4, 5, 8, 9, 4095, 4096, 4097, 1 << 20, most - 1, most];
                 ends.extend([1, 4].map(|chunks| chunks * 4096 * WORKGROUPS + 1));
                 for end in ends {

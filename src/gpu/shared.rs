@@ -140,9 +140,11 @@ mod tests {
 
     #[test]
     fn dtypes_and_kinds_have_rusts_codes() {
-        let dtypes =
-            [("DTYPE_F32", Dtype::F32), ("DTYPE_BF16", Dtype::Bf16), ("DTYPE_F16", Dtype::F16)]
-                .map(|(name, dtype)| (name, dtype_code(dtype).unwrap().into()));
+        let dtypes = Dtype::SAMPLED.map(|dtype| {
+            let name = format!("DTYPE_{}", dtype.name().to_uppercase());
+            (name, u64::from(dtype_code(dtype).unwrap()))
+        });
+        let dtypes = dtypes.each_ref().map(|(name, code)| (name.as_str(), *code));
         for module in [&shaders::FILL, &shaders::MATMUL, &shaders::REDUCE, &shaders::HISTOGRAM] {
             assert_constants(module, &dtypes);
         }

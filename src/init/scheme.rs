@@ -110,7 +110,7 @@ impl Init {
         Init::Fixed(Distribution::Constant { value })
     }
 
-    /// `U(low, high)`.
+    /// `U(low, high)`; which ends are among its values, [`Distribution::Uniform`] says.
     pub const fn uniform(low: f64, high: f64) -> Self {
         Init::Fixed(Distribution::Uniform { low, high })
     }

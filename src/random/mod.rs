@@ -18,7 +18,10 @@ mod stream;
 mod table;
 mod whole;
 
-pub use dtype::{Dtype, bf16_from_f32, f16_from_f32, f32_from_f16};
+pub use dtype::{
+    Dtype, bf16_from_f32, f8_e4m3_from_f32, f8_e5m2_from_f32, f16_from_f32, f32_from_f8_e4m3,
+    f32_from_f8_e5m2, f32_from_f16, f64_from_f32,
+};
 pub use rng::PhiloxRng;
 pub use sample::Distribution;
 pub(crate) use sample::{Kind, Sampler, check_end, check_run};

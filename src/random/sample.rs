@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub enum Distribution {
     /// The 32-bit words themselves, as u32: for statistical batteries and other programs.
     Words,
-    /// One value everywhere, rounded to f32 and then to the dtype.
+    /// One value everywhere, rounded to f32 and then to the dtype; in f64 the value itself.
     Constant {
         /// The value.
         value: f64,
@@ -20,8 +20,9 @@ pub enum Distribution {
     /// With `low = -high` the open interval `(-high, high)`, odd multiples of `high * 2^-23`:
     /// symmetric, and never 0. Otherwise `low + k * (high - low) * 2^-24`, `k` in `0..2^24`: the
     /// half-open interval `[low, high)`, save that the f32 sum may round up to `high`; where the width
-    /// is beyond f32, a symmetric one about the middle. In bf16 and f16 the values nearest to an end
-    /// round to it: of `[0, 1)`, one in 512 is 1 in bf16, and one in 4096 in f16.
+    /// is beyond f32, a symmetric one about the middle. In dtypes shorter than f32 the values nearest to
+    /// an end round to it, and those nearest to 0 may round to 0: of `[0, 1)`, one in 4096 is 1 in f16,
+    /// one in 512 in bf16, one in 32 in f8_e4m3 and one in 16 in f8_e5m2.
     Uniform {
         /// The lower end.
         low: f64,
@@ -48,7 +49,7 @@ pub enum Distribution {
 }
 
 impl Distribution {
-    /// `(-bound, bound)`, uniform.
+    /// `(-bound, bound)`, uniform; see [`Distribution::Uniform`].
     pub const fn symmetric(bound: f64) -> Self {
         Distribution::Uniform { low: -bound, high: bound }
     }
@@ -123,16 +124,12 @@ impl Distribution {
         Ok(())
     }
 
-    /// No value is further from 0.
-    fn extent(&self) -> f64 {
-        let reach = f64::from(quantile::REACH) / f64::from(1u32 << quantile::FRACTIONAL_BITS);
-        match *self {
-            Distribution::Words => f64::from(u32::MAX),
-            Distribution::Constant { value } => value.abs(),
-            Distribution::Uniform { low, high } => low.abs().max(high.abs()),
-            Distribution::Normal { mean, std } => mean.abs() + reach * std,
-            Distribution::TruncatedNormal { mean, std, cut } => mean.abs() + reach.min(cut) * std,
-        }
+    /// The size of the value furthest from 0.
+    fn extent(&self) -> Result<f32> {
+        let sampler = Sampler::new(self)?;
+        // A value rises with its word.
+        let end = |word| f32::from_bits(sampler.bits(word)).abs();
+        Ok(end(0).max(end(u32::MAX)))
     }
 
     /// Checks the parameters: finite, `std > 0`, `low < high`, `cut >= 0.01`, and within what every
@@ -169,39 +166,40 @@ impl Distribution {
         }
     }
 
-    /// Checks that this distribution comes in `dtype`: words as u32, samples as f32, bf16 or f16
-    /// where none overflows, constants in whatever holds them.
+    /// Checks that this distribution comes in `dtype`: words as u32, samples as one of
+    /// [`Dtype::SAMPLED`] in which all of them are finite, constants in whatever holds them.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming what would do.
+    /// [`Error::Invalid`] naming what would do; and as [`Distribution::check`].
     pub fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         let fits = match self {
             Distribution::Words => dtype == Dtype::U32,
             Distribution::Constant { value } => return dtype.constant(*value).map(drop),
             _ => Dtype::SAMPLED.contains(&dtype),
         };
-        // What rounds to the largest finite number, not to infinity.
-        let most = match dtype {
-            Dtype::F16 => 65_520.0,
-            Dtype::Bf16 => (2.0 - 2f64.powi(-8)) * 2f64.powi(127),
-            _ => f64::INFINITY,
-        };
-        if fits && self.extent() >= most {
-            let given = format!("{dtype}, for values up to {:.3e}", self.extent());
-            return Err(Error::invalid("dtype", given, format!("values below {most:.5e}")));
-        }
         if fits {
-            return Ok(());
+            return match dtype {
+                // What there is in f32 is there in these.
+                Dtype::F32 | Dtype::F64 | Dtype::U32 => Ok(()),
+                _ => check_extent(dtype, self.extent()?),
+            };
         }
         let needed = match self {
             Distribution::Words => "u32".into(),
-            _ => format!(
-                "one of {} (others hold constants only)",
-                Dtype::SAMPLED.map(Dtype::name).join(", ")
-            ),
+            _ => format!("one of {} (others hold constants only)", Dtype::sampled()),
         };
         Err(Error::invalid("dtype", dtype, needed))
     }
+}
+
+/// Checks that values of at most this size are finite in `dtype`.
+pub(super) fn check_extent(dtype: Dtype, extent: f32) -> Result<()> {
+    if dtype.holds(extent.to_bits()) {
+        return Ok(());
+    }
+    let given = format!("{dtype}, for values up to {extent:.3e}");
+    let needed = format!("values that round to at most {:e}", dtype.largest());
+    Err(Error::invalid("dtype", given, needed))
 }
 
 /// Checks that a run is whole elements within the stream's 2^64.

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::orthogonal::orthogonal;
+use super::sample::check_extent;
 use super::{Distribution, Dtype, Stream};
 use crate::{Error, Layout, Result, counted, memory};
 
@@ -386,16 +387,22 @@ impl Source {
     }
 
     /// Checks that it comes in `dtype`: as [`Distribution::check_dtype`]; a tensor drawn as a whole in
-    /// f32, bf16 or f16.
+    /// one of [`Dtype::SAMPLED`].
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what would do.
     pub fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         match self {
             Source::Elements(distribution) => distribution.check_dtype(dtype),
-            // No element is larger than a normal's that is as wide as the gain.
+            Source::Whole(Whole::Sparse { std, .. }) => {
+                Distribution::normal(*std).check_dtype(dtype)
+            }
             Source::Whole(whole) => {
-                Distribution::normal(whole.facts().scale.abs()).check_dtype(dtype)
+                // Names the dtypes where this is none; no element is larger than the gain, but for the
+                // roundings of an orthogonal matrix.
+                let gain = whole.facts().scale.abs();
+                Distribution::normal(1.0).check_dtype(dtype)?;
+                check_extent(dtype, (gain * (1.0 + 1e-6)) as f32)
             }
         }
     }

@@ -9,7 +9,6 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::Dtype as Theirs;
-use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::MAX_TEXT;
@@ -31,6 +30,14 @@ impl Stored {
     pub(super) fn bare(&self) -> Bare<'_> {
         Bare { name: &self.name, shape: &self.shape, dtype: self.dtype }
     }
+}
+
+/// What a header says of a tensor. Its dtype is a name: there are more than can be drawn.
+#[derive(serde::Deserialize)]
+struct Info {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: (u64, u64),
 }
 
 /// The tensors of a `.safetensors` file, or of those that a `.json` index names.
@@ -66,7 +73,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         return Err(wrong(message));
     }
     let json = read(&mut file, header_length, path)?;
-    let Unique::<TensorInfo> { entries: mut infos, metadata } =
+    let Unique::<Info> { entries: mut infos, metadata } =
         serde_json::from_slice(&json).map_err(|error| wrong(format!("header: {error}")))?;
     infos.sort_by_key(|(_, info)| info.data_offsets);
 
@@ -74,9 +81,9 @@ pub(super) fn header(path: &Path) -> Result<Header> {
     let mut end = 0u64;
     let mut tensors = Vec::with_capacity(infos.len());
     for (name, info) in infos {
-        let (shape, dtype, bytes) = tensor(&name, &info).map_err(&wrong)?;
+        let (start, stop) = info.data_offsets;
+        let (shape, dtype, bytes) = tensor(&name, info).map_err(&wrong)?;
         // In order and without a gap: then nothing overlaps, and nothing is hidden in between.
-        let (start, stop) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
         let needed = end.checked_add(bytes);
         if start != end || Some(stop) != needed {
             return Err(wrong(format!(
@@ -97,10 +104,13 @@ pub(super) fn header(path: &Path) -> Result<Header> {
 }
 
 /// A tensor's shape and dtype, and its size in bytes.
-fn tensor(name: &str, info: &TensorInfo) -> Result<(Shape, Dtype, u64), String> {
-    let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
-    let shape = Shape::with_empty(dims).map_err(|error| format!("tensor `{name}`: {error}"))?;
-    let dtype = dtype(info.dtype).ok_or_else(|| {
+fn tensor(name: &str, info: Info) -> Result<(Shape, Dtype, u64), String> {
+    let shape =
+        Shape::with_empty(info.shape).map_err(|error| format!("tensor `{name}`: {error}"))?;
+    // In capitals alone, as readers elsewhere take them.
+    let capitals = !info.dtype.bytes().any(|byte| byte.is_ascii_lowercase());
+    let named = |dtype: &Dtype| capitals && dtype.name().eq_ignore_ascii_case(&info.dtype);
+    let dtype = Dtype::ALL.into_iter().find(named).ok_or_else(|| {
         let known = Dtype::ALL.map(|dtype| dtype.name().to_uppercase()).join(", ");
         format!("tensor `{name}`: dtype {}, which cannot be drawn; known: {known}", info.dtype)
     })?;
@@ -110,29 +120,25 @@ fn tensor(name: &str, info: &TensorInfo) -> Result<(Shape, Dtype, u64), String> 
     Ok((shape, dtype, bytes))
 }
 
-const DTYPES: [(Dtype, Theirs); 13] = [
-    (Dtype::F32, Theirs::F32),
-    (Dtype::Bf16, Theirs::BF16),
-    (Dtype::F16, Theirs::F16),
-    (Dtype::F64, Theirs::F64),
-    (Dtype::I64, Theirs::I64),
-    (Dtype::U64, Theirs::U64),
-    (Dtype::I32, Theirs::I32),
-    (Dtype::U32, Theirs::U32),
-    (Dtype::I16, Theirs::I16),
-    (Dtype::U16, Theirs::U16),
-    (Dtype::I8, Theirs::I8),
-    (Dtype::U8, Theirs::U8),
-    (Dtype::Bool, Theirs::BOOL),
-];
-
-fn dtype(theirs: Theirs) -> Option<Dtype> {
-    DTYPES.iter().find(|pair| pair.1 == theirs).map(|pair| pair.0)
-}
-
 /// The crate's name for a dtype.
 pub(super) fn safetensors_dtype(ours: Dtype) -> Theirs {
-    DTYPES.iter().find(|pair| pair.0 == ours).map_or(Theirs::U8, |pair| pair.1)
+    match ours {
+        Dtype::F32 => Theirs::F32,
+        Dtype::Bf16 => Theirs::BF16,
+        Dtype::F16 => Theirs::F16,
+        Dtype::F8E4M3 => Theirs::F8_E4M3,
+        Dtype::F8E5M2 => Theirs::F8_E5M2,
+        Dtype::F64 => Theirs::F64,
+        Dtype::I64 => Theirs::I64,
+        Dtype::U64 => Theirs::U64,
+        Dtype::I32 => Theirs::I32,
+        Dtype::U32 => Theirs::U32,
+        Dtype::I16 => Theirs::I16,
+        Dtype::U16 => Theirs::U16,
+        Dtype::I8 => Theirs::I8,
+        Dtype::U8 => Theirs::U8,
+        Dtype::Bool => Theirs::BOOL,
+    }
 }
 
 #[derive(serde::Deserialize)]

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::random::{Dtype, f32_from_f16};
+use crate::random::Dtype;
 use crate::{Error, Result, memory};
 
 /// Where a tensor's elements stand in a safetensors file.
@@ -53,7 +53,7 @@ impl Kept {
                 let out = &mut converted[..count * dtype.size()];
                 convert(self.dtype, stored, dtype, out).map_err(|at| {
                     let what = format!("tensor `{name}`, element {}", first + at as u64);
-                    let value = value(self.dtype, &stored[at * self.dtype.size()..]);
+                    let value = self.dtype.load(&stored[at * self.dtype.size()..]);
                     Error::invalid(what, value, format!("a value that {dtype} has room for"))
                 })?;
                 sink(out)?;
@@ -70,27 +70,12 @@ impl Kept {
 fn convert(from: Dtype, stored: &[u8], to: Dtype, out: &mut [u8]) -> Result<(), usize> {
     let pairs = stored.chunks_exact(from.size()).zip(out.chunks_exact_mut(to.size()));
     for (at, (stored, out)) in pairs.enumerate() {
-        let value = value(from, stored);
-        to.store((value as f32).to_bits(), out);
-        if value.is_finite() && !self::value(to, out).is_finite() {
+        let value = from.load(stored);
+        let bits = (value as f32).to_bits();
+        to.store(bits, out);
+        if value.is_finite() && !to.holds(bits) {
             return Err(at);
         }
     }
     Ok(())
-}
-
-/// The value of the floating-point element that `bytes` begin with.
-fn value(dtype: Dtype, bytes: &[u8]) -> f64 {
-    fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-        bytes.first_chunk().copied().unwrap_or([0; N])
-    }
-    match dtype {
-        Dtype::F64 => f64::from_le_bytes(first(bytes)),
-        Dtype::Bf16 => {
-            let [low, high] = first(bytes);
-            f32::from_le_bytes([0, 0, low, high]).into()
-        }
-        Dtype::F16 => f32_from_f16(u16::from_le_bytes(first(bytes))).into(),
-        _ => f32::from_le_bytes(first(bytes)).into(),
-    }
 }

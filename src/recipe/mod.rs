@@ -27,7 +27,8 @@
 //!
 //! Tensors and rules also take `layout`, `groups`, `transposed`, `fan_in` and `fan_out` (see
 //! [`Geometry`]), and `depth`: the standard deviation or bound is divided by `sqrt(depth)`, as GPT-2
-//! does with the layers that write into its residual stream. Tensors take a `dtype`.
+//! does with the layers that write into its residual stream. Tensors take a `dtype`: a float (`f32`,
+//! `bf16`, `f16`, `f8_e4m3`, `f8_e5m2`, `f64`), or for constants an integer (`i64`, `u8`, ...) or `bool`.
 //!
 //! The first rule that matches a tensor gives it whatever of these it does not give itself; a depth
 //! comes along only with the rule's initializer.
@@ -345,7 +346,7 @@ impl Recipe {
     /// constant; the recipe is then as it was.
     pub fn set_dtype(&mut self, dtype: Dtype) -> Result<()> {
         if !Dtype::SAMPLED.contains(&dtype) {
-            let needed = format!("one of {}", Dtype::SAMPLED.map(Dtype::name).join(", "));
+            let needed = format!("one of {}", Dtype::sampled());
             return Err(Error::invalid("dtype", dtype, needed));
         }
         let changed = |tensor: &TensorSpec| match Dtype::SAMPLED.contains(&tensor.dtype) {

@@ -15,11 +15,13 @@ fn labels_of(rows: usize) -> (&'static str, Dtype, Vec<usize>, Vec<u8>) {
 #[test]
 fn are_read_in_every_dtype() {
     let files = Files::new();
-    let cases: [(Dtype, &[u8], [f32; 2]); 13] = [
+    let cases: [(Dtype, &[u8], [f32; 2]); 15] = [
         (Dtype::F32, &[0, 0, 0xC0, 0x3F, 0, 0, 0, 0xC0], [1.5, -2.0]),
         (Dtype::F64, &[0, 0, 0, 0, 0, 0, 0xF8, 0x3F, 0, 0, 0, 0, 0, 0, 0, 0xC0], [1.5, -2.0]),
         (Dtype::F16, &[0, 0x3E, 0, 0xC0], [1.5, -2.0]),
         (Dtype::BF16, &[0xC0, 0x3F, 0, 0xC0], [1.5, -2.0]),
+        (Dtype::F8_E4M3, &[0x3C, 0xC0], [1.5, -2.0]),
+        (Dtype::F8_E5M2, &[0x3E, 0xC0], [1.5, -2.0]),
         (Dtype::U8, &[255, 51], [1.0, 0.2]),
         (Dtype::I8, &[255, 51], [-1.0, 51.0]),
         (Dtype::BOOL, &[1, 0], [1.0, 0.0]),
@@ -47,9 +49,9 @@ fn mistakes_are_told_with_the_tensor() {
         message(&path, load_with(&path, None, None)),
         "`y`: got 4 rows, needed 2, as many as `x` has"
     );
-    let path = file(&files, &[("x", Dtype::F8_E4M3, vec![2, 1], vec![0; 2]), labels_of(2)]);
+    let path = file(&files, &[("x", Dtype::F8_E8M0, vec![2, 1], vec![0; 2]), labels_of(2)]);
     let found = message(&path, load_with(&path, None, None));
-    assert!(found.starts_with("`x`, dtype: got F8_E4M3, needed F64, F32"), "{found}");
+    assert!(found.starts_with("`x`, dtype: got F8_E8M0, needed F64, F32"), "{found}");
     let path = file(&files, &[("w", Dtype::U8, vec![2, 1], vec![0; 2])]);
     let found = message(&path, load_with(&path, None, None));
     assert!(found.starts_with("contents: got arrays w, needed features x"), "{found}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::random::f32_from_f16;
+use crate::random::{f32_from_f8_e4m3, f32_from_f8_e5m2, f32_from_f16};
 use crate::{Error, Result};
 
 use super::array::{Array, Values, choose, examples};
@@ -42,6 +42,8 @@ fn array(path: &Path, name: String, view: &TensorView<'_>) -> Result<Array> {
         Dtype::F32 => Values::Floats(numbers(data, |bytes| f32::from_le_bytes(bytes).into())),
         Dtype::F16 => Values::Floats(numbers(data, half)),
         Dtype::BF16 => Values::Floats(numbers(data, brain)),
+        Dtype::F8_E4M3 => Values::Floats(numbers(data, |[byte]| f32_from_f8_e4m3(byte).into())),
+        Dtype::F8_E5M2 => Values::Floats(numbers(data, |[byte]| f32_from_f8_e5m2(byte).into())),
         Dtype::I64 => Values::Integers(numbers(data, i64::from_le_bytes)),
         Dtype::I32 => Values::Integers(numbers(data, |bytes| i32::from_le_bytes(bytes).into())),
         Dtype::I16 => Values::Integers(numbers(data, |bytes| i16::from_le_bytes(bytes).into())),
@@ -50,7 +52,8 @@ fn array(path: &Path, name: String, view: &TensorView<'_>) -> Result<Array> {
         Dtype::U16 => Values::Integers(numbers(data, |bytes| u16::from_le_bytes(bytes).into())),
         Dtype::U64 => Values::unsigned(numbers(data, u64::from_le_bytes)),
         other => {
-            let needed = "F64, F32, F16, BF16, BOOL, or an integer of 8 to 64 bits";
+            let needed =
+                "F64, F32, F16, BF16, F8_E4M3, F8_E5M2, BOOL, or an integer of 8 to 64 bits";
             return Err(wrong(path, format!("`{name}`, dtype"), other, needed));
         }
     };
