@@ -42,6 +42,7 @@ mod mup;
 mod network;
 mod norm;
 mod owner;
+mod picture;
 mod plain;
 mod planner;
 mod pool;

@@ -146,6 +146,13 @@ impl Row {
         self.case.work.amount / self.seen.median
     }
 
+    /// The share at the quartiles of the time, the lower first.
+    pub fn shares(&self) -> Option<(f64, f64)> {
+        let share = self.share?.fraction?;
+        let Seen { median, low, high, .. } = self.seen;
+        Some((share * median / high, share * median / low))
+    }
+
     /// Operations a byte; of products.
     pub fn intensity(&self) -> Option<f64> {
         Some(self.case.work.intensity()).filter(|own| own.is_finite() && *own > 0.0)

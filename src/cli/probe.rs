@@ -174,21 +174,16 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
             }
             report.runs.push(run);
         }
-        let kind = |mlp: &Mlp| (mlp.nonlinearity(), mlp.layers());
+        let kind = |mlp: &Mlp| (mlp.nonlinearity(), mlp.widths().to_vec());
         let first = networks.iter().position(|other| kind(other) == kind(network));
         let first = first.is_some_and(|at| std::ptr::eq(&networks[at], network));
         if maps && first && network.layers() > 1 {
             bar.set_message(format!("{} at 25 scales", network.nonlinearity()));
-            let narrow = |init: Init| {
-                let width = network.widths()[1].min(MAPPED_WIDTH);
-                Mlp::new(vec![width; network.layers() + 1])?
-                    .activation(network.nonlinearity())
-                    .residual(args.residual)
-                    .layer_norm(args.layer_norm)
-                    .init(init)
-                    .network()
-            };
-            let map = probe::heatmap(&device, &narrow, args.seed, marks, &mut || bar.tick())?;
+            let mapped = mapped(&args, network)?;
+            let at = |init: Init| mapped.clone().init(init).network();
+            let mut map = probe::heatmap(&device, &at, args.seed, marks, &mut || bar.tick())?;
+            // The theory's edge is that of networks without biases.
+            map.critical = map.critical.filter(|_| args.bias == Init::zeros());
             report.heatmaps.push(map);
         }
     }
@@ -223,8 +218,19 @@ fn seeds(args: &ProbeArgs) -> Result<Vec<u64>> {
     }
 }
 
-/// Units of the networks of a map.
-const MAPPED_WIDTH: u64 = 128;
+/// Weights of a network whose map takes a second or two: there are 25 such networks in one.
+const MAPPED: u64 = 20_000_000;
+
+/// The network itself, or where its map would take long a narrower one, of equal widths.
+fn mapped(args: &ProbeArgs, network: &Mlp) -> Result<Mlp> {
+    let widths = network.widths();
+    let weights = widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1]));
+    if weights.fold(0, u64::saturating_add) <= MAPPED {
+        return Ok(network.clone());
+    }
+    let width = (MAPPED / network.layers() as u64).isqrt().max(64).min(widths[1]);
+    mlp(args, vec![width; widths.len()], network.nonlinearity())
+}
 
 /// The networks, but for their initializer.
 fn networks(args: &ProbeArgs) -> Result<Vec<Mlp>> {
@@ -247,15 +253,15 @@ fn networks(args: &ProbeArgs) -> Result<Vec<Mlp>> {
             vec![args.widths.clone()]
         };
         for widths in shapes {
-            let mlp = Mlp::new(widths)?
-                .activation(*activation)
-                .bias(args.bias)
-                .residual(args.residual)
-                .layer_norm(args.layer_norm);
-            networks.push(mlp);
+            networks.push(mlp(args, widths, *activation)?);
         }
     }
     Ok(networks)
+}
+
+fn mlp(args: &ProbeArgs, widths: Vec<u64>, activation: Activation) -> Result<Mlp> {
+    let mlp = Mlp::new(widths)?.activation(activation).bias(args.bias);
+    Ok(mlp.residual(args.residual).layer_norm(args.layer_norm))
 }
 
 /// The rows of a set, standardized; none where inputs are normal.

@@ -22,7 +22,7 @@ impl Axis {
             (low.min(at), high.max(at))
         });
         let ends = match low <= high {
-            true => widened((low, high), room),
+            true => widened((low, high), room, log),
             false if log => (-1.0, 0.0),
             false => (0.0, 1.0),
         };
@@ -39,8 +39,13 @@ impl Axis {
     /// Where a number lies between the ends, from 0 to 1; at an end if it is beyond. None where it cannot be
     /// shown: what is not finite, and on a logarithmic axis what is not above 0.
     pub fn place(&self, value: f64) -> Option<f64> {
+        self.position(value).map(|place| place.clamp(0.0, 1.0))
+    }
+
+    /// The same, below 0 or above 1 where it is beyond an end.
+    pub fn position(&self, value: f64) -> Option<f64> {
         let (low, high) = self.ends;
-        drawn(value, self.log).map(|at| ((at - low) / (high - low)).clamp(0.0, 1.0))
+        drawn(value, self.log).map(|at| (at - low) / (high - low))
     }
 
     /// The numbers at the ends.
@@ -63,21 +68,80 @@ impl Axis {
     pub fn label(&self, value: f64) -> String {
         let logarithm = value.log10().round();
         let whole = (value.log10() - logarithm).abs() < 1e-9;
-        if !self.log || !whole || logarithm.abs() < 3.5 {
-            return short(value);
+        match self.log && whole && logarithm.abs() > 3.5 {
+            true => scientific(value, 0),
+            false => written(value),
         }
-        let raised = |c: char| match c {
-            '-' => '⁻',
-            '1' => '¹',
-            '2' => '²',
-            '3' => '³',
-            c => char::from_u32(0x2070 + c.to_digit(10).unwrap_or(0)).unwrap_or(c),
+    }
+
+    /// Ticks with their labels, which are all of one form and tell them apart.
+    pub fn labelled(&self, ticks: Vec<f64>) -> Vec<(f64, String)> {
+        let greatest = ticks.iter().fold(0.0f64, |greatest, tick| greatest.max(tick.abs()));
+        let least = ticks.iter().fold(f64::INFINITY, |least, tick| least.min(tick.abs()));
+        let steps = ticks.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        let step = steps.fold(f64::INFINITY, f64::min).min(greatest);
+        // What is before the point of the greatest, and behind it of the step.
+        let place = |value: f64| value.log10().floor() as i32;
+        let powers = self.log && greatest > 9.9 * least;
+        let write = |value: f64| match () {
+            () if value == 0.0 => "0".to_owned(),
+            () if powers && (greatest >= 9999.5 || least <= 0.000_500_1) => {
+                if value == 1.0 {
+                    "1".to_owned()
+                } else {
+                    scientific(value, 1)
+                }
+            }
+            () if powers => written(value),
+            () if greatest < 1e5 && (greatest > 0.1 || step >= 0.999e-4) => {
+                let digits = (-place(1.001 * step)).clamp(0, 9) as usize;
+                trimmed(&format!("{value:.digits$}"))
+            }
+            () => {
+                let digits = place(value.abs()) - place(1.001 * step);
+                scientific(value, digits.clamp(0, 16) as usize)
+            }
         };
-        format!("10{}", logarithm.to_string().chars().map(raised).collect::<String>())
+        ticks.into_iter().map(|tick| (tick, write(tick))).collect()
     }
 
     fn value(&self, drawn: f64) -> f64 {
         if self.log { 10f64.powf(drawn) } else { drawn }
+    }
+}
+
+/// A number for people: `0.02`, `2×10⁵`.
+pub fn written(value: f64) -> String {
+    match value.abs() {
+        size if size == 0.0 || (0.001..100_000.0).contains(&size) => short(value),
+        _ => scientific(value, 3),
+    }
+}
+
+/// `1.5×10⁻¹²`, `10⁵`: with at most so many digits after the point.
+fn scientific(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let raised = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        c => char::from_u32(0x2070 + c.to_digit(10).unwrap_or(0)).unwrap_or(c),
+    };
+    let exponent: String = exponent.chars().map(raised).collect();
+    match trimmed(mantissa).as_str() {
+        "1" => format!("10{exponent}"),
+        "-1" => format!("-10{exponent}"),
+        mantissa => format!("{mantissa}×10{exponent}"),
+    }
+}
+
+/// Without zeros at the end that say nothing.
+fn trimmed(text: &str) -> String {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text.into(),
     }
 }
 
@@ -87,12 +151,18 @@ fn drawn(value: f64, log: bool) -> Option<f64> {
 }
 
 /// A range with a part of it more at either end, and with some width whatever it was.
-fn widened((low, high): (f64, f64), room: f64) -> (f64, f64) {
+fn widened((low, high): (f64, f64), room: f64, log: bool) -> (f64, f64) {
     let width = high - low;
-    if width > 1e-12 * low.abs().max(high.abs()) {
+    // Less is the rounding of what is one number.
+    if width > 1e-6 * if log { 1.0 } else { low.abs().max(high.abs()) } {
         (low - room * width, high + room * width)
     } else {
-        let room = if low == 0.0 { 1.0 } else { 0.1 * low.abs() };
+        let room = match low {
+            // Of logarithms.
+            _ if log => 0.5,
+            0.0 => 1.0,
+            _ => 0.1 * low.abs(),
+        };
         (low - room, high + room)
     }
 }
@@ -110,7 +180,7 @@ fn ticks((low, high): (f64, f64), log: bool, most: usize) -> Vec<f64> {
     }
     // Within few decades 1, 2 and 5 of each; within part of one whatever is round.
     if high - low > 2.6 {
-        let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
+        let steps = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
         let step = steps.into_iter().find(|step| (high - low) / step <= most as f64);
         let step = step.unwrap_or(1000.0);
         let first = (low / step).ceil();
@@ -161,10 +231,38 @@ mod tests {
         );
         assert_eq!(
             [1.0, 1e-3, 1e-12, 2e5].map(|x| axis.label(x)),
-            ["1", "0.001", "10⁻¹²", "2.000e5"]
+            ["1", "0.001", "10⁻¹²", "2×10⁵"]
         );
+        assert_eq!([0.1, 1000.0].map(|x| axis.position(x)), [-0.5, 1.5].map(Some));
         // No number, and one alone.
         assert_eq!(Axis::over(std::iter::empty(), false, 0.1).ends(), [0.0, 1.0]);
         assert_eq!(Axis::over([5.0].into_iter(), false, 0.1).ends(), [4.5, 5.5]);
+    }
+
+    #[test]
+    fn ticks_are_told_apart_by_what_is_written() {
+        let write = |values: &[f64], log: bool| -> Vec<String> {
+            let axis = Axis::over(values.iter().copied(), log, 0.0);
+            axis.labelled(axis.ticks(6)).into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(write(&[0.0, 1.0], false), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
+        assert_eq!(write(&[0.0, 4e5], false), ["0", "10⁵", "2×10⁵", "3×10⁵", "4×10⁵"]);
+        assert_eq!(write(&[-1e-7, 1e-7], false)[..3], ["-10⁻⁷", "-5×10⁻⁸", "0"]);
+        assert_eq!(write(&[1.09861, 1.09871], false)[..2], ["1.09862", "1.09864"]);
+        assert_eq!(write(&[123_456.0, 123_458.0], false)[..2], ["1.23456×10⁵", "1.234565×10⁵"]);
+        assert_eq!(write(&[1e-9, 1.0], true), ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "1"]);
+        assert_eq!(write(&[0.01, 10.0], true), ["0.01", "0.1", "1", "10"]);
+        assert_eq!(write(&[1e-12, 6e-12], true), ["10⁻¹²", "2×10⁻¹²", "5×10⁻¹²"]);
+        for exponent in -300..300 {
+            for width in [1e-5, 1e-3, 0.3, 7.0, 1e3] {
+                let start = 10f64.powi(exponent);
+                for log in [false, true] {
+                    let labels = write(&[start, start * (1.0 + width)], log);
+                    let apart = labels.iter().collect::<std::collections::HashSet<_>>();
+                    assert_eq!(apart.len(), labels.len(), "{labels:?}");
+                    assert!(log || labels.len() >= 2, "{start} {width} {labels:?}");
+                }
+            }
+        }
     }
 }

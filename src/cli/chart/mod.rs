@@ -19,12 +19,18 @@ pub struct Line {
     /// From left to right: x, value, and the factor up and down within which most are. A line in a pale
     /// band, broken where it cannot be drawn.
     pub curve: Vec<(f64, f64, f64)>,
+    /// A second curve of the same series, x and value: dashed, in pictures alone.
+    pub second: Vec<(f64, f64)>,
+    /// Where it ended before its time, and how the legend says so; in pictures alone.
+    pub end: Option<(f64, String)>,
 }
 
 /// Lines over a quantity.
 pub struct Chart {
     /// Above it.
     pub title: String,
+    /// Below the title of a picture: what it was made from.
+    pub subtitle: String,
     /// How to read it.
     pub caption: String,
     /// Below it.
@@ -35,12 +41,28 @@ pub struct Chart {
     pub log: bool,
     /// What y is cut to on a logarithmic axis.
     pub bounds: (f64, f64),
+    /// What the curves and the second curves are, where lines have both.
+    pub styles: Option<[String; 2]>,
     /// The series; their places give them their colours and markers.
     pub lines: Vec<Line>,
 }
 
-/// No bounds.
-pub const UNBOUNDED: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
+/// Without a word or a line, and without bounds.
+impl Default for Chart {
+    fn default() -> Chart {
+        Chart {
+            title: String::new(),
+            subtitle: String::new(),
+            caption: String::new(),
+            x_label: String::new(),
+            y_label: String::new(),
+            log: false,
+            bounds: (f64::NEG_INFINITY, f64::INFINITY),
+            styles: None,
+            lines: Vec::new(),
+        }
+    }
+}
 
 impl Chart {
     /// Whether y has a place for a number.
@@ -67,12 +89,23 @@ impl Chart {
     fn plane(&self, room: (f64, f64)) -> (Axis, Axis) {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let curves = || self.lines.iter().flat_map(|line| self.stretches(line)).flatten();
+        let second = || self.lines.iter().flat_map(|line| &line.second);
+        let ends = self.lines.iter().filter_map(|line| line.end.as_ref());
+        // Between whole numbers, so that there are two to tell where it is.
+        let ends = ends.flat_map(|end| [end.0.floor(), end.0, end.0.ceil()]);
         let x = points().map(|point| point.0).chain(curves().map(|point| point.0));
+        let x = x.chain(second().map(|point| point.0)).chain(ends);
         let y = points().flat_map(|point| [point.1, point.2, point.3]);
-        let y = y.chain(curves().map(|point| point.1)).filter(|value| self.shows(*value));
+        let y = y.chain(curves().map(|point| point.1)).chain(second().map(|point| point.1));
+        let y = y.filter(|value| self.shows(*value));
         (Axis::over(x, false, room.0), Axis::over(y, self.log, room.1))
     }
 }
+
+// What is held of pictures is held of those that the binary writes, too.
+#[cfg(test)]
+#[path = "../../../tests/picture.rs"]
+pub mod picture;
 
 #[cfg(test)]
 mod tests {
@@ -103,12 +136,12 @@ mod tests {
         };
         Chart {
             title: "Title".into(),
-            caption: String::new(),
+            caption: "How to read it.".into(),
             x_label: "step".into(),
             y_label: "loss".into(),
             log,
-            bounds: UNBOUNDED,
             lines: curves.iter().enumerate().map(line).collect(),
+            ..Chart::default()
         }
     }
 

@@ -6,13 +6,26 @@ use fanin::plain;
 
 use super::Axis;
 
-/// A picture.
+/// The width of pictures: so narrow that letters stay legible where a page has 500 pixels.
+pub const WIDTH: f64 = 560.0;
+
+/// What is left free on either side.
+pub const MARGIN: f64 = 12.0;
+
+/// The sizes of letters: of text (`t`), of small text (`s`), of titles (`h`).
+pub const TEXT: f64 = 14.0;
+pub const SMALL: f64 = 13.0;
+pub const HEAD: f64 = 16.0;
+
+/// From line to line, in letters' sizes.
+pub const LEADING: f64 = 1.35;
+
+/// A picture, [`WIDTH`] wide.
 pub struct Figure {
     /// What it shows, for those who do not see it too.
     pub title: String,
     /// How to read it.
     pub caption: String,
-    pub width: f64,
     pub height: f64,
     /// What stands inside the `svg` element.
     pub body: String,
@@ -53,10 +66,10 @@ pub fn colors(dark: bool) -> Vec<(String, &'static str)> {
 /// The rules of the classes, in colours that `color` gives by name.
 pub fn style(color: impl Fn(&str) -> String) -> String {
     let mut text = format!(
-        ".t{{fill:{ink};font:13px system-ui,sans-serif}}.s{{fill:{soft};font:12px system-ui,sans-serif}}\
-         .h{{fill:{ink};font:600 15px system-ui,sans-serif}}.r{{stroke:{rule};fill:none}}\
+        ".t{{fill:{ink};font:{TEXT}px system-ui,sans-serif}}.s{{fill:{soft};font:{SMALL}px system-ui,sans-serif}}\
+         .h{{fill:{ink};font:600 {HEAD}px system-ui,sans-serif}}.r{{stroke:{rule};fill:none}}\
          .x{{stroke:{soft};fill:none}}.d{{stroke:{soft};fill:none;stroke-dasharray:5 4}}\
-         .e{{text-anchor:end}}.m{{text-anchor:middle}}.g{{fill:{ground}}}.k{{fill:{ink}}}\
+         .e{{text-anchor:end}}.m{{text-anchor:middle}}.g{{fill:{ground}}}.k{{stroke:{ink}}}\
          .l{{fill:none;stroke-width:1.8}}.w{{stroke-width:1.2}}.b{{opacity:.14}}",
         ink = color("ink"),
         soft = color("soft"),
@@ -71,19 +84,24 @@ pub fn style(color: impl Fn(&str) -> String) -> String {
 }
 
 impl Figure {
-    /// The `svg` element.
-    pub fn element(&self) -> String {
-        let (width, height) = (self.width, self.height);
+    /// The `svg` element, with what stands in it before the body and after, and that much higher.
+    fn with(&self, before: &str, after: &str, more: f64) -> String {
+        let height = at(self.height + more);
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" viewBox=\"0 0 {width} {height}\" \
-             width=\"{width}\" height=\"{height}\"><title>{}</title><desc>{}</desc>{}</svg>",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\"><title>{}</title><desc>{}</desc>{before}{}{after}</svg>",
             escape(&self.title),
             escape(&self.caption),
             self.body
         )
     }
 
-    /// A file of its own, with light colours.
+    /// The `svg` element.
+    pub fn element(&self) -> String {
+        self.with("", "", 0.0)
+    }
+
+    /// A file of its own, with light colours and its caption.
     pub fn document(&self) -> String {
         let light = colors(false);
         let color = |name: &str| {
@@ -91,13 +109,77 @@ impl Figure {
             found.map_or(String::new(), |(_, color)| (*color).to_owned())
         };
         let ground = format!(
-            "<style>{}</style><rect class=\"g\" width=\"100%\" height=\"100%\"/>",
+            "<style>{}svg{{max-width:100%;height:auto}}</style>\
+             <rect class=\"g\" width=\"100%\" height=\"100%\"/>",
             style(color)
         );
-        let element = self.element();
-        let at = element.find("</desc>").map_or(0, |at| at + "</desc>".len());
-        format!("{}{ground}{}\n", &element[..at], &element[at..])
+        let lines = fold(&self.caption, WIDTH - 2.0 * MARGIN, SMALL, usize::MAX);
+        let (caption, end) = paragraph("s", MARGIN, self.height + SMALL, &lines);
+        let more = if lines.is_empty() { 0.0 } else { end - self.height };
+        self.with(&ground, &caption, more) + "\n"
     }
+}
+
+/// About how wide a text is, and rather too wide: the widest of usual fonts (DejaVu Sans, Verdana) has
+/// narrower letters.
+pub fn breadth(text: &str, size: f64) -> f64 {
+    let letter = |c: char| match c {
+        ' ' | '!' | '"' | '\'' | '(' | ')' | ',' | '-' | '.' | '/' | ':' | ';' | '[' | ']'
+        | '\\' | '`' | '|' | 'f' | 'i' | 'j' | 'l' | 'r' | 't' | 'I' | 'J' => 0.47,
+        'm' | 'M' | 'W' | '@' | '%' => 1.0,
+        'w' | '+' | '#' | '<' | '=' | '>' | '~' | '^' | '&' => 0.84,
+        'A'..='Z' => 0.79,
+        _ if c.is_ascii() => 0.64,
+        '⁰'..='₎' | '¹' | '²' | '³' | '·' => 0.54,
+        // Of three letters or more in pictures.
+        '\u{2e80}'.. => 1.5,
+        _ => 1.0,
+    };
+    size * text.chars().map(letter).sum::<f64>()
+}
+
+/// A text in lines of at most that width, which break between words, and within those that are too wide
+/// alone; at most so many lines.
+pub fn fold(text: &str, width: f64, size: f64, most: usize) -> Vec<String> {
+    let fits = |text: &str| breadth(text, size) <= width;
+    let mut lines: Vec<String> = Vec::new();
+    for word in plain(text).to_string().split_whitespace() {
+        let joined = lines.last().map(|line| format!("{line} {word}")).filter(|line| fits(line));
+        match (joined, lines.last_mut()) {
+            (Some(joined), Some(line)) => *line = joined,
+            _ if fits(word) => lines.push(word.into()),
+            _ => {
+                lines.push(String::new());
+                for part in word.split_inclusive([',', ':', '=', '/', '_', '-']) {
+                    let letters = part.chars().map(String::from);
+                    let whole = if fits(part) { vec![part.to_owned()] } else { letters.collect() };
+                    for piece in whole {
+                        match lines.last_mut().filter(|line| fits(&format!("{line}{piece}"))) {
+                            Some(line) => *line += &piece,
+                            None => lines.push(piece),
+                        }
+                        // What is beyond the last line is not seen.
+                        if lines.len() > most {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        if lines.len() > most {
+            break;
+        }
+    }
+    if lines.len() > most {
+        lines.truncate(most);
+        if let Some(line) = lines.last_mut() {
+            while !line.is_empty() && !fits(&format!("{line}…")) {
+                line.pop();
+            }
+            line.push('…');
+        }
+    }
+    lines
 }
 
 /// Text for XML, in one line.
@@ -135,6 +217,18 @@ pub fn text(class: &str, x: f64, y: f64, words: &str) -> String {
     format!("<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>", at(x), at(y), escape(words))
 }
 
+/// Lines of a class, the first at this height, and where the next would be.
+pub fn paragraph(class: &str, x: f64, y: f64, lines: &[String]) -> (String, f64) {
+    let size = match class {
+        "h" => HEAD,
+        "t" => TEXT,
+        _ => SMALL,
+    };
+    lines.iter().fold((String::new(), y), |(body, y), line| {
+        (body + &text(class, x, y, line), y + LEADING * size)
+    })
+}
+
 /// Where a picture has its axes, in its units.
 pub struct Plane {
     pub left: f64,
@@ -145,7 +239,16 @@ pub struct Plane {
     pub y: Axis,
 }
 
+/// Ticks and what is written beside them.
+pub type Ticks = Vec<(f64, String)>;
+
 impl Plane {
+    /// What is needed on the left of the axis for these labels and the axis's own.
+    pub fn margin(ticks: &Ticks) -> f64 {
+        let widest = ticks.iter().map(|(_, label)| breadth(label, SMALL)).fold(0.0, f64::max);
+        MARGIN + LEADING * TEXT + widest + 8.0
+    }
+
     /// Where a number lies across; none where the axis has no place for it.
     pub fn x(&self, value: f64) -> Option<f64> {
         self.x.place(value).map(|place| self.left + self.width * place)
@@ -153,7 +256,12 @@ impl Plane {
 
     /// Where it lies from above.
     pub fn y(&self, value: f64) -> Option<f64> {
-        self.y.place(value).map(|place| self.top + self.height * (1.0 - place))
+        self.y.place(value).map(|place| self.base() - self.height * place)
+    }
+
+    /// Where the plane ends below.
+    pub fn base(&self) -> f64 {
+        self.top + self.height
     }
 
     /// Where both of a point lie.
@@ -161,50 +269,89 @@ impl Plane {
         Some((self.x(x)?, self.y(y)?))
     }
 
+    /// As many ticks across as have room for their labels; of whole numbers alone where `whole`.
+    pub fn across(&self, whole: bool) -> Ticks {
+        let apart = |ticks: &Ticks| {
+            let ends = ticks.iter().filter_map(|(tick, label)| {
+                let (x, half) = (self.x(*tick)?, 0.5 * breadth(label, SMALL));
+                Some((x - half, x + half))
+            });
+            let ends: Vec<(f64, f64)> = ends.collect();
+            ends.windows(2).all(|pair| pair[0].1 + 10.0 <= pair[1].0)
+        };
+        // At the end of the axis a long label would go off the picture.
+        let inside = |(tick, label): &(f64, String)| {
+            let half = 0.5 * breadth(label, SMALL);
+            self.x(*tick).is_some_and(|x| x >= half && x + half <= WIDTH)
+        };
+        let mut ticks = (1..=8).rev().map(|most| {
+            let mut ticks = self.x.ticks(most);
+            ticks.retain(|tick| !whole || tick.fract() == 0.0);
+            let mut ticks = self.x.labelled(ticks);
+            ticks.retain(inside);
+            ticks
+        });
+        ticks.find(apart).unwrap_or_default()
+    }
+
     /// The axes with these ticks and labels, x first, and rules across the plane from y's ticks; where
-    /// `grid`, from x's too.
-    pub fn axes(
-        &self,
-        ticks: [&[f64]; 2],
-        write: fn(&Axis, f64) -> String,
-        labels: [&str; 2],
-        grid: bool,
-    ) -> String {
+    /// `grid`, from x's too. They end at [`Plane::foot`].
+    pub fn axes(&self, ticks: [&Ticks; 2], labels: [&str; 2], grid: bool) -> String {
         let Plane { left, top, width, height, .. } = *self;
-        let base = top + height;
+        let base = self.base();
         let mut body = String::new();
-        for (tick, y) in ticks[1].iter().filter_map(|tick| Some((*tick, self.y(*tick)?))) {
-            let _ = write!(body, "<path class=\"r\" d=\"M{left} {}h{}\"/>", at(y), at(width));
-            body += &text("s e", left - 8.0, y + 4.0, &write(&self.y, tick));
+        for (label, y) in ticks[1].iter().filter_map(|(tick, label)| Some((label, self.y(*tick)?)))
+        {
+            let _ = write!(body, "<path class=\"r\" d=\"M{} {}h{}\"/>", at(left), at(y), at(width));
+            body += &text("s e", left - 8.0, y + 4.5, label);
         }
-        for (tick, x) in ticks[0].iter().filter_map(|tick| Some((*tick, self.x(*tick)?))) {
-            let _ = match grid {
-                true => write!(body, "<path class=\"r\" d=\"M{} {}v{height}\"/>", at(x), at(top)),
-                false => write!(body, "<path class=\"x\" d=\"M{} {}v5\"/>", at(x), at(base)),
-            };
-            body += &text("s m", x, base + 19.0, &self.x.label(tick));
+        for (label, x) in ticks[0].iter().filter_map(|(tick, label)| Some((label, self.x(*tick)?)))
+        {
+            let (class, y, long) = if grid { ("r", top, height) } else { ("x", base, 5.0) };
+            let _ =
+                write!(body, "<path class=\"{class}\" d=\"M{} {}v{}\"/>", at(x), at(y), at(long));
+            body += &text("s m", x, base + 20.0, label);
         }
-        let _ =
-            write!(body, "<path class=\"x\" d=\"M{left} {}v{height}h{}\"/>", at(top), at(width));
-        body += &text("t m", left + 0.5 * width, base + 39.0, labels[0]);
         let _ = write!(
             body,
-            "<text class=\"t m\" transform=\"translate(16 {}) rotate(-90)\">{}</text>",
-            at(top + 0.5 * height),
+            "<path class=\"x\" d=\"M{} {}v{}h{}\"/>",
+            at(left),
+            at(top),
+            at(height),
+            at(width)
+        );
+        // Either may be longer than its axis.
+        let middle = |size: f64, low: f64, high: f64, label: &str| {
+            let half = 0.5 * breadth(label, TEXT).min(high - low);
+            size.clamp(low + half, high - half)
+        };
+        let x = middle(left + 0.5 * width, MARGIN, WIDTH - MARGIN, labels[0]);
+        body += &text("t m", x, base + 41.0, labels[0]);
+        let _ = write!(
+            body,
+            "<text class=\"t m\" transform=\"translate({} {}) rotate(-90)\">{}</text>",
+            MARGIN + 4.0,
+            at(middle(top + 0.5 * height, 0.0, base + 20.0, labels[1])),
             escape(labels[1])
         );
         body
     }
+
+    /// Where the axes end below, with their labels.
+    pub fn foot(&self) -> f64 {
+        self.base() + 48.0
+    }
 }
 
-/// A marker of its own for each series; hollow in every other round of the colours.
+/// A marker of its own for each series: hollow in every other round of the colours, and after two rounds
+/// another shape.
 pub fn marker(index: usize, x: f64, y: f64) -> String {
     let class = match index / SERIES % 2 {
         0 => format!("f{}", index % SERIES),
         _ => format!("g c{}", index % SERIES),
     };
     let (x, y) = (at(x), at(y));
-    match index % SERIES {
+    match (index + index / (2 * SERIES)) % SERIES {
         0 => format!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"3.2\"/>"),
         shape => {
             let path = match shape {

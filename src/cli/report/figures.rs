@@ -2,10 +2,13 @@ use std::fmt::Write as _;
 
 use fanin::probe::{LayerReport, Prediction, Spread};
 
-use super::super::chart::svg::{Figure, SERIES, at, cut, escape, text};
+use super::super::chart::svg::{
+    Figure, HEAD, LEADING, MARGIN, SERIES, SMALL, TEXT, WIDTH, at, escape, fold, marker, paragraph,
+    text,
+};
 use super::super::chart::{Chart, Line};
 use super::super::table::short;
-use super::Network;
+use super::{Network, about};
 
 type Predicted = fn(&Prediction) -> (f64, f64);
 
@@ -20,10 +23,6 @@ struct Quantity {
     /// The value, and the standard deviation of its logarithm.
     predicted: Option<Predicted>,
 }
-
-const READING: &str = "Points are measured, with whiskers from the least to the greatest seed; lines \
-                       are what the theory predicts, and the pale area is where 95 % of networks of \
-                       this width lie. An arrow marks where a curve leaves what float32 holds.";
 
 static QUANTITIES: [Quantity; 6] = [
     Quantity {
@@ -119,38 +118,73 @@ fn chart(network: &Network<'_>, quantity: &Quantity) -> Figure {
             let (value, band) = (quantity.predicted?)(layer.predicted.as_ref()?);
             Some((layer.layer as f64, value, (1.96 * band).exp()))
         });
-        Line { name: run.init.clone(), points: points.collect(), curve: predicted.collect() }
+        Line {
+            name: run.init.clone(),
+            points: points.collect(),
+            curve: predicted.collect(),
+            ..Line::default()
+        }
     });
-    let reading = if quantity.predicted.is_some() { READING } else { "" };
+    let lines: Vec<Line> = lines.collect();
     let chart = Chart {
-        title: format!("{}: {}", quantity.title, network.title),
-        caption: format!("{} {reading}", quantity.caption),
+        title: quantity.title.into(),
+        subtitle: format!("{}; {}", network.title, about(network)),
+        caption: format!("{} {}", quantity.caption, reading(network, &lines)),
         x_label: "layer".into(),
         y_label: quantity.label.into(),
         log: quantity.log,
         bounds: if quantity.log { BOUNDS } else { (-1.0, 1.0) },
-        lines: lines.collect(),
+        lines,
+        ..Chart::default()
     };
     chart.figure()
 }
 
-const CELL: (f64, f64) = (100.0, 62.0);
-const MOST: usize = 7;
+/// What points, whiskers, lines and bands are, of those that there are.
+fn reading(network: &Network<'_>, lines: &[Line]) -> String {
+    let seeds = network.runs.iter().map(|run| run.seeds.len()).max().unwrap_or(0);
+    let mut text = match seeds {
+        0 | 1 => "Points are measured".to_owned(),
+        _ => format!(
+            "Points are means over {seeds} seeds, with whiskers from the least of them to the greatest"
+        ),
+    };
+    if lines.iter().any(|line| !line.curve.is_empty()) {
+        text += "; lines are what the theory predicts";
+    }
+    if lines.iter().flat_map(|line| &line.curve).any(|point| point.2 > 1.0) {
+        text += ", and in the pale area lie 95 % of networks of this width";
+    }
+    text + "."
+}
+
+/// A row of cells: their size, and what is between them.
+const CELL: (f64, f64) = (125.0, 62.0);
+const BETWEEN: f64 = 12.0;
+const MOST: usize = 4;
 
 /// Small multiples: a row a run, some of its layers from the first to the last.
 fn histograms(network: &Network<'_>) -> Option<Figure> {
-    let mut body = text("h", 12.0, 24.0, &format!("What activations look like: {}", network.title));
-    let mut top = 40.0;
+    const TITLE: &str = "What activations look like";
+    let inner = WIDTH - 2.0 * MARGIN;
+    let mut body = text("h", MARGIN, 24.0, TITLE);
+    let subtitle = fold(&format!("{}; {}", network.title, about(network)), inner, SMALL, 6);
+    let (below, mut top) = paragraph("s", MARGIN, 24.0 + LEADING * HEAD, &subtitle);
+    body += &below;
     let mut any = false;
     for (index, run) in network.runs.iter().enumerate() {
-        body += &text("t", 12.0, top + 14.0, &cut(&run.init, 60));
+        let (name, next) =
+            paragraph("t", MARGIN + 14.0, top + TEXT, &fold(&run.init, inner - 14.0, TEXT, 3));
+        body += &marker(index, MARGIN + 4.0, top + TEXT - 4.5);
+        body += &name;
+        top = next;
         let count = run.layers.len().min(MOST);
         for place in 0..count {
             let of = if count > 1 { place * (run.layers.len() - 1) / (count - 1) } else { 0 };
             let layer = &run.layers[of];
-            let left = 12.0 + place as f64 * (CELL.0 + 8.0);
-            let base = top + 38.0 + CELL.1;
-            body += &text("s", left, top + 32.0, &format!("layer {}", layer.layer));
+            let left = MARGIN + place as f64 * (CELL.0 + BETWEEN);
+            let base = top + 8.0 + CELL.1;
+            body += &text("s", left, top, &format!("layer {}", layer.layer));
             let _ = write!(body, "<path class=\"x\" d=\"M{} {}h{}\"/>", at(left), at(base), CELL.0);
             let Some(histogram) = &layer.histogram else {
                 let what = if layer.not_finite > 0 { "not finite" } else { "all equal" };
@@ -185,17 +219,16 @@ fn histograms(network: &Network<'_>) -> Option<Figure> {
                 escape(&label),
                 index % SERIES
             );
-            body += &text("s", left, base + 15.0, &label);
+            body += &text("s", left, base + 16.0, &label);
         }
-        top += CELL.1 + 68.0;
+        top += CELL.1 + 42.0;
     }
     let caption =
         "Histograms of a layer's activations, over all units and inputs, each on its own \
                    range (below it) and with the square roots of counts as heights. Healthy layers \
                    look alike from first to last."
             .into();
-    let title = format!("What activations look like: {}", network.title);
-    any.then_some(Figure { title, caption, width: 780.0, height: top + 4.0, body })
+    any.then_some(Figure { title: TITLE.into(), caption, height: top - 8.0, body })
 }
 
 /// Two digits: there is little room.

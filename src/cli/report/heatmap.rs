@@ -1,10 +1,12 @@
 use std::fmt::Write as _;
 
-use fanin::counted;
 use fanin::probe::Heatmap;
 
-use super::super::chart::svg::{Figure, at, cut, text};
+use super::super::chart::svg::{
+    Figure, HEAD, LEADING, MARGIN, SMALL, TEXT, WIDTH, at, fold, marker, paragraph, text,
+};
 use super::super::table::short;
+use super::Network;
 
 /// From vanished through kept to exploded, told apart with any kind of sight and on any ground.
 const COLORS: [&str; 13] = [
@@ -13,9 +15,11 @@ const COLORS: [&str; 13] = [
 ];
 
 const ROW: f64 = 11.0;
-const PANEL: f64 = 276.0;
-const LEFT: f64 = 66.0;
-const TOP: f64 = 66.0;
+const LEFT: f64 = 64.0;
+/// Between the panels, and what the marks have on their right.
+const BETWEEN: f64 = 14.0;
+const GUTTER: f64 = 40.0;
+const PANEL: f64 = (WIDTH - LEFT - BETWEEN - GUTTER) / 2.0;
 
 /// The colour of a standard deviation, half a decade each; none for what is gone.
 fn color(std: f64) -> Result<usize, &'static str> {
@@ -28,31 +32,35 @@ fn color(std: f64) -> Result<usize, &'static str> {
 }
 
 /// Depth across, scale upwards, for activations and for gradients.
-pub fn figure(map: &Heatmap) -> Figure {
+pub fn figure(map: &Heatmap, network: &Network<'_>) -> Figure {
+    const TITLE: &str = "Where signals live";
     let rows = map.scales.len();
     let height = ROW * rows as f64;
     let (low, high) = (map.scales[0].ln(), map.scales[rows - 1].ln());
     let half = 0.5 * (high - low) / (rows - 1).max(1) as f64;
-    let y = |scale: f64| TOP + height * (high + half - scale.ln()) / (high - low + 2.0 * half);
-    let title = format!("Where signals live: {}, {}", map.activation, counted(map.width, "unit"));
-    let mut body = text("h", 12.0, 24.0, &title);
+    let inner = WIDTH - 2.0 * MARGIN;
+    let mut body = text("h", MARGIN, 24.0, TITLE);
+    let (subtitle, next) =
+        paragraph("s", MARGIN, 24.0 + LEADING * HEAD, &fold(&network.title, inner, SMALL, 6));
+    body += &subtitle;
+    body += &text("t", LEFT, next + 8.0, "standard deviation of");
+    let top = next + 36.0;
+    let y = |scale: f64| top + height * (high + half - scale.ln()) / (high - low + 2.0 * half);
     let defs = "<defs><pattern id=\"under\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
              <rect width=\"6\" height=\"6\" fill=\"#08306b\"/><path d=\"M0 6L6 0\" stroke=\"#9ecae1\"/></pattern>\
              <pattern id=\"over\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
              <rect width=\"6\" height=\"6\" fill=\"#6b2100\"/><path d=\"M0 0L6 6\" stroke=\"#fdae6b\"/></pattern></defs>";
     // Several maps stand in one page, where an id is one element's.
-    let own: String = format!("{}-{}", map.activation.name(), map.width);
-    let own: String =
-        own.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).collect();
+    let own = &network.stem;
     body += &defs
         .replace("\"under\"", &format!("\"under-{own}\""))
         .replace("\"over\"", &format!("\"over-{own}\""));
     let panels = [("activations", &map.activation_std), ("gradients", &map.gradient_std)];
     for (panel, (name, values)) in panels.into_iter().enumerate() {
-        let left = LEFT + panel as f64 * (PANEL + 20.0);
-        body += &text("t", left, TOP - 10.0, &format!("standard deviation of {name}"));
+        let left = LEFT + panel as f64 * (PANEL + BETWEEN);
+        body += &text("t", left, top - 9.0, name);
         for (row, values) in values.iter().enumerate() {
-            let top = TOP + height - ROW * (row + 1) as f64;
+            let top = top + height - ROW * (row + 1) as f64;
             let width = PANEL / values.len().max(1) as f64;
             let mut column = 0;
             for run in values.chunk_by(|a, b| color(*a) == color(*b)) {
@@ -73,84 +81,122 @@ pub fn figure(map: &Heatmap) -> Figure {
             }
         }
         let depth = values.first().map_or(1, Vec::len);
-        for layer in [1, depth.div_ceil(2), depth] {
+        let mut layers = vec![1, depth.div_ceil(2), depth];
+        layers.dedup();
+        for layer in layers {
             let x = left + PANEL * (layer as f64 - 0.5) / depth as f64;
-            body += &text("s m", x, TOP + height + 16.0, &layer.to_string());
+            body += &text("s m", x, top + height + 18.0, &layer.to_string());
         }
-        body += &text("t m", left + 0.5 * PANEL, TOP + height + 34.0, "layer");
+        body += &text("t m", left + 0.5 * PANEL, top + height + 37.0, "layer");
         if let Some(critical) = map.critical {
             let _ = write!(
                 body,
-                "<path d=\"M{} {}h{PANEL}\" stroke=\"#000\" stroke-width=\"1.6\" stroke-dasharray=\"6 4\" fill=\"none\"/>",
+                "<path d=\"M{} {}h{}\" stroke=\"#000\" stroke-width=\"1.6\" stroke-dasharray=\"6 4\" fill=\"none\"/>",
                 at(left),
-                at(y(critical))
+                at(y(critical)),
+                at(PANEL)
             );
         }
     }
     for scale in [0.25, 0.5, 1.0, 2.0, 4.0] {
         if (map.scales[0] * 0.99..=map.scales[rows - 1] * 1.01).contains(&scale) {
-            body += &text("s e", LEFT - 6.0, y(scale) + 4.0, &short(scale));
+            body += &text("s e", LEFT - 8.0, y(scale) + 4.5, &short(scale));
         }
     }
-    let middle = TOP + 0.5 * height;
     let _ = write!(
         body,
-        "<text class=\"t m\" transform=\"translate(16 {middle}) rotate(-90)\">σ_w = std · √fan_in</text>"
+        "<text class=\"t m\" transform=\"translate({} {}) rotate(-90)\">σ_w = std · √fan_in \
+         (logarithmic)</text>",
+        MARGIN + 4.0,
+        at(top + 0.5 * height)
     );
 
-    // The runs' own scales beside the map, apart from each other.
-    let right = LEFT + 2.0 * PANEL + 20.0;
-    let mut marks: Vec<(f64, String, bool)> =
-        map.marks.iter().map(|(name, scale)| (*scale, name.clone(), false)).collect();
-    marks.extend(map.critical.map(|scale| (scale, "edge of chaos".to_owned(), true)));
+    // The runs' own scales beside the map, each with its marker, apart from each other.
+    let right = LEFT + 2.0 * PANEL + BETWEEN;
+    let number = |name: &str| network.runs.iter().position(|run| run.init == name);
+    let mut marks: Vec<(f64, usize, &str)> = map
+        .marks
+        .iter()
+        .enumerate()
+        .map(|(place, (name, scale))| (*scale, number(name).unwrap_or(place), name.as_str()))
+        .collect();
     marks.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut last = TOP - 14.0;
-    for (scale, name, dashed) in marks {
-        let inside = (map.scales[0]..=map.scales[rows - 1]).contains(&scale);
+    let mut last = top - 16.0;
+    for &(scale, index, _) in &marks {
         let target = y(scale.clamp(map.scales[0], map.scales[rows - 1]));
-        let place = target.max(last + 15.0);
+        let place = target.max(last + 12.0);
         last = place;
-        let class = if dashed { "d" } else { "x" };
         let _ = write!(
             body,
-            "<path class=\"{class}\" d=\"M{} {}L{} {}\"/>",
-            at(right),
+            "<path class=\"x\" d=\"M{} {}L{} {}\"/>",
+            at(right + 2.0),
             at(target),
             at(right + 14.0),
             at(place)
         );
-        let beyond = if inside { String::new() } else { format!(" ({})", short(scale)) };
-        body += &text("s", right + 18.0, place + 4.0, &format!("{}{beyond}", cut(&name, 20)));
+        body += &marker(index, right + 22.0, place);
     }
 
-    let bar = TOP + height + 52.0;
+    let bar = (top + height + 54.0).max(last + 20.0);
     for (index, color) in COLORS.iter().enumerate() {
         let x = LEFT + 22.0 * index as f64;
         let _ = write!(
             body,
-            "<rect x=\"{x}\" y=\"{bar}\" width=\"22.2\" height=\"12\" fill=\"{color}\"/>"
+            "<rect x=\"{x}\" y=\"{}\" width=\"22.2\" height=\"12\" fill=\"{color}\"/>",
+            at(bar)
         );
         if index % 3 == 0 {
-            let exponent = index as i32 - 6;
-            let label = if exponent == 0 { "1".to_owned() } else { format!("1e{exponent}") };
-            body += &text("s m", x + 11.0, bar + 27.0, &label);
+            const POWERS: [&str; 5] = ["10⁻⁶", "10⁻³", "1", "10³", "10⁶"];
+            body += &text("s m", x + 11.0, bar + 28.0, POWERS[index / 3]);
         }
     }
-    for (index, (pattern, what)) in
-        [("under", "gone: 0 in float32"), ("over", "overflown")].iter().enumerate()
+    let mut end = bar + 44.0;
+    for (pattern, x, what) in [("under", LEFT, "gone: 0 in float32"), ("over", 300.0, "overflown")]
     {
-        let x = LEFT + 320.0 + 160.0 * index as f64;
         let _ = write!(
             body,
-            "<rect x=\"{x}\" y=\"{bar}\" width=\"22\" height=\"12\" fill=\"url(#{pattern}-{own})\"/>"
+            "<rect x=\"{x}\" y=\"{}\" width=\"22\" height=\"12\" fill=\"url(#{pattern}-{own})\"/>",
+            at(end)
         );
-        body += &text("s", x + 28.0, bar + 11.0, what);
+        body += &text("s", x + 28.0, end + 11.0, what);
     }
-    let caption = "Each row is a network whose weights are N(0, σ_w² / fan_in), each column a layer. Below \
+    end += 34.0;
+    if let Some(critical) = map.critical {
+        let _ = write!(
+            body,
+            "<rect x=\"{MARGIN}\" y=\"{}\" width=\"22\" height=\"12\" fill=\"{}\"/>\
+             <path d=\"M{MARGIN} {}h22\" stroke=\"#000\" stroke-width=\"1.6\" stroke-dasharray=\"6 4\"/>",
+            at(end - 11.0),
+            COLORS[6],
+            at(end - 5.0)
+        );
+        let words = format!("edge of chaos, by the theory: {}", short(critical));
+        body += &text("t", MARGIN + 30.0, end, &words);
+        end += LEADING * TEXT;
+    }
+    for (scale, index, name) in marks {
+        let inside = (map.scales[0] * 0.999..=map.scales[rows - 1] * 1.001).contains(&scale);
+        let where_ = if inside { "" } else { ", beyond the map" };
+        let words = format!("{name}: {}{where_}", short(scale));
+        body += &marker(index, MARGIN + 11.0, end - 4.5);
+        let (lines, next) =
+            paragraph("t", MARGIN + 30.0, end, &fold(&words, inner - 30.0, TEXT, 3));
+        body += &lines;
+        end = next;
+    }
+    let mut caption = "Each row is a network whose weights are N(0, σ_w² / fan_in), each column a layer. Below \
                    the right scale signals die out with depth, above it they explode; the narrow band \
-                   between is where deep networks train. The dashed line is where the theory has the \
-                   edge of chaos; the names on the right are where this report's initializers lie."
-        .into();
-    let height = (bar + 40.0).max(last + 20.0);
-    Figure { title, caption, width: 820.0, height, body }
+                   between is where deep networks train."
+        .to_owned();
+    if !map.marks.is_empty() {
+        caption += " Markers on the right are where this report's initializers lie.";
+    }
+    if network.runs.first().is_some_and(|run| run.widths[1] != map.width) {
+        let _ = write!(
+            caption,
+            " The map is that of {} units a layer: {} networks as wide as this one would take long.",
+            map.width, rows
+        );
+    }
+    Figure { title: TITLE.into(), caption, height: end - 4.0, body }
 }

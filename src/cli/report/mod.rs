@@ -8,7 +8,7 @@ mod summary;
 mod terminal;
 
 use fanin::counted;
-use fanin::probe::{Report, Run};
+use fanin::probe::{Heatmap, Report, Run};
 
 use super::chart::svg;
 
@@ -36,6 +36,15 @@ fn networks(report: &Report) -> Vec<Network<'_>> {
     networks
 }
 
+/// The maps with their networks, in whose order they are; one layer alone has none.
+fn maps<'a>(
+    report: &'a Report,
+    networks: &'a [Network<'a>],
+) -> impl Iterator<Item = (&'a Heatmap, &'a Network<'a>)> {
+    let deep = networks.iter().filter(|network| network.runs[0].depth() > 1);
+    report.heatmaps.iter().zip(deep)
+}
+
 fn title(run: &Run) -> String {
     let mut text = format!("{}, {} ", run.activation, counted(run.depth(), "layer"));
     let hidden = &run.widths[1..];
@@ -53,6 +62,17 @@ fn title(run: &Run) -> String {
         text += &format!(", biases {}", run.bias);
     }
     text
+}
+
+/// What the runs of a network share.
+fn about(network: &Network<'_>) -> String {
+    let run = network.runs[0];
+    let seeds = match run.seeds[..] {
+        [seed] => format!("seed {seed}"),
+        [first, .., last] => format!("{} seeds, {first} to {last}", run.seeds.len()),
+        [] => String::new(),
+    };
+    format!("{}, biases {}, {seeds}", counted(run.batch, "input"), run.bias)
 }
 
 /// What a file of the network's is called.
@@ -75,16 +95,17 @@ pub fn figures(report: &Report) -> Vec<(String, String)> {
         let name = if taken == 0 { name } else { format!("{name}-{}", taken + 1) };
         files.push((name, figure.document()));
     };
-    for network in networks(report) {
-        for (name, figure) in figures::all(&network) {
+    let networks = networks(report);
+    for network in &networks {
+        for (name, figure) in figures::all(network) {
             add(format!("{name}-{}", network.stem), &figure);
         }
     }
-    for map in &report.heatmaps {
-        let depth = map.activation_std.first().map_or(0, Vec::len);
+    for (map, network) in maps(report, &networks) {
+        let depth = network.runs[0].depth();
         add(
             format!("scales-{}-{depth}x{}", map.activation.name(), map.width),
-            &heatmap::figure(map),
+            &heatmap::figure(map, network),
         );
     }
     files

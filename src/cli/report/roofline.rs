@@ -4,39 +4,48 @@ use fanin::bench::Ceilings;
 
 use super::super::bench::{Row, Subject, letter, percent, rate};
 use super::super::chart::Axis;
-use super::super::chart::svg::{Figure, Plane, SERIES, at, cut, escape, marker, text};
+use super::super::chart::svg::{
+    Figure, MARGIN, Plane, SERIES, SMALL, TEXT, Ticks, WIDTH, at, breadth, escape, fold, marker,
+    paragraph, text,
+};
 
-const WIDTH: f64 = 780.0;
-const LEFT: f64 = 112.0;
-const HEIGHT: f64 = 260.0;
-const BAR: f64 = 16.0;
-/// The mean width of a letter of a label.
-const LETTER: f64 = 6.5;
+const HEIGHT: f64 = 280.0;
+const BAR: f64 = 19.0;
+/// Where bars begin, and how long one of 100 % is.
+const BARS: (f64, f64) = (250.0, 150.0);
 
 /// Each device's roofline with its products, and under it what part of the ceilings each case
 /// reaches.
 pub fn figure(devices: &[Subject], rows: &[Row]) -> Figure {
-    let mut body = text("h", 12.0, 24.0, "How close to the machine's limits");
-    let mut top = 44.0;
+    const TITLE: &str = "How close to the machine's limits";
+    let mut body = text("h", MARGIN, 24.0, TITLE);
+    let mut top = 54.0;
     for (index, device) in devices.iter().enumerate() {
         let own: Vec<&Row> = rows.iter().filter(|row| row.device == index).collect();
         let name = format!("{}  {}", letter(index), device.device);
-        body += &text("t", 12.0, top + 14.0, &cut(&name, 100));
-        top += 28.0;
+        let lines = fold(&name, WIDTH - 2.0 * MARGIN, TEXT, 3);
+        let (name, next) = paragraph("t", MARGIN, top, &lines);
+        body += &name;
+        top = next;
         let products: Vec<Point> = own.iter().filter_map(|row| Point::of(row)).collect();
         if !products.is_empty() {
             top = roof(&mut body, &device.ceilings(), &products, top);
         }
-        top = bars(&mut body, &own, index, top) + 18.0;
+        let shares: Vec<Bar> = own.iter().filter_map(|row| Bar::of(row)).collect();
+        if !shares.is_empty() {
+            top = bars(&mut body, &shares, index, top);
+        }
+        top += 34.0;
     }
     Figure {
-        title: "How close to the machine's limits".into(),
-        caption: "Rooflines: operations a second over operations a byte, under the ceilings of memory \
-                  (the slope) and of multiply-adds (the level). Bars: the part of a case's time that \
-                  the ceilings account for."
+        title: TITLE.into(),
+        caption: "Rooflines: operations a second over operations a byte, both logarithmic, under the ceilings \
+                  of memory (the slope) and of multiply-adds (the level). Bars: the part of a case's median \
+                  time that the ceilings account for, with whiskers at the quartiles of the time; half of \
+                  the samples lie between them. A word stands where there is no such part: of what a cache \
+                  holds, of matrix units, and where the machine was busy while its ceilings were measured."
             .into(),
-        width: WIDTH,
-        height: top,
+        height: top - 26.0,
         body,
     }
 }
@@ -57,80 +66,140 @@ impl Point {
 
 /// The roofline and the products under it; where the next thing goes.
 fn roof(body: &mut String, ceilings: &Ceilings, products: &[Point], top: f64) -> f64 {
-    let top = top + 6.0;
     let peak = ceilings.multiply_add;
     // The highest slope: factors are read, and more of them than results are written.
     let memory = ceilings.read.max(ceilings.copy);
     let ridge = peak / memory;
+    // What is not known is no number above 0, and the axes leave it out.
     let x = Axis::decades(products.iter().map(|own| own.intensity).chain([ridge]));
     // What a cache or matrix units bring may be above the roof.
     let y = Axis::decades(products.iter().map(|own| own.throughput).chain([peak]));
-    let plane = Plane { left: LEFT, top, width: WIDTH - LEFT - 24.0, height: HEIGHT, x, y };
-    let labels = ["operations a byte (FLOP/B): each point is a product", "operations a second"];
-    let flops = |_: &Axis, value| rate(value).replace(".00", "").replace(".0", "") + "FLOP/s";
-    *body += &plane.axes([&x.powers(), &y.powers()], flops, labels, true);
-    // From where the slope enters: at the left, or at the bottom.
+    let power = |value: f64| rate(value).replace(".00", "").replace(".0", "").trim_end().to_owned();
+    let heights: Ticks = y.powers().into_iter().map(|value| (value, power(value))).collect();
+    let left = Plane::margin(&heights);
+    let plane = Plane { left, top, width: WIDTH - left - 20.0, height: HEIGHT, x, y };
+    let across = x.labelled(x.powers());
+    let labels = ["operations a byte, FLOP/B (log)", "operations a second, FLOP/s (log)"];
+    *body += &plane.axes([&across, &heights], labels, true);
     let [low, high] = x.ends();
-    let start = low.max(y.ends()[0] / memory);
-    let roof = [(start, start * memory), (ridge, peak), (high, peak)];
-    let roof: Vec<String> = roof
-        .into_iter()
-        .filter_map(|point| plane.point(point))
-        .map(|(x, y)| format!("{} {}", at(x), at(y)))
-        .collect();
-    let _ = write!(body, "<path class=\"l c6\" d=\"M{}\"/>", roof.join("L"));
-    let level = format!("{}FLOP/s of multiply-adds", rate(peak));
-    let right = plane.left + plane.width;
-    *body += &text("s e", right - 4.0, plane.y(peak).unwrap_or(top) - 6.0, &level);
-    // Beside the slope, in the middle of what is to be seen of it.
-    let middle = (start * ridge).sqrt();
-    if let Some((x, y)) = plane.point((middle, middle * memory)) {
-        let label = format!("{}B/s of memory", rate(memory));
-        // A short slope begins beside the axis: then the label goes under it.
-        let above = x - 8.0 - LETTER * label.len() as f64 > plane.left;
-        let (class, x, y) =
-            if above { ("s e", x - 8.0, y - 4.0) } else { ("s", x + 8.0, y + 12.0) };
-        *body += &text(class, x, y, &label);
+    if peak > 0.0 && memory > 0.0 {
+        // From where the slope enters: at the left, or at the bottom.
+        let start = low.max(y.ends()[0] / memory);
+        let roof = [(start, start * memory), (ridge, peak), (high, peak)];
+        let roof: Vec<String> = roof
+            .into_iter()
+            .filter_map(|point| plane.point(point))
+            .map(|(x, y)| format!("{} {}", at(x), at(y)))
+            .collect();
+        let _ = write!(body, "<path class=\"l c6\" d=\"M{}\"/>", roof.join("L"));
     }
     for (number, point) in products.iter().enumerate() {
         let Some((x, y)) = plane.point((point.intensity, point.throughput)) else { continue };
         let title = format!("{}: {}FLOP/s", point.name, rate(point.throughput));
         let _ = write!(body, "<g><title>{}</title>{}</g>", escape(&title), marker(number, x, y));
     }
-    legend(body, products, top + HEIGHT + 60.0)
+    let mut top = plane.foot() + TEXT;
+    let known = |value: f64| value > 0.0;
+    let roof = match (known(peak), known(memory)) {
+        (true, true) => format!(
+            "the roof: {}FLOP/s of multiply-adds, {}B/s of memory",
+            rate(peak),
+            rate(memory)
+        ),
+        _ => "no ceilings: they could not be measured".into(),
+    };
+    let _ = write!(body, "<path class=\"l c6\" d=\"M{MARGIN} {}h20\"/>", at(top - 4.5));
+    *body += &text("s", MARGIN + 26.0, top, &roof);
+    top += BAR;
+    legend(body, products, top)
 }
 
-/// The products' names beside their markers, in columns.
+/// The products' names beside their markers, in two columns where they are short.
 fn legend(body: &mut String, products: &[Point], top: f64) -> f64 {
-    const COLUMNS: usize = 3;
-    let rows = products.len().div_ceil(COLUMNS);
-    for (number, point) in products.iter().enumerate() {
-        let across = (WIDTH - 24.0) / COLUMNS as f64;
-        let x = 18.0 + across * (number / rows) as f64;
+    let inner = WIDTH - 2.0 * MARGIN;
+    let names = || products.iter().map(|own| fold(&own.name, inner - 18.0, SMALL, 1).concat());
+    let widest = names().map(|name| breadth(&name, SMALL)).fold(0.0, f64::max);
+    let columns = if widest + 24.0 < 0.5 * inner { 2 } else { 1 };
+    let rows = products.len().div_ceil(columns);
+    for (number, name) in names().enumerate() {
+        let x = MARGIN + 6.0 + inner / columns as f64 * (number / rows) as f64;
         let y = top + BAR * (number % rows) as f64;
-        *body += &marker(number, x, y - 4.0);
-        *body += &text("s", x + 9.0, y, &cut(&point.name, 34));
+        *body += &marker(number, x, y - 4.5);
+        *body += &text("s", x + 12.0, y, &name);
     }
-    top + BAR * rows as f64 + 8.0
+    top + BAR * rows as f64 + 12.0
 }
 
-fn bars(body: &mut String, rows: &[&Row], index: usize, mut top: f64) -> f64 {
-    let (left, width) = (260.0, 420.0);
-    for row in rows {
-        let Some(share) = row.share else { continue };
+/// A case's share of the ceilings.
+struct Bar {
+    name: String,
+    /// What is written beside it.
+    label: String,
+    /// At the median, and at the quartiles.
+    share: Option<(f64, (f64, f64))>,
+}
+
+impl Bar {
+    fn of(row: &Row) -> Option<Bar> {
+        let share = row.share?;
         let name = format!("{} {}", row.op(), row.size());
-        let length = width * share.fraction.unwrap_or(0.0);
-        *body += &text("s e", left - 8.0, top + 12.0, &cut(&name, 38));
+        let parts = share.fraction.zip(row.shares());
+        let whole = |part: f64| format!("{:.0}", 100.0 * part);
+        let label = match parts {
+            Some((_, (low, high))) => {
+                format!("{} ({}–{})", percent(share), whole(low), whole(high))
+            }
+            None => percent(share),
+        };
+        Some(Bar { name, label, share: parts })
+    }
+}
+
+fn bars(body: &mut String, bars: &[Bar], index: usize, top: f64) -> f64 {
+    let (left, width) = BARS;
+    // Quartiles may be beyond the ceilings, which are no bound.
+    let x = |part: f64| left + width * part.clamp(0.0, 1.1);
+    *body += &text(
+        "s",
+        MARGIN,
+        top + 12.0,
+        "Time that the ceilings account for: medians, and quartiles",
+    );
+    let top = top + 22.0;
+    let base = top + 24.0 + BAR * bars.len() as f64;
+    for part in [0.0, 0.5, 1.0] {
         let _ = write!(
             body,
-            "<rect class=\"f{}\" x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
-            index % SERIES,
-            at(top + 2.0),
-            at(length),
-            BAR - 4.0
+            "<path class=\"r\" d=\"M{} {}V{}\"/>",
+            at(x(part)),
+            at(top + 22.0),
+            at(base)
         );
-        *body += &text("s", left + length + 6.0, top + 12.0, &percent(share));
+        *body += &text("s m", x(part), top + 16.0, &format!("{:.0} %", 100.0 * part));
+    }
+    let mut top = top + 24.0;
+    for bar in bars {
+        let name = fold(&bar.name, left - MARGIN - 8.0, SMALL, 1).concat();
+        *body += &text("s e", left - 8.0, top + 14.0, &name);
+        let mut end = left;
+        if let Some((share, (low, high))) = bar.share {
+            let middle = at(top + 0.5 * BAR);
+            let _ = write!(
+                body,
+                "<rect class=\"f{}\" x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{}\"/>\
+                 <path class=\"w k\" d=\"M{} {middle}H{}m0 -4v8M{} {middle}m0 -4v8\"/>",
+                index % SERIES,
+                at(top + 3.0),
+                at(x(share) - left),
+                BAR - 6.0,
+                at(x(low)),
+                at(x(high)),
+                at(x(low)),
+            );
+            end = x(share).max(x(high));
+        }
+        *body += &text("s", end + 8.0, top + 14.0, &bar.label);
         top += BAR;
     }
-    top
+    base
 }

@@ -66,12 +66,11 @@ fn chart(
     });
     let chart = Chart {
         title: title.into(),
-        caption: String::new(),
         x_label: "layer".into(),
-        y_label: String::new(),
         log: true,
         bounds: BOUNDS,
         lines: lines.collect(),
+        ..Chart::default()
     };
     chart.terminal(columns.min(90))
 }

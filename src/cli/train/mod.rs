@@ -110,7 +110,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     if interrupted {
         verdicts = judge(&mut runs)?;
     }
-    outputs.save_figures(&args, &runs)?;
+    outputs.save_figures(&args, &runs, &verdicts)?;
     let digest =
         |run: &mut Run| match run.trainer.arithmetic().is_exact() && !run.trainer.diverged() {
             true => run.trainer.digest().map(Some),

@@ -10,7 +10,7 @@ use fanin::recipe::{self, WriteOptions};
 use fanin::{Error, Result, file};
 use serde_json::{Value, json};
 
-use super::report::{curves, epoch_json};
+use super::report::{epoch_json, picture};
 use super::{Run, TrainArgs};
 use crate::cli::note;
 
@@ -109,14 +109,20 @@ impl Outputs {
         Ok(())
     }
 
-    pub(super) fn save_figures(&self, args: &TrainArgs, runs: &[Run]) -> Result<()> {
+    pub(super) fn save_figures(
+        &self,
+        args: &TrainArgs,
+        runs: &[Run],
+        verdicts: &[Outcome],
+    ) -> Result<()> {
+        let document = || picture(args, runs, verdicts).figure().document();
         if let Some(path) = &args.plot {
-            file::save(path, curves(args, runs).figure().document().as_bytes(), args.force)?;
+            file::save(path, document().as_bytes(), args.force)?;
             note(&format!("loss curves in {}", path.display()));
         } else if !args.no_plot && !args.json {
             // A picture that nobody asked for is no reason to fail.
             let path = Path::new("fanin-train.svg");
-            match file::save(path, curves(args, runs).figure().document().as_bytes(), true) {
+            match file::save(path, document().as_bytes(), true) {
                 Ok(()) => note("loss curves in fanin-train.svg (--plot FILE, --no-plot)"),
                 Err(error) => note(&format!("no picture: {error}")),
             }

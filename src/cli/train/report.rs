@@ -1,13 +1,15 @@
 //! What came of it: tables, curves, JSON.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use fanin::model::{Epoch, LsuvStep, Outcome, Score, Target};
+use fanin::model::{Epoch, LsuvStep, Outcome, Schedule, Score, Target};
 use fanin::{Result, counted};
 use serde_json::{Value, json};
 
+use super::args::options;
 use super::{Run, TrainArgs};
-use crate::cli::chart::{Chart, Line, UNBOUNDED};
+use crate::cli::chart::{Chart, Line};
 use crate::cli::flags::advised;
 use crate::cli::table::{Column, short, table};
 use crate::cli::{print, print_json};
@@ -40,19 +42,88 @@ pub(super) fn curves(args: &TrainArgs, runs: &[Run]) -> Chart {
         Line { name: run.init.clone(), curve: curve.collect(), ..Line::default() }
     });
     let losses = runs.iter().flat_map(|run| run.trainer.history()).map(|epoch| epoch.train.loss);
-    let (low, high) = losses
-        .filter(|loss| *loss > 0.0 && loss.is_finite())
-        .fold((f64::MAX, 0.0f64), |(low, high), loss| (low.min(loss), high.max(loss)));
     Chart {
         title: format!("Training loss on {}, {}", args.data, args.activation),
-        caption: "The mean loss over the rows of each epoch, as they were seen in it.".into(),
         x_label: "epoch".into(),
         y_label: runs.first().map_or(String::new(), |run| run.trainer.loss().to_string()),
-        // Where losses are far apart, a linear axis shows the largest alone.
-        log: high > 10.0 * low,
-        bounds: UNBOUNDED,
+        log: far_apart(losses),
         lines: lines.collect(),
+        ..Chart::default()
     }
+}
+
+/// Whether a linear axis would show the largest of some numbers alone.
+fn far_apart(values: impl Iterator<Item = f64>) -> bool {
+    let (low, high) = values
+        .filter(|value| *value > 0.0 && value.is_finite())
+        .fold((f64::MAX, 0.0f64), |(low, high), value| (low.min(value), high.max(value)));
+    high > 10.0 * low
+}
+
+/// The losses of training and of testing, and where runs ended before their time.
+pub(super) fn picture(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> Chart {
+    let mut chart = curves(args, runs);
+    for ((line, run), verdict) in chart.lines.iter_mut().zip(runs).zip(verdicts) {
+        let Run { trainer, .. } = run;
+        let tested = trainer.history().iter();
+        let tested = tested.filter_map(|own| Some((own.epoch as f64, own.test.as_ref()?.loss)));
+        line.second = tested.collect();
+        if let Outcome::Diverged(_) = verdict {
+            let (step, each) = (trainer.step(), trainer.epoch_steps());
+            line.end = Some(match trainer.diverged() {
+                true => (
+                    (step + 1) as f64 / each as f64,
+                    format!("diverged at step {}, in epoch {}", step + 1, step / each + 1),
+                ),
+                false => (step as f64 / each as f64, format!("diverged after step {step}")),
+            });
+        }
+    }
+    let tests = chart.lines.iter().any(|line| !line.second.is_empty());
+    chart.styles = tests.then(|| ["training".into(), "test".into()]);
+    let name = Path::new(&args.data).file_name().unwrap_or(args.data.as_ref());
+    chart.title = format!("Loss on {}", name.to_string_lossy());
+    chart.subtitle = settings(args, runs);
+    chart.caption =
+        "Training: the mean over the rows of each epoch, as they were seen in it.".into();
+    if tests {
+        chart.caption += " Test (dashed): after each epoch, over the rows kept for it.";
+    }
+    if chart.lines.iter().any(|line| line.end.is_some()) {
+        chart.caption += " A cross marks where a run diverged; a dotted line leads to it.";
+    }
+    chart.y_label = format!("loss, {}", chart.y_label);
+    let losses = chart.lines.iter().flat_map(|line| {
+        line.curve.iter().map(|own| own.1).chain(line.second.iter().map(|own| own.1))
+    });
+    chart.log = far_apart(losses);
+    chart
+}
+
+/// What the runs have in common: network, optimizer, rate, batch, seed.
+fn settings(args: &TrainArgs, runs: &[Run]) -> String {
+    let options = options(args);
+    let mut parts: Vec<String> =
+        runs.first().iter().map(|run| format!("{:?}", run.trainer.network())).collect();
+    let rate = match options.lr {
+        rate if rate == 0.0 || (1e-4..1e6).contains(&rate) => rate.to_string(),
+        rate => format!("{rate:e}"),
+    };
+    parts.push(format!("{}, learning rate {rate}", options.optimizer));
+    if options.schedule != Schedule::default() {
+        let Schedule { warmup, .. } = options.schedule;
+        parts.push(format!("schedule {}, {warmup} steps of warm-up", options.schedule));
+    }
+    parts.push(match options.batch {
+        Some(rows) => format!("batch {rows}"),
+        None => "all rows a step".into(),
+    });
+    parts.extend(options.clip.map(|norm| format!("clipped to {norm}")));
+    if options.arithmetic.is_exact() {
+        parts.push(options.arithmetic.to_string());
+    }
+    parts.push(format!("seed {}", options.seed));
+    parts.join("; ")
 }
 
 fn score_json(prefix: &str, score: Option<&Score>) -> [(String, Value); 3] {
