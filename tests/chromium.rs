@@ -7,7 +7,8 @@ mod replay;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use browser::{browser, result_of};
+pub use browser::browser;
+use browser::result_of;
 use fanin::model::{Loss, Target};
 use fanin::random::{Distribution, Stream, quantile};
 use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, NORM, Variant};

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
+#[cfg(unix)]
+use crate::chromium::browser;
 use crate::cli::{fails, fanin, succeeds, text};
+use crate::picture::Picture;
 
 #[test]
 fn the_report_says_which_to_choose() {
@@ -52,6 +55,127 @@ fn the_report_says_which_to_choose() {
     assert!(names.iter().any(|name| name.starts_with("scales-relu")), "{names:?}");
     // What is there stays, and says so before anything is measured.
     fails(2, &arguments, &["exists", "--force"]);
+}
+
+/// Networks that were hard to draw: of one layer and of many, with signals that vanish, explode, are 0 or no
+/// number, with one initializer and with more than there are colours.
+#[test]
+fn whatever_the_network_its_pictures_are_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let figures = folder.path().join("figures");
+    let many = "he_normal,xavier_normal,lecun_normal,he_uniform,xavier_uniform,lecun_uniform,orthogonal,zeros,\
+                identity,sparse:0.5,uniform:-0.1,0.1,normal:0.02,truncated_normal:0.02,constant:0.01,normal:3,\
+                normal:1e-5,normal:1e5,lsuv";
+    let long = |scale: &str| {
+        format!("variance_scaling:scale={scale},mode=fan_avg,distribution=truncated_normal")
+    };
+    let (default, zeros) = ("--width 64", "--depth 12 --width 16 --init zeros,constant:0.5");
+    for line in [
+        default,
+        "--depth 1,2 --width 3",
+        "--depth 10 --width 64 --init he_normal --seeds 5",
+        "--depth 200 --width 32",
+        "--depth 20 --width 32 --activation sigmoid,tanh,selu",
+        "--depth 20 --width 32 --activation sin:30 --init siren,he_normal,normal:0.1,lsuv,normal:5",
+        "--depth 40 --width 32 --residual --init he_normal,normal:10,constant:0.1,uniform:-3.5,3.5",
+        "--depth 12 --width 16 --layer-norm --init zeros,normal:0.01,he_normal --seeds 2",
+        zeros,
+        "--depth 9 --width 16 --activation relu,hard_sigmoid --init normal:1e30,normal:1e-30",
+        &format!(
+            "--widths 32,24,16,9,5 --activation tanh --bias normal:0.3 --seeds 2 --init {many}"
+        ),
+        &format!("--depth 5 --width 8 --init {},{},he_normal", long("1.2345678901"), long("0.5")),
+    ] {
+        let folder = ["--device", "cpu", "--force", "--svg", figures.to_str().unwrap()];
+        let line: Vec<&str> = line.split(' ').chain(folder).collect();
+        succeeds(&[&["probe"], &line[..]].concat());
+        let files = std::fs::read_dir(&figures).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = files.collect();
+        for path in &files {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let picture = Picture::read(&std::fs::read_to_string(path).unwrap());
+            match name.starts_with("histograms") || name.starts_with("scales") {
+                true => picture.hold(),
+                false => picture.hold_chart(),
+            }
+            // The map is that of the network.
+            let said = picture.said().replace('\n', " ");
+            assert!(!said.contains("The map is that of"), "{line:?}: {name}: {said}");
+        }
+        assert!(files.len() >= 5, "{line:?}: {files:?}");
+        std::fs::remove_dir_all(&figures).unwrap();
+    }
+}
+
+/// What a browser makes of the page: it fits windows and paper of any width, no words lie on others, and all
+/// are large enough to read.
+#[test]
+#[cfg(unix)]
+fn the_page_fits_narrow_windows() {
+    let Some(browser) = browser() else {
+        println!("FANIN_TEST_CHROMIUM=none: no browser");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let long = "variance_scaling:scale=1.2345678901,mode=fan_avg,distribution=truncated_normal";
+    let inits = format!("{long},zeros,normal:0.01,normal:0.1,xavier_normal,he_normal");
+    let (report, page) = (path("report.html"), path("page.html"));
+    let network = ["--depth", "30", "--width", "32", "--seeds", "2", "--init", &inits];
+    succeeds(&[&["probe", "--device", "cpu", "--report", &report][..], &network].concat());
+    let html = std::fs::read_to_string(&report).unwrap();
+    let script = "<script>{
+        const found = [];
+        document.querySelectorAll('details').forEach(own => own.open = true);
+        const root = document.documentElement;
+        if (root.scrollWidth > root.clientWidth) found.push('the page scrolls sideways');
+        for (const own of document.querySelectorAll('body *')) {
+            if (own.scrollWidth > own.clientWidth + 1 && getComputedStyle(own).overflowX != 'visible')
+                found.push(own.tagName + ' scrolls sideways');
+        }
+        let words = 0, least = 1e9;
+        for (const svg of document.querySelectorAll('svg')) {
+            const canvas = svg.getBoundingClientRect();
+            const scale = canvas.width / svg.viewBox.baseVal.width;
+            const all = [...svg.querySelectorAll('text')].map(own => [own.textContent, own.getBoundingClientRect(),
+                scale * parseFloat(getComputedStyle(own).fontSize)]);
+            all.forEach(([text, a, size], place) => {
+                words += 1;
+                least = Math.min(least, size);
+                if (a.left < canvas.left || a.right > canvas.right || a.top < canvas.top - 1 || a.bottom > canvas.bottom + 1)
+                    found.push('off the canvas: ' + text);
+                const inset = 0.1 * size;
+                for (const [other, b] of all.slice(0, place))
+                    if (a.left < b.right && b.left < a.right && a.top + inset < b.bottom - inset
+                        && b.top + inset < a.bottom - inset)
+                        found.push(text + ' on ' + other);
+            });
+        }
+        document.title = JSON.stringify({ width: innerWidth, words, least, found });
+    }</script></body>";
+    std::fs::write(&page, html.replace("</body>", script)).unwrap();
+    for width in [500, 700, 900, 1280] {
+        let output = std::process::Command::new(&browser)
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+            .args([
+                "--disable-background-networking",
+                "--disable-dev-shm-usage",
+                "--hide-scrollbars",
+            ])
+            .arg("--timeout=60000")
+            .arg(format!("--user-data-dir={}", path("profile")))
+            .arg(format!("--window-size={width},900"))
+            .args(["--dump-dom", &format!("file://{page}")])
+            .output()
+            .unwrap();
+        let dom = text(&output.stdout);
+        let title = dom.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
+        let found: Value = serde_json::from_str(title).unwrap_or_else(|_| panic!("{title}"));
+        assert_eq!(found["width"], width);
+        assert!(found["words"].as_u64().unwrap() > 100, "{found}");
+        assert!(found["least"].as_f64().unwrap() > 10.5, "{found}");
+        assert_eq!(found["found"], serde_json::json!([]), "at {width}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::{fails, fanin, left_in, signal, succeeds, text};
+use crate::picture::Picture;
 
 /// A folder, and names of files in it.
 struct Folder(tempfile::TempDir);
@@ -53,14 +54,65 @@ fn he_learns_zeros_do_not_and_the_output_says_why() {
     );
     assert!(out.contains("zeros did not learn: every weight is still 0 and so is its gradient"));
     assert!(notes.contains("spirals: 1200 training rows, 300 test rows, 2 features, 3 classes"));
-    let svg = std::fs::read_to_string(&plot).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("xavier_normal"));
+    let picture = Picture::read(&std::fs::read_to_string(&plot).unwrap());
+    picture.hold_chart();
+    let said = picture.said();
+    for part in ["Loss on spirals", "xavier_normal", "training\n", "test\n", "2-64-64-64-64-3 relu"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("adam, learning rate 0.001; batch 64; seed 0"), "{said}");
     let lines = std::fs::read_to_string(&metrics).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3 * 40);
     assert_eq!((&lines[40]["init"], &lines[40]["epoch"]), (&"xavier_normal".into(), &1.into()));
     // Nothing is replaced unasked.
     fails(2, &["train", "--plot", &plot], &["exists", "--force"]);
+}
+
+/// Runs that were hard to draw.
+#[test]
+fn whatever_the_run_its_picture_is_sound() {
+    let folder = Folder::new();
+    let plot = folder.path("loss.svg");
+    let many = "he_normal,xavier_normal,zeros,normal:0.02,orthogonal,lecun_normal,he_uniform,\
+                truncated_normal:0.02,uniform:-0.1,0.1,constant:0.01,lsuv,sparse:0.5";
+    let long = |scale: &str| {
+        format!("variance_scaling:scale={scale},mode=fan_avg,distribution=truncated_normal")
+    };
+    for (line, parts) in [
+        (
+            "--init he_normal,normal:3 --lr 1e30",
+            &["he_normal (diverged at step 2, in epoch 1)"][..],
+        ),
+        ("--init he_normal,normal:3 --lr 1e4 --epochs 3", &["(log)", "learning rate 10000"]),
+        ("--init he_normal --epochs 1", &["he_normal", "epoch"]),
+        ("--init he_normal,xavier_normal --epochs 1 --test-split 0", &["xavier_normal"]),
+        ("--data teacher --init he_normal --hidden 8 --epochs 300", &["mse", "300"]),
+        (
+            "--data teacher --optimizer sgd --lr 0.3 --epochs 9 --init he_normal,normal:0.5",
+            &["sgd"],
+        ),
+        (
+            "--epochs 2 --schedule cosine --warmup 5 --clip 1 --exact",
+            &["cosine", "clipped", "12 bits"],
+        ),
+        (&format!("--epochs 3 --hidden 8 --init {many}"), &["sparse", "lsuv", "test"]),
+        (
+            &format!("--epochs 2 --hidden 8 --init {},{}", long("1.2345678901"), long("0.5")),
+            &["fan_avg"],
+        ),
+    ] {
+        let line = line.split(' ').chain(["--device", "cpu", "--force", "--plot", &plot]);
+        let arguments: Vec<&str> = ["train"].into_iter().chain(line).collect();
+        succeeds(&arguments);
+        let picture = Picture::read(&std::fs::read_to_string(&plot).unwrap());
+        picture.hold_chart();
+        let said = picture.said();
+        for part in parts {
+            assert!(said.contains(part), "{arguments:?}: {part} in {said}");
+        }
+    }
 }
 
 #[test]

@@ -60,7 +60,12 @@ impl Chart {
         let (below, top) = paragraph("s", MARGIN, top, &fold(&self.subtitle, inner, SMALL, 6));
         body += &below;
         let none = self.lines.iter().all(|line| {
-            line.points.is_empty() && line.second.is_empty() && self.stretches(line).is_empty()
+            let points = line.points.iter().map(|point| point.1);
+            let curves = line.curve.iter().map(|point| point.1);
+            !points
+                .chain(curves)
+                .chain(line.second.iter().map(|own| own.1))
+                .any(|own| self.draws(own))
         });
         // Of an axis without a number there is nothing to say.
         let heights = if none { Vec::new() } else { y.labelled(y.ticks(7)) };
@@ -89,9 +94,7 @@ impl Chart {
             body += &self.end(index, &plane, &places[index], &mut taken);
             body += "</g>";
         }
-        let nothing = |place: &Place| !matches!(place, Place::At(..));
-        if places.iter().flatten().all(nothing) && self.lines.iter().all(|line| line.end.is_none())
-        {
+        if none && self.lines.iter().all(|line| line.end.is_none()) {
             body += &text("s m", left + 0.5 * plane.width, top + 0.5 * HEIGHT, "no data");
         }
         seen.alike |= turns.iter().any(|turn| turn.of > 1);
@@ -147,8 +150,8 @@ impl Chart {
         let extent = |line: &Line| {
             let all = line.points.iter().map(|point| point.1);
             let all = all.chain(self.stretches(line).into_iter().flatten().map(|point| point.1));
-            let shown = all.filter(|value| self.shows(*value)).map(f64::log10);
-            shown.filter(|log| log.is_finite()).fold(None, |ends: Option<(f64, f64)>, log| {
+            let logs = all.filter(|value| self.draws(*value)).map(f64::log10);
+            logs.fold(None, |ends: Option<(f64, f64)>, log| {
                 Some(ends.map_or((log, log), |(low, high)| (low.min(log), high.max(log))))
             })
         };
@@ -163,15 +166,15 @@ impl Chart {
         };
         let mut kept: Vec<(f64, f64)> = self.lines.iter().filter_map(extent).collect();
         let all = kept.len();
-        // Most lines stay, and of those that are to be seen for more than a few layers at least half.
+        // Most lines stay, and two of those that are to be seen for more than a few layers.
         let seen = |line: &&Line| {
-            let drawn = |value: f64| self.shows(value) && value > 0.0;
             let points = line.points.iter().map(|point| point.1);
             let values: Vec<f64> = points.chain(line.curve.iter().map(|point| point.1)).collect();
-            2 * values.iter().filter(|value| drawn(**value)).count() > values.len()
+            2 * values.iter().filter(|value| self.draws(**value)).count() > values.len()
         };
         let long = self.lines.iter().filter(seen).count();
-        let mut spare = if self.log { (long / 2).min(all.saturating_sub(1) / 2) } else { 0 };
+        let spare = long.saturating_sub(2).min(all.saturating_sub(1) / 2);
+        let mut spare = if self.log { spare } else { 0 };
         while spare > 0 {
             // As few as the others are flat beside.
             let mut rest = kept.clone();
@@ -260,12 +263,12 @@ impl Chart {
                     write!(body, "<path class=\"b f{}\" d=\"{}Z\"/>", index % SERIES, path(&band));
             }
             let curve: Vec<(f64, f64)> = stretch.iter().filter_map(|p| at((p.0, p.1))).collect();
-            draw(body, index, plane, &curve, turn.dashes(10.0, 10.0), line.points.is_empty());
+            // What is measured has a marker.
+            let alone = !line.points.iter().any(|point| self.draws(point.1));
+            draw(body, index, plane, &curve, turn.dashes(10.0, 10.0), alone);
         }
-        let alone: Vec<usize> =
-            stretches.iter().map(Vec::len).filter(|_| line.points.is_empty()).collect();
         // So that series are told apart without colours: some markers, each line's in places of its own.
-        if !alone.is_empty() {
+        if line.points.is_empty() {
             let all: Vec<(f64, f64)> =
                 stretches.iter().flatten().filter_map(|p| plane.point((p.0, p.1))).collect();
             let parts = 5 * self.lines.len();
@@ -281,11 +284,8 @@ impl Chart {
                 }
             }
         }
-        let second: Vec<Option<(f64, f64)>> = line
-            .second
-            .iter()
-            .map(|point| at(*point).filter(|_| self.shows(point.1) && point.1.is_finite()))
-            .collect();
+        let second: Vec<Option<(f64, f64)>> =
+            line.second.iter().map(|point| at(*point).filter(|_| self.draws(point.1))).collect();
         for stretch in second.split(Option::is_none) {
             let stretch: Vec<(f64, f64)> = stretch.iter().copied().flatten().collect();
             draw(body, index, plane, &stretch, turn.dashes(SECOND.0, SECOND.1), true);
@@ -842,6 +842,12 @@ mod tests {
             let text = held(measured(slopes)).0;
             assert!(!text.contains("goes on"), "{slopes:?}");
         }
+        // Two that are seen throughout are not parted for the sake of a few points.
+        let mut few = measured(&[-0.3, 0.0, 0.1, -0.1]);
+        few.lines[2..].iter_mut().for_each(|line| line.points.truncate(2));
+        few.lines[2..].iter_mut().for_each(|line| line.curve.truncate(2));
+        few.lines[2..].iter_mut().for_each(|line| line.points.extend([(3.0, 0.0, 0.0, 0.0); 9]));
+        assert!(!held(few).0.contains("goes on"));
         // Several may leave, either way.
         let text = held(measured(&[-1.5, 1.5, 0.1, 0.0, -0.1])).0;
         assert_eq!((count(&text, "goes on below"), count(&text, "goes on above")), (1, 1));

@@ -6,7 +6,7 @@ mod lines;
 pub mod svg;
 mod terminal;
 
-pub use axis::Axis;
+pub use axis::{Axis, written};
 pub use terminal::is_color;
 
 /// One series: measured points, a curve, or both.
@@ -70,6 +70,11 @@ impl Chart {
         value >= self.bounds.0 && value <= self.bounds.1
     }
 
+    /// Whether a number can be drawn at all.
+    fn draws(&self, value: f64) -> bool {
+        self.shows(value) && value.is_finite() && !(self.log && value <= 0.0)
+    }
+
     /// The unbroken stretches of what is drawn as a line: the curve, or else what was measured.
     fn stretches(&self, line: &Line) -> Vec<Vec<(f64, f64, f64)>> {
         let measured = line.points.iter().map(|point| (point.0, point.1, 1.0));
@@ -77,9 +82,7 @@ impl Chart {
             true => measured.collect(),
             false => line.curve.clone(),
         };
-        let drawn =
-            |value: f64| self.shows(value) && value.is_finite() && !(self.log && value <= 0.0);
-        all.split(|point| !drawn(point.1) || !point.0.is_finite())
+        all.split(|point| !self.draws(point.1) || !point.0.is_finite())
             .filter(|stretch| !stretch.is_empty())
             .map(<[_]>::to_vec)
             .collect()

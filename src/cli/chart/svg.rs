@@ -84,12 +84,13 @@ pub fn style(color: impl Fn(&str) -> String) -> String {
 }
 
 impl Figure {
-    /// The `svg` element, with what stands in it before the body and after, and that much higher.
-    fn with(&self, before: &str, after: &str, more: f64) -> String {
+    /// The `svg` element with these attributes, with what stands in it before the body and after, and that
+    /// much higher.
+    fn with(&self, attributes: &str, before: &str, after: &str, more: f64) -> String {
         let height = at(self.height + more);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" \
-             width=\"{WIDTH}\" height=\"{height}\"><title>{}</title><desc>{}</desc>{before}{}{after}</svg>",
+             width=\"{WIDTH}\" height=\"{height}\"{attributes}><title>{}</title><desc>{}</desc>{before}{}{after}</svg>",
             escape(&self.title),
             escape(&self.caption),
             self.body
@@ -98,7 +99,7 @@ impl Figure {
 
     /// The `svg` element.
     pub fn element(&self) -> String {
-        self.with("", "", 0.0)
+        self.with("", "", "", 0.0)
     }
 
     /// A file of its own, with light colours and its caption.
@@ -109,14 +110,15 @@ impl Figure {
             found.map_or(String::new(), |(_, color)| (*color).to_owned())
         };
         let ground = format!(
-            "<style>{}svg{{max-width:100%;height:auto}}</style>\
-             <rect class=\"g\" width=\"100%\" height=\"100%\"/>",
+            "<style>{}</style><rect class=\"g\" width=\"100%\" height=\"100%\"/>",
             style(color)
         );
+        // No wider than the window; not as a rule, which would be the whole page's where the file stands in one.
+        let narrow = " style=\"max-width:100%;height:auto\"";
         let lines = fold(&self.caption, WIDTH - 2.0 * MARGIN, SMALL, usize::MAX);
         let (caption, end) = paragraph("s", MARGIN, self.height + SMALL, &lines);
         let more = if lines.is_empty() { 0.0 } else { end - self.height };
-        self.with(&ground, &caption, more) + "\n"
+        self.with(narrow, &ground, &caption, more) + "\n"
     }
 }
 
@@ -143,7 +145,7 @@ pub fn breadth(text: &str, size: f64) -> f64 {
 pub fn fold(text: &str, width: f64, size: f64, most: usize) -> Vec<String> {
     let fits = |text: &str| breadth(text, size) <= width;
     let mut lines: Vec<String> = Vec::new();
-    for word in plain(text).to_string().split_whitespace() {
+    for word in plain(text).to_string().split(' ').filter(|word| !word.is_empty()) {
         let joined = lines.last().map(|line| format!("{line} {word}")).filter(|line| fits(line));
         match (joined, lines.last_mut()) {
             (Some(joined), Some(line)) => *line = joined,

@@ -153,7 +153,7 @@ fn reading(network: &Network<'_>, lines: &[Line]) -> String {
         text += "; lines are what the theory predicts";
     }
     if lines.iter().flat_map(|line| &line.curve).any(|point| point.2 > 1.0) {
-        text += ", and in the pale area lie 95 % of networks of this width";
+        text += ", and in the pale area lie 95\u{a0}% of networks of this width";
     }
     text + "."
 }

@@ -3,9 +3,9 @@ use std::fmt::Write as _;
 use fanin::probe::Heatmap;
 
 use super::super::chart::svg::{
-    Figure, HEAD, LEADING, MARGIN, SMALL, TEXT, WIDTH, at, fold, marker, paragraph, text,
+    Figure, HEAD, LEADING, MARGIN, SMALL, TEXT, WIDTH, at, breadth, fold, marker, paragraph, text,
 };
-use super::super::table::short;
+use super::super::chart::written;
 use super::Network;
 
 /// From vanished through kept to exploded, told apart with any kind of sight and on any ground.
@@ -59,6 +59,8 @@ pub fn figure(map: &Heatmap, network: &Network<'_>) -> Figure {
     for (panel, (name, values)) in panels.into_iter().enumerate() {
         let left = LEFT + panel as f64 * (PANEL + BETWEEN);
         body += &text("t", left, top - 9.0, name);
+        // Sharp, or the ground shows between neighbours.
+        body += "<g shape-rendering=\"crispEdges\">";
         for (row, values) in values.iter().enumerate() {
             let top = top + height - ROW * (row + 1) as f64;
             let width = PANEL / values.len().max(1) as f64;
@@ -68,7 +70,6 @@ pub fn figure(map: &Heatmap, network: &Network<'_>) -> Figure {
                     Ok(index) => COLORS[index].to_owned(),
                     Err(pattern) => format!("url(#{pattern}-{own})"),
                 };
-                // A hair wider, or the ground shows between neighbours.
                 let _ = write!(
                     body,
                     "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\"/>",
@@ -80,12 +81,17 @@ pub fn figure(map: &Heatmap, network: &Network<'_>) -> Figure {
                 column += run.len();
             }
         }
+        body += "</g>";
         let depth = values.first().map_or(1, Vec::len);
         let mut layers = vec![1, depth.div_ceil(2), depth];
         layers.dedup();
         for layer in layers {
+            let label = layer.to_string();
+            let half = 0.5 * breadth(&label, SMALL);
             let x = left + PANEL * (layer as f64 - 0.5) / depth as f64;
-            body += &text("s m", x, top + height + 18.0, &layer.to_string());
+            // Beside the other panel's.
+            let x = x.clamp(left + half, left + PANEL - half);
+            body += &text("s m", x, top + height + 18.0, &label);
         }
         body += &text("t m", left + 0.5 * PANEL, top + height + 37.0, "layer");
         if let Some(critical) = map.critical {
@@ -100,7 +106,7 @@ pub fn figure(map: &Heatmap, network: &Network<'_>) -> Figure {
     }
     for scale in [0.25, 0.5, 1.0, 2.0, 4.0] {
         if (map.scales[0] * 0.99..=map.scales[rows - 1] * 1.01).contains(&scale) {
-            body += &text("s e", LEFT - 8.0, y(scale) + 4.5, &short(scale));
+            body += &text("s e", LEFT - 8.0, y(scale) + 4.5, &written(scale));
         }
     }
     let _ = write!(
@@ -170,14 +176,14 @@ pub fn figure(map: &Heatmap, network: &Network<'_>) -> Figure {
             COLORS[6],
             at(end - 5.0)
         );
-        let words = format!("edge of chaos, by the theory: {}", short(critical));
+        let words = format!("edge of chaos, by the theory: {}", written(critical));
         body += &text("t", MARGIN + 30.0, end, &words);
         end += LEADING * TEXT;
     }
     for (scale, index, name) in marks {
         let inside = (map.scales[0] * 0.999..=map.scales[rows - 1] * 1.001).contains(&scale);
         let where_ = if inside { "" } else { ", beyond the map" };
-        let words = format!("{name}: {}{where_}", short(scale));
+        let words = format!("{name}: {}{where_}", written(scale));
         body += &marker(index, MARGIN + 11.0, end - 4.5);
         let (lines, next) =
             paragraph("t", MARGIN + 30.0, end, &fold(&words, inner - 30.0, TEXT, 3));

@@ -64,7 +64,7 @@ fn title(run: &Run) -> String {
     text
 }
 
-/// What the runs of a network share.
+/// What the runs of a network share beside what its title says.
 fn about(network: &Network<'_>) -> String {
     let run = network.runs[0];
     let seeds = match run.seeds[..] {
@@ -72,7 +72,8 @@ fn about(network: &Network<'_>) -> String {
         [first, .., last] => format!("{} seeds, {first} to {last}", run.seeds.len()),
         [] => String::new(),
     };
-    format!("{}, biases {}, {seeds}", counted(run.batch, "input"), run.bias)
+    let biases = if run.bias == "zeros" { "biases zeros, " } else { "" };
+    format!("{}, {biases}{seeds}", counted(run.batch, "input"))
 }
 
 /// What a file of the network's is called.

@@ -203,3 +203,74 @@ fn bars(body: &mut String, bars: &[Bar], index: usize, top: f64) -> f64 {
     }
     base
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::chart::picture::Picture;
+    use super::*;
+
+    fn read(height: f64, body: String) -> Picture {
+        let (title, caption) = ("Title".into(), "Caption.".into());
+        Picture::read(&Figure { title, caption, height, body }.document())
+    }
+
+    #[test]
+    fn every_product_is_on_the_plane() {
+        let known = Ceilings { write: 1e10, read: 2e10, copy: 1e10, multiply_add: 4e11 };
+        let slow = Ceilings { multiply_add: 1e5, ..known };
+        let memory = Ceilings { read: 1e15, ..known };
+        for ceilings in [known, slow, memory, Ceilings::default()] {
+            for count in [1, 2, 9, 30] {
+                let point = |index: i32| Point {
+                    name: format!(
+                        "matmul_nt bf16 {index}x{index}x{}",
+                        "512".repeat(index as usize)
+                    ),
+                    intensity: 10f64.powi(index % 9 - 5),
+                    throughput: 3.0 * 10f64.powi(index % 14),
+                };
+                let products: Vec<Point> = (0..count).map(point).collect();
+                let mut body = String::new();
+                let end = roof(&mut body, &ceilings, &products, 20.0);
+                let picture = read(end, body);
+                picture.hold_chart();
+                let [left, top, right, bottom] = picture.plane();
+                let inside = |own: &&(String, Vec<(f64, f64)>)| {
+                    let (x, y) = own.1[0];
+                    (left - 6.0..=right + 6.0).contains(&x)
+                        && (top - 6.0..=bottom + 6.0).contains(&y)
+                };
+                let markers = picture.shapes.iter().filter(|own| own.0.contains(['f', 'g']));
+                assert_eq!(markers.filter(inside).count(), count as usize);
+                let said = picture.said();
+                assert_eq!(said.contains("no ceilings"), ceilings == Ceilings::default(), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn shares_stay_beside_their_whiskers() {
+        let bar = |share: Option<(f64, (f64, f64))>, label: &str| Bar {
+            name: "training_step bf16 784-512-512-10".into(),
+            label: label.into(),
+            share,
+        };
+        let all = [
+            bar(Some((1.0, (0.9, 4.0))), "100 % (90–400)"),
+            bar(Some((0.0, (0.0, 0.01))), "0 % (0–1)"),
+            bar(Some((0.5, (0.5, 0.5))), "50 % (50–50)"),
+            bar(None, "cache"),
+        ];
+        let mut body = String::new();
+        let end = bars(&mut body, &all, 0, 10.0);
+        let picture = read(end, body);
+        picture.hold();
+        // A line from quartile to quartile: 1 % is as long as the bar of 100 % by a hundredth.
+        let whiskers = picture.shapes.iter().filter(|own| own.0 == "w k");
+        let long: Vec<f64> = whiskers.map(|own| own.1[1].0 - own.1[0].0).collect();
+        assert!(
+            (long[1] - 0.01 * BARS.1).abs() < 0.11 && long[0] < 0.2 * BARS.1 + 0.11,
+            "{long:?}"
+        );
+    }
+}
