@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::written;
+use super::path::{clipped, crossing, path, thinned};
 use super::svg::{
     Figure, HEAD, MARGIN, Plane, SERIES, SMALL, TEXT, WIDTH, at, breadth, escape, fold, marker,
     paragraph, text,
@@ -306,6 +307,7 @@ impl Chart {
         let chosen = (0..points.len()).step_by(every);
         // The last layer is often another than the one before it.
         let last = points.len().checked_sub(1).filter(|last| last % every != 0);
+        let mut hidden = 0;
         for (number, at_point) in chosen.chain(last).enumerate() {
             let Place::At(x, y) = places[index][at_point] else { continue };
             if !(plane.top..=plane.base()).contains(&y) {
@@ -332,11 +334,13 @@ impl Chart {
             };
             let of = (0..places.len()).filter(|other| on(*other)).count();
             let before = (0..index).filter(|other| on(*other)).count();
-            seen.alike |= of > 1;
-            if number % of.max(1) == before {
-                *body += &marker(index, x, y);
+            match number % of.max(1) == before {
+                true => *body += &marker(index, x, y),
+                false => hidden += 1,
             }
         }
+        // Gradients all begin in one point, which is nothing to be told.
+        seen.alike |= hidden > 1;
     }
 
     /// The way to where a line ended before its time, and a cross there.
@@ -457,7 +461,7 @@ impl Chart {
             false => "too small for float32",
         };
         let Some(first) = places.iter().position(there) else {
-            let over = places.iter().any(|place| *place == Place::Beyond { over: true });
+            let over = places.contains(&Place::Beyond { over: true });
             let none = places.iter().all(|place| *place == Place::Nowhere);
             return Some(match none {
                 true => "undefined".into(),
@@ -513,7 +517,7 @@ impl Turn {
     /// Dashes of a length in periods of a length, in which each of the lines has one of its own.
     fn dashes(&self, length: f64, period: f64) -> Option<(f64, f64, f64)> {
         let all = period * self.of as f64;
-        (all > length).then(|| (length, all - length, 0.0 - period * self.place as f64))
+        (all > length).then_some((length, all - length, 0.0 - period * self.place as f64))
     }
 }
 
@@ -526,37 +530,6 @@ fn alike(one: &[Place], other: &[Place]) -> bool {
     };
     let there = one.iter().filter(|place| matches!(place, Place::At(..))).count();
     one.len() == other.len() && there > 1 && one.iter().zip(other).all(same)
-}
-
-/// The stretches of a path between two heights.
-fn clipped(points: &[(f64, f64)], top: f64, base: f64) -> Vec<Vec<(f64, f64)>> {
-    if let [point] = points {
-        return if (top..=base).contains(&point.1) { vec![vec![*point]] } else { Vec::new() };
-    }
-    let mut found: Vec<Vec<(f64, f64)>> = Vec::new();
-    for pair in points.windows(2) {
-        let (from, to) = (pair[0], pair[1]);
-        if from.1.max(to.1) < top || from.1.min(to.1) > base {
-            continue;
-        }
-        let end = |point: (f64, f64)| match point.1 {
-            y if y < top => crossing(from, to, top),
-            y if y > base => crossing(from, to, base),
-            _ => point,
-        };
-        let (start, end) = (end(from), end(to));
-        match found.last_mut().filter(|stretch| stretch.last() == Some(&start)) {
-            Some(stretch) => stretch.push(end),
-            None => found.push(vec![start, end]),
-        }
-    }
-    found
-}
-
-/// Where the straight line between two points has a height.
-fn crossing(from: (f64, f64), to: (f64, f64), height: f64) -> (f64, f64) {
-    let part = ((height - from.1) / (to.1 - from.1)).clamp(0.0, 1.0);
-    (from.0 + part * (to.0 - from.0), height)
 }
 
 /// A curve, as far as it is in the plane; a point alone is a dash where `alone`.
@@ -583,30 +556,9 @@ fn draw(
     }
 }
 
-/// A path with at most four points a pixel across: the first, the highest, the lowest, the last.
-fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut kept: Vec<(f64, f64)> = Vec::new();
-    for column in points.chunk_by(|a, b| a.0.round() == b.0.round()) {
-        let by = |a: &usize, b: &usize| column[*a].1.total_cmp(&column[*b].1);
-        let places = || 0..column.len();
-        let extremes = [places().min_by(by), places().max_by(by)];
-        let mut chosen = [Some(0), extremes[0], extremes[1], Some(column.len() - 1)];
-        chosen.sort_unstable();
-        let mut last = None;
-        for place in chosen.into_iter().flatten() {
-            if last != Some(place) {
-                kept.push(column[place]);
-            }
-            last = Some(place);
-        }
-    }
-    kept
-}
-
-fn path(points: &[(f64, f64)]) -> String {
-    let points = points.iter().map(|(x, y)| format!("{} {}", at(*x), at(*y)));
-    format!("M{}", points.collect::<Vec<_>>().join("L"))
-}
+/// Where a line leaves the plane: the point that an arrow comes from, or none at the edge of a cut axis; its
+/// tip, and whether that is above.
+type Mark = (Option<(f64, f64)>, f64, f64, bool);
 
 /// The marks where a line leaves the axis, or the numbers that there are.
 fn leavings(
@@ -619,7 +571,7 @@ fn leavings(
     /// A line that comes and goes has its first marks alone.
     const MOST: usize = 6;
     let (top, base) = (plane.top, plane.base());
-    let mut marks: Vec<(Option<(f64, f64)>, f64, f64, bool)> = Vec::new();
+    let mut marks: Vec<Mark> = Vec::new();
     for pair in places.windows(2) {
         // In either direction: gradients start at the right.
         for (one, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
@@ -962,20 +914,6 @@ mod tests {
         wide.lines[0].curve.iter_mut().for_each(|point| point.2 = 1e308);
         let text = held(wide).0;
         assert!(text.contains("class=\"b f0\"") && !text.contains("inf") && !text.contains("NaN"));
-    }
-
-    #[test]
-    fn paths_end_at_the_edges() {
-        let points = [(0.0, 5.0), (1.0, 15.0), (2.0, 25.0), (3.0, -5.0), (4.0, 10.0)];
-        assert_eq!(
-            clipped(&points, 0.0, 20.0),
-            [
-                vec![(0.0, 5.0), (1.0, 15.0), (1.5, 20.0)],
-                vec![(2.0 + 1.0 / 6.0, 20.0), (2.0 + 5.0 / 6.0, 0.0)],
-                vec![(3.0 + 1.0 / 3.0, 0.0), (4.0, 10.0)]
-            ]
-        );
-        assert!(clipped(&[(0.0, 30.0), (1.0, 21.0)], 0.0, 20.0).is_empty());
     }
 
     #[test]

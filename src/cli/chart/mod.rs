@@ -3,6 +3,7 @@
 
 mod axis;
 mod lines;
+mod path;
 pub mod svg;
 mod terminal;
 
