@@ -800,6 +800,10 @@ mod tests {
         few.lines[2..].iter_mut().for_each(|line| line.curve.truncate(2));
         few.lines[2..].iter_mut().for_each(|line| line.points.extend([(3.0, 0.0, 0.0, 0.0); 9]));
         assert!(!held(few).0.contains("goes on"));
+        // In the last step, where the mark has the edge beside it.
+        let mut late = measured(&[0.0, 0.02, -0.02, 0.01]);
+        (late.lines[0].points[49].1, late.lines[0].curve[49].1) = (1e60, 1e60);
+        assert_eq!(count(&held(late).0, "goes on above"), 1);
         // Several may leave, either way.
         let text = held(measured(&[-1.5, 1.5, 0.1, 0.0, -0.1])).0;
         assert_eq!((count(&text, "goes on below"), count(&text, "goes on above")), (1, 1));
@@ -894,6 +898,24 @@ mod tests {
         }
         let said = held(chart).1.said();
         assert!(said.contains("diverged") && !said.contains("no data"), "{said}");
+    }
+
+    #[test]
+    fn ticks_with_long_labels_are_few() {
+        for (start, step) in [
+            (1_234_567.0, 0.07),
+            (-1_234_567.0, 0.04),
+            (-3e-7, 1e-8),
+            (9990.0, 1.0),
+            (1e300, 1e299),
+        ] {
+            let points: Vec<(f64, f64)> =
+                (0..40).map(|x| (start + step * f64::from(x), f64::from(x % 7))).collect();
+            let (_, picture) = held(chart(false, &[&points]));
+            let [.., bottom] = picture.plane();
+            let below = picture.words.iter().filter(|own| (own.1[1] - bottom - 10.0).abs() < 3.0);
+            assert!(below.count() >= 2, "{start}: {}", picture.said());
+        }
     }
 
     #[test]
