@@ -43,16 +43,16 @@ const COLORS: [(&str, &str, &str); 5] = [
 /// How many series have colours and markers of their own.
 pub const SERIES: usize = 7;
 
-/// The colours of series, told apart with any kind of sight (Okabe and Ito's, without the pale yellow): on
-/// light ground, on dark, and the nearest that a terminal has on either, as an SGR code.
+/// The colours of series, told apart with any kind of sight: on light ground, on dark, and the nearest that
+/// a terminal has on either, as an SGR code.
 pub const PALETTE: [(&str, &str, &str); SERIES] = [
-    ("#0072b2", "#56b4e9", "36"),
-    ("#c44e00", "#ff8c42", "33"),
-    ("#00805e", "#2fc79a", "32"),
-    ("#a94a84", "#e08fc0", "35"),
-    ("#9a6a00", "#e8b33a", "31"),
-    ("#2a7fae", "#9ad0f0", "34"),
-    ("#444444", "#c8c8c8", "90"),
+    ("#006ba8", "#86bcdb", "36"),
+    ("#a34800", "#efc29f", "33"),
+    ("#08a178", "#009e73", "32"),
+    ("#89356b", "#c870a8", "35"),
+    ("#b68a02", "#bb9315", "31"),
+    ("#392996", "#8075be", "34"),
+    ("#313131", "#c4c4c4", "90"),
 ];
 
 /// Every colour by the name that the classes know it by, on light ground or on dark.
@@ -367,6 +367,84 @@ pub fn marker(index: usize, x: f64, y: f64) -> String {
                 _ => "m-1.2 -4h2.4v8h-2.4z",
             };
             format!("<path class=\"{class}\" d=\"M{x} {y}{path}\"/>")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Matrix = [[f64; 3]; 3];
+
+    /// What sight without one of the three kinds of cones makes of linear red, green and blue (Machado,
+    /// Oliveira and Fernandes 2009), and what usual sight does.
+    const SIGHTS: [Matrix; 4] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
+    ];
+
+    const XYZ: Matrix =
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+
+    fn times(matrix: &Matrix, by: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(by).map(|(a, b)| a * b).sum())
+    }
+
+    fn linear(color: &str) -> [f64; 3] {
+        [1, 3, 5].map(|at| {
+            let part = f64::from(u8::from_str_radix(&color[at..at + 2], 16).unwrap()) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    /// CIELAB.
+    fn lab(linear: [f64; 3]) -> [f64; 3] {
+        let [x, y, z] = times(&XYZ, linear.map(|part| part.clamp(0.0, 1.0)));
+        let root = |t: f64| if t > 0.008856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
+        let [x, y, z] = [root(x / 0.9505), root(y), root(z / 1.089)];
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn colors_are_told_apart_with_any_kind_of_sight() {
+        for dark in [false, true] {
+            let colors = colors(dark);
+            let find = |name: &str| colors.iter().find(|own| own.0 == name).unwrap().1;
+            let luminance = |name: &str| times(&XYZ, linear(find(name)))[1] + 0.05;
+            let contrast = |name: &str| {
+                let (own, ground) = (luminance(name), luminance("ground"));
+                own.max(ground) / own.min(ground)
+            };
+            assert!(contrast("ink") > 12.0 && contrast("soft") > 4.5);
+            for index in 0..SERIES {
+                let name = format!("c{index}");
+                assert!(contrast(&name) > 3.0, "{name} {dark}: {}", contrast(&name));
+                for (other, sight) in
+                    (0..index).flat_map(|other| SIGHTS.map(|sight| (other, sight)))
+                {
+                    let seen =
+                        |index: usize| lab(times(&sight, linear(find(&format!("c{index}")))));
+                    let apart =
+                        seen(index).into_iter().zip(seen(other)).map(|(a, b)| (a - b).powi(2));
+                    let apart = apart.sum::<f64>().sqrt();
+                    assert!(apart > 16.0, "{index} {other} {dark} {sight:?}: {apart}");
+                }
+            }
         }
     }
 }

@@ -63,8 +63,8 @@ fn section(body: &mut String, index: usize, network: &Network<'_>) {
         let verdict = &run.verdict;
         let _ = write!(
             rows,
-            "<tr><th scope=\"row\"><code>{}</code></th><td class=\"v {name}\"><span aria-hidden=\"true\">{} \
-             </span>{name}</td><td data-of=\"why\">{}</td><td data-of=\"float32\">{}</td>\
+            "<tr><th scope=\"row\"><code>{}</code></th><td class=\"v\"><span class=\"{name}\" \
+             aria-hidden=\"true\">{} </span>{name}</td><td data-of=\"why\">{}</td><td data-of=\"float32\">{}</td>\
              <td data-of=\"use instead\">{}</td></tr>",
             escape(&run.init),
             summary::sign(verdict.kind),
