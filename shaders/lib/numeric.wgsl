@@ -113,7 +113,7 @@ fn unpack_four(dtype: u32, word: u32) -> vec4<f32> {
 fn f32_from_f64(words: vec2<u32>) -> f32 {
     let sign = words.y & 0x80000000u;
     let high = words.y & 0x7FFFFFFFu;
-    if high > 0x7FF00000u || high == 0x7FF00000u && words.x > 0u {
+    if high > 0x7FF00000u || (high == 0x7FF00000u && words.x > 0u) {
         return bitcast<f32>(0x7FC00000u | sign);
     }
     if high < (897u << 20u) {
@@ -125,7 +125,7 @@ fn f32_from_f64(words: vec2<u32>) -> f32 {
     // The bias of the exponent falls from 1023 to 127, 29 bits of fraction go.
     let size = ((high - (896u << 20u)) << 3u) | (words.x >> 29u);
     let rest = words.x & 0x1FFFFFFFu;
-    let up = rest > 0x10000000u || rest == 0x10000000u && (size & 1u) == 1u;
+    let up = rest > 0x10000000u || (rest == 0x10000000u && (size & 1u) == 1u);
     return bitcast<f32>(sign | (size + select(0u, 1u, up)));
 }
 
