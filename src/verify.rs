@@ -203,10 +203,10 @@ fn statistics_of(device: &dyn Draw, seed: u64) -> Result<Vec<Check>> {
         let worst = tests.iter().min_by(|a, b| a.p_value.total_cmp(&b.p_value));
         let Some(worst) = worst else { continue };
         checks.push(Check {
-            name: format!("statistics of {name}, seed {seed}"),
+            name: format!("{name}, seed {seed}: {} tests", tests.len()),
             values: count,
             holds: worst.p_value > ALPHA,
-            found: format!("{} tests, least p {:.1e} ({})", tests.len(), worst.p_value, worst.name),
+            found: format!("least p {:.1e} ({})", worst.p_value, worst.name),
         });
     }
     Ok(checks)

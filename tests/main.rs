@@ -11,6 +11,7 @@ mod cli_bench;
 mod cli_limits;
 mod cli_probe;
 mod cli_train;
+mod cli_width;
 mod columns;
 mod context;
 mod contract;

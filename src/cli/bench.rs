@@ -199,7 +199,7 @@ fn open(args: &BenchArgs) -> Result<Vec<Subject>> {
 fn tune(devices: &[Subject], as_json: bool) -> Result<ExitCode> {
     let mut documents = Vec::new();
     for context in devices.iter().filter_map(|device| device.device.context()) {
-        let bar = progress("{spinner} {pos} {msg}", 0);
+        let bar = progress("{spinner} {pos} {wide_msg}", 0);
         let mut trials: Vec<Trial> = Vec::new();
         let tuning = context.tune(&mut |trial| {
             bar.set_message(format!("{}: {}", trial.what, trial.shape));
@@ -231,7 +231,8 @@ fn tune(devices: &[Subject], as_json: bool) -> Result<ExitCode> {
             }));
             continue;
         }
-        print(&format!("{}\n\n{}\n", tuning.device, trial_table(&trials)))?;
+        let name = paragraph(&tuning.device, "", "", page());
+        print(&format!("{name}\n{}\n", trial_table(&trials)))?;
         note(&format!("kept in {}", path.display()));
     }
     if devices.iter().all(|device| device.device.context().is_none()) {
@@ -271,7 +272,7 @@ fn measure(args: &BenchArgs, mut devices: Vec<Subject>) -> Result<ExitCode> {
     let cases = chosen(args)?;
     // Models that are timed are written to files.
     stop::listen();
-    let bar = progress("{bar:30} {pos}/{len} {eta:>4} {msg}", cases.len() as u64);
+    let bar = progress("{bar:20} {pos}/{len} {eta:>4} {wide_msg}", cases.len() as u64);
     let budget = args.seconds.unwrap_or(if args.quick { 0.15 } else { 1.0 });
     let budget = Duration::from_secs_f64(budget);
     // Ceilings stand still no more than the machine does.
@@ -425,16 +426,16 @@ fn tables(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> String {
     let mut text = String::new();
     for (index, device) in devices.iter().enumerate() {
         let Ceilings { write, read, copy, multiply_add } = device.ceilings();
-        text += &format!(
-            "{}  {}: {}\n   writes {}B/s, reads {}B/s, copies {}B/s\n   multiplies and adds {}FLOP/s\n",
-            letter(index),
-            device.device.engine(),
-            device.device,
+        let name = format!("{}: {}", device.device.engine(), device.device);
+        text += &paragraph(&name, &format!("{}  ", letter(index)), "   ", page());
+        let rates = format!(
+            "writes {}B/s, reads {}B/s, copies {}B/s, multiplies and adds {}FLOP/s",
             rate(write),
             rate(read),
             rate(copy),
             rate(multiply_add),
         );
+        text += &paragraph(&rates, "   ", "   ", page());
     }
     let several = devices.len() > 1;
     let mut columns = vec![
@@ -472,26 +473,29 @@ fn tables(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> String {
     text += "\n";
     text += &table(columns, cells.collect());
     text += &left_out(skipped);
-    text += "\n\
-        Medians, the devices in turn; a spread is between the two quartiles.\n\
-        A share is the part of the time that the ceilings account for, as they were\n\
-        measured before and after: multiply-adds or bytes, whichever takes longer (bytes\n\
-        that are both read and written as copies). f32, unless another dtype is named.\n";
+    let mut told = vec![
+        "Medians, the devices in turn; a spread is between the two quartiles. A share is the part of the \
+         time that the ceilings account for, as they were measured before and after: multiply-adds or \
+         bytes, whichever takes longer (bytes that are both read and written as copies). f32, unless \
+         another dtype is named.",
+    ];
     for (limit, meaning) in [
         (Limit::Cache, "cache: so few bytes that a cache has them, faster than memory would."),
         (Limit::MatrixUnits, "units: by matrix units, of which there is no ceiling here."),
         (Limit::Unsteady, "busy: the machine did less while its ceilings were measured."),
     ] {
         if rows.iter().any(|row| row.share.is_some_and(|share| share.limit == limit)) {
-            text += &format!("{meaning}\n");
+            told.push(meaning);
         }
     }
     let clocks = devices.iter().filter_map(|device| device.device.context());
     if clocks.clone().any(|context| matches!(context.pass_seconds(), Ok(None))) {
-        text += "An adapter here has no clock of its own: its times hold the submission.\n";
+        told.push("An adapter here has no clock of its own: its times hold the submission.");
     } else if clocks.count() > 0 {
-        text += "Adapters are timed by their own clocks.\n";
+        told.push("Adapters are timed by their own clocks.");
     }
+    text += "\n";
+    told.iter().for_each(|words| text += &paragraph(words, "", "", page()));
     text
 }
 

@@ -8,6 +8,8 @@ use fanin::random::{
 use fanin::{Layout, Result, model::data, verify};
 use serde_json::{Value, json};
 
+use super::table::{Column, fitted};
+use super::text::{paragraph, table_room};
 use super::{print, print_json};
 
 #[derive(Args)]
@@ -26,11 +28,56 @@ pub fn run(args: ContractArgs) -> Result<ExitCode> {
     if args.json {
         print_json(&document()?)?;
     } else if args.training {
-        print(include_str!("../op/arithmetic.md"))?;
+        print(&laid_out(include_str!("../op/arithmetic.md"), table_room()))?;
     } else {
-        print(include_str!("../random/contract.md"))?;
+        print(&laid_out(include_str!("../random/contract.md"), table_room()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A page of Markdown in lines that a terminal has room for; as it is, where nothing says how much that is.
+fn laid_out(page: &str, room: Option<usize>) -> String {
+    let Some(room) = room else { return page.to_owned() };
+    let mut out = String::new();
+    let mut lines = page.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with("```") {
+            out += &format!("{line}\n");
+            let code = lines.by_ref().take_while(|line| !line.starts_with("```"));
+            code.for_each(|line| out += &format!("{line}\n"));
+            out += "```\n";
+        } else if line.starts_with('|') {
+            let mut rows = vec![cells(line)];
+            while let Some(line) = lines.next_if(|line| line.starts_with('|')) {
+                rows.push(cells(line));
+            }
+            let head = rows.remove(0);
+            // What parts the head from the rest.
+            rows.retain(|row| !row.iter().all(|cell| cell.trim_matches(['-', ':']).is_empty()));
+            let columns = head.iter().map(|name| Column::prose(name)).collect();
+            out += &fitted(columns, rows, Some(room));
+        } else if line.is_empty() || line.starts_with('#') {
+            out += &format!("{line}\n");
+        } else {
+            let mut words = line.to_owned();
+            let begins = ["#", "|", "```", "- "];
+            let goes_on =
+                |line: &&str| !line.is_empty() && !begins.iter().any(|own| line.starts_with(own));
+            while let Some(line) = lines.next_if(goes_on) {
+                words += " ";
+                words += line.trim();
+            }
+            let margin = if words.starts_with("- ") { "  " } else { "" };
+            out += &paragraph(&words, "", margin, room);
+        }
+    }
+    out
+}
+
+/// The cells of a table's row, whose bars within a cell are escaped.
+fn cells(row: &str) -> Vec<String> {
+    let row = row.trim().trim_matches('|').replace("\\|", "\u{1}");
+    row.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
 }
 
 fn document() -> Result<Value> {
@@ -218,4 +265,32 @@ fn dropout() -> Vec<Value> {
         })
     });
     steps.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::letters;
+    use super::*;
+
+    #[test]
+    fn the_pages_say_the_same_at_every_width() {
+        for page in [include_str!("../op/arithmetic.md"), include_str!("../random/contract.md")] {
+            assert_eq!(laid_out(page, None), page);
+            let words = |text: &str| -> Vec<String> {
+                text.lines()
+                    .filter(|line| !line.starts_with('|'))
+                    .flat_map(str::split_whitespace)
+                    .map(str::to_owned)
+                    .collect()
+            };
+            let laid = laid_out(page, Some(100));
+            let mut rest = words(&laid).into_iter();
+            assert!(words(page).iter().all(|word| rest.any(|other| other == *word)));
+            let mut code = false;
+            for line in laid.lines() {
+                code ^= line.starts_with("```");
+                assert!(code || letters(line) <= 100, "{line}");
+            }
+        }
+    }
 }

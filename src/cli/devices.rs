@@ -6,7 +6,8 @@ use fanin::gpu::{AdapterSummary, adapters, withheld};
 use fanin::{Result, counted};
 use serde_json::json;
 
-use super::table::{Column, bytes, table};
+use super::table::{Column, memory, table};
+use super::text::{page, paragraph};
 use super::{print, print_json};
 
 #[derive(Args)]
@@ -57,8 +58,8 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
                 adapter.kind.into(),
                 adapter.driver.clone(),
                 if adapter.int64 { "yes" } else { "no" }.into(),
-                bytes(adapter.limits.max_storage_buffer_binding_size),
-                bytes(adapter.limits.max_buffer_size),
+                memory(adapter.limits.max_storage_buffer_binding_size),
+                memory(adapter.limits.max_buffer_size),
                 adapter.limits.max_compute_workgroups_per_dimension.to_string(),
             ]
         })
@@ -71,10 +72,10 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
     rows.push(cpu);
     let columns = [
         Column::text(""),
-        Column::name("name"),
+        Column::name("name").at_least(32),
         Column::text("backend"),
         Column::text("kind"),
-        Column::name("driver").leaves(4),
+        Column::name("driver").at_least(20).leaves(4),
         Column::text("int64").leaves(2),
         Column::number("binding").leaves(3),
         Column::number("buffer").leaves(3),
@@ -83,7 +84,8 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
     print(&table(columns, rows))?;
     for adapter in &adapters {
         if let Some(reason) = &adapter.unusable {
-            print(&format!("\n{}:{} cannot be used: {reason}.\n", adapter.backend, adapter.name))?;
+            let words = format!("{}:{} cannot be used: {reason}.", adapter.backend, adapter.name);
+            print(&format!("\n{}", paragraph(&words, "", "", page())))?;
         }
     }
     if adapters.is_empty() {
@@ -92,7 +94,7 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
              `apt-get install mesa-vulkan-drivers libvulkan1` on Debian and Ubuntu"
                 .to_owned()
         });
-        print(&format!("\nNo adapter: {reason}.\n"))?;
+        print(&format!("\n{}", paragraph(&format!("No adapter: {reason}."), "", "", page())))?;
     }
     Ok(ExitCode::SUCCESS)
 }

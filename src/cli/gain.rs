@@ -6,6 +6,7 @@ use fanin::{Activation, Result};
 use serde_json::json;
 
 use super::table::{Column, short, table};
+use super::text::{page, paragraph};
 use super::{print, print_json};
 
 #[derive(Args)]
@@ -60,11 +61,15 @@ pub fn run(args: GainArgs) -> Result<ExitCode> {
     if let Some(activation) = one {
         text += &variances(activation)?;
     }
-    text += "\ngain: what initializers use (PyTorch's where it has one). forward, backward: those that \
-             keep\nthe second moment of the signal, and the variance of the gradient, at variance 1.\n";
+    text += "\n";
+    text += &paragraph(MEANING, "", "", page());
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What the columns are.
+const MEANING: &str = "gain: what initializers use (PyTorch's where it has one). forward, backward: those that keep the \
+     second moment of the signal, and the variance of the gradient, at variance 1.";
 
 /// Six digits, without the sign of what rounds to 0.
 fn digits(number: f64) -> String {
@@ -97,9 +102,8 @@ fn variances(activation: &Activation) -> Result<String> {
         Course::Vanishes { slowly: false } => "variances fall to 0".into(),
         Course::Explodes => "variances grow without end".into(),
     };
-    Ok(format!(
-        "\nWith weights of variance {} / fan_in and no biases, {course}:\n\n{}",
-        short(scales.weight),
-        table(columns.map(Column::number), rows)
-    ))
+    let weight = short(scales.weight);
+    let words = format!("With weights of variance {weight} / fan_in and no biases, {course}:");
+    let words = paragraph(&words, "", "", page());
+    Ok(format!("\n{words}\n{}", table(columns.map(Column::number), rows)))
 }

@@ -109,7 +109,7 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     let stop = stop::listen();
 
     let started = Instant::now();
-    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let template = "{bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
     let bar = progress(template, recipe.bytes());
     let mut progress = |bytes| bar.inc(bytes);
     let options = WriteOptions {

@@ -24,7 +24,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use fanin::gpu::{Choice, ContextOptions};
 use fanin::{Device, Error, Result, plain};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,9 +36,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// every GPU, driver and CPU gives the same bits. Trains networks from them, to see which
 /// initialization learns.
 #[derive(Parser)]
-#[command(name = "fanin", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done; 1 a check did not hold, a device or a file failed; \
-                        2 wrong usage or bad input.")]
+#[command(name = "fanin", version)]
+#[command(after_help = "Exit codes: 0 done; 1 a check did not hold, a device or a file failed;\n\
+                        2 wrong usage or bad input.\n\n\
+                        Tables and charts fit the terminal, or COLUMNS. Where neither says how wide\n\
+                        it is, tables have all columns and each message on stderr is one line.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -102,12 +105,13 @@ impl DeviceArgs {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| usage(error));
+    let matches = matches(std::env::args_os()).unwrap_or_else(|error| usage(error));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| usage(error));
     start::prepare();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
-        Command::Train(args) => train::run(*args),
+        Command::Train(args) => train::run(args.settled(given(&matches))),
         Command::Probe(args) => probe::run(*args),
         Command::Gain(args) => gain::run(args),
         Command::Bench(args) => bench::run(args),
@@ -126,6 +130,35 @@ pub fn main() -> ExitCode {
             note(&format!("error: {}", flags::told(&error)));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
+    }
+}
+
+/// What the arguments come to, help being as wide as the page.
+fn matches(
+    arguments: impl Iterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> clap::error::Result<ArgMatches> {
+    Cli::command().term_width(text::page()).try_get_matches_from(arguments)
+}
+
+/// Whether an argument of the command was given, rather than left to its default.
+fn given(matches: &ArgMatches) -> impl Fn(&str) -> bool {
+    let own = matches.subcommand().map(|(_, own)| own);
+    move |id| own.is_some_and(|own| own.value_source(id) == Some(ValueSource::CommandLine))
+}
+
+/// The most seeds of one command.
+const MOST_SEEDS: u64 = 100_000;
+
+/// So many seeds from the first.
+fn seeds(count: u64, first: u64) -> Result<Vec<u64>> {
+    let invalid = |needed: String| {
+        let given = format!("{count} from {first}");
+        Err(Error::Invalid { what: "--seeds".into(), given, needed })
+    };
+    let Some(more) = count.checked_sub(1) else { return invalid("at least one".into()) };
+    match first.checked_add(more) {
+        Some(last) if count <= MOST_SEEDS => Ok((first..=last).collect()),
+        _ => invalid(format!("at most {MOST_SEEDS}, the last of them at most {}", u64::MAX)),
     }
 }
 
@@ -148,7 +181,18 @@ fn progress(template: &str, length: u64) -> ProgressBar {
 /// put there: they are made plain.
 fn usage(error: clap::Error) -> ! {
     let arguments = std::env::args_os().map(|text| plain(text.to_string_lossy()).to_string());
-    Cli::try_parse_from(arguments).err().unwrap_or(error).exit()
+    let error = matches(arguments).err().unwrap_or(error);
+    let Some(room) = text::note_room().filter(|_| error.use_stderr()) else { error.exit() };
+    let text = match console::colors_enabled_stderr() {
+        true => error.render().ansi().to_string(),
+        false => error.render().to_string(),
+    };
+    for line in text.lines() {
+        let words = line.trim_start();
+        let margin = &line[..line.len() - words.len()];
+        let _ = write!(io::stderr(), "{}", text::paragraph(words, margin, margin, room));
+    }
+    std::process::exit(error.exit_code())
 }
 
 /// A message on stderr, which may be closed: one line, or a paragraph where the terminal is narrower.
@@ -216,7 +260,7 @@ fn plain_json(json: &str) -> String {
     out
 }
 
-/// `4096`, `64KiB`, `16MB`, `2GB`: bytes, the binary units by 1024 and the others by 1000.
+/// `4096`, `64KiB`, `16MB`, `2GB`: bytes, by 1024 with an i (or without a B) and by 1000 else.
 fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -228,7 +272,7 @@ fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
         "kib" | "k" => 1 << 10,
         "mib" | "m" => 1 << 20,
         "gib" | "g" => 1 << 30,
-        _ => return Err(format!("unknown unit `{unit}`, needed B, KB, MB, GB, KiB, MiB or GiB")),
+        _ => return Err(format!("unknown unit `{unit}`, needed B, kB, MB, GB, KiB, MiB or GiB")),
     };
     let number: f64 =
         number.parse().map_err(|_| format!("`{text}` is no size, needed one such as 2GB"))?;

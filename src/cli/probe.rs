@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::inits::parse_inits;
 use super::text::{page, paragraph};
-use super::{DeviceArgs, flags, note, print, print_json, progress, report};
+use super::{DeviceArgs, flags, note, print, print_json, progress, report, seeds};
 
 #[derive(Args)]
 #[command(after_help = help())]
@@ -120,16 +120,13 @@ const EXAMPLES: &str = "Examples:\n  \
     fanin probe --activation sin:30 --init siren --depth 10\n  \
     fanin probe --widths 784,512,512,10 --activation gelu --data mnist/";
 
-/// Networks of one kind, each of which is measured.
-const MOST_SEEDS: u64 = 100_000;
-
 pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     let inits = parse_inits(&args.init)?;
     let networks = networks(&args)?;
     if let Some(path) = &args.report {
         file::check(path, args.force)?;
     }
-    let seeds = seeds(&args)?;
+    let seeds = seeds(args.seeds, args.seed)?;
     let device = args.device.open("measures")?;
     let options = ProbeOptions {
         seeds,
@@ -141,7 +138,7 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
     let maps = !args.no_heatmap && (args.report.is_some() || args.svg.is_some());
 
     let length = (networks.len() * inits.len()) as u64;
-    let bar = progress("{bar:30} {pos}/{len} {elapsed} {msg}", length);
+    let bar = progress("{bar:20} {pos}/{len} {elapsed} {wide_msg}", length);
     let mut report = Report {
         engine: device.engine().into(),
         device: device.to_string(),
@@ -203,19 +200,6 @@ pub fn run(args: ProbeArgs) -> Result<ExitCode> {
         print(&report::terminal(&report, page()))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The seeds: so many from the first.
-fn seeds(args: &ProbeArgs) -> Result<Vec<u64>> {
-    let Some(more) = args.seeds.checked_sub(1) else { return Ok(Vec::new()) };
-    match args.seed.checked_add(more) {
-        Some(last) if args.seeds <= MOST_SEEDS => Ok((args.seed..=last).collect()),
-        _ => Err(Error::Invalid {
-            what: "--seeds".into(),
-            given: format!("{} from {}", args.seeds, args.seed),
-            needed: format!("at most {MOST_SEEDS}, the last of them at most {}", u64::MAX),
-        }),
-    }
 }
 
 /// Weights of a network whose map takes a second or two: there are 25 such networks in one.

@@ -34,7 +34,7 @@ const NAME: usize = 24;
 /// Letters of prose that can be read.
 const PROSE: usize = 24;
 
-/// Letters that a name or a word of prose has whatever happens.
+/// Letters that a name has whatever happens.
 const SHORTEST: usize = 8;
 
 /// Letters between columns.
@@ -98,7 +98,8 @@ pub fn table(columns: impl Into<Vec<Column>>, rows: Vec<Vec<String>>) -> String 
     fitted(columns.into(), rows, table_room())
 }
 
-fn fitted(columns: Vec<Column>, rows: Vec<Vec<String>>, room: Option<usize>) -> String {
+/// A table in so much room, where something says how much.
+pub fn fitted(columns: Vec<Column>, rows: Vec<Vec<String>>, room: Option<usize>) -> String {
     let rows: Vec<Vec<String>> = rows
         .into_iter()
         .map(|row| row.into_iter().map(|cell| plain(cell).to_string()).collect())
@@ -111,9 +112,22 @@ fn fitted(columns: Vec<Column>, rows: Vec<Vec<String>>, room: Option<usize>) -> 
             cells.max().unwrap_or(0).max(letters(&column.name))
         })
         .collect();
+    // A word of prose is not broken, as long as it can be.
+    let floors: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| match column.kind {
+            Kind::Prose => {
+                let cells = rows.iter().filter_map(|row| row.get(at)).map(String::as_str);
+                let words = cells.chain([column.name.as_str()]).flat_map(str::split_whitespace);
+                words.map(letters).max().unwrap_or(0)
+            }
+            _ => SHORTEST.max(letters(&column.name)),
+        })
+        .collect();
     let (kept, widths) = match room {
         None => ((0..columns.len()).collect(), natural),
-        Some(room) => fit(&columns, &natural, room),
+        Some(room) => fit(&columns, &natural, &floors, room),
     };
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -155,9 +169,16 @@ fn fitted(columns: Vec<Column>, rows: Vec<Vec<String>>, room: Option<usize>) -> 
 }
 
 /// The columns that stay where there is so much room, each with its width.
-fn fit(columns: &[Column], natural: &[usize], room: usize) -> (Vec<usize>, Vec<usize>) {
+fn fit(
+    columns: &[Column],
+    natural: &[usize],
+    floors: &[usize],
+    room: usize,
+) -> (Vec<usize>, Vec<usize>) {
     let least = |kept: &[usize]| -> Vec<usize> {
-        kept.iter().map(|at| columns[*at].least(natural[*at])).collect()
+        let least =
+            |at: &usize| columns[*at].least(natural[*at]).max(floors[*at]).min(natural[*at]);
+        kept.iter().map(least).collect()
     };
     let total =
         |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -190,10 +211,8 @@ fn fit(columns: &[Column], natural: &[usize], room: usize) -> (Vec<usize>, Vec<u
     // What is too much comes off the widest.
     while total(&widths) > room {
         let places = (0..kept.len()).filter(|place| is(*place, true) || is(*place, false));
+        let places = places.filter(|place| widths[*place] > floors[kept[*place]]);
         let Some(widest) = places.max_by_key(|place| widths[*place]) else { break };
-        if widths[widest] <= SHORTEST {
-            break;
-        }
         widths[widest] -= 1;
     }
     (kept, widths)
@@ -216,7 +235,19 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// Bytes for people, in the units of disks: 497.8 MB.
+/// Memory for people, in powers of 1024: 128 MiB.
+pub fn memory(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..0x400 => return format!("{bytes} B"),
+        0x400..0x10_0000 => (10, "KiB"),
+        0x10_0000..0x4000_0000 => (20, "MiB"),
+        _ => (30, "GiB"),
+    };
+    let size = format!("{:.1}", bytes as f64 / (1u64 << unit) as f64);
+    format!("{} {name}", size.strip_suffix(".0").unwrap_or(&size))
+}
+
+/// Bytes of files for people, in powers of 1000 as disks have them: 497.8 MB.
 pub fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
@@ -289,6 +320,13 @@ mod tests {
         assert!(words.join(" ").contains(formula), "{text}");
         let whole = fitted(columns(), rows, None);
         assert_eq!(whole.lines().count(), 3, "{whole}");
+    }
+
+    #[test]
+    fn memory_is_counted_in_powers_of_two_and_files_are_not() {
+        let sizes = [1023, 2048, 134_217_728, 2_147_483_648, (1 << 31) - 4, 1_610_612_736];
+        assert_eq!(sizes.map(memory), ["1023 B", "2 KiB", "128 MiB", "2 GiB", "2 GiB", "1.5 GiB"]);
+        assert_eq!([999, 2000, 497_760_000].map(bytes), ["999 B", "2.0 kB", "497.8 MB"]);
     }
 
     #[test]

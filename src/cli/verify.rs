@@ -6,7 +6,9 @@ use fanin::verify::{self, Check};
 use fanin::{Device, Result, counted};
 use serde_json::json;
 
-use super::{print, print_json};
+use super::table::{Column, table};
+use super::text::{page, paragraph};
+use super::{print, print_json, progress};
 
 #[derive(Args)]
 pub struct VerifyArgs {
@@ -30,6 +32,21 @@ pub struct VerifyArgs {
 }
 
 const CHUNK: u64 = 16 << 20;
+
+/// A device's checks as a table.
+fn listed(checks: &[Check]) -> String {
+    let columns = [
+        Column::text(""),
+        Column::name("check"),
+        Column::number("values").leaves(1),
+        Column::prose("found"),
+    ];
+    let rows = checks.iter().map(|check| {
+        let mark = if check.holds { "ok" } else { "FAIL" };
+        vec![mark.into(), check.name.clone(), check.values.to_string(), check.found.clone()]
+    });
+    table(columns, rows.collect())
+}
 
 pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     let choices = match &args.device {
@@ -62,20 +79,15 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
                 None => "",
             };
             let name = format!("{device}{variant}");
-            if !args.json {
-                print(&format!("{} engine: {name}\n", device.engine()))?;
-            }
+            let bar = progress("{spinner} {wide_msg}", 0);
+            bar.set_message(name.clone());
             let mut report = |check: Check| -> Result<()> {
                 if check.holds {
                     held += 1
                 } else {
                     failed += 1
                 }
-                if !args.json {
-                    let mark = if check.holds { "ok  " } else { "FAIL" };
-                    let Check { name, values, found, .. } = &check;
-                    print(&format!("  {mark} {name:<42} {values:>10}  {found}\n"))?;
-                }
+                bar.set_message(format!("{name}: {}", check.name));
                 checks.push(check);
                 Ok(())
             };
@@ -86,6 +98,11 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
                 if let Some(context) = device.context() {
                     report(verify::offsets(context)?)?;
                 }
+            }
+            bar.finish_and_clear();
+            if !args.json {
+                let title = format!("{} engine: {name}", device.engine());
+                print(&(paragraph(&title, "", "", page()) + &listed(&checks) + "\n"))?;
             }
             let checks: Vec<_> = checks
                 .iter()

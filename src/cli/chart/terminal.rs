@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use fanin::plain;
 
-use super::super::text::wrap;
+use super::super::text::{letters, paragraph, shortened, wrap};
 use super::svg::{PALETTE, SERIES, cut};
 use super::{Axis, Chart, Line};
 
@@ -42,8 +42,8 @@ impl Chart {
 
     fn paint(&self, columns: usize, color: bool) -> String {
         let (x, y) = self.plane((0.0, 0.0));
-        let [bottom, top] = y.ends().map(|end| y.label(end));
-        let margin = top.chars().count().max(bottom.chars().count()) + 1;
+        let labels = self.labels(&y);
+        let margin = labels.iter().map(|label| letters(label)).max().unwrap_or(0) + 1;
         let width = columns.saturating_sub(margin).clamp(16, MOST);
         let cells = self.cells((&x, &y), width, !color && self.lines.len() > 1);
 
@@ -53,17 +53,18 @@ impl Chart {
         };
         let mut out = String::new();
         if !self.title.is_empty() {
-            out += &format!("{}\n", plain(&self.title));
+            out += &paragraph(&plain(&self.title).to_string(), "", "", margin + width);
         }
-        if !self.y_label.is_empty() {
-            out += &format!("{:margin$}{}\n", "", plain(&self.y_label));
+        let logarithmic = if self.log { "logarithmic" } else { "" };
+        let above = [self.y_label.as_str(), logarithmic];
+        let above =
+            above.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(", ");
+        if !above.is_empty() {
+            let blank = " ".repeat(margin);
+            out += &paragraph(&plain(above).to_string(), &blank, &blank, margin + width);
         }
-        for (row, cells) in cells.iter().enumerate() {
-            let (label, axis) = match row {
-                0 => (top.as_str(), '┤'),
-                _ if row + 1 == ROWS => (bottom.as_str(), '┤'),
-                _ => ("", '│'),
-            };
+        for (cells, label) in cells.iter().zip(&labels) {
+            let axis = if label.is_empty() { '│' } else { '┤' };
             out += &format!("{label:>0$}{axis}", margin - 1);
             for Cell { dots, series, mark } in cells {
                 match (mark, char::from_u32(0x2800 + dots)) {
@@ -82,10 +83,11 @@ impl Chart {
         let label = cut(&plain(&self.x_label).to_string(), between);
         out += &format!("{:margin$}{first}{label:^between$}{last}\n", "");
         let legend = self.lines.iter().enumerate().map(|(index, line)| {
+            let name = shortened(&plain(&line.name).to_string(), width.saturating_sub(3));
             let words = match color {
-                true => format!("── {}", plain(&line.name)),
-                false if self.lines.len() > 1 => format!("{} {}", mark(index), plain(&line.name)),
-                false => plain(&line.name).to_string(),
+                true => format!("── {name}"),
+                false if self.lines.len() > 1 => format!("{} {name}", mark(index)),
+                false => name,
             };
             if color { paint(index, &words) } else { words }
         });
@@ -93,6 +95,24 @@ impl Chart {
         let legend = wrap(legend, "   ", width);
         lines.extend(legend.iter().map(|line| format!("{:margin$}{line}", "")));
         lines.join("\n") + "\n"
+    }
+
+    /// What stands beside each row: the ends, and round numbers between them.
+    fn labels(&self, y: &Axis) -> Vec<String> {
+        let mut labels = vec![String::new(); ROWS];
+        let [bottom, top] = y.ends();
+        for tick in y.ticks(5) {
+            let Some(place) = y.place(tick) else { continue };
+            let row = ((1.0 - place) * (ROWS - 1) as f64).round() as usize;
+            // Not so close to another that they are taken for one.
+            let near = row.saturating_sub(1)..(row + 2).min(ROWS);
+            if (2..ROWS - 2).contains(&row) && labels[near].iter().all(String::is_empty) {
+                labels[row] = y.label(tick);
+            }
+        }
+        labels[0] = y.label(top);
+        labels[ROWS - 1] = y.label(bottom);
+        labels
     }
 
     /// The rows of cells, from above; `marked` with a number on each line.
@@ -168,7 +188,14 @@ mod tests {
         let text = line.paint(46, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines[0], lines[1].trim()), ("Title", "loss"));
-        assert!(lines[2].starts_with("1┤") && lines[16].starts_with("0┤"), "{text}");
+        assert!(lines[2].starts_with("  1┤") && lines[16].starts_with("  0┤"), "{text}");
+        // Round numbers between the ends, where they belong.
+        let labels: Vec<&str> = lines[3..16]
+            .iter()
+            .filter_map(|line| line.split_once('┤'))
+            .map(|(label, _)| label.trim())
+            .collect();
+        assert_eq!(labels, ["0.8", "0.6", "0.4", "0.2"], "{text}");
         // Rising: on the right at the top, on the left at the bottom.
         let dots = |line: &str| line.chars().position(|c| ('\u{2801}'..='\u{28ff}').contains(&c));
         assert!(dots(lines[2]).unwrap() > 35 && dots(lines[16]).unwrap() < 10, "{text}");

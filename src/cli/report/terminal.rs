@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-
 use fanin::probe::{LayerReport, RULE, Report};
 
 use super::super::chart::{Chart, Line};
@@ -14,7 +12,9 @@ const CHARTS: usize = 2;
 pub fn terminal(report: &Report, columns: usize) -> String {
     let mut text = String::new();
     for (index, network) in networks(report).iter().enumerate() {
-        let _ = writeln!(text, "{}{}\n", if index > 0 { "\n" } else { "" }, network.title);
+        text += if index > 0 { "\n" } else { "" };
+        text += &paragraph(&network.title, "", "", columns);
+        text.push('\n');
         verdicts(network, columns, &mut text);
         if index < CHARTS {
             text.push('\n');
@@ -29,7 +29,8 @@ pub fn terminal(report: &Report, columns: usize) -> String {
     }
     text.push('\n');
     text += &paragraph(&format!("{RULE}."), "", "", columns);
-    let _ = write!(text, "\nmeasured on {}\n", report.device);
+    text.push('\n');
+    text += &paragraph(&format!("measured on {}", report.device), "", "", columns);
     text
 }
 
@@ -72,5 +73,5 @@ fn chart(
         lines: lines.collect(),
         ..Chart::default()
     };
-    chart.terminal(columns.min(90))
+    chart.terminal(columns)
 }

@@ -6,17 +6,45 @@ use clap::Args;
 use fanin::init::Init;
 use fanin::model::data::Task;
 use fanin::model::layers::ENTRIES;
-use fanin::model::{Loss, Mlp, Network, Optimizer, Schedule, TrainOptions};
+use fanin::model::{Decay, Loss, Mlp, Network, Optimizer, Schedule, TrainOptions};
 use fanin::op::{Arithmetic, Operands};
 use fanin::{Activation, Result, Shape};
 
 use crate::cli::DeviceArgs;
 use crate::cli::catalogue::{formulas, learning_rates, one_of};
 
+/// What `fanin train` alone shows.
+pub(super) const DEMONSTRATION: &str = "the demonstration: 30 layers, plain SGD, three initializers \
+                                        (--data, --hidden or --optimizer ask for another)";
+
+/// What says that another network is to be trained than that of the demonstration, or that it is to be kept.
+const OWN: [&str; 12] = [
+    "data",
+    "target",
+    "task",
+    "hidden",
+    "network",
+    "input_shape",
+    "mup",
+    "optimizer",
+    "resume",
+    "out",
+    "save_initial",
+    "print_recipe",
+];
+
 /// In 80 columns: what is wrapped by hand is not to be wrapped again.
 const HELP: &str = "\
+Where no option says which data, network or optimizer to take, nor which file to
+write or to read, a network of 30 layers of 64 units goes through the spirals
+for 15 epochs by plain SGD (--lr 0.015, --schedule cosine, --batch 16), from
+he_normal, xavier_normal and normal:0.01: one of them lets it learn. All other
+options hold for it too. With one of those, the defaults are those above.
+
 Examples:
-  fanin train --init he_normal,xavier_normal,zeros
+  fanin train
+  fanin train --init he_normal,orthogonal:gain=relu,zeros --seeds 10
+  fanin train --residual --layer-norm
   fanin train --data digits --hidden 256,256 --activation gelu --epochs 20
   fanin train --data houses.csv --target price --out houses.safetensors
   fanin train --data mnist/ --batch 256 --device gpu
@@ -197,9 +225,14 @@ pub struct TrainArgs {
     #[arg(long, value_delimiter = ',', value_name = "BASE_WIDTH")]
     pub(super) mup: Option<Vec<u64>>,
 
-    /// The seed of the weights, the split, the order of rows and dropout
+    /// The seed of the weights, the split, the order of rows and dropout, and of generated data
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
+
+    /// Train from so many seeds, --seed being the first, each as it would be alone: the table has
+    /// medians and how far apart they are, --json every run
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub(super) seeds: u64,
 
     /// Write the trained parameters and the optimizer's state to a .safetensors file, at the end or
     /// when interrupted; with several initializers, one file each (run.he_normal.safetensors)
@@ -255,6 +288,35 @@ pub struct TrainArgs {
 
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+
+    /// Whether nobody asked for another network than the demonstration's.
+    #[arg(skip)]
+    pub(super) demonstration: bool,
+}
+
+impl TrainArgs {
+    /// With the settings of the demonstration where nothing that was `given` asks for others.
+    pub fn settled(mut self, given: impl Fn(&str) -> bool) -> TrainArgs {
+        self.demonstration = !OWN.iter().any(|own| given(own));
+        if self.demonstration {
+            self.hidden = vec![64; 29];
+            self.optimizer = Optimizer::sgd();
+            self.lr = self.lr.or(Some(0.015));
+            if !given("schedule") {
+                self.schedule = Schedule { decay: Decay::Cosine { floor: 0.0 }, ..self.schedule };
+            }
+            if !given("init") {
+                self.init = "he_normal,xavier_normal,normal:0.01".into();
+            }
+            if !given("batch") {
+                self.batch = Batch::Rows(16);
+            }
+            if !given("epochs") {
+                self.epochs = 15;
+            }
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy)]

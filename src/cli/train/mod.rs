@@ -1,9 +1,11 @@
-//! `fanin train`: networks side by side, one for each initializer.
+//! `fanin train`: networks side by side, one for each initializer and seed.
 
 mod args;
+mod compare;
 mod outputs;
 mod prepare;
 mod report;
+mod spread;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +13,16 @@ use std::time::Instant;
 
 pub use args::TrainArgs;
 use fanin::init::Init;
-use fanin::model::data::{self, Dataset, LoadOptions, Loaded};
-use fanin::model::{Network, Outcome, TrainOptions, Trainer};
-use fanin::{Error, Result, counted};
+use fanin::model::{Epoch, Loss, LsuvStep, Outcome, TrainOptions, Trainer};
+use fanin::op::Arithmetic;
+use fanin::{Device, Error, Result, counted};
 use indicatif::{MultiProgress, ProgressBar};
 use outputs::Outputs;
+use prepare::Prepared;
 
 use super::inits::parse_inits;
 use super::table::short;
-use super::{note, print, progress, stop};
+use super::{note, print, progress, seeds, stop};
 
 /// One network on its way.
 struct Run {
@@ -30,19 +33,56 @@ struct Run {
     seconds: f64,
 }
 
+/// One network at its end.
+struct Ended {
+    init: String,
+    seed: u64,
+    history: Vec<Epoch>,
+    steps: u64,
+    /// Something was no finite number any more.
+    overflowed: bool,
+    baseline: f64,
+    seconds: f64,
+    lsuv: Vec<LsuvStep>,
+    outcome: Outcome,
+    /// Of exact runs that did not diverge.
+    digest: Option<String>,
+}
+
+impl Run {
+    fn end(mut self, seed: u64, outcome: Outcome) -> Result<Ended> {
+        let trainer = &mut self.trainer;
+        let exact = trainer.arithmetic().is_exact() && !trainer.diverged();
+        Ok(Ended {
+            seed,
+            history: trainer.history().to_vec(),
+            steps: trainer.step(),
+            overflowed: trainer.diverged(),
+            baseline: trainer.baseline(),
+            lsuv: trainer.lsuv_log().to_vec(),
+            outcome,
+            digest: if exact { Some(trainer.digest()?) } else { None },
+            init: self.init,
+            seconds: self.seconds,
+        })
+    }
+}
+
+/// What all runs have in common.
+struct Common {
+    device: Device,
+    loss: Loss,
+    arithmetic: Arithmetic,
+    epoch_steps: u64,
+    network: String,
+}
+
 pub fn run(args: TrainArgs) -> Result<ExitCode> {
     let inits = parse_inits(&args.init)?;
-    let load_options = LoadOptions { target: args.target.clone(), task: args.task };
-    let Loaded { train, test, task, reason } = data::load(&args.data, &load_options, args.seed)?;
-    let prepared = prepare::prepare(&args, train, test)?;
-    let outputs = prepare::outputs(&prepared.0, args.loss);
-    let fits: Vec<Init> = inits.iter().map(|(_, init)| *init).collect();
-    let networks: Vec<(String, Network)> = inits
-        .into_iter()
-        .map(|(text, init)| Ok((text, args::network(&args, prepared.0.columns(), outputs, init)?)))
-        .collect::<Result<_>>()?;
-    let lsuv = |init: &Init| matches!(init, Init::Lsuv { .. });
-    if (args.print_recipe || args.save_initial.is_some()) && fits.iter().any(lsuv) {
+    let seeds = seeds(args.seeds, args.seed)?;
+    let first = Prepared::new(&args, &inits, args.seed)?;
+    let lsuv = |(_, init): &(String, Init)| matches!(init, Init::Lsuv { .. });
+    if (args.print_recipe || args.save_initial.is_some()) && inits.iter().any(lsuv) {
         return Err(Error::Invalid {
             what: "--print-recipe, --save-initial".into(),
             given: "lsuv".into(),
@@ -51,77 +91,104 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         });
     }
     if args.print_recipe {
-        print(&networks[0].1.recipe()?.to_toml())?;
+        print(&first.networks[0].1.recipe()?.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let outputs = Outputs::new(&args, &networks)?;
+    let outputs = Outputs::new(&args, &first.networks)?;
 
     let device = args.device.open("trains")?;
-    let (train, test) = (&prepared.0, prepared.1.as_ref());
-    note(&format!(
-        "{}: {}, {}, {}, {}; {task}: {reason}",
-        train.name,
-        counted(train.rows(), "training row"),
-        counted(test.map_or(0, Dataset::rows), "test row"),
-        counted(train.columns(), "feature"),
-        prepare::targets(train),
-    ));
+    if args.demonstration {
+        note(args::DEMONSTRATION);
+    }
+    note(&first.to_string());
     let stop = stop::listen();
 
-    let options = args::options(&args);
-    let bars = MultiProgress::new();
-    let mut runs = Vec::new();
-    for (init, network) in networks {
-        let mut trainer = Trainer::new(&device, &network, &options, train, test)?;
-        if let Some(path) = &args.resume {
-            trainer.resume(path)?;
-        }
-        if runs.is_empty() {
-            // Before any bar is drawn.
-            note(&announcement(&trainer, &options)?);
-            if args.mup.is_some() {
-                note(&multipliers(&trainer));
+    let multi = MultiProgress::new();
+    let mut bars: Vec<ProgressBar> = Vec::new();
+    let (mut ended, mut common, mut interrupted) = (Vec::new(), None, false);
+    for (turn, &seed) in seeds.iter().enumerate() {
+        let other;
+        let set = match turn {
+            0 => &first,
+            _ => {
+                other = Prepared::new(&args, &inits, seed)?;
+                &other
             }
-        }
-        let template = "{prefix:20!} {bar:30} {pos}/{len} {eta:>4} {msg}";
-        let bar = bars.add(progress(template, trainer.steps()).with_prefix(init.clone()));
-        bar.set_position(trainer.step());
-        runs.push(Run { init, trainer, bar, started: Instant::now(), seconds: 0.0 });
-    }
-    outputs.save_initial(&args, &runs, stop)?;
-
-    // What --out is to keep is kept, if it takes one more step first; nothing else is waited for.
-    let keeping = args.out.is_some().then(stop::keep);
-    let interrupted = train_all(&mut runs, stop)?;
-    runs.iter().for_each(|run| run.bar.finish_and_clear());
-    let judge = |runs: &mut [Run]| -> Result<Vec<Outcome>> {
-        runs.iter_mut().map(|run| run.trainer.verdict()).collect()
-    };
-    // Whoever interrupts wants what there is, and a verdict takes a pass over all rows.
-    let mut verdicts = if interrupted { Vec::new() } else { judge(&mut runs)? };
-    outputs.save_trained(&args, &mut runs, &verdicts)?;
-    if interrupted {
-        note(match &args.out {
-            Some(_) => "interrupted; --resume goes on from what --out wrote",
-            None => "interrupted; nothing was saved (--out would have)",
-        });
-    }
-    drop(keeping);
-    if interrupted {
-        verdicts = judge(&mut runs)?;
-    }
-    outputs.save_figures(&args, &runs, &verdicts)?;
-    let digest =
-        |run: &mut Run| match run.trainer.arithmetic().is_exact() && !run.trainer.diverged() {
-            true => run.trainer.digest().map(Some),
-            false => Ok(None),
         };
-    let digests = runs.iter_mut().map(digest).collect::<Result<Vec<_>>>()?;
-    report::report(&args, &runs, &verdicts, &digests)?;
+        let options = TrainOptions { seed, ..args::options(&args) };
+        let mut runs = Vec::new();
+        for (at, (init, network)) in set.networks.iter().enumerate() {
+            let test = set.test.as_ref();
+            let mut trainer = Trainer::new(&device, network, &options, &set.train, test)?;
+            if let Some(path) = &args.resume {
+                trainer.resume(path)?;
+            }
+            if common.is_none() {
+                // Before any bar is drawn.
+                note(&announcement(&trainer, &options, seeds.len())?);
+                if args.mup.is_some() {
+                    note(&multipliers(&trainer));
+                }
+                common = Some(Common {
+                    device: device.clone(),
+                    loss: trainer.loss(),
+                    arithmetic: trainer.arithmetic(),
+                    epoch_steps: trainer.epoch_steps(),
+                    network: format!("{:?}", trainer.network()),
+                });
+            }
+            if turn == 0 {
+                let length = trainer.steps() * seeds.len() as u64;
+                let template = "{prefix:20!} {bar:20} {pos}/{len} {eta:>4} {wide_msg}";
+                bars.push(multi.add(progress(template, length).with_prefix(init.clone())));
+            }
+            let bar = bars[at].clone();
+            bar.set_position(turn as u64 * trainer.steps() + trainer.step());
+            let (init, started) = (init.clone(), Instant::now());
+            runs.push(Run { init, trainer, bar, started, seconds: 0.0 });
+        }
+        outputs.save_initial(&args, &runs, stop)?;
+
+        // What --out is to keep is kept, if it takes one more step first; nothing else is waited for.
+        let keeping = args.out.is_some().then(stop::keep);
+        interrupted = train_all(&mut runs, turn as u64, stop)?;
+        if interrupted || turn + 1 == seeds.len() {
+            bars.iter().for_each(ProgressBar::finish_and_clear);
+        }
+        let judge = |runs: &mut [Run]| -> Result<Vec<Outcome>> {
+            runs.iter_mut().map(|run| run.trainer.verdict()).collect()
+        };
+        // Whoever interrupts wants what there is, and a verdict takes a pass over all rows.
+        let mut verdicts = if interrupted { Vec::new() } else { judge(&mut runs)? };
+        outputs.save_trained(&args, &mut runs, &verdicts)?;
+        if interrupted {
+            note(match &args.out {
+                Some(_) => "interrupted; --resume goes on from what --out wrote",
+                None => "interrupted; nothing was saved (--out would have)",
+            });
+        }
+        drop(keeping);
+        if interrupted {
+            verdicts = judge(&mut runs)?;
+        }
+        for (run, outcome) in runs.into_iter().zip(verdicts) {
+            ended.push(run.end(seed, outcome)?);
+        }
+        if interrupted {
+            break;
+        }
+    }
+    let Some(common) = common else { return Ok(ExitCode::SUCCESS) };
+    outputs.save_figures(&args, &common, &ended)?;
+    let why = match args.json {
+        true => None,
+        false => compare::xavier_below_he(&ended, &first, &device)?,
+    };
+    report::report(&args, &common, &ended, why.as_deref())?;
     Ok(ExitCode::from(u8::from(interrupted)))
 }
 
-fn announcement(trainer: &Trainer, options: &TrainOptions) -> Result<String> {
+fn announcement(trainer: &Trainer, options: &TrainOptions, seeds: usize) -> Result<String> {
     let rows = match options.batch {
         None => "all rows".to_owned(),
         Some(batch) => counted(batch, "row"),
@@ -129,7 +196,19 @@ fn announcement(trainer: &Trainer, options: &TrainOptions) -> Result<String> {
     let (network, steps) = (trainer.network(), trainer.steps());
     let (parameters, device) = (network.recipe()?.elements(), trainer.device());
     let (parameters, steps) = (counted(parameters, "parameter"), counted(steps, "step"));
-    Ok(format!("{network:?}, {parameters}, {steps} of {rows}; {device}"))
+    let seeds = if seeds > 1 { format!(", {}", counted(seeds, "seed")) } else { String::new() };
+    let network = in_short(&format!("{network:?}"));
+    Ok(format!("{network}, {parameters}, {steps} of {rows}{seeds}; {device}"))
+}
+
+/// `2-29x64-3` for a name in which many layers have one width.
+fn in_short(network: &str) -> String {
+    let parts: Vec<&str> = network.split('-').collect();
+    let alike = parts.chunk_by(|a, b| a == b).flat_map(|alike| match alike {
+        [width, _, _, _, _, ..] => vec![format!("{}x{width}", alike.len())],
+        few => few.iter().map(|part| (*part).to_owned()).collect(),
+    });
+    alike.collect::<Vec<_>>().join("-")
 }
 
 /// The learning rates of muP: each factor, with the parameters that have it.
@@ -152,8 +231,8 @@ fn multipliers(trainer: &Trainer) -> String {
     format!("muP: the learning rate {}", groups.join("; "))
 }
 
-/// Takes turns, so that all runs are seen to move; true where the user asked to stop.
-fn train_all(runs: &mut [Run], stop: &AtomicBool) -> Result<bool> {
+/// Takes turns, so that all runs are seen to move, after so many seeds; true where the user asked to stop.
+fn train_all(runs: &mut [Run], seeds: u64, stop: &AtomicBool) -> Result<bool> {
     while runs.iter().any(|run| !run.trainer.finished()) {
         for run in runs.iter_mut().filter(|run| !run.trainer.finished()) {
             if stop.load(Ordering::Relaxed) {
@@ -162,7 +241,7 @@ fn train_all(runs: &mut [Run], stop: &AtomicBool) -> Result<bool> {
             run.started = Instant::now();
             run.trainer.advance()?;
             run.seconds += run.started.elapsed().as_secs_f64();
-            run.bar.set_position(run.trainer.step());
+            run.bar.set_position(seeds * run.trainer.steps() + run.trainer.step());
             if let Some(epoch) = run.trainer.history().last() {
                 run.bar.set_message(report::summary(epoch));
             }

@@ -11,7 +11,7 @@ use fanin::{Error, Result, file};
 use serde_json::{Value, json};
 
 use super::report::{epoch_json, picture};
-use super::{Run, TrainArgs};
+use super::{Common, Ended, Run, TrainArgs};
 use crate::cli::note;
 
 /// The files of a command, checked before anything is trained.
@@ -27,6 +27,11 @@ impl Outputs {
         };
         if args.resume.is_some() && networks.len() > 1 {
             return invalid("--resume", "several initializers", "one run");
+        }
+        let kept = args.resume.iter().chain(&args.out).chain(&args.save_initial);
+        if args.seeds > 1 && kept.count() > 0 {
+            let needed = "one seed for --out, --save-initial and --resume";
+            return invalid("--seeds", &args.seeds.to_string(), needed);
         }
         let several = |path: &Option<PathBuf>| -> Result<Vec<PathBuf>> {
             let Some(path) = path else { return Ok(Vec::new()) };
@@ -112,10 +117,10 @@ impl Outputs {
     pub(super) fn save_figures(
         &self,
         args: &TrainArgs,
-        runs: &[Run],
-        verdicts: &[Outcome],
+        common: &Common,
+        ended: &[Ended],
     ) -> Result<()> {
-        let document = || picture(args, runs, verdicts).figure().document();
+        let document = || picture(args, common, ended).figure().document();
         if let Some(path) = &args.plot {
             file::save(path, document().as_bytes(), args.force)?;
             note(&format!("loss curves in {}", path.display()));
@@ -129,10 +134,11 @@ impl Outputs {
         }
         if let Some(path) = &args.metrics {
             let mut text = String::new();
-            for run in runs.iter() {
-                for epoch in run.trainer.history() {
+            for run in ended {
+                for epoch in &run.history {
                     let mut line = epoch_json(epoch);
                     line.shift_insert(0, "init".to_owned(), json!(run.init));
+                    line.shift_insert(1, "seed".to_owned(), json!(run.seed));
                     let _ = writeln!(text, "{}", Value::Object(line));
                 }
             }

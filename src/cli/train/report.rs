@@ -8,10 +8,12 @@ use fanin::{Result, counted};
 use serde_json::{Value, json};
 
 use super::args::options;
-use super::{Run, TrainArgs};
+use super::spread::{Runs, Spread, grouped};
+use super::{Common, Ended, TrainArgs};
 use crate::cli::chart::{Chart, Line};
 use crate::cli::flags::advised;
 use crate::cli::table::{Column, short, table};
+use crate::cli::text::{page, paragraph};
 use crate::cli::{print, print_json};
 
 pub(super) fn summary(epoch: &Epoch) -> String {
@@ -34,18 +36,33 @@ fn quality(score: &Score) -> String {
     }
 }
 
-/// The training loss of each run over the epochs.
-pub(super) fn curves(args: &TrainArgs, runs: &[Run]) -> Chart {
-    let lines = runs.iter().map(|run| {
-        let history = run.trainer.history().iter();
-        let curve = history.map(|epoch| (epoch.epoch as f64, epoch.train.loss, 1.0));
-        Line { name: run.init.clone(), curve: curve.collect(), ..Line::default() }
+/// How many epochs of several seeds are drawn with what they reach from and to: more would hide the line.
+const WHISKERS: usize = 20;
+
+/// The training loss of each initializer over the epochs; of several seeds the median.
+pub(super) fn curves(args: &TrainArgs, common: &Common, ended: &[Ended]) -> Chart {
+    let groups = grouped(ended);
+    let lines = groups.iter().map(|runs| {
+        let losses = runs.losses(|epoch| Some(&epoch.train));
+        let every = losses.len().div_ceil(WHISKERS).max(1);
+        let curve = match &runs.ended[..] {
+            [alone] => alone.history.iter().map(|e| (e.epoch as f64, e.train.loss, 1.0)).collect(),
+            _ => losses.iter().map(|(epoch, loss)| (*epoch, loss.median, 1.0)).collect(),
+        };
+        let reach =
+            |(epoch, loss): &(f64, Spread)| (*epoch, loss.median, loss.least, loss.greatest);
+        let points = match runs.ended.len() {
+            1 => Vec::new(),
+            _ => losses.iter().step_by(every).map(reach).collect(),
+        };
+        Line { name: runs.init.to_owned(), curve, points, ..Line::default() }
     });
-    let losses = runs.iter().flat_map(|run| run.trainer.history()).map(|epoch| epoch.train.loss);
+    let losses = ended.iter().flat_map(|run| &run.history).map(|epoch| epoch.train.loss);
+    let median = medians(args);
     Chart {
-        title: format!("Training loss on {}, {}", args.data, args.activation),
+        title: format!("Training loss on {}, {}{median}", args.data, args.activation),
         x_label: "epoch".into(),
-        y_label: runs.first().map_or(String::new(), |run| run.trainer.loss().to_string()),
+        y_label: common.loss.to_string(),
         log: far_apart(losses),
         lines: lines.collect(),
         ..Chart::default()
@@ -60,34 +77,34 @@ fn far_apart(values: impl Iterator<Item = f64>) -> bool {
     high > 10.0 * low
 }
 
+/// `, medians of 20 seeds`, where there are several.
+fn medians(args: &TrainArgs) -> String {
+    match args.seeds {
+        1 => String::new(),
+        several => format!(", medians of {}", counted(several, "seed")),
+    }
+}
+
 /// The losses of training and of testing, and where runs ended before their time.
-pub(super) fn picture(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> Chart {
-    let mut chart = curves(args, runs);
-    for ((line, run), verdict) in chart.lines.iter_mut().zip(runs).zip(verdicts) {
-        let Run { trainer, .. } = run;
-        let tested = trainer.history().iter();
-        let tested = tested.filter_map(|own| Some((own.epoch as f64, own.test.as_ref()?.loss)));
-        line.second = tested.collect();
-        if let Outcome::Diverged(_) = verdict {
-            let (step, each) = (trainer.step(), trainer.epoch_steps());
-            line.end = Some(match trainer.diverged() {
-                true => (
-                    (step + 1) as f64 / each as f64,
-                    format!("diverged at step {}, in epoch {}", step + 1, step / each + 1),
-                ),
-                false => (step as f64 / each as f64, format!("diverged after step {step}")),
-            });
-        }
+pub(super) fn picture(args: &TrainArgs, common: &Common, ended: &[Ended]) -> Chart {
+    let mut chart = curves(args, common, ended);
+    for (line, runs) in chart.lines.iter_mut().zip(grouped(ended)) {
+        let tested = runs.losses(|epoch| epoch.test.as_ref());
+        line.second = tested.into_iter().map(|(epoch, loss)| (epoch, loss.median)).collect();
+        line.end = end(common, &runs);
     }
     let tests = chart.lines.iter().any(|line| !line.second.is_empty());
     chart.styles = tests.then(|| ["training".into(), "test".into()]);
     let name = Path::new(&args.data).file_name().unwrap_or(args.data.as_ref());
-    chart.title = format!("Loss on {}", name.to_string_lossy());
-    chart.subtitle = settings(args, runs);
+    chart.title = format!("Loss on {}{}", name.to_string_lossy(), medians(args));
+    chart.subtitle = settings(args, common);
     chart.caption =
         "Training: the mean over the rows of each epoch, as they were seen in it.".into();
     if tests {
         chart.caption += " Test (dashed): after each epoch, over the rows kept for it.";
+    }
+    if args.seeds > 1 {
+        chart.caption += " Lines are medians, whiskers reach from the least seed to the greatest.";
     }
     if chart.lines.iter().any(|line| line.end.is_some()) {
         chart.caption += " A cross marks where a run diverged; a dotted line leads to it.";
@@ -100,11 +117,27 @@ pub(super) fn picture(args: &TrainArgs, runs: &[Run], verdicts: &[Outcome]) -> C
     chart
 }
 
+/// Where the first of an initializer's runs diverged, in epochs, and how the legend says so.
+fn end(common: &Common, runs: &Runs<'_>) -> Option<(f64, String)> {
+    let diverged = runs.ended.iter().filter(|own| matches!(own.outcome, Outcome::Diverged(_)));
+    let first = diverged.clone().min_by_key(|own| own.steps)?;
+    let (step, each) = (first.steps, common.epoch_steps);
+    let at = match first.overflowed {
+        true => (step + 1) as f64 / each as f64,
+        false => step as f64 / each as f64,
+    };
+    let words = match (runs.ended.len(), first.overflowed) {
+        (1, true) => format!("diverged at step {}, in epoch {}", step + 1, step / each + 1),
+        (1, false) => format!("diverged after step {step}"),
+        _ => format!("{} diverged, the first after step {step}", runs.part(diverged.count())),
+    };
+    Some((at, words))
+}
+
 /// What the runs have in common: network, optimizer, rate, batch, seed.
-fn settings(args: &TrainArgs, runs: &[Run]) -> String {
+fn settings(args: &TrainArgs, common: &Common) -> String {
     let options = options(args);
-    let mut parts: Vec<String> =
-        runs.first().iter().map(|run| format!("{:?}", run.trainer.network())).collect();
+    let mut parts = vec![common.network.clone()];
     let rate = match options.lr {
         rate if rate == 0.0 || (1e-4..1e6).contains(&rate) => rate.to_string(),
         rate => format!("{rate:e}"),
@@ -122,7 +155,10 @@ fn settings(args: &TrainArgs, runs: &[Run]) -> String {
     if options.arithmetic.is_exact() {
         parts.push(options.arithmetic.to_string());
     }
-    parts.push(format!("seed {}", options.seed));
+    parts.push(match args.seeds {
+        1 => format!("seed {}", options.seed),
+        several => format!("seeds {} to {}", options.seed, options.seed + several - 1),
+    });
     parts.join("; ")
 }
 
@@ -167,74 +203,104 @@ fn lsuv_table(init: &str, log: &[LsuvStep]) -> String {
         Column::number("scaled"),
         Column::number("corrections"),
     ];
-    let mut text = format!(
-        "{init}: the variance of each layer's signals before the nonlinearity, on the first batch, \
-         as drawn and scaled\n\n{}",
-        table(columns, rows)
+    let what = format!(
+        "{init}: the variance of each layer's signals before the nonlinearity, on the first batch, as \
+         drawn and scaled"
     );
+    let mut text = paragraph(&what, "", "", page()) + "\n" + &table(columns, rows);
     let missed: Vec<String> = layers
         .iter()
         .filter_map(|steps| steps.last().filter(|step| !step.reached))
         .map(|step| format!("layers.{}", step.layer))
         .collect();
     if !missed.is_empty() {
-        let _ = write!(
-            text,
-            "\nnot within the tolerance after all iterations: {}. More iterations, a larger tolerance \
-             (lsuv:TOLERANCE,ITERATIONS), or smaller biases would do.\n",
+        let missed = format!(
+            "not within the tolerance after all iterations: {}. More iterations, a larger tolerance \
+             (lsuv:TOLERANCE,ITERATIONS), or smaller biases would do.",
             missed.join(", ")
         );
+        text += "\n";
+        text += &paragraph(&missed, "", "", page());
     }
     text
 }
 
-/// What the runs came to; `digests` are those of exact runs that did not diverge.
+/// What the runs came to; `why` is more to be said of how they compare.
 pub(super) fn report(
     args: &TrainArgs,
-    runs: &[Run],
-    verdicts: &[Outcome],
-    digests: &[Option<String>],
+    common: &Common,
+    ended: &[Ended],
+    why: Option<&str>,
 ) -> Result<()> {
     if args.json {
-        let documents: Vec<_> = runs
-            .iter()
-            .zip(verdicts)
-            .zip(digests)
-            .map(|((run, verdict), digest)| {
-                let mut document = json!({
-                    "init": run.init,
-                    "verdict": verdict.name(),
-                    "reason": verdict.reason(),
-                    "baseline_loss": run.trainer.baseline(),
-                    "steps": run.trainer.step(),
-                    "seconds": run.seconds,
-                    "epochs": run.trainer.history().iter().map(epoch_json).collect::<Vec<_>>(),
-                });
-                let log: Vec<Value> = run.trainer.lsuv_log().iter().map(lsuv_json).collect();
-                if !log.is_empty() {
-                    document["lsuv"] = log.into();
-                }
-                if let Some(digest) = digest {
-                    document["digest"] = json!(digest);
-                }
-                document
-            })
-            .collect();
-        let mut document = json!({
-            "engine": runs[0].trainer.device().engine(),
-            "device": runs[0].trainer.device().to_string(),
-            "seed": args.seed,
-            "runs": documents,
-        });
-        let arithmetic = runs[0].trainer.arithmetic();
-        if arithmetic.is_exact() {
-            document["arithmetic"] = json!(arithmetic.to_string());
-        }
-        return print_json(&document);
+        return print_json(&document(args, common, ended));
     }
-    let regress = runs[0].trainer.loss().target() == Target::Value;
-    let what = if regress { "R2" } else { "accuracy" };
-    let test = format!("test {what}");
+    let groups = grouped(ended);
+    let mut text = match args.seeds {
+        1 => one_seed(common, ended),
+        _ => several_seeds(common, &groups),
+    };
+    for runs in &groups {
+        for (name, count) in runs.verdicts() {
+            let of = runs.ended.iter().find(|own| own.outcome.name() == name);
+            let Some((own, reason)) = of.and_then(|own| Some((own, own.outcome.reason()?))) else {
+                continue;
+            };
+            let verdict = match own.outcome {
+                Outcome::Stuck(_) => "did not learn",
+                Outcome::Learning(_) => "has not learned yet",
+                _ => name,
+            };
+            let seeds = match runs.ended.len() {
+                1 => String::new(),
+                _ => format!(" ({}; here seed {})", runs.part(count), own.seed),
+            };
+            let words = format!("{} {verdict}{seeds}: {}.", runs.init, advised(reason));
+            text += "\n";
+            text += &paragraph(&words, "", "", page());
+        }
+    }
+    if let Some(why) = why {
+        text += "\n";
+        text += &paragraph(why, "", "", page());
+    }
+    for run in ended.iter().filter(|run| !run.lsuv.is_empty()) {
+        let _ = write!(text, "\n{}", lsuv_table(&named(args, run), &run.lsuv));
+    }
+    if ended.iter().any(|run| run.history.len() > 1) {
+        let _ = write!(text, "\n{}", curves(args, common, ended).terminal(page()));
+    }
+    let exact = ended.iter().filter_map(|run| Some((run, run.digest.as_ref()?)));
+    for (run, digest) in exact {
+        let words = format!(
+            "{} after {}, {}:",
+            named(args, run),
+            counted(run.steps, "step"),
+            common.arithmetic
+        );
+        text += "\n";
+        text += &paragraph(&words, "", "", page());
+        let _ = write!(text, "SHA-256 of the weights and the optimizer's state\n{digest}\n");
+    }
+    print(&text)?;
+    Ok(())
+}
+
+/// A run's initializer, with its seed where there are several.
+fn named(args: &TrainArgs, run: &Ended) -> String {
+    match args.seeds {
+        1 => run.init.clone(),
+        _ => format!("{}, seed {}", run.init, run.seed),
+    }
+}
+
+/// `accuracy` of classes, `R2` of values.
+fn scored(common: &Common) -> &'static str {
+    if common.loss.target() == Target::Value { "R2" } else { "accuracy" }
+}
+
+fn one_seed(common: &Common, ended: &[Ended]) -> String {
+    let what = scored(common);
     let columns = [
         Column::name("init"),
         Column::number("epochs").leaves(2),
@@ -242,63 +308,110 @@ pub(super) fn report(
         Column::number("last loss"),
         Column::number(what),
         Column::number("test loss").leaves(4),
-        Column::number(&test),
+        Column::number(&format!("test {what}")),
         Column::number("seconds").leaves(1),
         Column::text("verdict"),
     ];
-    let rows = runs
-        .iter()
-        .zip(verdicts)
-        .map(|(run, verdict)| {
-            let history = run.trainer.history();
-            let (first, last) = (history.first(), history.last());
-            let blank = || "-".to_owned();
-            let tested = last.and_then(|epoch| epoch.test.as_ref());
-            vec![
-                run.init.clone(),
-                history.len().to_string(),
-                first.map_or_else(blank, |epoch| short(epoch.train.loss)),
-                last.map_or_else(blank, |epoch| short(epoch.train.loss)),
-                last.map_or_else(blank, |epoch| quality(&epoch.train)),
-                tested.map_or_else(blank, |score| short(score.loss)),
-                tested.map_or_else(blank, quality),
-                format!("{:.2}", run.seconds),
-                verdict.name().to_owned(),
-            ]
-        })
-        .collect();
-    let mut text = table(columns, rows);
-    for (run, verdict) in runs.iter().zip(verdicts) {
-        if let Some(reason) = verdict.reason() {
-            let _ = write!(
-                text,
-                "\n{} {}: {}.\n",
-                run.init,
-                match verdict {
-                    Outcome::Stuck(_) => "did not learn",
-                    Outcome::Learning(_) => "has not learned yet",
-                    other => other.name(),
-                },
-                advised(reason)
-            );
+    let rows = ended.iter().map(|run| {
+        let (first, last) = (run.history.first(), run.history.last());
+        let blank = || "-".to_owned();
+        let tested = last.and_then(|epoch| epoch.test.as_ref());
+        vec![
+            run.init.clone(),
+            run.history.len().to_string(),
+            first.map_or_else(blank, |epoch| short(epoch.train.loss)),
+            last.map_or_else(blank, |epoch| short(epoch.train.loss)),
+            last.map_or_else(blank, |epoch| quality(&epoch.train)),
+            tested.map_or_else(blank, |score| short(score.loss)),
+            tested.map_or_else(blank, quality),
+            format!("{:.2}", run.seconds),
+            run.outcome.name().to_owned(),
+        ]
+    });
+    table(columns, rows.collect())
+}
+
+/// A row for each initializer: `0.0021 (5.9e-4 to 0.052)`.
+fn several_seeds(common: &Common, groups: &[Runs]) -> String {
+    let what = scored(common);
+    let columns = [
+        Column::name("init").at_least(13),
+        Column::text("last loss"),
+        Column::text(what).leaves(1),
+        Column::text(&format!("test {what}")),
+        Column::prose("verdicts"),
+    ];
+    let share = |value: f64| match what {
+        "R2" => format!("{value:.2}"),
+        _ => format!("{:.1}", 100.0 * value),
+    };
+    let percent = if what == "R2" { "" } else { " %" };
+    let cell = |spread: Option<Spread>, digits: &dyn Fn(f64) -> String, unit: &str| match spread {
+        None => "-".to_owned(),
+        Some(Spread { median, least, greatest }) => {
+            format!("{}{unit} ({} to {})", digits(median), digits(least), digits(greatest))
         }
+    };
+    let rows = groups.iter().map(|runs| {
+        let verdicts = runs.verdicts().into_iter().map(|(name, count)| format!("{count} {name}"));
+        vec![
+            runs.init.to_owned(),
+            cell(runs.last_loss(), &two_digits, ""),
+            cell(runs.score(|epoch| Some(&epoch.train)), &share, percent),
+            cell(runs.score(|epoch| epoch.test.as_ref()), &share, percent),
+            verdicts.collect::<Vec<_>>().join(", "),
+        ]
+    });
+    let text = table(columns, rows.collect());
+    text + "(medians, and in brackets the least and the greatest)\n"
+}
+
+/// Two digits: 0.0021, 1.1, 5.9e-4.
+fn two_digits(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if (0.001..100.0).contains(&size) => {
+            let digits = (1 - size.log10().floor() as i32).clamp(0, 6) as usize;
+            format!("{value:.digits$}")
+        }
+        _ => format!("{value:.1e}"),
     }
-    for run in runs.iter().filter(|run| !run.trainer.lsuv_log().is_empty()) {
-        let _ = write!(text, "\n{}", lsuv_table(&run.init, run.trainer.lsuv_log()));
+}
+
+/// What `--json` prints.
+fn document(args: &TrainArgs, common: &Common, ended: &[Ended]) -> Value {
+    let of = |run: &Ended| {
+        let mut document = json!({
+            "init": run.init,
+            "seed": run.seed,
+            "verdict": run.outcome.name(),
+            "reason": run.outcome.reason(),
+            "baseline_loss": run.baseline,
+            "steps": run.steps,
+            "seconds": run.seconds,
+            "epochs": run.history.iter().map(epoch_json).collect::<Vec<_>>(),
+        });
+        let log: Vec<Value> = run.lsuv.iter().map(lsuv_json).collect();
+        if !log.is_empty() {
+            document["lsuv"] = log.into();
+        }
+        if let Some(digest) = &run.digest {
+            document["digest"] = json!(digest);
+        }
+        document
+    };
+    let mut document = json!({
+        "engine": common.device.engine(),
+        "device": common.device.to_string(),
+        "seed": args.seed,
+        "seeds": args.seeds,
+        "runs": ended.iter().map(of).collect::<Vec<_>>(),
+    });
+    if args.seeds > 1 {
+        document["spread"] = grouped(ended).iter().map(Runs::json).collect();
     }
-    if runs.iter().any(|run| run.trainer.history().len() > 1) {
-        let _ = write!(text, "\n{}", curves(args, runs).terminal(72));
+    if common.arithmetic.is_exact() {
+        document["arithmetic"] = json!(common.arithmetic.to_string());
     }
-    let exact = runs.iter().zip(digests).filter_map(|(run, digest)| Some((run, digest.as_ref()?)));
-    for (run, digest) in exact {
-        let Run { init, trainer, .. } = run;
-        let _ = write!(
-            text,
-            "\n{init} after {}, {}:\nSHA-256 of the weights and the optimizer's state\n{digest}\n",
-            counted(trainer.step(), "step"),
-            trainer.arithmetic(),
-        );
-    }
-    print(&text)?;
-    Ok(())
+    document
 }
