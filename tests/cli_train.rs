@@ -135,7 +135,7 @@ fn the_demonstration_shows_what_an_initializer_is_worth() {
     let document = |more: &[&str]| -> Value {
         let output = fanin(&[&base[..], more].concat());
         let notes = text(&output.stderr);
-        assert!(output.status.success() && notes.contains("30 layers, plain SGD"), "{notes}");
+        assert!(output.status.success() && notes.contains("30 layers of 64, plain SGD"), "{notes}");
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let found = document(&["--init", "he_normal,xavier_normal", "--seeds", "4"]);

@@ -480,5 +480,5 @@ fn bad_products_say_what_is_wrong() {
     assert!(error.to_string().contains("`cpu::left_sums` takes it"), "{error}");
     let short = cpu::Epilogue { bias: Some(&[0.0]), ..Default::default() };
     let error = cpu::epilogue(&mut [0.0; 4], 2, short, 0).unwrap_err();
-    assert!(error.to_string().contains("bias: got 1 elements"), "{error}");
+    assert!(error.to_string().contains("bias: got 1 element,"), "{error}");
 }

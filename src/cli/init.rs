@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::form::Form;
 use super::table::{self, Column, short, table};
+use super::text::{page, paragraph};
 use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
 
 #[derive(Args)]
@@ -382,6 +383,9 @@ fn list(json: bool) -> Result<ExitCode> {
     let columns =
         [Column::text("initializer"), Column::prose("parameters"), Column::prose("formula")];
     text += &table(columns, rows);
+    text += "\n";
+    let gains = "A gain may be a nonlinearity's, by its name: orthogonal:gain=relu.";
+    text += &paragraph(gains, "", "", page());
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

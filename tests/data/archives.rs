@@ -74,7 +74,7 @@ fn mistakes_are_told_with_the_array() {
         "test set: got arrays x_train, y_train, x_test, needed both x_test and y_test, or \
          neither",
     );
-    check(&[("x", x(2)), ("y", y(&[1]))], "`y`: got 1 rows, needed 2, as many as `x` has");
+    check(&[("x", x(2)), ("y", y(&[1]))], "`y`: got 1 row, needed 2, as many as `x` has");
     check(
         &[("x", x(2)[..100].to_vec()), ("y", y(&[1, 2]))],
         "`x`, content: got an early end or damage (failed to fill whole buffer), needed a \

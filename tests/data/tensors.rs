@@ -83,6 +83,6 @@ fn a_test_set_must_be_like_the_training_set() {
     );
     assert_eq!(
         message(&path, load_with(&path, None, None)),
-        "`y_test`: got 1 columns, needed 2 columns, as in the training set"
+        "`y_test`: got 1 column, needed 2 columns, as in the training set"
     );
 }

@@ -14,8 +14,8 @@ use crate::cli::DeviceArgs;
 use crate::cli::catalogue::{formulas, learning_rates, one_of};
 
 /// What `fanin train` alone shows.
-pub(super) const DEMONSTRATION: &str = "the demonstration: 30 layers, plain SGD, three initializers \
-                                        (--data, --hidden or --optimizer ask for another)";
+pub(super) const DEMONSTRATION: &str = "the demonstration: 30 layers of 64, plain SGD (--data, \
+                                        --hidden or --optimizer ask for another)";
 
 /// What says that another network is to be trained than that of the demonstration, or that it is to be kept.
 const OWN: [&str; 12] = [

@@ -45,7 +45,7 @@ pub(super) fn xavier_below_he(
         return Ok(None);
     };
     // Another reason than the one that is told here.
-    if own.kept >= its.kept {
+    if own.kept >= its.kept.min(1.0) {
         return Ok(None);
     }
     let a_layer = own.kept.powf(1.0 / f64::from(own.layers));

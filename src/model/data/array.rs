@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::column::Column;
 use super::load::{name_of, wrong};
@@ -133,11 +133,11 @@ pub(super) fn examples(
         Target::One(column) => column.meaning(&target, options.task),
         Target::Many { columns, .. } => super::column::Meaning {
             task: Task::Regress,
-            reason: format!("the target `{target}` has {columns} columns"),
+            reason: format!("the target `{target}` has {}", counted(columns, "column")),
         },
     };
     if let (Target::Many { columns, .. }, Some(Task::Classify)) = (&targets, options.task) {
-        let given = format!("{columns} columns");
+        let given = counted(columns, "column");
         return Err(wrong(path, format!("`{target}`"), given, "one column of classes"));
     }
     let names = feature_names(&columns);
@@ -169,7 +169,7 @@ impl Array {
     fn features(&self, targets: &Array) -> Result<(Numbers, Vec<usize>)> {
         let what = || format!("`{}`", self.name);
         if self.shape.len() > MAX_DIMS {
-            let given = format!("{} dimensions", self.shape.len());
+            let given = counted(self.shape.len(), "dimension");
             return Err(Error::invalid(what(), given, format!("at most {MAX_DIMS}")));
         }
         let (rows, columns) = match self.shape.split_first() {
@@ -184,7 +184,7 @@ impl Array {
             return Err(Error::invalid(what, given, "an array with a target for each row"));
         };
         if rows != target_rows {
-            let given = format!("{target_rows} rows");
+            let given = counted(target_rows, "row");
             let needed = format!("{rows}, as many as `{}` has", self.name);
             return Err(Error::invalid(format!("`{}`", targets.name), given, needed));
         }
@@ -257,9 +257,11 @@ impl Target {
                 };
                 let needed = match task {
                     Task::Classify => "one column of classes".into(),
-                    Task::Regress => format!("{} columns, as in the training set", names.len()),
+                    Task::Regress => {
+                        format!("{}, as in the training set", counted(names.len(), "column"))
+                    }
                 };
-                Err(Error::invalid(format!("`{name}`"), format!("{given} columns"), needed))
+                Err(Error::invalid(format!("`{name}`"), counted(given, "column"), needed))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A target column becomes classes or values.
 
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::numbers::Exact;
 use super::{Numbers, Targets, Task};
@@ -42,12 +42,17 @@ impl Column {
             (Task::Regress, reason)
         } else if distinct > numbers.len() / 2 {
             let reason = format!(
-                "has {distinct} distinct whole numbers in {} rows, too few of each to be classes",
-                numbers.len()
+                "has {} in {}, too few of each to be classes",
+                counted(distinct, "distinct whole number"),
+                counted(numbers.len(), "row")
             );
             (Task::Regress, reason)
         } else {
-            (Task::Classify, format!("has whole numbers, {distinct} distinct ones"))
+            let reason = match distinct {
+                1 => "has one whole number alone".into(),
+                _ => format!("has whole numbers, {distinct} distinct ones"),
+            };
+            (Task::Classify, reason)
         };
         Meaning { task, reason: format!("the target `{name}` {reason}") }
     }

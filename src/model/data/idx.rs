@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::array::{Array, Values, examples};
 use super::load::{no_target, open, read_data, wrong};
@@ -111,7 +111,7 @@ fn array(path: &Path, (_, dims): (&str, u8)) -> Result<Array> {
     let magic = 0x0800 | u32::from(dims);
     let found = number(&mut reader)?;
     if found != magic {
-        let needed = format!("{magic:#010x}, bytes in {dims} dimensions");
+        let needed = format!("{magic:#010x}, bytes in {}", counted(dims, "dimension"));
         return Err(wrong(path, "magic number", format!("{found:#010x}"), needed));
     }
     let mut shape = Vec::new();

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::{Dataset, Generated, Targets, csv, idx, npy, safetensors};
 
@@ -120,7 +120,7 @@ fn from_generator(generated: Generated, options: &LoadOptions, seed: u64) -> Res
     no_target(&format!("the generated set `{generated}`"), options)?;
     let train = generated.generate(seed, None)?;
     let (task, holds) = match &train.targets {
-        Targets::Classes { names, .. } => (Task::Classify, format!("{} classes", names.len())),
+        Targets::Classes { names, .. } => (Task::Classify, counted(names.len(), "class")),
         Targets::Values { .. } => (Task::Regress, "values".into()),
     };
     let reason = format!("the generated set `{generated}` has {holds}");
