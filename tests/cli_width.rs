@@ -196,7 +196,7 @@ fn a_terminal_says_how_wide_it_is() {
         let printed = on_a_terminal(columns, &[&train[..], &init].concat());
         assert!(printed.contains("(without ") && printed.contains("Training loss"), "{printed}");
         // Bars begin anew in their line.
-        let lines = printed.split(['\n', '\r']).map(|line| plain_of(line));
+        let lines = printed.split(['\n', '\r']).map(plain_of);
         for line in lines {
             // One bar after the other fills its line.
             let bars = line.matches("/39").count().max(1);
