@@ -47,6 +47,26 @@ struct Seen {
     alike: bool,
 }
 
+impl Line {
+    /// The curve, without its band.
+    fn line(&self) -> Vec<(f64, f64)> {
+        self.curve.iter().map(|point| (point.0, point.1)).collect()
+    }
+
+    /// What was measured, or else the curve.
+    fn main(&self) -> Vec<(f64, f64)> {
+        match self.points.is_empty() {
+            true => self.line(),
+            false => self.points.iter().map(|point| (point.0, point.1)).collect(),
+        }
+    }
+
+    /// All that it has.
+    fn all(&self) -> Vec<(f64, f64)> {
+        [self.main(), self.line(), self.second.clone()].concat()
+    }
+}
+
 impl Chart {
     /// The picture.
     pub fn figure(self) -> Figure {
@@ -60,20 +80,14 @@ impl Chart {
             paragraph("h", MARGIN, 24.0, &fold(&self.title, inner / 1.1, HEAD, 3));
         let (below, top) = paragraph("s", MARGIN, top, &fold(&self.subtitle, inner, SMALL, 6));
         body += &below;
-        let none = self.lines.iter().all(|line| {
-            let points = line.points.iter().map(|point| point.1);
-            let curves = line.curve.iter().map(|point| point.1);
-            !points
-                .chain(curves)
-                .chain(line.second.iter().map(|own| own.1))
-                .any(|own| self.draws(own))
-        });
+        let all = || self.lines.iter().flat_map(Line::all);
+        let none = !all().any(|own| self.draws(own.1));
         // Of an axis without a number there is nothing to say.
         let heights = if none { Vec::new() } else { y.labelled(y.ticks(7)) };
         let left = Plane::margin(&heights);
         let plane = Plane { left, top, width: WIDTH - left - RIGHT, height: HEIGHT, x, y };
         // Between whole numbers (layers, epochs) there is nothing.
-        let whole = self.across().all(|x| x.fract() == 0.0);
+        let whole = all().all(|own| own.0.fract() == 0.0);
         let label = match self.log {
             true => format!("{} (log)", self.y_label),
             false => self.y_label.clone(),
@@ -81,14 +95,18 @@ impl Chart {
         let across = plane.across(whole);
         body += &plane.axes([&across, &heights], [&self.x_label, &label], false);
 
-        let places: Vec<Vec<Place>> =
-            self.lines.iter().map(|line| self.trace(line, &plane)).collect();
-        let turns = self.turns(&places);
+        let traces = |of: fn(&Line) -> Vec<(f64, f64)>| -> Vec<Vec<Place>> {
+            self.lines.iter().map(|line| self.trace(&of(line), &plane)).collect()
+        };
+        let places = traces(Line::main);
+        let same = turns(&places);
+        let curves = turns(&traces(Line::line));
+        let seconds = turns(&traces(|line| line.second.clone()));
         let mut taken = Vec::new();
         let mut seen = Seen::default();
         for (index, line) in self.lines.iter().enumerate() {
             let _ = write!(body, "<g><title>{}</title>", escape(&line.name));
-            self.curves(&mut body, index, &plane, &turns[index]);
+            self.curves(&mut body, index, &plane, [&curves[index], &seconds[index]]);
             self.markers(&mut body, index, &plane, &places, &mut seen);
             let ends = (&mut taken, &mut seen);
             leavings(&mut body, index, &plane, &places[index], ends);
@@ -98,19 +116,10 @@ impl Chart {
         if none && self.lines.iter().all(|line| line.end.is_none()) {
             body += &text("s m", left + 0.5 * plane.width, top + 0.5 * HEIGHT, "no data");
         }
-        seen.alike |= turns.iter().any(|turn| turn.of > 1);
-        let height = self.legend(&mut body, &plane, &places, &turns);
+        seen.alike |= same.iter().chain(&curves).chain(&seconds).any(|turn| turn.of > 1);
+        let height = self.legend(&mut body, &plane, &places, &same);
         let caption = self.explained(&seen);
         Figure { title: self.title, caption, height, body }
-    }
-
-    /// All numbers across.
-    fn across(&self) -> impl Iterator<Item = f64> {
-        self.lines.iter().flat_map(|line| {
-            let points = line.points.iter().map(|point| point.0);
-            let curves = line.curve.iter().map(|point| point.0);
-            points.chain(curves).chain(line.second.iter().map(|point| point.0))
-        })
     }
 
     /// The caption with what the picture turned out to have.
@@ -149,8 +158,7 @@ impl Chart {
         /// What takes less of the axis than this is flat.
         const FLAT: f64 = 0.27;
         let extent = |line: &Line| {
-            let all = line.points.iter().map(|point| point.1);
-            let all = all.chain(self.stretches(line).into_iter().flatten().map(|point| point.1));
+            let all = line.all().into_iter().map(|own| own.1);
             let logs = all.filter(|value| self.draws(*value)).map(f64::log10);
             logs.fold(None, |ends: Option<(f64, f64)>, log| {
                 Some(ends.map_or((log, log), |(low, high)| (low.min(log), high.max(log))))
@@ -169,9 +177,8 @@ impl Chart {
         let all = kept.len();
         // Most lines stay, and two of those that are to be seen for more than a few layers.
         let seen = |line: &&Line| {
-            let points = line.points.iter().map(|point| point.1);
-            let values: Vec<f64> = points.chain(line.curve.iter().map(|point| point.1)).collect();
-            2 * values.iter().filter(|value| self.draws(**value)).count() > values.len()
+            let values = line.main();
+            2 * values.iter().filter(|value| self.draws(value.1)).count() > values.len()
         };
         let long = self.lines.iter().filter(seen).count();
         let spare = long.saturating_sub(2).min(all.saturating_sub(1) / 2);
@@ -200,9 +207,9 @@ impl Chart {
         (kept.len() < all).then(|| [low - room, high + room].map(|log| 10f64.powf(log)))
     }
 
-    /// Where the numbers of a line are: what was measured, or else its curve.
-    fn trace(&self, line: &Line, plane: &Plane) -> Vec<Place> {
-        let place = |(x, value): (f64, f64)| match value {
+    /// Where the numbers of a line are.
+    fn trace(&self, values: &[(f64, f64)], plane: &Plane) -> Vec<Place> {
+        let place = |&(x, value): &(f64, f64)| match value {
             _ if value.is_nan() && !self.log => Place::Nowhere,
             _ if value.is_nan() || value > self.bounds.1 || value == f64::INFINITY => {
                 Place::Beyond { over: true }
@@ -218,37 +225,11 @@ impl Chart {
                 _ => Place::Nowhere,
             },
         };
-        match line.points.is_empty() {
-            true => line.curve.iter().map(|point| place((point.0, point.1))).collect(),
-            false => line.points.iter().map(|point| place((point.0, point.1))).collect(),
-        }
-    }
-
-    /// Which lines are the same to the eye.
-    fn turns(&self, places: &[Vec<Place>]) -> Vec<Turn> {
-        let first = |index: usize| {
-            (0..index).find(|other| alike(&places[*other], &places[index])).unwrap_or(index)
-        };
-        // Of a group the first that it has.
-        let mut firsts: Vec<usize> = Vec::new();
-        for index in 0..places.len() {
-            let own = first(index);
-            firsts.push(if own < index { firsts[own] } else { own });
-        }
-        let count = |index: usize, upto: usize| {
-            firsts[..upto].iter().filter(|first| **first == firsts[index]).count()
-        };
-        (0..places.len())
-            .map(|index| Turn {
-                first: firsts[index],
-                place: count(index, index),
-                of: count(index, places.len()),
-            })
-            .collect()
+        values.iter().map(place).collect()
     }
 
     /// The lines and bands of a series.
-    fn curves(&self, body: &mut String, index: usize, plane: &Plane, turn: &Turn) {
+    fn curves(&self, body: &mut String, index: usize, plane: &Plane, turns: [&Turn; 2]) {
         let line = &self.lines[index];
         let at = |(x, y): (f64, f64)| {
             Some((plane.x(x)?, plane.base() - plane.height * plane.y.position(y)?))
@@ -266,7 +247,7 @@ impl Chart {
             let curve: Vec<(f64, f64)> = stretch.iter().filter_map(|p| at((p.0, p.1))).collect();
             // What is measured has a marker.
             let alone = !line.points.iter().any(|point| self.draws(point.1));
-            draw(body, index, plane, &curve, turn.dashes(10.0, 10.0), alone);
+            draw(body, index, plane, &curve, turns[0].dashes(10.0, 10.0), alone);
         }
         // So that series are told apart without colours: some markers, each line's in places of its own.
         if line.points.is_empty() {
@@ -289,7 +270,7 @@ impl Chart {
             line.second.iter().map(|point| at(*point).filter(|_| self.draws(point.1))).collect();
         for stretch in second.split(Option::is_none) {
             let stretch: Vec<(f64, f64)> = stretch.iter().copied().flatten().collect();
-            draw(body, index, plane, &stretch, turn.dashes(SECOND.0, SECOND.1), true);
+            draw(body, index, plane, &stretch, turns[1].dashes(SECOND.0, SECOND.1), true);
         }
     }
 
@@ -447,10 +428,7 @@ impl Chart {
 
     /// Why nothing of a line is to be seen, or not all of it.
     fn note(&self, line: &Line, places: &[Place], plane: &Plane) -> Option<String> {
-        let values: Vec<(f64, f64)> = match line.points.is_empty() {
-            true => line.curve.iter().map(|point| (point.0, point.1)).collect(),
-            false => line.points.iter().map(|point| (point.0, point.1)).collect(),
-        };
+        let values = line.main();
         if values.is_empty() {
             return line.end.is_none().then(|| "no data".into());
         }
@@ -519,6 +497,29 @@ impl Turn {
         let all = period * self.of as f64;
         (all > length).then_some((length, all - length, 0.0 - period * self.place as f64))
     }
+}
+
+/// Which lines are the same to the eye.
+fn turns(places: &[Vec<Place>]) -> Vec<Turn> {
+    let first = |index: usize| {
+        (0..index).find(|other| alike(&places[*other], &places[index])).unwrap_or(index)
+    };
+    // Of a group the first that it has.
+    let mut firsts: Vec<usize> = Vec::new();
+    for index in 0..places.len() {
+        let own = first(index);
+        firsts.push(if own < index { firsts[own] } else { own });
+    }
+    let count = |index: usize, upto: usize| {
+        firsts[..upto].iter().filter(|first| **first == firsts[index]).count()
+    };
+    (0..places.len())
+        .map(|index| Turn {
+            first: firsts[index],
+            place: count(index, index),
+            of: count(index, places.len()),
+        })
+        .collect()
 }
 
 /// Whether two lines are the same to the eye, wherever either is.
@@ -861,6 +862,26 @@ mod tests {
         }
         let apart: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(apart.len(), all.len());
+    }
+
+    #[test]
+    fn curves_take_turns_by_themselves() {
+        // One theory of lines that were measured apart.
+        let mut theory = measured(&[0.1, -0.1, 0.05]);
+        for index in 1..3 {
+            theory.lines[index].curve = theory.lines[0].curve.clone();
+        }
+        let (text, picture) = held(theory);
+        assert_eq!(count(&text, "stroke-dasharray=\"10 20\""), 3);
+        assert!(!picture.said().contains("(as s"), "{}", picture.said());
+        // Trained alike, tested apart: there the dashes are what they are of one line alone.
+        let mut runs = chart(true, &[&[(1.0, 1.0), (9.0, 0.1)][..]; 2]);
+        for (line, factor) in runs.lines.iter_mut().zip([1.5, 2.5]) {
+            line.second = line.curve.iter().map(|own| (own.0, factor * own.1)).collect();
+        }
+        let text = held(runs).0;
+        assert_eq!(count(&text, "stroke-dasharray=\"6 4\" stroke-dashoffset=\"0\""), 2);
+        assert_eq!(count(&text, "stroke-dasharray=\"10 10\""), 2);
     }
 
     #[test]
