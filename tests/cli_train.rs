@@ -419,6 +419,37 @@ fn data_of_ones_own_is_read_and_the_task_is_said() {
 }
 
 #[test]
+fn tables_are_read_as_they_are_and_what_is_wrong_names_the_flag() {
+    let folder = Folder::new();
+    let rows: String = (0..60)
+        .map(|row| format!("{row};{};t{};{},5;{}\n", row % 7, row % 3, row, row * 2))
+        .collect();
+    let csv = folder.csv(&format!("id;x;town;y;z\n{rows}"));
+    let base = ["train", "--device", "cpu", "--no-plot", "--epochs", "2", "--data", &csv];
+    let train = |rest: &[&str]| fanin(&[&base[..], rest].concat());
+    let output = train(&["--target", "y,z", "--drop", "id", "--one-hot", "town"]);
+    let notes = text(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("cells are parted by `;`, numbers have decimal commas"), "{notes}");
+    assert!(notes.contains("48 training rows, 12 test rows, 4 features, 2 values"), "{notes}");
+    assert!(notes.contains("steps of 48 rows: there are no more (--batch: 64)"), "{notes}");
+    let fails = |rest: &[&str], parts: &[&str]| fails(2, &[&base[..], rest].concat(), parts);
+    fails(&["--target", "y"], &["column `town`", "(--drop, --one-hot)"]);
+    fails(&["--target", "w"], &["unknown target column `w`", "known: id, x, town, y, z"]);
+    fails(&["--target", "y", "--separator", ","], &["header: got one column", "(--separator)"]);
+    fails(&["--target", "y", "--drop", "town", "--decimal", "."], &["got `0,5`", "(--decimal ,)"]);
+    fails(&["--target", "y", "--drop", "town", "--batch", "64"], &["batch: got 64 rows"]);
+    let gaps = folder.csv("a,b,y\n1,,0.5\n2,1,1\n3,2,0.25\n4,4,8\n5,3,2\n");
+    let base =
+        ["train", "--device", "cpu", "--no-plot", "--epochs", "2", "--data", &gaps, "--target"];
+    let refused = [&base[..], &["y"]].concat();
+    crate::cli::fails(2, &refused, &["line 2", "(--missing drop, mean, median or zero)"]);
+    for way in ["drop", "mean", "median", "zero"] {
+        succeeds(&[&base[..], &["y", "--missing", way]].concat());
+    }
+}
+
+#[test]
 fn whatever_a_catalogue_lists_trains_and_is_explained() {
     use fanin::model::{Loss, Optimizer};
     let long = succeeds(&["train", "--help"]);

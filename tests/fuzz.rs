@@ -14,7 +14,7 @@ use fanin::Device;
 use fanin::gpu::{Choice, FillShape, Route, Tuning, Way};
 use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
-use fanin::model::{Loss, Mlp, Optimizer, Schedule, TrainOptions, Trainer};
+use fanin::model::{Loss, Mlp, Model, Optimizer, Predictor, Schedule, TrainOptions, Trainer};
 use fanin::random::{Dtype, PhiloxRng, Stream};
 use fanin::recipe::{Recipe, Rules};
 use fanin::{Activation, Layout, Result, Shape, plain};
@@ -385,9 +385,9 @@ fn headers_and_indices() {
 
 /// Reads data, which are whole where they are read at all.
 fn data(path: &Path, target: Option<PathBuf>, task: Option<Task>) -> Result<()> {
-    let target = target.map(|target| target.to_str().unwrap().to_owned());
-    let Loaded { train, test, .. } =
-        load(path.to_str().unwrap(), &LoadOptions { target, task }, 0)?;
+    let targets = target.iter().map(|target| target.to_str().unwrap().to_owned()).collect();
+    let options = LoadOptions { targets, task, ..LoadOptions::default() };
+    let Loaded { train, test, .. } = load(path.to_str().unwrap(), &options, 0)?;
     for set in std::iter::once(&train).chain(&test) {
         assert!(set.rows() > 0 && set.features.len() == set.rows() * set.columns());
     }
@@ -520,6 +520,11 @@ fn checkpoints() {
     let mut trainer = make();
     fuzz("checkpoint", &good, |input| {
         fs::write(&path, input).unwrap();
+        if let Ok(model) = Model::load(&path) {
+            let features = vec![0.5f32; model.network().input().elements() as usize].into();
+            let found = Predictor::new(&Device::Cpu, &model)?.predict(&features)?;
+            assert!(!found.values.is_empty());
+        }
         trainer.resume(&path)?;
         assert!(trainer.step() <= trainer.steps());
         if !trainer.finished() {

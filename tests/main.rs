@@ -47,6 +47,7 @@ mod picture;
 mod plain;
 mod planner;
 mod pool;
+mod predict;
 mod probe;
 mod quantile;
 mod random;

@@ -4,7 +4,8 @@ use fanin::Error;
 use fanin::probe::{Change, Run};
 
 /// The subjects of errors, and the flags that they come from.
-const FLAGS: [(&str, &str); 7] = [
+const FLAGS: [(&str, &str); 13] = [
+    ("data", "--data"),
     ("learning rate", "--lr"),
     ("clip", "--clip"),
     ("epochs", "--epochs"),
@@ -12,6 +13,22 @@ const FLAGS: [(&str, &str); 7] = [
     ("dropout", "--dropout"),
     ("weight decay", "--weight-decay"),
     ("target", "--target"),
+    ("targets", "--target"),
+    ("separator", "--separator"),
+    ("decimal mark", "--decimal"),
+    ("feature column", "--columns"),
+    ("one-hot column", "--one-hot"),
+];
+
+/// What else an error asks for, in its words, and the flags that do it.
+const NEEDS: [(&str, &str); 7] = [
+    ("may be dropped or one-hot", "--drop, --one-hot"),
+    ("may be dropped or filled", "--missing drop, mean, median or zero"),
+    ("whose target is missing may be dropped", "--missing drop"),
+    ("identifiers may be dropped", "--drop"),
+    ("with a decimal comma", "--decimal ,"),
+    ("missing values as 0", "--missing zero"),
+    ("parted by the separator", "--separator"),
 ];
 
 /// The words of advice, and what they come to here.
@@ -30,10 +47,14 @@ pub fn told(error: &Error) -> String {
     let flag = match error {
         Error::Exists { .. } => Some("--force"),
         Error::NoAdapter { present, .. } if present.starts_with("none") => Some("--device cpu"),
-        Error::Invalid { what, .. } => {
+        Error::Invalid { what, needed, .. } => {
             // Behind the place that it is found in.
             let subject = what.rsplit(": ").next().unwrap_or(what);
-            FLAGS.iter().find(|(own, _)| *own == subject).map(|(_, flag)| *flag)
+            let is =
+                |own: &str| own == subject || subject.starts_with(&format!("{own}, to resume"));
+            let of_subject = FLAGS.iter().find(|(own, _)| is(own));
+            let of_need = || NEEDS.iter().find(|(words, _)| needed.contains(words));
+            of_subject.or_else(of_need).map(|(_, flag)| *flag)
         }
         _ => None,
     };

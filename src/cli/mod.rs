@@ -2,6 +2,7 @@ mod bench;
 mod catalogue;
 mod chart;
 mod check;
+mod columns;
 mod contract;
 mod devices;
 mod flags;
@@ -9,6 +10,7 @@ mod form;
 mod gain;
 mod init;
 mod inits;
+mod predict;
 mod probe;
 mod report;
 mod sample;
@@ -54,6 +56,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Train networks from several initializations and see which learn
     Train(Box<train::TrainArgs>),
+    /// Predict with a network that `train --out` wrote
+    Predict(Box<predict::PredictArgs>),
     /// Follow signals and gradients through a deep network at initialization, and say which
     /// initializers keep them
     Probe(Box<probe::ProbeArgs>),
@@ -108,10 +112,12 @@ pub fn main() -> ExitCode {
     let matches = matches(std::env::args_os()).unwrap_or_else(|error| usage(error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| usage(error));
     start::prepare();
+    let of = |command: &str| matches.subcommand_matches(command).cloned().unwrap_or_default();
     let done = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
-        Command::Train(args) => train::run(args.settled(given(&matches))),
+        Command::Train(args) => train::run(args.settled(given(&matches)), &of("train")),
+        Command::Predict(args) => predict::run(*args),
         Command::Probe(args) => probe::run(*args),
         Command::Gain(args) => gain::run(args),
         Command::Bench(args) => bench::run(args),

@@ -11,6 +11,7 @@ use fanin::probe::{
 use fanin::{Activation, Error, Result, counted, file};
 use serde_json::{Value, json};
 
+use super::columns::ColumnArgs;
 use super::inits::parse_inits;
 use super::text::{page, paragraph};
 use super::{DeviceArgs, flags, note, print, print_json, progress, report, seeds};
@@ -69,9 +70,8 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "SET")]
     data: Option<String>,
 
-    /// The column, array or file of the set that holds the targets
-    #[arg(long, value_name = "COLUMN", requires = "data")]
-    target: Option<String>,
+    #[command(flatten)]
+    columns: ColumnArgs,
 
     /// Networks of each kind, each with a seed of its own, for the mean and the spread
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
@@ -250,9 +250,22 @@ fn mlp(args: &ProbeArgs, widths: Vec<u64>, activation: Activation) -> Result<Mlp
 
 /// The rows of a set, standardized; none where inputs are normal.
 fn inputs(args: &ProbeArgs, networks: &[Mlp]) -> Result<Option<Vec<f32>>> {
-    let Some(data) = &args.data else { return Ok(None) };
-    let options = LoadOptions { target: args.target.clone(), task: None };
-    let mut set = data::load(data, &options, args.seed)?.train;
+    let options = args.columns.options(None);
+    let Some(data) = &args.data else {
+        return match options == LoadOptions::default() {
+            true => Ok(None),
+            false => Err(Error::Invalid {
+                what: "--target and what else is said of data".into(),
+                given: "no --data".into(),
+                needed: "a set that it is about".into(),
+            }),
+        };
+    };
+    let loaded = data::load(data, &options, args.seed)?;
+    loaded.notes.iter().for_each(|line| note(&format!("{}: {line}", loaded.train.name)));
+    let (mut set, mut preparation) = (loaded.train, loaded.preparation);
+    preparation.fill_by(&set)?;
+    preparation.fill(&mut set)?;
     Standardizer::fit(&set).apply(&mut set)?;
     let columns = set.columns();
     let fits = |mlp: &&Mlp| mlp.widths()[0] as usize != columns;

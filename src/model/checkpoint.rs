@@ -1,49 +1,21 @@
 //! A run in a safetensors file: the parameters under their names, the optimizer's state under
 //! `optimizer.first.` and `optimizer.second.` before them, and all that it takes to go on with the
-//! same bits.
+//! same bits (`document.rs`).
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use serde::{Deserialize, Serialize};
 
+use super::document::{Document, Found, KEY, State, StoredEpoch, StoredScore};
 use super::score::Tally;
 use super::trainer::{Cursor, digest_of};
 use super::{Epoch, Score, Trainer};
 use crate::{Error, Result, counted, file};
 
-/// The key of the metadata that holds a [`State`].
-const KEY: &str = "fanin.training";
-
 /// The setting of a run that is not in the device's own arithmetic.
 const ARITHMETIC: &str = "arithmetic";
-
-/// What a run must have in common with the one that it resumes, by name, and how far that one got.
-#[derive(Serialize, Deserialize)]
-struct State {
-    settings: Vec<(String, String)>,
-    step: u64,
-    epochs: Vec<StoredEpoch>,
-    /// Loss, right, rows of the epoch under way.
-    tally: (f64, f64, u64),
-    /// The squared errors of each of several targets, in bits.
-    #[serde(default)]
-    squares: Vec<u64>,
-    /// [`Trainer::digest`] of an exact run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    digest: Option<String>,
-}
-
-/// Loss, accuracy, r2; bits in place of floats, since JSON's are not exact in every reader.
-type StoredScore = (u64, Option<u64>, Option<u64>);
-
-#[derive(Serialize, Deserialize)]
-struct StoredEpoch {
-    train: StoredScore,
-    test: Option<StoredScore>,
-}
 
 fn stored(score: &Score) -> StoredScore {
     (score.loss.to_bits(), score.accuracy.map(f64::to_bits), score.r2.map(f64::to_bits))
@@ -59,7 +31,8 @@ fn restored(score: &StoredScore) -> Score {
 
 impl Trainer {
     /// Writes the parameters, the optimizer's state, and how far the run has come, to a safetensors
-    /// file, from which [`Trainer::resume`] goes on to the same bits on the same device. With `force` it
+    /// file, from which [`Trainer::resume`] goes on to the same bits on the same device, and with which
+    /// [`Model`](super::Model) predicts. With `force` it
     /// replaces a model of its name, be it in shards, with the index and the manifest that described it.
     ///
     /// # Errors
@@ -96,8 +69,16 @@ impl Trainer {
                 false => None,
             },
         };
-        let text =
-            serde_json::to_string(&state).map_err(|error| Error::safetensors(path, error))?;
+        let (arithmetic, preparation) = (self.options.arithmetic, &self.preparation);
+        let of = Document::new(
+            &self.network,
+            &self.loss,
+            arithmetic,
+            preparation,
+            &self.arguments,
+            state,
+        )?;
+        let text = serde_json::to_string(&of).map_err(|error| Error::safetensors(path, error))?;
         let mut views = Vec::new();
         for (name, shape, values) in &tensors {
             let bytes = bytemuck::cast_slice(values);
@@ -121,11 +102,7 @@ impl Trainer {
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let bytes = std::fs::read(path).map_err(|error| Error::file("read", path, error))?;
         let broken = |error: &dyn std::fmt::Display| Error::safetensors(path, error);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
-        let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let text =
-            text.ok_or_else(|| broken(&"it holds weights, and no training to go on with"))?;
-        let state: State = serde_json::from_str(text).map_err(|error| broken(&error))?;
+        let state = Found::of(path, &bytes)?.training();
         let own = self.settings();
         // What a run in the device's own arithmetic has nothing of.
         let saved = |name: &str| state.settings.iter().any(|(saved, _)| saved == name);

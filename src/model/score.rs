@@ -1,4 +1,4 @@
-use crate::op::RowResult;
+use crate::op::{Loss, RowResult, Target};
 
 /// How well a network does on rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +50,28 @@ impl Tally {
         self.squares.resize(columns, 0.0);
         for slice in sums.chunks_exact(columns) {
             self.squares.iter_mut().zip(slice).for_each(|(own, sum)| *own += f64::from(*sum));
+        }
+    }
+    /// What they come to; `variances` are those of each target value.
+    pub fn score(&self, loss: &Loss, variances: &[f64]) -> Score {
+        let rows = self.rows.max(1) as f64;
+        let (mean, values) = (self.loss / rows, loss.target() == Target::Value);
+        // Of one target with the mean squared error the loss is the squared error.
+        let squares = match loss.needs_squares(variances.len()) {
+            true => &self.squares,
+            false => &vec![self.loss],
+        };
+        let of = |(square, variance): (&f64, &f64)| match (*square, *variance) {
+            (0.0, 0.0) => 1.0,
+            (_, 0.0) => 0.0,
+            (square, variance) => 1.0 - square / rows / variance,
+        };
+        let each = squares.iter().zip(variances).map(of);
+        let r2 = each.sum::<f64>() / squares.len() as f64;
+        Score {
+            loss: mean,
+            accuracy: (!values).then_some(self.right / rows),
+            r2: (values && self.rows > 1).then_some(r2),
         }
     }
 }

@@ -1,13 +1,13 @@
-use super::data::{Dataset, Targets};
+use super::data::Targets;
 use super::{Loss, Target};
 use crate::op::variance;
 use crate::{Error, Result, counted};
 
 /// A set's targets as the loss takes them, class indices or the bits of values, and how many there are
 /// a row.
-pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u32>, usize)> {
+pub(super) fn words(targets: &Targets, loss: &Loss, outputs: usize) -> Result<(Vec<u32>, usize)> {
     let invalid = |given: String, needed: String| Err(Error::invalid("targets", given, needed));
-    match (&set.targets, loss.target()) {
+    match (targets, loss.target()) {
         (Targets::Classes { labels, names }, Target::Class) => {
             if names.len() > outputs {
                 let given = counted(names.len(), "class");
@@ -53,13 +53,13 @@ pub(super) fn words(set: &Dataset, loss: &Loss, outputs: usize) -> Result<(Vec<u
 }
 
 /// The loss of the best answer that does not look at the features.
-pub(super) fn baseline(set: &Dataset, loss: &Loss) -> f64 {
-    match &set.targets {
+pub(super) fn baseline(targets: &Targets, loss: &Loss) -> f64 {
+    match targets {
         Targets::Classes { labels, names } => {
             loss.constant_of_classes(&shares(labels, names.len()))
         }
         Targets::Values { names, .. } => {
-            let each = columns(set).map(|column| loss.constant_of_values(&column));
+            let each = columns(targets).map(|column| loss.constant_of_values(&column));
             each.sum::<f64>() / names.len() as f64
         }
     }
@@ -73,19 +73,19 @@ fn shares(labels: &[u32], classes: usize) -> Vec<f64> {
 }
 
 /// The share of the largest class; none for values.
-pub(super) fn majority(set: &Dataset) -> Option<f64> {
-    let Targets::Classes { labels, names } = &set.targets else { return None };
+pub(super) fn majority(targets: &Targets) -> Option<f64> {
+    let Targets::Classes { labels, names } = targets else { return None };
     shares(labels, names.len()).into_iter().max_by(f64::total_cmp)
 }
 
 /// The variance of each column of values, as f32 has them; none for classes.
-pub(super) fn variances(set: &Dataset) -> Vec<f64> {
-    columns(set).map(|column| variance(&column)).collect()
+pub(super) fn variances(targets: &Targets) -> Vec<f64> {
+    columns(targets).map(|column| variance(&column)).collect()
 }
 
 /// The columns of values, as f32 has them; none for classes.
-fn columns(set: &Dataset) -> impl Iterator<Item = Vec<f64>> {
-    let (values, columns) = match &set.targets {
+fn columns(targets: &Targets) -> impl Iterator<Item = Vec<f64>> {
+    let (values, columns) = match targets {
         Targets::Values { values, names } => (values.to_f32(), names.len()),
         Targets::Classes { .. } => (Default::default(), 0),
     };

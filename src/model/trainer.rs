@@ -1,16 +1,18 @@
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::data::{Dataset, Targets, permutation};
+use super::data::{Dataset, Preparation, Targets, permutation};
 use super::network::{Network, Placed};
 use super::options::TrainOptions;
+use super::predictor::forward;
 use super::score::{Epoch, Score, Tally};
 use super::tape::Stage;
 use super::targets::{baseline, majority, variances, words};
-use super::{Aim, Loss, LsuvStep, Parameter, Target, Training, place};
+use super::{Aim, Loss, LsuvStep, Parameter, Training, place};
 use crate::device::{Device, Execution, Room};
 use crate::op::{
-    self, Arithmetic, BATCH, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND,
-    Slot, Step, View,
+    self, Arithmetic, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step,
+    View,
 };
 use crate::random::Stream;
 use crate::{Error, Result, counted, memory};
@@ -48,6 +50,9 @@ pub struct Trainer {
     pub(super) diverged: Option<String>,
     pub(super) submissions: u64,
     pub(super) lsuv_log: Vec<LsuvStep>,
+    /// What goes with the network into a file.
+    pub(super) preparation: Preparation,
+    pub(super) arguments: BTreeMap<String, String>,
 }
 
 /// The next thing to do: a step, or a stretch of the test rows after an epoch.
@@ -111,7 +116,8 @@ impl Trainer {
             }
             set.check_f32().map_err(|error| error.at(what))?;
             features.extend_from_slice(&set.features.to_f32());
-            let (words, columns) = words(set, &loss, outputs).map_err(|error| error.at(what))?;
+            let (words, columns) =
+                words(&set.targets, &loss, outputs).map_err(|error| error.at(what))?;
             targets.extend(words);
             target_columns = columns;
         }
@@ -161,9 +167,12 @@ impl Trainer {
             taken: (QUICK / network.multiply_adds(batch)).clamp(1.0, group as f64) as usize,
             rows,
             test_rows,
-            baseline: baseline(train, &loss),
-            majority: majority(train),
-            variances: [variances(train), test.map_or_else(Vec::new, variances)],
+            baseline: baseline(&train.targets, &loss),
+            majority: majority(&train.targets),
+            variances: [
+                variances(&train.targets),
+                test.map_or_else(Vec::new, |test| variances(&test.targets)),
+            ],
             digest,
             cursor: Cursor::default(),
             order: (u64::MAX, Vec::new()),
@@ -173,6 +182,8 @@ impl Trainer {
             diverged: None,
             submissions: 0,
             lsuv_log: Vec::new(),
+            preparation: Preparation::of(train),
+            arguments: BTreeMap::new(),
             network,
         };
         for (parameter, Placed { spec, .. }) in trainer.parameters.iter().zip(&tensors) {
@@ -183,6 +194,24 @@ impl Trainer {
         trainer.keep_parameters()?;
         trainer.run_lsuv(&tensors)?;
         Ok(trainer)
+    }
+
+    /// What was done to the rows before they were given to [`Trainer::new`], so that a file that
+    /// [`Trainer::save`] writes can do the same to others ([`Model`](super::Model)). Unless it is said, features
+    /// and targets are taken to be as they stand in the training set.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it makes other numbers of a row than the network takes.
+    pub fn set_preparation(&mut self, preparation: Preparation) -> Result<()> {
+        preparation.check(&self.network)?;
+        self.preparation = preparation;
+        Ok(())
+    }
+
+    /// Settings, by name, that a file is to keep for whoever goes on with it
+    /// ([`arguments`](super::arguments())).
+    pub fn set_arguments(&mut self, arguments: BTreeMap<String, String>) {
+        self.arguments = arguments;
     }
 
     /// Where it trains.
@@ -298,16 +327,8 @@ impl Trainer {
             let given = counted(features.len(), "value");
             return Err(Error::invalid("features", given, format!("rows of {columns}")));
         }
-        let mut outputs = Vec::new();
-        for rows in features.chunks(self.batch * columns) {
-            self.execution.write(BATCH, 0, rows)?;
-            let count = rows.len() / columns;
-            let step = Step { rows: count as u32, ..Step::default() };
-            self.execution.run(&[], &[(Phase::Predict, step)], false)?;
-            let values = self.execution.read(self.outputs)?;
-            outputs.extend_from_slice(&values[..count * self.outputs.columns]);
-        }
-        Ok(outputs)
+        let (arithmetic, outputs) = (self.options.arithmetic, self.outputs);
+        forward(&mut *self.execution, features, columns, self.batch, outputs, arithmetic)
     }
 
     /// The score on all training rows as the network is now, without dropout.
@@ -491,24 +512,7 @@ impl Trainer {
     }
 
     fn score(&self, tally: &Tally, set: usize) -> Score {
-        let rows = tally.rows.max(1) as f64;
-        let (loss, values) = (tally.loss / rows, self.loss.target() == Target::Value);
-        let squares = match self.squares {
-            Some(_) => &tally.squares,
-            None => &vec![tally.loss],
-        };
-        let of = |(square, variance): (&f64, &f64)| match (*square, *variance) {
-            (0.0, 0.0) => 1.0,
-            (_, 0.0) => 0.0,
-            (square, variance) => 1.0 - square / rows / variance,
-        };
-        let each = squares.iter().zip(&self.variances[set]).map(of);
-        let r2 = each.sum::<f64>() / squares.len() as f64;
-        Score {
-            loss,
-            accuracy: (!values).then_some(tally.right / rows),
-            r2: (values && tally.rows > 1).then_some(r2),
-        }
+        tally.score(&self.loss, &self.variances[set])
     }
 
     /// Buffers that a checkpoint holds, with what stands before the parameters' names.

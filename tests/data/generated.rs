@@ -155,7 +155,8 @@ fn are_loaded_by_name() {
     assert_eq!(loaded.task, Task::Regress);
 
     let refused = |task, target: Option<&str>| {
-        let options = LoadOptions { task, target: target.map(str::to_string) };
+        let targets = target.map(str::to_string).into_iter().collect();
+        let options = LoadOptions { task, targets, ..LoadOptions::default() };
         load("moons", &options, 0).unwrap_err().to_string()
     };
     assert_eq!(
@@ -181,5 +182,31 @@ fn unknown_names_list_what_there_is() {
     for file in ["no.csv", "no.npz", "no.safetensors", "no/train-images-idx3-ubyte"] {
         let error = load(file, &LoadOptions::default(), 0).unwrap_err();
         assert!(matches!(error, Error::File { action: "open", .. }), "{error}");
+    }
+}
+
+#[test]
+fn formats_that_are_not_read_are_said_to_be_none() {
+    let message = |name: &str| load(name, &LoadOptions::default(), 0).unwrap_err().to_string();
+    for (name, how) in [
+        ("d.parquet", "read_parquet"),
+        ("d.XLSX", "spreadsheet"),
+        ("d.json", "read_json"),
+        ("d.pt", "numpy.savez"),
+        ("d.csv.gz", "packed"),
+    ] {
+        let found = message(name);
+        assert!(found.contains("not a format of data that is read, needed one of .csv"), "{found}");
+        assert!(found.contains(how), "{found}");
+    }
+    let files = Files::new();
+    for name in ["d.gguf", "d"] {
+        let found = message(files.write(name, "GGUF").to_str().unwrap());
+        assert!(found.contains("not a format of data that is read"), "{found}");
+    }
+    // Tables have more than one ending.
+    for name in ["d.tsv", "d.TXT"] {
+        let path = files.write(name, "a\ty\n1\tp\n2\tq\n");
+        assert_eq!(load_with(&path, Some("y"), None).unwrap().train.rows(), 2);
     }
 }

@@ -152,3 +152,81 @@ fn sets_must_be_whole() {
     let given = load_with(files.0.path(), Some("y"), None).unwrap_err().to_string();
     assert_eq!(given, "target: got y, needed none: a directory of IDX files has its own targets");
 }
+
+#[test]
+fn sets_are_found_under_the_names_that_people_have() {
+    let train = file(0x801, &[4], &LABELS);
+    let sets: [(&str, [&str; 4]); 3] = [
+        (
+            "MNIST/raw/",
+            [
+                "train-images-idx3-ubyte",
+                "train-labels-idx1-ubyte",
+                "t10k-images-idx3-ubyte",
+                "t10k-labels-idx1-ubyte",
+            ],
+        ),
+        (
+            "",
+            [
+                "train-images-idx3-ubyte/train-images-idx3-ubyte",
+                "train-labels-idx1-ubyte/train-labels-idx1-ubyte",
+                "t10k-images-idx3-ubyte/t10k-images-idx3-ubyte",
+                "t10k-labels-idx1-ubyte/t10k-labels-idx1-ubyte",
+            ],
+        ),
+        (
+            "gzip/",
+            [
+                "emnist-letters-train-images-idx3-ubyte.gz",
+                "emnist-letters-train-labels-idx1-ubyte.gz",
+                "emnist-letters-test-images-idx3-ubyte.gz",
+                "emnist-letters-test-labels-idx1-ubyte.gz",
+            ],
+        ),
+    ];
+    let write = |files: &Files, path: String, bytes: &[u8]| {
+        let path = files.path(&path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let make = |folder: &str, names: &[&str; 4]| {
+        let files = Files::new();
+        let contents = [images(4), train.clone(), images(2), file(0x801, &[2], &[9, 9])];
+        for (name, bytes) in names.iter().zip(contents) {
+            write(&files, format!("{folder}{name}"), &bytes);
+        }
+        files
+    };
+    for (folder, names) in &sets {
+        let files = make(folder, names);
+        // At every level, by the file of images, and by its own folder.
+        let mut level = files.path(&format!("{folder}{}", names[0]));
+        while level.starts_with(files.0.path()) {
+            let loaded = load_with(&level, None, None).unwrap();
+            check(&loaded);
+            assert_eq!(loaded.test.unwrap().rows(), 2, "{}", level.display());
+            level.pop();
+        }
+        // A file of test images stands for itself.
+        let test =
+            load_with(&files.path(&format!("{folder}{}", names[2])), None, Some(Task::Regress));
+        let constant = test.unwrap_err().to_string();
+        assert!(constant.contains("got 9 in all rows"), "{constant}");
+    }
+    // Two sets in a folder, and below one.
+    let files = make(sets[2].0, &sets[2].1);
+    for name in ["digits-train-images-idx3-ubyte", "digits-train-labels-idx1-ubyte"] {
+        write(&files, format!("gzip/emnist-{name}"), &images(4));
+    }
+    let found = message(files.0.path(), load_with(files.0.path(), None, None));
+    let both =
+        ["emnist-digits-train-images-idx3-ubyte", "emnist-letters-train-images-idx3-ubyte.gz"];
+    let both = both.map(|name| files.path(&format!("gzip/{name}")).display().to_string());
+    let needed = format!("needed one, by its file of images: {}", both.join(", "));
+    assert_eq!(found, format!("sets of IDX files: got 2, {needed}"));
+    // What lies in the folder itself comes before what is below.
+    write(&files, "train-images-idx3-ubyte".into(), &images(4));
+    write(&files, "train-labels-idx1-ubyte".into(), &train);
+    check(&load_with(files.0.path(), None, None).unwrap());
+}

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use fanin::Device;
 use fanin::model::data::{
-    Collapsed, Dataset, Generated, LoadOptions, Loaded, Numbers, Standardizer, Targets, Task, load,
-    permutation,
+    Collapsed, Dataset, Encoding, Generated, LoadOptions, Loaded, Missing, Numbers, RowsOptions,
+    Standardizer, Targets, Task, load, permutation, rows,
 };
 use fanin::model::{Mlp, TrainOptions, Trainer};
 use fanin::random::Stream;
@@ -51,14 +51,19 @@ impl Files {
 }
 
 fn load_with(path: &Path, target: Option<&str>, task: Option<Task>) -> Result<Loaded> {
-    let options = LoadOptions { target: target.map(str::to_string), task };
+    let targets = target.map(str::to_string).into_iter().collect();
+    let options = LoadOptions { targets, task, ..LoadOptions::default() };
     load(path.to_str().unwrap(), &options, 0)
 }
 
 /// The message, which must be that of a mistake in the input and say `path` once.
 #[track_caller]
 fn message(path: &Path, loaded: Result<Loaded>) -> String {
-    let error = loaded.unwrap_err();
+    message_of(path, loaded.unwrap_err())
+}
+
+#[track_caller]
+fn message_of(path: &Path, error: Error) -> String {
     assert!(error.is_usage(), "{error:?}");
     let (text, path) = (error.to_string(), format!("{}: ", path.display()));
     text.strip_prefix(&path).unwrap_or(&text).to_string()

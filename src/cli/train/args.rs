@@ -8,19 +8,26 @@ use fanin::model::data::Task;
 use fanin::model::layers::ENTRIES;
 use fanin::model::{Decay, Loss, Mlp, Network, Optimizer, Schedule, TrainOptions};
 use fanin::op::{Arithmetic, Operands};
-use fanin::{Activation, Result, Shape};
+use fanin::{Activation, Result, Shape, counted};
 
 use crate::cli::DeviceArgs;
 use crate::cli::catalogue::{formulas, learning_rates, one_of};
+use crate::cli::columns::ColumnArgs;
 
 /// What `fanin train` alone shows.
 pub(super) const DEMONSTRATION: &str = "the demonstration: 30 layers of 64, plain SGD (--data, \
                                         --hidden or --optimizer ask for another)";
 
 /// What says that another network is to be trained than that of the demonstration, or that it is to be kept.
-const OWN: [&str; 12] = [
+const OWN: [&str; 18] = [
     "data",
     "target",
+    "separator",
+    "decimal",
+    "columns",
+    "drop",
+    "one_hot",
+    "missing",
     "task",
     "hidden",
     "network",
@@ -47,11 +54,12 @@ Examples:
   fanin train --residual --layer-norm
   fanin train --data digits --hidden 256,256 --activation gelu --epochs 20
   fanin train --data houses.csv --target price --out houses.safetensors
+  fanin train --data survey.csv --target income,rent --drop id --one-hot town \\
+      --missing median
   fanin train --data mnist/ --batch 256 --device gpu
   fanin train --network 'dense:64 relu residual(norm dense:64 gelu) dense'
   fanin train --data digits --hidden 256 --exact
-  fanin train --resume houses.safetensors --data houses.csv --target price \\
-      --epochs 60 --out houses.safetensors --force
+  fanin train --resume houses.safetensors --epochs 60 --out more.safetensors
 
 Verdicts compare the training loss (the last epoch's, or that of the final
 network on all training rows, whichever is less) with that of the best constant
@@ -107,9 +115,8 @@ pub struct TrainArgs {
     #[arg(long, default_value = "spirals", value_name = "SET")]
     pub(super) data: String,
 
-    /// The column, array or file that holds the targets
-    #[arg(long, value_name = "COLUMN")]
-    pub(super) target: Option<String>,
+    #[command(flatten)]
+    pub(super) columns: ColumnArgs,
 
     /// classify or regress; guessed from the target, and said, where it is not given
     #[arg(long)]
@@ -176,9 +183,9 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 40)]
     pub(super) epochs: u64,
 
-    /// Rows a step, or `full`
-    #[arg(long, default_value = "64", value_parser = parse_batch)]
-    pub(super) batch: Batch,
+    /// Rows a step, or `full` [default: 64, or all training rows where there are fewer]
+    #[arg(long, value_parser = parse_batch)]
+    pub(super) batch: Option<Batch>,
 
     /// The share of rows kept for testing; a set that comes with test rows keeps its own
     #[arg(long, default_value_t = 0.2, value_name = "SHARE", allow_negative_numbers = true)]
@@ -244,7 +251,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) save_initial: Option<PathBuf>,
 
-    /// Go on from a file that --out wrote
+    /// Go on from a file that --out wrote; what is not said again is as the run had it
     #[arg(long, value_name = "FILE")]
     pub(super) resume: Option<PathBuf>,
 
@@ -309,7 +316,7 @@ impl TrainArgs {
                 self.init = "he_normal,xavier_normal,normal:0.01".into();
             }
             if !given("batch") {
-                self.batch = Batch::Rows(16);
+                self.batch = Some(Batch::Rows(16));
             }
             if !given("epochs") {
                 self.epochs = 15;
@@ -363,7 +370,18 @@ pub(super) fn network(
     mlp.network()
 }
 
-pub(super) fn options(args: &TrainArgs) -> TrainOptions {
+/// Rows a step where nobody says how many.
+const BATCH: usize = 64;
+
+/// What is to be said where there are fewer rows than that.
+pub(super) fn fewer_rows(args: &TrainArgs, rows: usize) -> Option<String> {
+    let fewer = args.batch.is_none() && rows < BATCH;
+    fewer
+        .then(|| format!("steps of {}: there are no more (--batch: {BATCH})", counted(rows, "row")))
+}
+
+/// For so many training rows.
+pub(super) fn options(args: &TrainArgs, rows: usize) -> TrainOptions {
     let optimizer = match args.weight_decay {
         Some(decay) => args.optimizer.with_weight_decay(decay),
         None => args.optimizer,
@@ -374,8 +392,9 @@ pub(super) fn options(args: &TrainArgs) -> TrainOptions {
         lr: args.lr.unwrap_or(optimizer.default_lr()),
         schedule: Schedule { warmup: args.warmup, ..args.schedule },
         batch: match args.batch {
-            Batch::Full => None,
-            Batch::Rows(rows) => Some(rows),
+            Some(Batch::Full) => None,
+            Some(Batch::Rows(rows)) => Some(rows),
+            None => Some(rows.min(BATCH)),
         },
         epochs: args.epochs,
         seed: args.seed,

@@ -5,20 +5,25 @@ mod compare;
 mod outputs;
 mod prepare;
 mod report;
+mod resume;
 mod spread;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub use args::TrainArgs;
+use clap::ArgMatches;
 use fanin::init::Init;
+use fanin::model::data::{Dataset, Loaded, Preparation};
 use fanin::model::{Epoch, Loss, LsuvStep, Outcome, TrainOptions, Trainer};
-use fanin::op::Arithmetic;
 use fanin::{Device, Error, Result, counted};
 use indicatif::{MultiProgress, ProgressBar};
 use outputs::Outputs;
 use prepare::Prepared;
+pub use report::quality;
 
 use super::inits::parse_inits;
 use super::table::short;
@@ -72,15 +77,19 @@ impl Run {
 struct Common {
     device: Device,
     loss: Loss,
-    arithmetic: Arithmetic,
+    /// But for their seeds.
+    options: TrainOptions,
     epoch_steps: u64,
     network: String,
 }
 
-pub fn run(args: TrainArgs) -> Result<ExitCode> {
+pub fn run(args: TrainArgs, matches: &ArgMatches) -> Result<ExitCode> {
+    let (args, kept) = resume::resumed(args, matches)?;
     let inits = parse_inits(&args.init)?;
     let seeds = seeds(args.seeds, args.seed)?;
-    let first = Prepared::new(&args, &inits, args.seed)?;
+    let loaded = prepare::load(&args, args.seed);
+    let loaded = loaded.map_err(|error| resume::without_data(error, &args, matches))?;
+    let first = Prepared::new(&args, &inits, args.seed, loaded)?;
     let lsuv = |(_, init): &(String, Init)| matches!(init, Init::Lsuv { .. });
     if (args.print_recipe || args.save_initial.is_some()) && inits.iter().any(lsuv) {
         return Err(Error::Invalid {
@@ -111,15 +120,26 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         let set = match turn {
             0 => &first,
             _ => {
-                other = Prepared::new(&args, &inits, seed)?;
+                let loaded = prepare::load(&args, seed)?;
+                other = Prepared::new(&args, &inits, seed, loaded)?;
                 &other
             }
         };
-        let options = TrainOptions { seed, ..args::options(&args) };
+        let rows = set.train.rows();
+        let options = TrainOptions { seed, ..args::options(&args, rows) };
+        if turn == 0
+            && let Some(line) = args::fewer_rows(&args, rows)
+        {
+            note(&line);
+        }
         let mut runs = Vec::new();
         for (at, (init, network)) in set.networks.iter().enumerate() {
             let test = set.test.as_ref();
             let mut trainer = Trainer::new(&device, network, &options, &set.train, test)?;
+            trainer.set_preparation(set.preparation.clone())?;
+            let mut kept = kept.clone();
+            kept.insert("init".into(), init.clone());
+            trainer.set_arguments(kept);
             if let Some(path) = &args.resume {
                 trainer.resume(path)?;
             }
@@ -132,7 +152,7 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
                 common = Some(Common {
                     device: device.clone(),
                     loss: trainer.loss(),
-                    arithmetic: trainer.arithmetic(),
+                    options: options.clone(),
                     epoch_steps: trainer.epoch_steps(),
                     network: format!("{:?}", trainer.network()),
                 });
@@ -186,6 +206,19 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
     };
     report::report(&args, &common, &ended, why.as_deref())?;
     Ok(ExitCode::from(u8::from(interrupted)))
+}
+
+/// The training or the test rows of a run whose file keeps these settings, as they are in the source, what
+/// is done to them, and what was seen.
+pub fn load_part(
+    path: &Path,
+    settings: &BTreeMap<String, String>,
+    test: bool,
+) -> Result<(Option<Dataset>, Preparation, Vec<String>)> {
+    let args = resume::saved(path, settings)?;
+    let Loaded { train, test: own, preparation, notes, .. } = prepare::load(&args, args.seed)?;
+    let (train, own) = prepare::split(&args, args.seed, train, own)?;
+    Ok((if test { own } else { Some(train) }, preparation, notes))
 }
 
 fn announcement(trainer: &Trainer, options: &TrainOptions, seeds: usize) -> Result<String> {

@@ -1,10 +1,10 @@
-//! The data: split, standardized, and what of them decides the network's shape.
+//! The data: split, filled, standardized, and what of them decides the network's shape.
 
 use std::fmt;
 
 use fanin::init::Init;
 use fanin::model::data::{
-    self, Collapsed, Dataset, LoadOptions, Loaded, Standardizer, Targets, Task,
+    self, Collapsed, Dataset, Loaded, Preparation, Standardizer, Targets, Task,
 };
 use fanin::model::{Loss, Network, Target};
 use fanin::{Error, Result, counted};
@@ -17,6 +17,8 @@ pub(super) struct Prepared {
     pub(super) seed: u64,
     pub(super) train: Dataset,
     pub(super) test: Option<Dataset>,
+    /// All that was done to them.
+    pub(super) preparation: Preparation,
     /// With the initializer of each, as it is written.
     pub(super) networks: Vec<(String, Network)>,
     task: Task,
@@ -25,16 +27,52 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(args: &TrainArgs, inits: &[(String, Init)], seed: u64) -> Result<Prepared> {
-        let options = LoadOptions { target: args.target.clone(), task: args.task };
-        let Loaded { train, test, task, reason } = data::load(&args.data, &options, seed)?;
-        let (train, test) = prepare(args, seed, train, test)?;
+    pub(super) fn new(
+        args: &TrainArgs,
+        inits: &[(String, Init)],
+        seed: u64,
+        loaded: Loaded,
+    ) -> Result<Prepared> {
+        // Once is enough.
+        let says = seed == args.seed;
+        let Loaded { train, test, task, reason, notes, mut preparation } = loaded;
+        for line in notes.iter().filter(|_| says) {
+            note(&format!("{}: {line}", train.name));
+        }
+        let (mut train, mut test) = split(args, seed, train, test)?;
+        preparation.fill_by(&train)?;
+        for set in [&mut train].into_iter().chain(&mut test) {
+            preparation.fill(set)?;
+        }
+        let by = match (args.no_standardize, args.loss) {
+            (true, _) => Standardizer::default(),
+            (false, Some(loss)) if loss.target() == Target::Share => {
+                Standardizer::fit(&train).without_targets()
+            }
+            (false, _) => Standardizer::fit(&train),
+        };
+        let collapsed = if says { by.collapsed(&train)? } else { Vec::new() };
+        for Collapsed { column, distinct, left } in collapsed {
+            note(&format!(
+                "`{column}`: of {distinct} distinct numbers {left} are left in float32, which the \
+                 network computes in{}",
+                if args.no_standardize {
+                    "; without --no-standardize they may stay apart"
+                } else {
+                    ""
+                }
+            ));
+        }
+        for set in [&mut train].into_iter().chain(&mut test) {
+            by.apply(set)?;
+        }
+        preparation.standardizer = by;
         let outputs = outputs(&train, args.loss);
         let network = |(text, init): &(String, Init)| {
             Ok((text.clone(), args::network(args, train.columns(), outputs, *init)?))
         };
         let networks = inits.iter().map(network).collect::<Result<_>>()?;
-        Ok(Prepared { seed, train, test, networks, task, reason })
+        Ok(Prepared { seed, train, test, preparation, networks, task, reason })
     }
 }
 
@@ -53,43 +91,27 @@ impl fmt::Display for Prepared {
     }
 }
 
-/// Splits what is not split yet, and standardizes by the training rows.
-fn prepare(
+/// The rows of a set as they are in the source.
+pub(super) fn load(args: &TrainArgs, seed: u64) -> Result<Loaded> {
+    data::load(&args.data, &args.columns.options(args.task), seed)
+}
+
+/// The rows to train and to test on, as they are in the source.
+pub(super) fn split(
     args: &TrainArgs,
     seed: u64,
     train: Dataset,
     test: Option<Dataset>,
 ) -> Result<(Dataset, Option<Dataset>)> {
-    let (mut train, mut test) = match test {
-        Some(test) => (train, Some(test)),
-        None if args.test_split == 0.0 => (train, None),
+    match test {
+        Some(test) => Ok((train, Some(test))),
+        None if args.test_split == 0.0 => Ok((train, None)),
         None => {
             let (train, test) = train.split(seed, args.test_split)?;
             check_classes(&train)?;
-            (train, Some(test))
+            Ok((train, Some(test)))
         }
-    };
-    let by = match (args.no_standardize, args.loss) {
-        (true, _) => Standardizer::default(),
-        (false, Some(loss)) if loss.target() == Target::Share => {
-            Standardizer::fit(&train).without_targets()
-        }
-        (false, _) => Standardizer::fit(&train),
-    };
-    // Once is enough.
-    let collapsed = if seed == args.seed { by.collapsed(&train)? } else { Vec::new() };
-    for Collapsed { column, distinct, left } in collapsed {
-        note(&format!(
-            "`{column}`: of {distinct} distinct numbers {left} are left in float32, which the network \
-             computes in{}",
-            if args.no_standardize { "; without --no-standardize they may stay apart" } else { "" }
-        ));
     }
-    by.apply(&mut train)?;
-    if let Some(test) = &mut test {
-        by.apply(test)?;
-    }
-    Ok((train, test))
 }
 
 /// A small set may lose all but one class to the test rows.

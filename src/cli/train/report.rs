@@ -7,7 +7,6 @@ use fanin::model::{Epoch, LsuvStep, Outcome, Schedule, Score, Target};
 use fanin::{Result, counted};
 use serde_json::{Value, json};
 
-use super::args::options;
 use super::spread::{Runs, Spread, grouped};
 use super::{Common, Ended, TrainArgs};
 use crate::cli::chart::{Chart, Line};
@@ -25,7 +24,7 @@ pub(super) fn summary(epoch: &Epoch) -> String {
 }
 
 /// `98.3 %` of classes, `R2 0.97` of values.
-fn quality(score: &Score) -> String {
+pub fn quality(score: &Score) -> String {
     match (score.accuracy, score.r2) {
         (Some(accuracy), _) => format!("{:.1} %", 100.0 * accuracy),
         // Without the sign of what rounds to 0.
@@ -136,7 +135,7 @@ fn end(common: &Common, runs: &Runs<'_>) -> Option<(f64, String)> {
 
 /// What the runs have in common: network, optimizer, rate, batch, seed.
 fn settings(args: &TrainArgs, common: &Common) -> String {
-    let options = options(args);
+    let options = &common.options;
     let mut parts = vec![common.network.clone()];
     let rate = match options.lr {
         rate if rate == 0.0 || (1e-4..1e6).contains(&rate) => rate.to_string(),
@@ -276,7 +275,7 @@ pub(super) fn report(
             "{} after {}, {}:",
             named(args, run),
             counted(run.steps, "step"),
-            common.arithmetic
+            common.options.arithmetic
         );
         text += "\n";
         text += &paragraph(&words, "", "", page());
@@ -410,8 +409,8 @@ fn document(args: &TrainArgs, common: &Common, ended: &[Ended]) -> Value {
     if args.seeds > 1 {
         document["spread"] = grouped(ended).iter().map(Runs::json).collect();
     }
-    if common.arithmetic.is_exact() {
-        document["arithmetic"] = json!(common.arithmetic.to_string());
+    if common.options.arithmetic.is_exact() {
+        document["arithmetic"] = json!(common.options.arithmetic.to_string());
     }
     document
 }

@@ -7,7 +7,9 @@ use crate::{Error, Result, counted};
 use super::column::Column;
 use super::load::{name_of, wrong};
 use super::numbers::Exact;
-use super::{Dataset, LoadOptions, Loaded, Numbers, Targets, Task};
+use super::{
+    Dataset, Encoding, LoadOptions, Loaded, Missing, Numbers, Preparation, Rows, Targets, Task,
+};
 
 /// As many as NumPy has. Work is done by element and dimension, and one byte of a header is enough for
 /// a dimension.
@@ -117,6 +119,31 @@ pub(super) fn choose(path: &Path, names: &[String], target: Option<&str>) -> Res
     }
 }
 
+/// The features of a file for a network that is trained, and the targets beside them where there are some.
+pub(super) fn choose_rows(
+    path: &Path,
+    names: &[String],
+    target: Option<&str>,
+) -> Result<(String, Option<String>)> {
+    let find = |wanted: &str| names.iter().find(|name| name.eq_ignore_ascii_case(wanted)).cloned();
+    for suffix in ["", "_train", "_test"] {
+        let first = |kinds: &[&str]| kinds.iter().find_map(|kind| find(&format!("{kind}{suffix}")));
+        if let Some(features) = first(&FEATURES) {
+            let targets = match target {
+                Some(target) if names.iter().any(|name| name == target) => Some(target.to_owned()),
+                Some(target) => return Err(Error::unknown("target array", target, names)),
+                None => first(&TARGETS),
+            };
+            return Ok((features, targets));
+        }
+    }
+    let given = match names {
+        [] => "no arrays".into(),
+        names => format!("arrays {}", names.join(", ")),
+    };
+    Err(wrong(path, "contents", given, "features x (or features, data, images)"))
+}
+
 /// The examples of a pair of arrays, and of a second one for the test.
 pub(super) fn examples(
     path: &Path,
@@ -140,9 +167,13 @@ pub(super) fn examples(
         let given = counted(columns, "column");
         return Err(wrong(path, format!("`{target}`"), given, "one column of classes"));
     }
-    let names = feature_names(&columns);
     let targets = targets.settle(&target, meaning.task, None).map_err(place)?;
-    let train = Dataset::new(name_of(path), features, names.clone(), targets).map_err(place)?;
+    let mut notes = Vec::new();
+    let mut whole =
+        |set: Dataset| whole_rows(set, options.missing, &mut notes)?.checked(options.missing);
+    let (name, feature_names) = (name_of(path), feature_names(&columns));
+    let train = whole(Dataset { name, features, feature_names, targets });
+    let train = train.and_then(Dataset::varied).map_err(place)?;
 
     let test = match test {
         None => None,
@@ -156,17 +187,104 @@ pub(super) fn examples(
             let targets = Target::new(y).map_err(place)?;
             let targets =
                 targets.settle(&name, meaning.task, Some(&train.targets)).map_err(place)?;
-            let set =
-                Dataset::for_testing(format!("{} (test)", train.name), features, names, targets);
-            Some(set.map_err(place)?)
+            let name = format!("{} (test)", train.name);
+            let feature_names = train.feature_names.clone();
+            Some(whole(Dataset { name, features, feature_names, targets }).map_err(place)?)
         }
     };
-    Ok(Loaded { train, test, task: meaning.task, reason: meaning.reason })
+    let preparation = Preparation { missing: options.missing, ..Preparation::of(&train) };
+    Ok(Loaded { train, test, task: meaning.task, reason: meaning.reason, preparation, notes })
+}
+
+/// The set without the rows that have missing features, where these are to be dropped.
+fn whole_rows(set: Dataset, missing: Missing, notes: &mut Vec<String>) -> Result<Dataset> {
+    if missing != Missing::Drop || set.columns() == 0 {
+        return Ok(set);
+    }
+    let mut gaps = vec![false; set.rows()];
+    for (at, number) in set.features.iter().enumerate() {
+        gaps[at / set.columns()] |= number.nearest().is_nan();
+    }
+    let whole: Vec<u32> = (0..).zip(&gaps).filter(|(_, gap)| !**gap).map(|(row, _)| row).collect();
+    if whole.len() == gaps.len() {
+        return Ok(set);
+    }
+    if whole.is_empty() {
+        let given = format!("a missing value in all {}", gaps.len());
+        return Err(Error::invalid("rows", given, "a row without, or missing values filled"));
+    }
+    let (left, all) = (gaps.len() - whole.len(), gaps.len());
+    notes
+        .push(format!("{left} of {all} rows of {} have missing values and are left out", set.name));
+    Ok(set.select(&whole))
+}
+
+/// Rows of features for a network that is trained, and the targets where there are some.
+pub(super) fn rows(path: &Path, x: &Array, y: Option<Array>, by: &Preparation) -> Result<Rows> {
+    let place = |error: Error| error.at(path.display());
+    let (features, columns) = x.rows().map_err(place)?;
+    let targets = match y {
+        None => None,
+        Some(y) => {
+            x.beside(&y).map_err(place)?;
+            let (name, task) = (y.name.clone(), by.predicted.task());
+            let targets =
+                Target::new(y).and_then(|own| own.settle(&name, task, Some(&by.predicted.empty())));
+            Some(targets.map_err(place)?)
+        }
+    };
+    rows_of(name_of(path), features, columns.iter().product(), targets, by).map_err(place)
+}
+
+/// The same of numbers, so many a row.
+pub(super) fn rows_of(
+    name: String,
+    features: Numbers,
+    columns: usize,
+    targets: Option<Targets>,
+    by: &Preparation,
+) -> Result<Rows> {
+    let one_hot = |encoding: &Encoding| matches!(encoding, Encoding::OneHot { .. });
+    if let Some(own) = by.features.iter().find(|own| one_hot(&own.encoding)) {
+        let given = "numbers by their place";
+        let needed = format!("a CSV file, with the categories of `{}`", own.name);
+        return Err(Error::invalid("features", given, needed));
+    }
+    if columns != by.width() {
+        let needed = format!("{}, as the model was trained with", by.width());
+        return Err(Error::invalid("features", format!("{columns} a row"), needed));
+    }
+    if !by.missing.fills() {
+        features.check(&by.names(), "column")?;
+    }
+    features.check_or_missing(&by.names(), "column")?;
+    Ok(Rows { name, features, targets, kept: Vec::new(), notes: Vec::new() })
 }
 
 impl Array {
-    /// The features row by row, and the shape of a row.
+    /// The features row by row, and the shape of a row; there is a target for each.
     fn features(&self, targets: &Array) -> Result<(Numbers, Vec<usize>)> {
+        let rows = self.rows()?;
+        self.beside(targets).map(|()| rows)
+    }
+
+    /// That targets are as many as rows.
+    fn beside(&self, targets: &Array) -> Result<()> {
+        let Some(&target_rows) = targets.shape.first() else {
+            let (what, given) = (format!("`{}`", targets.name), "shape [], a single number");
+            return Err(Error::invalid(what, given, "an array with a target for each row"));
+        };
+        let rows = self.shape.first().copied().unwrap_or(0);
+        if rows != target_rows {
+            let given = counted(target_rows, "row");
+            let needed = format!("{rows}, as many as `{}` has", self.name);
+            return Err(Error::invalid(format!("`{}`", targets.name), given, needed));
+        }
+        Ok(())
+    }
+
+    /// The rows, and the shape of one.
+    fn rows(&self) -> Result<(Numbers, Vec<usize>)> {
         let what = || format!("`{}`", self.name);
         if self.shape.len() > MAX_DIMS {
             let given = counted(self.shape.len(), "dimension");
@@ -179,15 +297,6 @@ impl Array {
                 return Err(Error::invalid(what(), given, "two dimensions or more, rows first"));
             }
         };
-        let Some(&target_rows) = targets.shape.first() else {
-            let (what, given) = (format!("`{}`", targets.name), "shape [], a single number");
-            return Err(Error::invalid(what, given, "an array with a target for each row"));
-        };
-        if rows != target_rows {
-            let given = counted(target_rows, "row");
-            let needed = format!("{rows}, as many as `{}` has", self.name);
-            return Err(Error::invalid(format!("`{}`", targets.name), given, needed));
-        }
         if rows == 0 || columns.contains(&0) {
             let given = format!("shape {:?}, which is empty", self.shape);
             return Err(Error::invalid(what(), given, "at least one row and one column"));

@@ -1,14 +1,15 @@
 use crate::random::Stream;
 use crate::{Error, Result, counted};
 
-use super::{Numbers, permutation};
+use super::{Missing, Numbers, permutation};
 
 /// Examples: features and targets, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// What the set is called: a generated set's name, or a file's.
     pub name: String,
-    /// The features, row-major: `rows x columns`.
+    /// The features, row-major: `rows x columns`. NaN is a missing value, which
+    /// [`Preparation::fill`](super::Preparation::fill) fills; nothing trains on it.
     pub features: Numbers,
     /// One name a column.
     pub feature_names: Vec<String>,
@@ -48,22 +49,21 @@ impl Dataset {
         feature_names: Vec<String>,
         targets: Targets,
     ) -> Result<Self> {
-        let dataset = Dataset::for_testing(name, features, feature_names, targets)?;
-        dataset.check_variety().map_err(|error| error.at(dataset.place()))?;
-        Ok(dataset)
+        let name = name.into();
+        let dataset = Dataset { name, features: features.into(), feature_names, targets };
+        dataset.checked(Missing::Refuse)?.varied()
     }
 
-    /// A set that need not have anything to learn: one class will do.
-    pub(super) fn for_testing(
-        name: impl Into<String>,
-        features: impl Into<Numbers>,
-        feature_names: Vec<String>,
-        targets: Targets,
-    ) -> Result<Self> {
-        let (name, features) = (name.into(), features.into());
-        let dataset = Dataset { name, features, feature_names, targets };
-        dataset.check_form().map_err(|error| error.at(dataset.place()))?;
-        Ok(dataset)
+    /// The set, where its form is sound; features may be missing where something is to fill them.
+    pub(super) fn checked(self, missing: Missing) -> Result<Self> {
+        self.check_form(missing).map_err(|error| error.at(self.place()))?;
+        Ok(self)
+    }
+
+    /// The set, where there is something to learn: for a test, one class will do.
+    pub(super) fn varied(self) -> Result<Self> {
+        self.check_variety().map_err(|error| error.at(self.place()))?;
+        Ok(self)
     }
 
     /// The number of examples.
@@ -143,7 +143,7 @@ impl Dataset {
         format!("data set `{}`", self.name)
     }
 
-    fn check_form(&self) -> Result<()> {
+    fn check_form(&self, missing: Missing) -> Result<()> {
         let (rows, columns) = (self.rows(), self.columns());
         if columns == 0 {
             return Err(Error::invalid("columns", 0, "at least one feature"));
@@ -172,7 +172,10 @@ impl Dataset {
             return Err(Error::invalid("targets", given, needed));
         }
         count(rows)?;
-        self.features.check(&self.feature_names, "column")?;
+        match missing.fills() {
+            true => self.features.check_or_missing(&self.feature_names, "column")?,
+            false => self.features.check(&self.feature_names, "column")?,
+        }
         match &self.targets {
             Targets::Classes { labels, names } => {
                 let beyond = labels.iter().position(|&label| label as usize >= names.len());

@@ -1,5 +1,6 @@
 //! NumPy's `.npy`, one array a file, and `.npz`, a zip archive of them.
 
+use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -9,9 +10,9 @@ use zip::result::ZipError;
 use crate::random::f32_from_f16;
 use crate::{Error, Result};
 
-use super::array::{Array, MAX_DIMS, Values, choose, examples};
-use super::load::{open, read_data, wrong};
-use super::{LoadOptions, Loaded};
+use super::array::{self, Array, MAX_DIMS, Values, choose, choose_rows, examples};
+use super::load::{one_target, open, read_data, wrong};
+use super::{LoadOptions, Loaded, Preparation, Rows, RowsOptions};
 
 /// NumPy itself reads no longer header unless told to.
 const MAX_HEADER: usize = 10_000;
@@ -20,39 +21,76 @@ const DTYPES: &str = "plain numbers: bool, i1, i2, i4, i8, u1, u2, u4, u8, f2, f
 
 /// The features in one file, and the targets in the one that the options name.
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
-    let Some(target) = &options.target else {
+    let Some(target) = one_target(path, options)? else {
         let needed = "the .npy file of the targets";
         return Err(wrong(path, "target", "none", needed));
     };
-    let file = |path: &Path| {
-        let (file, length) = open(path)?;
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-        array(path, name, BufReader::new(file), length)
-    };
-    let (x, y) = (file(path)?, file(Path::new(target))?);
+    let (x, y) = (one(path)?, one(Path::new(target))?);
     examples(path, (x, y), None, options)
+}
+
+/// The features in one file, and the targets in another, if there is one.
+pub(super) fn rows(path: &Path, by: &Preparation, options: &RowsOptions) -> Result<Rows> {
+    let y = options.target.as_deref().map(|target| one(Path::new(target))).transpose()?;
+    array::rows(path, &one(path)?, y, by)
+}
+
+/// The array of a file.
+fn one(path: &Path) -> Result<Array> {
+    let (file, length) = open(path)?;
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    read_array(path, name, BufReader::new(file), length)
 }
 
 /// Features and targets, by their names in the archive.
 pub(super) fn load_archive(path: &Path, options: &LoadOptions) -> Result<Loaded> {
-    let (file, length) = open(path)?;
-    let mut archive =
-        ZipArchive::new(BufReader::new(file)).map_err(|error| zipped(path, "archive", error))?;
-    let files = archive.file_names().collect::<Result<Vec<_>, _>>();
-    let files = files.map_err(|error| zipped(path, "archive", error))?;
-    let names: Vec<String> =
-        files.iter().filter_map(|file| file.strip_suffix(".npy")).map(str::to_string).collect();
-    drop(files);
-    let choice = choose(path, &names, options.target.as_deref())?;
-    let mut member = |name: String| {
-        let file = archive.by_name(&format!("{name}.npy"));
-        let file = file.map_err(|error| zipped(path, &format!("`{name}`"), error))?;
-        array(path, name, file, length)
-    };
-    let mut pair = |(x, y): (String, String)| Ok::<_, Error>((member(x)?, member(y)?));
+    let mut archive = Archive::open(path)?;
+    let choice = choose(path, &archive.names()?, one_target(path, options)?)?;
+    let mut pair =
+        |(x, y): (String, String)| Ok::<_, Error>((archive.member(x)?, archive.member(y)?));
     let train = pair(choice.train)?;
     let test = choice.test.map(pair).transpose()?;
     examples(path, train, test, options)
+}
+
+/// Features, and targets where there are some, by their names in the archive.
+pub(super) fn rows_of_archive(
+    path: &Path,
+    by: &Preparation,
+    options: &RowsOptions,
+) -> Result<Rows> {
+    let mut archive = Archive::open(path)?;
+    let (x, y) = choose_rows(path, &archive.names()?, options.target.as_deref())?;
+    let y = y.filter(|_| !options.without_targets).map(|y| archive.member(y)).transpose()?;
+    array::rows(path, &archive.member(x)?, y, by)
+}
+
+struct Archive<'a> {
+    path: &'a Path,
+    zip: ZipArchive<BufReader<File>>,
+    /// The length of the file.
+    length: u64,
+}
+
+impl<'a> Archive<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let (file, length) = open(path)?;
+        let zip = ZipArchive::new(BufReader::new(file));
+        Ok(Archive { path, zip: zip.map_err(|error| zipped(path, "archive", error))?, length })
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let files = self.zip.file_names().collect::<Result<Vec<_>, _>>();
+        let files = files.map_err(|error| zipped(self.path, "archive", error))?;
+        let names = files.iter().filter_map(|file| file.strip_suffix(".npy"));
+        Ok(names.map(str::to_string).collect())
+    }
+
+    fn member(&mut self, name: String) -> Result<Array> {
+        let file = self.zip.by_name(&format!("{name}.npy"));
+        let file = file.map_err(|error| zipped(self.path, &format!("`{name}`"), error))?;
+        read_array(self.path, name, file, self.length)
+    }
 }
 
 fn zipped(path: &Path, what: &str, error: ZipError) -> Error {
@@ -66,7 +104,7 @@ fn zipped(path: &Path, what: &str, error: ZipError) -> Error {
 
 /// Reads one array: its header, then exactly the data that this tells of.
 /// `packed` is the length of the file.
-fn array(path: &Path, name: String, mut reader: impl Read, packed: u64) -> Result<Array> {
+fn read_array(path: &Path, name: String, mut reader: impl Read, packed: u64) -> Result<Array> {
     let what = |part: &str| format!("`{name}`, {part}");
     let bad = |part: &str, given: String, needed: &str| wrong(path, what(part), given, needed);
     let failed = |source: std::io::Error| match source.raw_os_error() {

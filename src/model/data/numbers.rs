@@ -138,6 +138,11 @@ impl Numbers {
         self.find(names, kind, f64::is_finite, "a finite f64")
     }
 
+    /// The same where some may be missing (NaN).
+    pub(super) fn check_or_missing(&self, names: &[String], kind: &str) -> Result<()> {
+        self.find(names, kind, |number| !number.is_infinite(), "a finite f64")
+    }
+
     /// The same in f32, which holds less.
     pub(super) fn check_f32(&self, names: &[String], kind: &str) -> Result<()> {
         let fits = |number: f64| (number as f32).is_finite();
@@ -188,7 +193,12 @@ impl Numbers {
         let single = number.high as f32;
         let is_double = number.low == 0.0;
         match &mut self.0 {
-            Form::Single(all) if is_double && f64::from(single) == number.high => all.push(single),
+            // A missing number needs no wider form.
+            Form::Single(all)
+                if is_double && (f64::from(single) == number.high || number.high.is_nan()) =>
+            {
+                all.push(single)
+            }
             Form::Double(all) if is_double => all.push(number.high),
             Form::Sum(all) => all.push(number),
             _ => {

@@ -8,29 +8,44 @@ use safetensors::{Dtype, SafeTensors};
 use crate::random::{f32_from_f8_e4m3, f32_from_f8_e5m2, f32_from_f16};
 use crate::{Error, Result};
 
-use super::array::{Array, Values, choose, examples};
-use super::load::{read, wrong};
-use super::{LoadOptions, Loaded};
+use super::array::{self, Array, Values, choose, choose_rows, examples};
+use super::load::{one_target, read, wrong};
+use super::{LoadOptions, Loaded, Preparation, Rows, RowsOptions};
 
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Loaded> {
     let bytes = read(path)?;
-    let unusable = |error| Error::safetensors(path, error);
-    let tensors = SafeTensors::deserialize(&bytes).map_err(unusable)?;
-    let mut names: Vec<String> = tensors.names().into_iter().map(str::to_string).collect();
-    // The library keeps them in a map.
-    names.sort_unstable();
-    let choice = choose(path, &names, options.target.as_deref())?;
+    let (tensors, names) = tensors(path, &bytes)?;
+    let choice = choose(path, &names, one_target(path, options)?)?;
     let pair = |(x, y): (String, String)| {
-        let tensor = |name: String| {
-            let view = tensors.tensor(&name).map_err(unusable)?;
-            array(path, name, &view)
-        };
-        Ok::<_, Error>((tensor(x)?, tensor(y)?))
+        Ok::<_, Error>((tensor(path, &tensors, x)?, tensor(path, &tensors, y)?))
     };
     examples(path, pair(choice.train)?, choice.test.map(pair).transpose()?, options)
 }
 
-fn array(path: &Path, name: String, view: &TensorView<'_>) -> Result<Array> {
+pub(super) fn rows(path: &Path, by: &Preparation, options: &RowsOptions) -> Result<Rows> {
+    let bytes = read(path)?;
+    let (tensors, names) = tensors(path, &bytes)?;
+    let (x, y) = choose_rows(path, &names, options.target.as_deref())?;
+    let y = y.filter(|_| !options.without_targets);
+    let y = y.map(|y| tensor(path, &tensors, y)).transpose()?;
+    array::rows(path, &tensor(path, &tensors, x)?, y, by)
+}
+
+fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Vec<String>)> {
+    let tensors =
+        SafeTensors::deserialize(bytes).map_err(|error| Error::safetensors(path, error))?;
+    let mut names: Vec<String> = tensors.names().into_iter().map(str::to_string).collect();
+    // The library keeps them in a map.
+    names.sort_unstable();
+    Ok((tensors, names))
+}
+
+fn tensor(path: &Path, tensors: &SafeTensors<'_>, name: String) -> Result<Array> {
+    let view = tensors.tensor(&name).map_err(|error| Error::safetensors(path, error))?;
+    read_array(path, name, &view)
+}
+
+fn read_array(path: &Path, name: String, view: &TensorView<'_>) -> Result<Array> {
     let data = view.data();
     let half = |bytes: [u8; 2]| f64::from(f32_from_f16(u16::from_le_bytes(bytes)));
     let brain =

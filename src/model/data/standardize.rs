@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::{Error, Result, counted};
 
 use super::numbers::{Exact, cell};
@@ -26,7 +28,7 @@ pub struct Scale {
     /// equal, so that they become 0.
     pub std: f64,
     /// The mean less `mean`: integers of 64 bits need both.
-    rest: f64,
+    pub(crate) rest: f64,
 }
 
 /// A column whose numbers fall together in f32.
@@ -66,14 +68,25 @@ impl Standardizer {
         let place = dataset.place();
         let at = |error: Error| error.at(&place);
         let names = &dataset.feature_names;
-        let features = standardized(&self.features, &dataset.features, names, "column");
-        let features = features.map_err(at)?;
-        if let Targets::Values { values, names } = &mut dataset.targets {
-            fits("targets to standardize", names.len(), &self.targets)?;
-            *values = standardized(&self.targets, values, names, "target").map_err(at)?.into();
+        let features = self.features(&dataset.features, names).map_err(at)?;
+        if let Cow::Owned(targets) = self.targets(&dataset.targets).map_err(at)? {
+            dataset.targets = targets;
         }
         dataset.features = features.into();
         Ok(())
+    }
+
+    /// [`Standardizer::apply`] for rows of features of these names.
+    pub(crate) fn features(&self, features: &Numbers, names: &[String]) -> Result<Vec<f32>> {
+        standardized(&self.features, features, names, "column")
+    }
+
+    /// The same for targets.
+    pub(crate) fn targets<'a>(&self, targets: &'a Targets) -> Result<Cow<'a, Targets>> {
+        let Targets::Values { values, names } = targets else { return Ok(Cow::Borrowed(targets)) };
+        fits("targets to standardize", names.len(), &self.targets)?;
+        let values = standardized(&self.targets, values, names, "target")?.into();
+        Ok(Cow::Owned(Targets::Values { values, names: names.clone() }))
     }
 
     /// What a network puts out, in the units of what it was to predict: `out * std + mean`, row by
