@@ -428,14 +428,14 @@ fn tables(devices: &[Subject], rows: &[Row], skipped: &[Skipped]) -> String {
         let Ceilings { write, read, copy, multiply_add } = device.ceilings();
         let name = format!("{}: {}", device.device.engine(), device.device);
         text += &paragraph(&name, &format!("{}  ", letter(index)), "   ", page());
-        let rates = format!(
-            "writes {}B/s, reads {}B/s, copies {}B/s, multiplies and adds {}FLOP/s",
-            rate(write),
-            rate(read),
-            rate(copy),
-            rate(multiply_add),
-        );
-        text += &paragraph(&rates, "   ", "   ", page());
+        let rates = [
+            format!("writes {}B/s", rate(write)),
+            format!("reads {}B/s", rate(read)),
+            format!("copies {}B/s", rate(copy)),
+            format!("multiplies and adds {}FLOP/s", rate(multiply_add)),
+        ];
+        let rates = wrap(rates, ", ", page() - 4).join(",\n   ");
+        text += &format!("   {rates}\n");
     }
     let several = devices.len() > 1;
     let mut columns = vec![

@@ -305,7 +305,7 @@ fn one_seed(common: &Common, ended: &[Ended]) -> String {
         Column::number("epochs").leaves(2),
         Column::number("first loss").leaves(3),
         Column::number("last loss"),
-        Column::number(what),
+        Column::number(what).leaves(5),
         Column::number("test loss").leaves(4),
         Column::number(&format!("test {what}")),
         Column::number("seconds").leaves(1),
