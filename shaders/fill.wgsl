@@ -94,7 +94,7 @@ fn widened(sampler: Sampler, word: vec4<u32>, group: u32) -> vec4<u32> {
     );
 }
 
-// A group that begins with a block, or with half of one.
+// A group that begins with a block.
 fn draw(p: Params, group: u32) -> vec4<u32> {
     if kind == KIND_CONSTANT {
         return p.key.xyxy;
@@ -102,19 +102,24 @@ fn draw(p: Params, group: u32) -> vec4<u32> {
     if dtype == DTYPE_F32 {
         return sample_block(p.sampler, block(p, group));
     }
+    let first = sample_block(p.sampler, block(p, 2u * group));
+    return pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
+}
+
+// The same of 8 or 64 bits, or with half of one.
+fn draw_rarer(p: Params, group: u32) -> vec4<u32> {
+    if kind == KIND_CONSTANT {
+        return p.key.xyxy;
+    }
     if dtype == DTYPE_F64 {
         return widened(p.sampler, block(p, group / 2u), group);
     }
-    if is_8_bits(dtype) {
-        return vec4<u32>(
-            packed(p.sampler, block(p, 4u * group)),
-            packed(p.sampler, block(p, 4u * group + 1u)),
-            packed(p.sampler, block(p, 4u * group + 2u)),
-            packed(p.sampler, block(p, 4u * group + 3u)),
-        );
-    }
-    let first = sample_block(p.sampler, block(p, 2u * group));
-    return pack(first, sample_block(p.sampler, block(p, 2u * group + 1u)));
+    return vec4<u32>(
+        packed(p.sampler, block(p, 4u * group)),
+        packed(p.sampler, block(p, 4u * group + 1u)),
+        packed(p.sampler, block(p, 4u * group + 2u)),
+        packed(p.sampler, block(p, 4u * group + 3u)),
+    );
 }
 
 fn stage_rows(local: u32) {
@@ -231,16 +236,17 @@ fn covered(group: u32, word: u32) -> u32 {
     if dtype == DTYPE_F32 {
         return bits_of(4u * group + word, 0xFFFFFFFFu);
     }
+    let element = 8u * group + 2u * word;
+    return bits_of(element, 0xFFFFu) | bits_of(element + 1u, 0xFFFF0000u);
+}
+
+fn covered_rarer(group: u32, word: u32) -> u32 {
     if dtype == DTYPE_F64 {
         return bits_of(2u * group + word / 2u, 0xFFFFFFFFu);
     }
-    if is_8_bits(dtype) {
-        let element = 16u * group + 4u * word;
-        let low = bits_of(element, 0xFFu) | bits_of(element + 1u, 0xFF00u);
-        return low | bits_of(element + 2u, 0xFF0000u) | bits_of(element + 3u, 0xFF000000u);
-    }
-    let element = 8u * group + 2u * word;
-    return bits_of(element, 0xFFFFu) | bits_of(element + 1u, 0xFFFF0000u);
+    let element = 16u * group + 4u * word;
+    let low = bits_of(element, 0xFFu) | bits_of(element + 1u, 0xFF00u);
+    return low | bits_of(element + 2u, 0xFF0000u) | bits_of(element + 3u, 0xFF000000u);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -259,19 +265,6 @@ fn fill_edges(
         value = p.key.xyxy;
     } else if dtype == DTYPE_F32 {
         value = sample_block(p.sampler, straddle(block(p, group), block(p, group + 1u)));
-    } else if dtype == DTYPE_F64 {
-        let word = straddle(block(p, group / 2u), block(p, group / 2u + 1u));
-        value = widened(p.sampler, word, group);
-    } else if is_8_bits(dtype) {
-        let one = block(p, 4u * group + 1u);
-        let two = block(p, 4u * group + 2u);
-        let three = block(p, 4u * group + 3u);
-        value = vec4<u32>(
-            packed(p.sampler, straddle(block(p, 4u * group), one)),
-            packed(p.sampler, straddle(one, two)),
-            packed(p.sampler, straddle(two, three)),
-            packed(p.sampler, straddle(three, block(p, 4u * group + 4u))),
-        );
     } else {
         let middle = block(p, 2u * group + 1u);
         let first = straddle(block(p, 2u * group), middle);
@@ -282,4 +275,54 @@ fn fill_edges(
     store(4u * group + 1u, value.y, covered(group, 1u));
     store(4u * group + 2u, value.z, covered(group, 2u));
     store(4u * group + 3u, value.w, covered(group, 3u));
+}
+
+// 8-bit floats and f64 have entry points of their own, so that the others are not compiled with them.
+@compute @workgroup_size(WIDTH)
+fn fill_rarer(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    stage_rows(local);
+    let p = params;
+    let run = run_of(p, id, workgroups, local);
+    for (var index = run.x; index < run.y; index += WIDTH) {
+        let group = p.first_group + index;
+        groups[group] = draw_rarer(p, group);
+    }
+}
+
+@compute @workgroup_size(WIDTH)
+fn fill_rarer_edges(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let index = grid_index(id, workgroups, WIDTH);
+    if index >= params.groups {
+        return;
+    }
+    let p = params;
+    let group = p.first_group + index;
+    var value: vec4<u32>;
+    if kind == KIND_CONSTANT {
+        value = p.key.xyxy;
+    } else if dtype == DTYPE_F64 {
+        let word = straddle(block(p, group / 2u), block(p, group / 2u + 1u));
+        value = widened(p.sampler, word, group);
+    } else {
+        let one = block(p, 4u * group + 1u);
+        let two = block(p, 4u * group + 2u);
+        let three = block(p, 4u * group + 3u);
+        value = vec4<u32>(
+            packed(p.sampler, straddle(block(p, 4u * group), one)),
+            packed(p.sampler, straddle(one, two)),
+            packed(p.sampler, straddle(two, three)),
+            packed(p.sampler, straddle(three, block(p, 4u * group + 4u))),
+        );
+    }
+    store(4u * group, value.x, covered_rarer(group, 0u));
+    store(4u * group + 1u, value.y, covered_rarer(group, 1u));
+    store(4u * group + 2u, value.z, covered_rarer(group, 2u));
+    store(4u * group + 3u, value.w, covered_rarer(group, 3u));
 }

@@ -78,7 +78,7 @@ fn histogram_invocations(
         if element >= params.end {
             return;
         }
-        atomicAdd(&counts[copy + slot(element_at(element))], 1u);
+        atomicAdd(&counts[copy + slot(any_element_at(element))], 1u);
     }
 }
 

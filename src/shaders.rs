@@ -209,7 +209,14 @@ pub static FILL: Module = Module {
     entry_source: include_str!("../shaders/fill.wgsl"),
     libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
     parts: &[Part::Philox],
-    entries: &["fill_groups", "fill_twos", "fill_fours", "fill_edges"],
+    entries: &[
+        "fill_groups",
+        "fill_twos",
+        "fill_fours",
+        "fill_edges",
+        "fill_rarer",
+        "fill_rarer_edges",
+    ],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
         Binding { index: 0, name: "words", access: Access::ReadWrite },

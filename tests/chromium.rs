@@ -94,7 +94,10 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "kind" if entry == "loss_values" => losses(Target::Class),
         "kind" | "lanes" | "gradients" if entry == "loss_columns" => values(name)[..1].to_vec(),
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
-        "staged" if entry == "fill_edges" => values(name)[..1].to_vec(),
+        "staged" if entry.ends_with("edges") => values(name)[..1].to_vec(),
+        // Of the entry's own.
+        "dtype" if entry.starts_with("fill_rarer") => vec![3, 4, 5],
+        "dtype" if module.name == FILL.name => vec![0, 1, 2],
         // What the exact arithmetic has of its own is below.
         "lanes" => vec![1, 64],
         "exact" | "significant" | "unfused" | "guarded" | "long" => vec![0],
@@ -242,10 +245,14 @@ impl Work {
             );
             let (staged, gpus) = if quantile { (1, "fill_twos") } else { (0, "fill_fours") };
             let constant = matches!(distribution, Distribution::Constant { .. });
+            let (software, gpus, edges) = match dtype.size() {
+                1 | 8 => ("fill_rarer", "fill_rarer", "fill_rarer_edges"),
+                _ => ("fill_groups", gpus, "fill_edges"),
+            };
             for (entry, staged, first, count) in [
-                ("fill_groups", 0, first, elements),
+                (software, 0, first, elements),
                 (gpus, staged, first, elements),
-                ("fill_edges", 0, first + 1, elements - 3),
+                (edges, 0, first + 1, elements - 3),
             ] {
                 let constants = BTreeMap::from([
                     ("kind", sampler.kind),
@@ -257,7 +264,7 @@ impl Work {
                 let mut drawn = vec![0; count as usize * dtype.size()];
                 distribution.draw(&stream, dtype, first, &mut drawn).unwrap();
                 let groups = elements as usize * dtype.size() / 16;
-                let each = if entry == "fill_edges" { 1 } else { 8 };
+                let each = if entry == edges { 1 } else { 8 };
                 let halves = |long: u64| [long as u32, (long >> 32) as u32];
                 let [mut key, id, base] = [stream.seed, stream.id, first / 4].map(halves);
                 if constant {
@@ -272,7 +279,7 @@ impl Work {
                 self.draws.push(Draw {
                     what: format!("{name} in {dtype}, {entry}, staged {staged}"),
                     // Edges are drawn by the table where it lies.
-                    bindings: if entry == "fill_edges" { 3 } else { 4 },
+                    bindings: if entry == edges { 3 } else { 4 },
                     pipeline,
                     params: [key.as_slice(), &id, &base, &rest, &sampler].concat(),
                     workgroups: groups.div_ceil(256 * each) as u32,

@@ -99,16 +99,6 @@ fn f32_from_8_bits(dtype: u32, word: u32) -> f32 {
     return bitcast<f32>(sign | ((size << 20u) + rebias));
 }
 
-// The four elements of a packed word.
-fn unpack_four(dtype: u32, word: u32) -> vec4<f32> {
-    return vec4<f32>(
-        f32_from_8_bits(dtype, word),
-        f32_from_8_bits(dtype, word >> 8u),
-        f32_from_8_bits(dtype, word >> 16u),
-        f32_from_8_bits(dtype, word >> 24u),
-    );
-}
-
 // The f32 nearest to an f64 of two words, the lower first; ties to even, subnormals taken for 0.
 fn f32_from_f64(words: vec2<u32>) -> f32 {
     let sign = words.y & 0x80000000u;
@@ -129,23 +119,14 @@ fn f32_from_f64(words: vec2<u32>) -> f32 {
     return bitcast<f32>(sign | (size + select(0u, 1u, up)));
 }
 
-// The word that holds an element, the first of two where it has two.
+// The word that holds an element of 32 or 16 bits, and the element in it.
 fn word_of(dtype: u32, element: u32) -> u32 {
-    switch dtype {
-        case DTYPE_F32: { return element; }
-        case DTYPE_F64: { return element * 2u; }
-        case DTYPE_F8_E4M3, DTYPE_F8_E5M2: { return element / 4u; }
-        default: { return element / 2u; }
-    }
+    return select(element / 2u, element, dtype == DTYPE_F32);
 }
 
-// The element in that word; of f64 there are two.
 fn element_of(dtype: u32, word: u32, element: u32) -> f32 {
     if dtype == DTYPE_F32 {
         return bitcast<f32>(word);
-    }
-    if is_8_bits(dtype) {
-        return f32_from_8_bits(dtype, word >> (8u * (element & 3u)));
     }
     return unpack_pair(dtype, word >> (16u * (element & 1u))).x;
 }

@@ -35,14 +35,27 @@ fn four_halves(words: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack_pair(dtype, words.x), unpack_pair(dtype, words.y));
 }
 
-fn four_doubles(one: Four, other: Four) -> vec4<f32> {
-    let first = bitcast<vec4<u32>>(four_of(one));
-    let second = bitcast<vec4<u32>>(four_of(other));
-    return vec4<f32>(
-        f32_from_f64(first.xy),
-        f32_from_f64(first.zw),
-        f32_from_f64(second.xy),
-        f32_from_f64(second.zw),
+// Whether elements are of 8 or 64 bits. Those are read one by one, in loops: every kernel is compiled with
+// what it leaves out, and a loop is there once.
+fn is_rarer() -> bool {
+    return is_8_bits(dtype) || dtype == DTYPE_F64;
+}
+
+fn rarer_at(first: u32, apart: u32, last: u32) -> Sixteen {
+    var x: array<f32, 16>;
+    for (var at = 0u; at < 16u; at++) {
+        let group = min(first + at / of_group() * apart, last);
+        x[at] = any_element_at(group * of_group() + at % of_group());
+    }
+    return sixteen_of(x);
+}
+
+fn sixteen_of(x: array<f32, 16>) -> Sixteen {
+    return Sixteen(
+        vec4<f32>(x[0], x[1], x[2], x[3]),
+        vec4<f32>(x[4], x[5], x[6], x[7]),
+        vec4<f32>(x[8], x[9], x[10], x[11]),
+        vec4<f32>(x[12], x[13], x[14], x[15]),
     );
 }
 
@@ -50,6 +63,9 @@ fn four_doubles(one: Four, other: Four) -> vec4<f32> {
 // nothing, and so all at once. `whole` is the number of whole groups.
 fn sixteen_at(first: u32, apart: u32, whole: u32) -> Sixteen {
     let last = max(whole, 1u) - 1u;
+    if is_rarer() {
+        return rarer_at(first, apart, last);
+    }
     let at = min(first + vec4<u32>(0u, 1u, 2u, 3u) * apart, vec4<u32>(last));
     if dtype == DTYPE_F32 {
         return Sixteen(
@@ -59,24 +75,7 @@ fn sixteen_at(first: u32, apart: u32, whole: u32) -> Sixteen {
             four_of(groups[at.w]),
         );
     }
-    if dtype == DTYPE_F64 {
-        let then = min(first + vec4<u32>(4u, 5u, 6u, 7u) * apart, vec4<u32>(last));
-        return Sixteen(
-            four_doubles(groups[at.x], groups[at.y]),
-            four_doubles(groups[at.z], groups[at.w]),
-            four_doubles(groups[then.x], groups[then.y]),
-            four_doubles(groups[then.z], groups[then.w]),
-        );
-    }
     let one = bitcast<vec4<u32>>(four_of(groups[at.x]));
-    if is_8_bits(dtype) {
-        return Sixteen(
-            unpack_four(dtype, one.x),
-            unpack_four(dtype, one.y),
-            unpack_four(dtype, one.z),
-            unpack_four(dtype, one.w),
-        );
-    }
     let other = bitcast<vec4<u32>>(four_of(groups[at.y]));
     return Sixteen(
         four_halves(one.xy),
@@ -114,10 +113,18 @@ fn four_inside(first: u32, apart: u32, place: u32, begin: u32, whole: u32) -> ve
     return at >= vec4<u32>(select(0xFFFFFFFFu, begin, group < whole));
 }
 
-fn element_at(element: u32) -> f32 {
+// Of any dtype.
+fn any_element_at(element: u32) -> f32 {
     if dtype == DTYPE_F64 {
         return f32_from_f64(vec2<u32>(words[2u * element], words[2u * element + 1u]));
     }
+    if is_8_bits(dtype) {
+        return f32_from_8_bits(dtype, words[element / 4u] >> (8u * (element & 3u)));
+    }
+    return element_at(element);
+}
+
+fn element_at(element: u32) -> f32 {
     return element_of(dtype, words[word_of(dtype, element)], element);
 }
 
@@ -128,13 +135,17 @@ fn four_at(at: vec4<u32>) -> vec4<f32> {
 // What lies after the whole groups, at most fifteen of an 8-bit dtype, else seven: the last element in
 // place of what does not.
 fn rest_at(whole: u32, end: u32) -> Sixteen {
+    if is_rarer() {
+        var x: array<f32, 16>;
+        for (var at = 0u; at < 16u; at++) {
+            x[at] = any_element_at(min(whole * of_group() + at, end - 1u));
+        }
+        return sixteen_of(x);
+    }
     let at = whole * of_group() + vec4<u32>(0u, 1u, 2u, 3u);
     let last = vec4<u32>(end - 1u);
     let one = four_at(min(at, last));
     let other = four_at(min(at + 4u, last));
-    if is_8_bits(dtype) {
-        return Sixteen(one, other, four_at(min(at + 8u, last)), four_at(min(at + 12u, last)));
-    }
     return Sixteen(one, other, other, other);
 }
 

@@ -88,11 +88,12 @@ fn fill(
     // Only quantiles read the table.
     let quantile = matches!(sampler.kind, Kind::Normal | Kind::Truncated);
     let blocks = if quantile || shape.ahead == 1 { shape.ahead } else { 4 };
-    // A group of a 16-bit dtype is two blocks, of an 8-bit dtype four.
-    let entry = match blocks / (4 / size as u32).max(1) {
-        4 => "fill_fours",
-        2 => "fill_twos",
-        _ => "fill_groups",
+    // A group of a 16-bit dtype is two blocks.
+    let (entry, edges) = match (size, blocks * size as u32 / 4) {
+        (1 | 8, _) => ("fill_rarer", "fill_rarer_edges"),
+        (_, 4) => ("fill_fours", "fill_edges"),
+        (_, 2) => ("fill_twos", "fill_edges"),
+        _ => ("fill_groups", "fill_edges"),
     };
     let kernel = |entry, staged| {
         let constants = [
@@ -104,7 +105,7 @@ fn fill(
         context.kernel(&shaders::FILL, entry, &constants)
     };
     let groups = kernel(entry, shape.staged && quantile)?;
-    let edges = kernel("fill_edges", false)?;
+    let edges = kernel(edges, false)?;
 
     let mut params = Vec::new();
     let mut dispatches = Vec::new();
