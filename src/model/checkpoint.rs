@@ -17,6 +17,9 @@ use crate::{Error, Result, counted, file};
 /// The setting of a run that is not in the device's own arithmetic.
 const ARITHMETIC: &str = "arithmetic";
 
+/// The setting that is a digest of the rows as the network was given them.
+const DATA: &str = "data";
+
 fn stored(score: &Score) -> StoredScore {
     (score.loss.to_bits(), score.accuracy.map(f64::to_bits), score.r2.map(f64::to_bits))
 }
@@ -115,7 +118,14 @@ impl Trainer {
             let given = own.iter().find(|(own, _)| own == name).map_or("none", |(_, own)| own);
             if given != needed {
                 let what = format!("{name}, to resume {}", path.display());
-                return Err(Error::invalid(what, given, format!("{needed}, as the run had it")));
+                let (given, needed) = match name == DATA {
+                    true => (
+                        format!("rows of digest {given}"),
+                        format!("those that the run had, of digest {needed}"),
+                    ),
+                    false => (given.to_owned(), format!("{needed}, as the run had it")),
+                };
+                return Err(Error::invalid(what, given, needed));
             }
         }
         // Saved between an epoch's last step and its test: that comes first.
@@ -174,7 +184,7 @@ impl Trainer {
             ("initializer", weights),
             ("biases", biases),
             ("dropout", number(self.network.dropout())),
-            ("data", self.digest.clone()),
+            (DATA, self.digest.clone()),
             ("loss", self.loss.to_string()),
             ("optimizer", options.optimizer.to_string()),
             ("weight decay", number(options.optimizer.weight_decay())),

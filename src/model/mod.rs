@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A [`Network`] is an input shape and named [`layers`]; [`Mlp`] makes perceptrons, and
-//! [`Network::parse`] reads networks as they are written.
+//! [`Network::parse`] reads networks as they are written. [`Trainer::save`] writes a checkpoint, from which
+//! [`Trainer::resume`] goes on and a [`Model`] on a device, a [`Predictor`], predicts.
 //!
 //! A step is a fixed list of operations (gather the batch's rows, forward, loss, backward, update)
 //! that is made ready once; steps go to the device several at a time, each with a block of numbers of
