@@ -30,9 +30,10 @@ fn numbers(text: &str) -> HashSet<&str> {
 
 /// What people see of each command, some of it wider than most terminals. Each draws and measures the same
 /// whenever it is run, but for seconds.
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 20] = [
     &["init", "--list"],
     &["init", "long.toml", "--device", "cpu", "--force", "--out", "long.safetensors"],
+    &["check", "long.safetensors"],
     &["init", "none-of-these", "--out", "long.safetensors"],
     &["gain"],
     &["gain", "gelu"],
@@ -48,6 +49,20 @@ const COMMANDS: [&[&str]; 17] = [
         "zeros",
     ],
     &["train", "--device", "cpu", "--epochs", "2", "--no-plot"],
+    &[
+        "train",
+        "--device",
+        "cpu",
+        "--data",
+        "moons",
+        "--epochs",
+        "2",
+        "--no-plot",
+        "--force",
+        "--out",
+        "moons.safetensors",
+    ],
+    &["predict", "moons.safetensors", "--part", "test", "--device", "cpu"],
     &["train", "--device", "cpu", "--epochs", "2", "--no-plot", "--seeds", "2", "--hidden", "8,8"],
     &[
         "train",
@@ -136,8 +151,10 @@ fn a_table_says_what_it_left_out_and_a_pipe_has_all() {
 #[test]
 fn every_help_fits_80_columns() {
     let folder = tempfile::tempdir().unwrap();
-    let commands =
-        ["init", "train", "probe", "gain", "bench", "devices", "verify", "contract", "sample"];
+    let commands = [
+        "init", "check", "train", "predict", "probe", "gain", "bench", "devices", "verify",
+        "contract", "sample",
+    ];
     for command in commands {
         for help in ["-h", "--help"] {
             for columns in [None, Some(80)] {

@@ -154,7 +154,7 @@ pub fn run(args: TrainArgs, matches: &ArgMatches) -> Result<ExitCode> {
                     loss: trainer.loss(),
                     options: options.clone(),
                     epoch_steps: trainer.epoch_steps(),
-                    network: format!("{:?}", trainer.network()),
+                    network: in_short(&format!("{:?}", trainer.network())),
                 });
             }
             if turn == 0 {
