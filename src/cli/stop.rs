@@ -16,10 +16,16 @@ static KEEPING: AtomicBool = AtomicBool::new(false);
 /// How long the work may take to hear: reads, locks and drivers do not look at a flag.
 const PATIENCE: Duration = Duration::from_millis(600);
 
+/// More than what is allocated as a thread starts.
+const ROOM: usize = 1 << 20;
+
 /// From here on a signal makes the result true in place of ending the process; a second one ends it
 /// from outside, and leaves nothing behind, and so does a first one that nothing hears, once nothing is
 /// [kept](keep). Signals that whoever started the process had it ignore (`nohup`) stay ignored.
 pub fn listen() -> &'static AtomicBool {
+    // A thread that finds a stack, and then no room for what Rust puts beside it, ends without a word: where
+    // memory is that scarce, let it be found out here, where the allocator says so.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(ROOM)));
     let before = dispositions();
     let set = ctrlc::set_handler(|| {
         let first = !ASKED.swap(true, Ordering::Relaxed);

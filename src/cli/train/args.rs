@@ -246,8 +246,8 @@ pub struct TrainArgs {
     #[arg(long, short, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
 
-    /// Write the initial weights to a .safetensors file (with several initializers, one each): what
-    /// `fanin init` writes from the recipe of --print-recipe
+    /// Write the initial weights to a .safetensors file (with several initializers, one each): those
+    /// that `fanin init` draws from the recipe of --print-recipe
     #[arg(long, value_name = "FILE")]
     pub(super) save_initial: Option<PathBuf>,
 
