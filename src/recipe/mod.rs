@@ -105,7 +105,7 @@ impl TensorSpec {
         TensorSpec { name, shape, dtype, init, source, geometry, kept: None }
     }
 
-    fn kept(
+    fn copied(
         name: &str,
         shape: &Shape,
         dtype: Dtype,
@@ -271,7 +271,7 @@ impl Recipe {
             let tensor = Bare { name, shape, dtype: *dtype };
             let made = match finder.serving(&tensor, base)? {
                 _ if shape.elements() == 0 => {
-                    TensorSpec::kept(name, shape, *dtype, kept.clone(), base)
+                    TensorSpec::copied(name, shape, *dtype, kept.clone(), base)
                 }
                 Found::Rule(rule) => rule.of(tensor, base, Some(kept))?,
                 Found::Passed(rule) => match rules::usual(&tensor)? {

@@ -139,7 +139,7 @@ impl Scheme {
         let is_empty = shape.elements() == 0;
         let stored = stored.filter(|_| is_empty || matches!(self.becomes, Becomes::Kept));
         match (self.becomes, stored) {
-            (_, Some(stored)) => Ok(TensorSpec::kept(&name, &shape, dtype, stored, geometry)),
+            (_, Some(stored)) => Ok(TensorSpec::copied(&name, &shape, dtype, stored, geometry)),
             (Becomes::Kept, None) => {
                 let needed =
                     "a .safetensors model and the tensor's own shape: keep copies what is there";
