@@ -346,6 +346,10 @@ fn a_run_resumes_to_the_same_bits() {
     let other = ["train", "--device", "cpu", "--data", "moons", "--hidden", "9", "--resume", &part];
     fails(2, &other, &["architecture, to resume", "got 2-9-2 relu, needed 2-8-8-2 relu"]);
     fails(2, &["train", "--resume", &part, "--init", "zeros,ones"], &["needed one run"]);
+    // It says that there is nothing left to do.
+    let again = ["train", "--device", "cpu", "--resume", &part, "--no-plot"];
+    let notes = text(&fanin(&again).stderr);
+    assert!(notes.contains("has all its 6 epochs already: more with --epochs"), "{notes}");
     // What it is called must be what it was.
     let other = [&base[..], &["--init", "xavier_normal", "--resume", &part]].concat();
     fails(2, &other, &["initializer, to resume"]);
@@ -398,6 +402,18 @@ fn an_interrupt_saves_what_resumes() {
     succeeds(&[&base[..], &["--resume", &out, "--out", &out, "--force"]].concat());
     succeeds(&[&base[..], &["--out", &whole]].concat());
     assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&out).unwrap());
+}
+
+#[test]
+fn data_that_are_not_there_or_not_numbers_say_so() {
+    let folder = Folder::new();
+    let nowhere = folder.path("mnist/");
+    fails(1, &["train", "--data", &nowhere], &["cannot open", "mnist"]);
+    let rows: String = (0..20).map(|row| format!("{row},\"{},179\"\n", 100 + row)).collect();
+    let csv = folder.csv(&format!("x,price\n{rows}"));
+    let parts = ["`100,179`", "without commas between its thousands"];
+    fails(2, &["train", "--data", &csv, "--target", "price"], &parts);
+    fails(2, &["train", "--data", &csv, "--target", "x"], &parts);
 }
 
 #[test]

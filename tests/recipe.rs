@@ -887,6 +887,11 @@ mod safetensors {
         // A head of other classes.
         let recipe = read(&["a.weight=ones shape=[5,3]", "*=keep"]).unwrap();
         assert_eq!(tensor(&recipe, "a.weight").shape.dims(), [5, 3]);
+        // Of tensors of as many dimensions: a mask and a weight have two.
+        let recipe = read(&["*=ones shape=[5]", "a.weight=ones", "*=keep"]).err().unwrap();
+        assert!(recipe.to_string().contains("no tensor of the dimensions"), "{recipe}");
+        let recipe = read(&["a.*=zeros shape=[5,3]", "*=keep"]).unwrap();
+        assert_eq!(tensor(&recipe, "a.bias").shape.dims(), [5, 3]);
         let error = read(&["a.weight=keep shape=[5,3]", "*=keep"]).unwrap_err().to_string();
         assert!(error.contains("keep: got no file that holds this tensor so"), "{error}");
     }

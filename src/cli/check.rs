@@ -8,6 +8,7 @@ use fanin::{Result, counted};
 use serde_json::{Value, json};
 
 use super::table::{Column, table};
+use super::text::{page, paragraph};
 use super::{note, print, print_json, stop};
 
 #[derive(Args)]
@@ -65,10 +66,10 @@ const MOST_ROWS: usize = 10_000;
 
 fn text(report: &CheckReport) -> String {
     let columns = [
-        Column::name("tensor").at_least(28),
-        Column::text("shape").leaves(3),
+        Column::name("tensor").at_least(36),
+        Column::text("shape").leaves(2),
         Column::text("dtype").leaves(2),
-        Column::name("init").at_least(12).leaves(4),
+        Column::name("init").at_least(12).leaves(3),
         Column::text("sha256").leaves(1),
         Column::prose("manifest"),
         Column::prose("drawn anew"),
@@ -90,12 +91,17 @@ fn text(report: &CheckReport) -> String {
             said(tensor.drawn.as_ref()),
         ]
     });
-    let mut text = table(columns, rows.collect());
+    let mut text = match report.tensors.is_empty() {
+        true => String::new(),
+        false => table(columns, rows.collect()),
+    };
     if let Some(more) = report.tensors.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
         text += &format!("and {more} tensors more, which --json has\n");
     }
     for file in report.files.iter().filter(|file| file.finding.is_wrong()) {
-        text += &format!("\n{}: {}\n", file.path.display(), said(Some(&file.finding)));
+        let said = format!("{}: {}", file.path.display(), said(Some(&file.finding)));
+        text += "\n";
+        text += &paragraph(&said, "", "", page());
     }
     text
 }
@@ -118,9 +124,11 @@ fn summary(report: &CheckReport) -> String {
     }
     let seeds: BTreeSet<u64> = report.tensors.iter().filter_map(|tensor| tensor.seed).collect();
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-    let drawn = match seeds.is_empty() {
-        true => None,
-        false => Some(format!("what seed {} draws", seeds.join(", "))),
+    let anew = report.tensors.iter().filter(|own| own.drawn == Some(Finding::Same)).count();
+    let drawn = match (seeds.is_empty(), anew) {
+        (true, _) | (_, 0) => None,
+        (false, anew) if anew == all => Some(format!("what seed {} draws", seeds.join(", "))),
+        (false, anew) => Some(format!("{anew} of them what seed {} draws", seeds.join(", "))),
     };
     let manifest = report.manifest.as_ref().map(|path| format!("what {} says", path.display()));
     let said: Vec<String> = manifest.into_iter().chain(drawn).collect();

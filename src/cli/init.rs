@@ -27,7 +27,7 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n\n\
     A rule is PATTERN=INIT, and may go on, after a blank, with dims=2 or dims=2.. (the number of \
     dimensions that it is for), layout=in_out, fan_in=N, fan_out=N, groups=N, transposed=true, depth=N, \
-    shape=[N,M]. The first rule that matches a tensor wins; one with a *, ? or braces passes over vectors \
+    shape=[N,M] (of tensors of as many dimensions). The first rule that matches a tensor wins; one with a *, ? or braces passes over vectors \
     and counters that its initializer cannot serve: of a .safetensors MODEL these become zeros (bias, \
     beta, running_mean, num_batches_tracked) or ones (weight, gamma, scale, running_var). INIT may be \
     `keep`: the tensor as the file has it.\n\n\
@@ -207,7 +207,7 @@ const MOST_ROWS: usize = 10_000;
 
 fn tables(recipe: &Recipe, report: &WriteReport) -> String {
     let columns = [
-        Column::name("tensor").at_least(28),
+        Column::name("tensor").at_least(40),
         Column::text("shape"),
         Column::text("dtype").leaves(4),
         Column::name("init").at_least(12),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use fanin::model::data::{Dataset, Predicted, Preparation, Rows, RowsOptions, rows};
 use fanin::model::{Model, Predictions, Predictor, Score};
-use fanin::{Error, Result, file};
+use fanin::{Error, Result, counted, file};
 use serde_json::{Value, json};
 
 use super::columns::parse_separator;
@@ -125,7 +125,7 @@ pub fn run(args: PredictArgs) -> Result<ExitCode> {
     let score = targets.map(|targets| predictor.score(&outputs, targets)).transpose()?;
     let count = predictions.values.len() / predictions.names.len();
     let scored = score.map_or("no targets, no score".into(), |score| said(&score));
-    note(&format!("{}: {count} rows; {scored}", rows.name));
+    note(&format!("{}: {}; {scored}", rows.name, counted(count, "row")));
 
     let table = Table::new(&rows.kept, &predictions, &model.preparation().predicted);
     let bytes = match format {

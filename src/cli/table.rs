@@ -160,7 +160,10 @@ pub fn fitted(columns: Vec<Column>, rows: Vec<Vec<String>>, room: Option<usize>)
     // Trailing blanks are of no use to anyone.
     let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
     let gone = (0..columns.len()).filter(|at| !kept.contains(at)).map(|at| &*columns[at].name);
-    let gone: Vec<&str> = gone.collect();
+    // Of two of one name, where one stays.
+    let stays = |name: &&str| kept.iter().any(|at| columns[*at].name == *name);
+    let mut gone: Vec<&str> = gone.filter(|name| !stays(name)).collect();
+    gone.dedup();
     if let (false, Some(room)) = (gone.is_empty(), room) {
         let line = format!("(without {}: see --json, or a wider terminal)", gone.join(", "));
         text += &paragraph(&line, "", "", room);

@@ -164,6 +164,9 @@ pub fn check(path: &Path, options: &CheckOptions<'_>) -> Result<CheckReport> {
                 let tensors = check.file(file, &header)?;
                 (check.digest(file, digest)?, tensors)
             }
+            // The report has its name.
+            Err(Error::Safetensors { message, .. }) => (Finding::Wrong(message), Vec::new()),
+            Err(Error::File { source, .. }) => (Finding::Wrong(source.to_string()), Vec::new()),
             Err(error) => (Finding::Wrong(error.to_string()), Vec::new()),
         };
         report.files.push(FileCheck { path: file.clone(), finding });
@@ -350,7 +353,7 @@ impl Checking<'_> {
         let found = hex(&digest.finalize());
         Ok(match found == sha256 {
             true => Finding::Same,
-            false => Finding::Wrong(format!("digest {found}, needed {sha256}")),
+            false => Finding::Wrong(format!("digest {}, {} there", head(&found), head(sha256))),
         })
     }
 }
@@ -382,6 +385,11 @@ fn told(made: &Made, stored: &Stored) -> Told {
     }
 }
 
+/// As much of a digest as tells it from others.
+fn head(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
 /// A tensor beside the manifest's.
 fn beside(entry: &TensorEntry<'_>, stored: &Stored, sha256: &str) -> Finding {
     if *entry.shape != *stored.shape.dims() {
@@ -392,6 +400,6 @@ fn beside(entry: &TensorEntry<'_>, stored: &Stored, sha256: &str) -> Finding {
     }
     match entry.sha256 == sha256 {
         true => Finding::Same,
-        false => Finding::Wrong(format!("digest {} there", entry.sha256)),
+        false => Finding::Wrong(format!("digest {} there", head(&entry.sha256))),
     }
 }

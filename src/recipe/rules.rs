@@ -252,7 +252,10 @@ pub(super) struct Bare<'a> {
 
 impl Rule {
     fn fits(&self, tensor: &Bare<'_>) -> bool {
-        self.dims.contains(tensor.shape.dims().len())
+        let dims = tensor.shape.dims().len();
+        // What gives a matrix its shape is for matrices.
+        self.dims.contains(dims)
+            && self.shape.as_ref().is_none_or(|shape| shape.dims().len() == dims)
     }
 
     /// Whether it does not pass over the tensor, whose fans are counted by `geometry`.

@@ -142,6 +142,13 @@ pub fn run(args: TrainArgs, matches: &ArgMatches) -> Result<ExitCode> {
             trainer.set_arguments(kept);
             if let Some(path) = &args.resume {
                 trainer.resume(path)?;
+                if trainer.finished() {
+                    note(&format!(
+                        "{} has all its {} already: more with --epochs",
+                        path.display(),
+                        counted(trainer.history().len(), "epoch")
+                    ));
+                }
             }
             if common.is_none() {
                 // Before any bar is drawn.

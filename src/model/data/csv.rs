@@ -5,7 +5,7 @@ use std::path::Path;
 
 use csv::{Reader, ReaderBuilder, StringRecord, Trim};
 
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 use super::column::{Column, Meaning};
 use super::load::{name_of, read, wrong};
@@ -167,7 +167,11 @@ pub(super) fn rows(path: &Path, by: &Preparation, options: &RowsOptions) -> Resu
     let targets = match targets {
         Some(_) if body.gaps_in_targets > 0 => {
             let gaps = body.gaps_in_targets;
-            notes.push(format!("{} is missing in {gaps} rows: no score", listed(wanted)));
+            notes.push(format!(
+                "{} is missing in {}: no score",
+                listed(wanted),
+                counted(gaps, "row")
+            ));
             None
         }
         Some(_) => Some(table.settle_as(body.targets, &body.lines, &by.predicted)?),
@@ -628,6 +632,7 @@ impl<'a> Table<'a> {
         if let Some((at, column, cell)) = &wrongs.text {
             let commas = !self.comma && (is_thousands(cell) || with_comma(cell).is_some());
             let needed = match (trained, commas) {
+                (_, true) if self.separator == b',' && is_thousands(cell) => THOUSANDS.into(),
                 (_, true) => "a number, which it is with a decimal comma".into(),
                 (true, _) => "a number, as the model was trained with".into(),
                 (false, _) => format!(
@@ -732,7 +737,11 @@ impl<'a> Table<'a> {
             // Numbers with another decimal mark are no classes.
             if cells.iter().all(|cell| with_comma(cell).is_some()) {
                 let (at, cell) = (lines.first().copied().unwrap_or(0), &cells[0]);
-                let needed = "a class, or a number, which it is with a decimal comma";
+                let thousands = self.separator == b',' && cells.iter().all(|own| is_thousands(own));
+                let needed = match thousands {
+                    true => THOUSANDS,
+                    false => "a class, or a number, which it is with a decimal comma",
+                };
                 return Err(self.wrong(
                     at,
                     &format!("column `{name}`"),
@@ -835,6 +844,9 @@ fn with_comma(cell: &str) -> Option<Exact> {
         false => Exact::parse(&cell.replacen(',', ".", 1)),
     }
 }
+
+/// What is to be done where commas part cells, and a cell in quotes has some.
+const THOUSANDS: &str = "a number, without commas between its thousands";
 
 /// Whether a comma may part thousands: `1,234`.
 fn is_thousands(cell: &str) -> bool {

@@ -185,6 +185,11 @@ impl Source<'_> {
                         let ending = own.map_or("no ending".into(), |own| format!("`.{own}`"));
                         (ending, known.to_owned())
                     }
+                    // What is written as a path is one.
+                    _ if source.contains(['/', '\\']) => {
+                        let error = std::io::ErrorKind::NotFound.into();
+                        return Err(Error::file("open", path, error));
+                    }
                     _ => {
                         let known = Generated::NAMES.into_iter().map(|(name, _)| name).chain(FILES);
                         return Err(Error::unknown("data set", source, known));
