@@ -1,4 +1,4 @@
-//! Files of others' models, made anew, in part or wholly; and whether files are what is said of them.
+//! Folder of others' models, made anew, in part or wholly; and whether files are what is said of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,33 +11,16 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::cli::{fails, fanin, succeeds, text};
+use crate::cli::{Folder, fails, fanin, succeeds, text};
 
-/// A folder of files, and the names of files in it.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Files {
-        Files(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn name(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().into()
-    }
-
+impl Folder {
     /// Writes tensors, each of a name, a dtype, a shape and its bytes.
     fn tensors(&self, name: &str, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> String {
         let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
             (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap())
         });
-        fs::write(self.path(name), serialize(views, None).unwrap()).unwrap();
-        self.name(name)
+        self.write(name, serialize(views, None).unwrap())
     }
 
     /// What `fanin init` tells of a model from another, by `rules`.
@@ -65,7 +48,7 @@ fn tensor<'a>(document: &'a Value, name: &str) -> &'a Value {
 }
 
 /// A perceptron, a norm, a counter and an empty tensor, trained a little.
-fn model(files: &Files) -> String {
+fn model(files: &Folder) -> String {
     let count = 7i64.to_le_bytes().to_vec();
     files.tensors(
         "old.safetensors",
@@ -87,7 +70,7 @@ fn model(files: &Files) -> String {
 
 #[test]
 fn the_rules_of_readme_are_for_whole_models() {
-    let files = Files::new();
+    let files = Folder::new();
     let model = model(&files);
     let rules = ["--rule", "ln.count=zeros", "--rule", "*.bias=zeros", "--rule", "*=he_normal"];
     let made = files.init(&model, "new.safetensors", &rules);
@@ -115,7 +98,7 @@ fn the_rules_of_readme_are_for_whole_models() {
 
 #[test]
 fn inputs_may_come_first() {
-    let files = Files::new();
+    let files = Folder::new();
     let model = files.tensors(
         "conv1d.safetensors",
         &[("c_fc.weight", Dtype::F32, &[64, 256], vec![0; 4 * 64 * 256])],
@@ -137,7 +120,7 @@ fn inputs_may_come_first() {
 /// A layer made anew, or a head of other classes; the others are copied, as what they are or rounded.
 #[test]
 fn a_part_of_a_model_is_made_anew() {
-    let files = Files::new();
+    let files = Folder::new();
     let model = model(&files);
     let rules = ["--rule", "fc.*=normal:0.01", "--rule", "*=keep"];
     let made = files.init(&model, "new.safetensors", &rules);
@@ -192,7 +175,7 @@ fn a_part_of_a_model_is_made_anew() {
 
 #[test]
 fn files_of_other_formats_are_named() {
-    let files = Files::new();
+    let files = Folder::new();
     let out = files.name("new.safetensors");
     let refused = |name: &str, bytes: &[u8], parts: &[&str]| {
         fs::write(files.path(name), bytes).unwrap();
@@ -246,7 +229,7 @@ dtype = "i64"
 init = "constant:3"
 "#;
 
-fn written(files: &Files, name: &str, seed: u64, shard: Option<u64>) -> PathBuf {
+fn written(files: &Folder, name: &str, seed: u64, shard: Option<u64>) -> PathBuf {
     let recipe = Recipe::parse(RECIPE, "r.toml").unwrap();
     let out = files.path(name);
     let options = WriteOptions {
@@ -267,7 +250,7 @@ fn wrong(path: &Path) -> Vec<TensorCheck> {
 
 #[test]
 fn a_model_is_what_is_said_of_it() {
-    let files = Files::new();
+    let files = Folder::new();
     let whole = written(&files, "m.safetensors", 7, None);
     written(&files, "s.safetensors", 7, Some(20_000));
     let shard = files.path("s-00002-of-00004.safetensors");
@@ -301,7 +284,7 @@ fn a_model_is_what_is_said_of_it() {
 
 #[test]
 fn what_is_not_what_is_said_of_it_is_named() {
-    let files = Files::new();
+    let files = Folder::new();
     let whole = written(&files, "m.safetensors", 7, None);
     let good = fs::read(&whole).unwrap();
     let tensors = SafeTensors::deserialize(&good).unwrap();
@@ -356,7 +339,7 @@ fn what_is_not_what_is_said_of_it_is_named() {
 /// What a manifest has and the files have not, and the other way round.
 #[test]
 fn a_manifest_is_held_to_its_tensors() {
-    let files = Files::new();
+    let files = Folder::new();
     let whole = written(&files, "m.safetensors", 7, None);
     let rules = Rules::pairs(["a.weight=zeros shape=[64,47]", "u=zeros", "*=keep"]).unwrap();
     let mut other = Recipe::from_safetensors(&whole, &rules).unwrap();

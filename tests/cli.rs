@@ -1,6 +1,6 @@
 //! The command line: what it prints, what it writes, and how it fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use fanin::cpu;
@@ -40,6 +40,30 @@ pub fn fails(code: i32, arguments: &[&str], parts: &[&str]) {
 pub fn signal(id: i64, name: &str) {
     let script = format!("kill -s {name} -- {id}");
     assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+}
+
+/// A folder of a test's own, and files in it.
+pub struct Folder(pub tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The path as an argument.
+    pub fn name(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file, and gives its [`name`](Folder::name).
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.name(name)
+    }
 }
 
 pub fn left_in(folder: &Path) -> usize {

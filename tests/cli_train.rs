@@ -6,31 +6,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::{fails, fanin, left_in, signal, succeeds, text};
+use crate::cli::{Folder, fails, fanin, left_in, signal, succeeds, text};
 use crate::picture::Picture;
 
-/// A folder, and names of files in it.
-struct Folder(tempfile::TempDir);
-
 impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().unwrap().to_owned()
-    }
-
     fn csv(&self, text: &str) -> String {
-        std::fs::write(self.path("data.csv"), text).unwrap();
-        self.path("data.csv")
+        self.write("data.csv", text)
     }
 }
 
 #[test]
 fn he_learns_zeros_do_not_and_the_output_says_why() {
     let folder = Folder::new();
-    let (plot, metrics) = (folder.path("loss.svg"), folder.path("metrics.jsonl"));
+    let (plot, metrics) = (folder.name("loss.svg"), folder.name("metrics.jsonl"));
     let output = fanin(&[
         "train",
         "--device",
@@ -82,7 +70,7 @@ fn he_learns_zeros_do_not_and_the_output_says_why() {
 #[test]
 fn whatever_the_run_its_picture_is_sound() {
     let folder = Folder::new();
-    let plot = folder.path("loss.svg");
+    let plot = folder.name("loss.svg");
     let many = "he_normal,xavier_normal,zeros,normal:0.02,orthogonal,lecun_normal,he_uniform,\
                 truncated_normal:0.02,uniform:-0.1,0.1,constant:0.01,lsuv,sparse:0.5";
     let long = |scale: &str| {
@@ -200,7 +188,7 @@ fn runs_of_several_seeds_are_those_that_each_seed_has_alone() {
     assert_eq!(several["spread"][1]["verdicts"]["stuck"], 3);
 
     let folder = Folder::new();
-    let (plot, metrics) = (folder.path("loss.svg"), folder.path("metrics.jsonl"));
+    let (plot, metrics) = (folder.name("loss.svg"), folder.name("metrics.jsonl"));
     let files = ["--seeds", "3", "--plot", &plot, "--metrics", &metrics];
     let out = words(&succeeds(&[&base[..], &files].concat()));
     assert!(
@@ -212,7 +200,7 @@ fn runs_of_several_seeds_are_those_that_each_seed_has_alone() {
     assert_eq!(lines.lines().count(), 2 * 3 * 4);
     let seeds = ["\"seed\":0", "\"seed\":1", "\"seed\":2"];
     assert!(seeds.iter().all(|seed| lines.contains(seed)), "{lines}");
-    let kept = folder.path("run.safetensors");
+    let kept = folder.name("run.safetensors");
     fails(
         2,
         &[&base[..], &["--seeds", "2", "--out", &kept]].concat(),
@@ -255,9 +243,9 @@ fn the_json_document_has_the_fields_of_the_design() {
 #[test]
 fn initial_weights_are_those_of_init() {
     let folder = Folder::new();
-    let (initial, recipe) = (folder.path("initial.safetensors"), folder.path("recipe.toml"));
+    let (initial, recipe) = (folder.name("initial.safetensors"), folder.name("recipe.toml"));
     let (drawn, net) = (
-        folder.path("drawn.safetensors"),
+        folder.name("drawn.safetensors"),
         ["--hidden", "16,8,8", "--layer-norm", "--residual", "--norm-init", "constant:0.5"],
     );
     let base = ["train", "--device", "cpu", "--seed", "7", "--init", "xavier_uniform"];
@@ -336,7 +324,7 @@ fn mup_says_its_learning_rates() {
 #[test]
 fn a_run_resumes_to_the_same_bits() {
     let folder = Folder::new();
-    let (whole, part) = (folder.path("whole.safetensors"), folder.path("part.safetensors"));
+    let (whole, part) = (folder.name("whole.safetensors"), folder.name("part.safetensors"));
     let base = ["train", "--device", "cpu", "--data", "moons", "--hidden", "8,8", "--seed", "3"];
     succeeds(&[&base[..], &["--epochs", "6", "--out", &whole]].concat());
     succeeds(&[&base[..], &["--epochs", "2", "--out", &part]].concat());
@@ -383,7 +371,7 @@ fn interrupted(arguments: &[&str], after: Duration) {
 #[test]
 fn a_slow_step_is_waited_for_where_it_is_to_be_kept() {
     let folder = Folder::new();
-    let out = folder.path("slow.safetensors");
+    let out = folder.name("slow.safetensors");
     // A step of some 40 billion operations.
     let slow = ["--data", "digits", "--hidden", "2048,2048", "--batch", "full", "--epochs", "9999"];
     let base = ["train", "--device", "cpu", "--no-plot", "--out", &out];
@@ -395,7 +383,7 @@ fn a_slow_step_is_waited_for_where_it_is_to_be_kept() {
 #[test]
 fn an_interrupt_saves_what_resumes() {
     let folder = Folder::new();
-    let (out, whole) = (folder.path("run.safetensors"), folder.path("whole.safetensors"));
+    let (out, whole) = (folder.name("run.safetensors"), folder.name("whole.safetensors"));
     let base =
         ["train", "--device", "cpu", "--data", "digits", "--hidden", "64", "--epochs", "300"];
     interrupted(&[&base[..], &["--no-plot", "--out", &out]].concat(), Duration::ZERO);
@@ -407,7 +395,7 @@ fn an_interrupt_saves_what_resumes() {
 #[test]
 fn data_that_are_not_there_or_not_numbers_say_so() {
     let folder = Folder::new();
-    let nowhere = folder.path("mnist/");
+    let nowhere = folder.name("mnist/");
     fails(1, &["train", "--data", &nowhere], &["cannot open", "mnist"]);
     let rows: String = (0..20).map(|row| format!("{row},\"{},179\"\n", 100 + row)).collect();
     let csv = folder.csv(&format!("x,price\n{rows}"));
@@ -512,7 +500,7 @@ fn whatever_a_catalogue_lists_trains_and_is_explained() {
 #[test]
 fn bad_input_is_told_apart_and_leaves_nothing() {
     let folder = Folder::new();
-    let out = folder.path("run.safetensors");
+    let out = folder.name("run.safetensors");
     let csv = folder.csv("a,b\n1,2\n3\n");
     let train = |rest: &[&str], parts: &[&str]| {
         fails(2, &[&["train", "--device", "cpu", "--out", &out], rest].concat(), parts);
@@ -550,8 +538,8 @@ fn bad_input_is_told_apart_and_leaves_nothing() {
     train(&["--loss", "huber:-1"], &["delta: got -1, needed a finite number above 0"]);
     train(&["--optimizer", "rmsprop:2"], &["alpha: got 2"]);
     train(&["--data", "teacher", "--loss", "cross_entropy"], &["targets: got values"]);
-    fails(2, &["train", "--out", &folder.path("run.bin")], &["ends in .safetensors"]);
-    train(&["--resume", &folder.path("data.csv")], &["not a usable safetensors file"]);
+    fails(2, &["train", "--out", &folder.name("run.bin")], &["ends in .safetensors"]);
+    train(&["--resume", &folder.name("data.csv")], &["not a usable safetensors file"]);
     fails(
         1,
         &["train", "--plot", "/no/such/folder/x.svg"],
@@ -583,7 +571,7 @@ fn last(document: &Value, run: usize) -> &Value {
 fn an_offset_that_f32_cannot_hold_costs_nothing() {
     let folder = Folder::new();
     let rel = folder.csv(&times(0));
-    let offset = folder.path("offset.csv");
+    let offset = folder.name("offset.csv");
     std::fs::write(&offset, times(1_700_000_000_000)).unwrap();
     for target in ["y", "ts"] {
         let ((wanted, _), (found, notes)) =
@@ -605,7 +593,7 @@ fn a_scale_that_f32_cannot_hold_costs_nothing() {
         let rows = (0..300).map(row).map(|(x, y)| format!("{x:e},{y:e}\n"));
         "x,y\n".to_owned() + &rows.collect::<String>()
     };
-    let (small, large) = (folder.csv(&rows(1.0)), folder.path("large.csv"));
+    let (small, large) = (folder.csv(&rows(1.0)), folder.name("large.csv"));
     std::fs::write(&large, rows(2f64.powi(900))).unwrap();
     for target in ["x", "y"] {
         let task = ["--task", "regress"];

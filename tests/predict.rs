@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fanin::model::data::{
     Dataset, Encoding, Feature, Generated, Missing, Numbers, Predicted, Preparation, Standardizer,
@@ -17,29 +17,8 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
-use crate::cli::{fails, fanin, succeeds, text};
+use crate::cli::{Folder, fails, fanin, succeeds, text};
 use crate::devices::everywhere;
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn name(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        fs::write(self.path(name), bytes).unwrap();
-        self.name(name)
-    }
-}
 
 fn shape(dims: &[u64]) -> Shape {
     Shape::new(dims).unwrap()
