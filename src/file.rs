@@ -719,6 +719,11 @@ fn lock(path: &Path) -> Option<Result<File, TryLockError>> {
     Some(file.try_lock().map(|()| file))
 }
 
+/// A digest as files and messages have it.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The last part of a path.
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()

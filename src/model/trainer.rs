@@ -10,6 +10,7 @@ use super::tape::Stage;
 use super::targets::{baseline, majority, variances, words};
 use super::{Aim, Loss, LsuvStep, Parameter, Training, place};
 use crate::device::{Device, Execution, Room};
+use crate::file::hex;
 use crate::op::{
     self, Arithmetic, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step,
     View,
@@ -587,8 +588,4 @@ pub(super) fn digest_of<T: AsRef<[f32]>>(all: impl Iterator<Item = Result<T>>) -
         digest.update(bytemuck::cast_slice::<f32, u8>(own?.as_ref()));
     }
     Ok(hex(&digest.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

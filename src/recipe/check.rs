@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,8 +12,7 @@ use sha2::{Digest, Sha256};
 use super::header::{self, Header, Stored};
 use super::made::{self, Made};
 use super::manifest::{Manifest, TensorEntry};
-use super::write::hex;
-use crate::file::{file_name, manifest_of};
+use crate::file::{file_name, hex, manifest_of};
 use crate::random::{CONTRACT, Dtype, Source, Stream};
 use crate::{Error, Result, Shape, cpu, memory};
 
@@ -251,7 +250,7 @@ impl Checking<'_> {
             Some(Told::Drawn(stream, source)) => Some((stream, source)),
             _ => None,
         };
-        let (sha256, different) = self.read(path, stored, source)?;
+        let (sha256, different) = self.read(stored, source)?;
         let drawn = told.map(|told| match told {
             Told::Not(finding) => finding,
             Told::Drawn(..) => match different {
@@ -282,18 +281,12 @@ impl Checking<'_> {
     /// The digest of a tensor's bytes; how many of its elements are not those drawn, and the first.
     fn read(
         &self,
-        path: &Path,
         stored: &Stored,
         source: Option<(&Stream, &Source)>,
     ) -> Result<(String, Option<(u64, u64)>)> {
-        let failed = |error| Error::file("read", path, error);
-        let size = stored.dtype.size() as u64;
+        let size = stored.dtype.size();
         let elements = stored.shape.elements();
-        let mut file = File::open(path).map_err(failed)?;
-        file.seek(SeekFrom::Start(stored.kept.offset)).map_err(failed)?;
-        let longest = CHUNK / size;
-        let room = (longest.min(elements) * size) as usize;
-        let mut bytes = memory::filled("a stretch of a file", room, 0)?;
+        let longest = CHUNK / size as u64;
         let (whole, distribution) = match source {
             Some((stream, source @ Source::Whole(_))) => {
                 (Some(source.draw(stream, stored.dtype, elements)?), None)
@@ -301,18 +294,15 @@ impl Checking<'_> {
             Some((stream, Source::Elements(distribution))) => (None, Some((stream, distribution))),
             None => (None, None),
         };
-        let room = if distribution.is_some() { room } else { 0 };
+        let room = if distribution.is_some() { longest.min(elements) as usize * size } else { 0 };
         let mut drawn = memory::filled("a stretch of a tensor", room, 0)?;
         let mut digest = Sha256::new();
         let mut different: Option<(u64, u64)> = None;
-        for first in (0..elements).step_by(longest as usize) {
+        stored.kept.stretches(elements, longest, |first, bytes| {
             self.go_on()?;
-            let count = longest.min(elements - first);
-            let bytes = &mut bytes[..(count * size) as usize];
-            file.read_exact(bytes).map_err(failed)?;
-            digest.update(&*bytes);
+            digest.update(bytes);
             let anew = match (&whole, distribution) {
-                (Some(whole), _) => &whole[(first * size) as usize..][..bytes.len()],
+                (Some(whole), _) => &whole[first as usize * size..][..bytes.len()],
                 (None, Some((stream, distribution))) => {
                     let drawn = &mut drawn[..bytes.len()];
                     if Dtype::SAMPLED.contains(&stored.dtype) {
@@ -322,17 +312,18 @@ impl Checking<'_> {
                     }
                     &*drawn
                 }
-                (None, None) => continue,
+                (None, None) => return Ok(()),
             };
             if anew == bytes {
-                continue;
+                return Ok(());
             }
-            let pairs = anew.chunks(size as usize).zip(bytes.chunks(size as usize));
+            let pairs = anew.chunks(size).zip(bytes.chunks(size));
             for (at, _) in pairs.enumerate().filter(|(_, (anew, own))| anew != own) {
                 let (count, from) = different.unwrap_or((0, first + at as u64));
                 different = Some((count + 1, from));
             }
-        }
+            Ok(())
+        })?;
         Ok((hex(&digest.finalize()), different))
     }
 

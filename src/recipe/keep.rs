@@ -36,31 +36,43 @@ impl Kept {
         most: u64,
         mut sink: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
+        if dtype == self.dtype {
+            return self.stretches(elements, most, |_, stored| sink(stored));
+        }
+        let room = most.min(elements) as usize * dtype.size();
+        let mut converted = memory::filled("a stretch of a tensor", room, 0)?;
+        self.stretches(elements, most, |first, stored| {
+            let out = &mut converted[..stored.len() / self.dtype.size() * dtype.size()];
+            convert(self.dtype, stored, dtype, out).map_err(|at| {
+                let what = format!("tensor `{name}`, element {}", first + at as u64);
+                let value = self.dtype.load(&stored[at * self.dtype.size()..]);
+                Error::invalid(what, value, format!("a value that {dtype} has room for"))
+            })?;
+            sink(out)
+        })
+    }
+
+    /// The bytes of its `elements`, a stretch of at most `most` of them after another, each with the element
+    /// that it begins with.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be read; what `sink` says.
+    pub(super) fn stretches(
+        &self,
+        elements: u64,
+        most: u64,
+        mut sink: impl FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
         let failed = |error| Error::file("read", PathBuf::from(&*self.path), error);
         let mut file = File::open(&self.path).map_err(failed)?;
         file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
-        let longest = most.min(elements) as usize;
-        let mut stored = memory::filled("a stretch of a file", longest * self.dtype.size(), 0)?;
-        let converts = dtype != self.dtype;
-        let room = if converts { longest * dtype.size() } else { 0 };
-        let mut converted = memory::filled("a stretch of a tensor", room, 0)?;
-        let mut first = 0;
-        while first < elements {
-            let count = most.min(elements - first) as usize;
-            let stored = &mut stored[..count * self.dtype.size()];
+        let size = self.dtype.size();
+        let room = most.min(elements) as usize * size;
+        let mut stored = memory::filled("a stretch of a file", room, 0)?;
+        for first in (0..elements).step_by(most as usize) {
+            let stored = &mut stored[..most.min(elements - first) as usize * size];
             file.read_exact(stored).map_err(failed)?;
-            if converts {
-                let out = &mut converted[..count * dtype.size()];
-                convert(self.dtype, stored, dtype, out).map_err(|at| {
-                    let what = format!("tensor `{name}`, element {}", first + at as u64);
-                    let value = self.dtype.load(&stored[at * self.dtype.size()..]);
-                    Error::invalid(what, value, format!("a value that {dtype} has room for"))
-                })?;
-                sink(out)?;
-            } else {
-                sink(stored)?;
-            }
-            first += count as u64;
+            sink(first, stored)?;
         }
         Ok(())
     }

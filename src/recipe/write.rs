@@ -19,7 +19,7 @@ use super::made::{self, Made};
 use super::manifest::Manifest;
 use super::{MAX_TEXT, Recipe};
 use crate::device::{Draw, Piece, Sink};
-use crate::file::{self, Drafts, Model, file_name};
+use crate::file::{self, Drafts, Model, file_name, hex};
 use crate::op::Moments;
 use crate::random::{Dtype, Source, Stream};
 use crate::{Error, Result, cpu, memory};
@@ -665,8 +665,4 @@ fn draw(
         device.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
     }
     Ok(())
-}
-
-pub(super) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
