@@ -1,9 +1,9 @@
 // Writes a run of a stream's samples into a buffer.
 //
 // The unit of work is a group of 16 bytes: 4 elements of f32 (one Philox block), 8 of a 16-bit
-// dtype (two), 16 of an 8-bit dtype (four), 2 of f64 (half a one). `fill_groups`, `fill_twos` and `fill_fours` write whole groups that begin with a block;
-// `fill_edges` does any group, in part and at any offset into the stream, at the price of one more block
-// each.
+// dtype (two), 16 of an 8-bit dtype (four), 2 of f64 (half a one). `fill_groups`, `fill_twos` and
+// `fill_fours` write whole groups that begin with a block; `fill_edges` does any group, in part and at any
+// offset into the stream, at the price of one more block each.
 
 struct Params {
     // Of a constant 8 bytes of it, which every element's size divides.

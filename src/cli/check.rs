@@ -7,7 +7,7 @@ use fanin::recipe::{CheckOptions, CheckReport, Finding, TensorCheck, check};
 use fanin::{Result, counted};
 use serde_json::{Value, json};
 
-use super::table::{Column, table};
+use super::table::{Column, MOST_ROWS, beyond, table};
 use super::text::{page, paragraph};
 use super::{note, print, print_json, stop};
 
@@ -61,9 +61,6 @@ fn said(finding: Option<&Finding>) -> String {
     }
 }
 
-/// The most tensors that a table lists: nobody reads more. What is wrong comes first then.
-const MOST_ROWS: usize = 10_000;
-
 fn text(report: &CheckReport) -> String {
     let columns = [
         Column::name("tensor").at_least(36),
@@ -76,6 +73,7 @@ fn text(report: &CheckReport) -> String {
     ];
     let (wrong, right): (Vec<_>, Vec<_>) =
         report.tensors.iter().partition(|tensor| tensor.is_wrong());
+    // Where not all are listed, what is wrong is.
     let listed: Vec<&TensorCheck> = match report.tensors.len() {
         0..=MOST_ROWS => report.tensors.iter().collect(),
         _ => wrong.into_iter().chain(right).take(MOST_ROWS).collect(),
@@ -95,9 +93,7 @@ fn text(report: &CheckReport) -> String {
         true => String::new(),
         false => table(columns, rows.collect()),
     };
-    if let Some(more) = report.tensors.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
-        text += &format!("and {more} tensors more, which --json has\n");
-    }
+    text += &beyond(report.tensors.len(), "--json");
     for file in report.files.iter().filter(|file| file.finding.is_wrong()) {
         let said = format!("{}: {}", file.path.display(), said(Some(&file.finding)));
         text += "\n";
@@ -137,7 +133,7 @@ fn summary(report: &CheckReport) -> String {
 }
 
 fn document(report: &CheckReport) -> Value {
-    let finding = |finding: &Option<Finding>| match finding {
+    let finding = |finding: Option<&Finding>| match finding {
         None => Value::Null,
         Some(Finding::Same) => json!("same"),
         Some(Finding::Untold(why)) => json!({ "untold": why }),
@@ -152,14 +148,14 @@ fn document(report: &CheckReport) -> Value {
             "seed": tensor.seed,
             "init": tensor.init,
             "sha256": tensor.sha256,
-            "manifest": finding(&tensor.manifest),
-            "drawn": finding(&tensor.drawn),
+            "manifest": finding(tensor.manifest.as_ref()),
+            "drawn": finding(tensor.drawn.as_ref()),
         })
     });
     let files = report.files.iter().map(|file| {
         json!({
             "path": file.path.to_string_lossy(),
-            "finding": finding(&Some(file.finding.clone())),
+            "finding": finding(Some(&file.finding)),
         })
     });
     json!({

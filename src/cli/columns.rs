@@ -1,6 +1,6 @@
 //! What of a table is read, and how: the flags of every command that takes data.
 
-use clap::Args;
+use clap::{Args, Command};
 use fanin::model::data::{LoadOptions, Missing, Task};
 
 #[derive(Args)]
@@ -37,6 +37,12 @@ pub struct ColumnArgs {
 }
 
 impl ColumnArgs {
+    /// Whether an argument, by the name of its field, is one of these.
+    pub fn has(id: &str) -> bool {
+        let own = ColumnArgs::augment_args(Command::new("columns"));
+        own.get_arguments().any(|arg| arg.get_id() == id)
+    }
+
     pub fn options(&self, task: Option<Task>) -> LoadOptions {
         let all = |names: &Option<String>| names.iter().cloned().collect();
         LoadOptions {

@@ -74,7 +74,7 @@ impl Form {
             // That it is not there, reading it says.
             "json" => return Ok(Form::Tensors),
             _ if path.is_file() => {
-                let start = start(path)?;
+                let start = beginning(path, 4096)?;
                 if let Some((_, at)) = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
                     return foreign(&FOREIGN[*at]);
                 }
@@ -101,13 +101,12 @@ fn other(model: &str, what: &str, needed: &str) -> Error {
     }
 }
 
-/// As much of a file as tells what it is.
-fn start(path: &Path) -> Result<Vec<u8>> {
-    let mut start = Vec::new();
-    let file = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut start));
-    let action = "read";
-    file.map_err(|source| Error::File { action, path: path.into(), source })?;
-    Ok(start)
+/// At most so many bytes of a file.
+fn beginning(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.map_err(|source| Error::File { action: "read", path: path.into(), source })?;
+    Ok(bytes)
 }
 
 /// UTF-8, but for a letter that is cut off.
@@ -120,8 +119,6 @@ const LONGEST: u64 = 100_000_000;
 
 /// Whether a file holds some bytes.
 fn holds(path: &Path, needle: &[u8]) -> Result<bool> {
-    let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
-    read.map_err(|source| Error::File { action: "read", path: path.into(), source })?;
+    let text = beginning(path, LONGEST)?;
     Ok(text.windows(needle.len()).any(|window| window == needle))
 }

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::form::Form;
-use super::table::{self, Column, short, table};
+use super::table::{self, Column, MOST_ROWS, short, table};
 use super::text::{page, paragraph};
 use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
 
@@ -27,8 +27,8 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n\n\
     A rule is PATTERN=INIT, and may go on, after a blank, with dims=2 or dims=2.. (the number of \
     dimensions that it is for), layout=in_out, fan_in=N, fan_out=N, groups=N, transposed=true, depth=N, \
-    shape=[N,M] (of tensors of as many dimensions). The first rule that matches a tensor wins; one with a *, ? or braces passes over vectors \
-    and counters that its initializer cannot serve: of a .safetensors MODEL these become zeros (bias, \
+    shape=[N,M] (of tensors of as many dimensions). The first rule that matches a tensor wins; one with \
+    a *, ? or braces passes over vectors and counters that its initializer cannot serve: of a .safetensors MODEL these become zeros (bias, \
     beta, running_mean, num_batches_tracked) or ones (weight, gamma, scale, running_var). INIT may be \
     `keep`: the tensor as the file has it.\n\n\
     --device auto is the CPU here where that has the file ready first, which a line\n\
@@ -202,9 +202,6 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// The most tensors that a table lists: nobody reads more.
-const MOST_ROWS: usize = 10_000;
-
 fn tables(recipe: &Recipe, report: &WriteReport) -> String {
     let columns = [
         Column::name("tensor").at_least(40),
@@ -245,9 +242,7 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
         })
         .collect();
     let mut text = table(columns, rows);
-    if let Some(more) = recipe.tensors.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
-        text += &format!("and {} more: see --json or the manifest\n", counted(more, "tensor"));
-    }
+    text += &table::beyond(recipe.tensors.len(), "--json or the manifest");
     text.push('\n');
     let rows = report
         .files

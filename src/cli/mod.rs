@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
-        Command::Train(args) => train::run(args.settled(given(&matches)), &of("train")),
+        Command::Train(args) => train::run(*args, &of("train")),
         Command::Predict(args) => predict::run(*args),
         Command::Probe(args) => probe::run(*args),
         Command::Gain(args) => gain::run(args),
@@ -146,10 +146,9 @@ fn matches(
     Cli::command().term_width(text::page()).try_get_matches_from(arguments)
 }
 
-/// Whether an argument of the command was given, rather than left to its default.
-fn given(matches: &ArgMatches) -> impl Fn(&str) -> bool {
-    let own = matches.subcommand().map(|(_, own)| own);
-    move |id| own.is_some_and(|own| own.value_source(id) == Some(ValueSource::CommandLine))
+/// Whether an argument of a command was given, rather than left to its default.
+fn given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 /// The most seeds of one command.
@@ -212,13 +211,13 @@ fn note(message: &str) {
 
 /// Text on stdout, made plain.
 fn print(text: &str) -> Result<()> {
-    put(&shown(text))
+    put(shown(text).as_bytes())
 }
 
-/// Text on stdout as it is.
-fn put(text: &str) -> Result<()> {
+/// Bytes on stdout as they are.
+fn put(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|source| Error::File { action: "write to", path: "stdout".into(), source })
 }
 
@@ -229,7 +228,7 @@ fn print_json(document: &impl serde::Serialize) -> Result<()> {
         given: error.to_string(),
         needed: "one of JSON".into(),
     })?;
-    put(&(plain_json(&text) + "\n"))
+    put((plain_json(&text) + "\n").as_bytes())
 }
 
 /// Text for a terminal: its lines and the colours of plots are ours, all else is [`plain`].

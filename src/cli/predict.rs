@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::columns::parse_separator;
 use super::table::short;
 use super::train::{load_part, quality};
-use super::{DeviceArgs, note, print, print_json};
+use super::{DeviceArgs, note, print, print_json, put};
 
 /// In 80 columns.
 const HELP: &str = "\
@@ -151,12 +151,7 @@ pub fn run(args: PredictArgs) -> Result<ExitCode> {
                 needed: "--out FILE, or a pipe".into(),
             });
         }
-        (None, false, _) => {
-            let mut stdout = io::stdout().lock();
-            let written = stdout.write_all(&bytes).and_then(|()| stdout.flush());
-            let failed = |source| Error::File { action: "write to", path: "stdout".into(), source };
-            written.map_err(failed)?;
-        }
+        (None, false, _) => put(&bytes)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Table, Width as Cells, presets,
 };
-use fanin::plain;
+use fanin::{counted, plain};
 
 use super::text::{letters, paragraph, shortened, table_room};
 
@@ -219,6 +219,17 @@ fn fit(
         widths[widest] -= 1;
     }
     (kept, widths)
+}
+
+/// The most rows that a table lists: nobody reads more.
+pub const MOST_ROWS: usize = 10_000;
+
+/// What is said below a table that lists no more of so many tensors; `source` has all.
+pub fn beyond(tensors: usize, source: &str) -> String {
+    match tensors.checked_sub(MOST_ROWS) {
+        None | Some(0) => String::new(),
+        Some(more) => format!("and {} more: see {source}\n", counted(more, "tensor")),
+    }
 }
 
 /// A number in six characters or so, for people: 0, 0.01998, 1.2e-7.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use fanin::init::Init;
 use fanin::model::data::Task;
 use fanin::model::layers::ENTRIES;
@@ -10,24 +10,18 @@ use fanin::model::{Decay, Loss, Mlp, Network, Optimizer, Schedule, TrainOptions}
 use fanin::op::{Arithmetic, Operands};
 use fanin::{Activation, Result, Shape, counted};
 
-use crate::cli::DeviceArgs;
 use crate::cli::catalogue::{formulas, learning_rates, one_of};
 use crate::cli::columns::ColumnArgs;
+use crate::cli::{DeviceArgs, given};
 
 /// What `fanin train` alone shows.
 pub(super) const DEMONSTRATION: &str = "the demonstration: 30 layers of 64, plain SGD (--data, \
                                         --hidden or --optimizer ask for another)";
 
-/// What says that another network is to be trained than that of the demonstration, or that it is to be kept.
-const OWN: [&str; 18] = [
+/// What says, beside [`ColumnArgs`], that another network is to be trained than that of the demonstration, or
+/// that it is to be kept.
+const OWN: [&str; 11] = [
     "data",
-    "target",
-    "separator",
-    "decimal",
-    "columns",
-    "drop",
-    "one_hot",
-    "missing",
     "task",
     "hidden",
     "network",
@@ -303,8 +297,10 @@ pub struct TrainArgs {
 
 impl TrainArgs {
     /// With the settings of the demonstration where nothing that was `given` asks for others.
-    pub fn settled(mut self, given: impl Fn(&str) -> bool) -> TrainArgs {
-        self.demonstration = !OWN.iter().any(|own| given(own));
+    pub(super) fn settled(mut self, matches: &ArgMatches) -> TrainArgs {
+        let given = |id: &str| given(matches, id);
+        let own = |id: &&clap::Id| OWN.contains(&id.as_str()) || ColumnArgs::has(id.as_str());
+        self.demonstration = !matches.ids().filter(own).any(|id| given(id.as_str()));
         if self.demonstration {
             self.hidden = vec![64; 29];
             self.optimizer = Optimizer::sgd();

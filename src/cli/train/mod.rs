@@ -17,7 +17,7 @@ use std::time::Instant;
 pub use args::TrainArgs;
 use clap::ArgMatches;
 use fanin::init::Init;
-use fanin::model::data::{Dataset, Loaded, Preparation};
+use fanin::model::data::{Dataset, Generated, Loaded, Preparation};
 use fanin::model::{Epoch, Loss, LsuvStep, Outcome, TrainOptions, Trainer};
 use fanin::{Device, Error, Result, counted};
 use indicatif::{MultiProgress, ProgressBar};
@@ -84,11 +84,14 @@ struct Common {
 }
 
 pub fn run(args: TrainArgs, matches: &ArgMatches) -> Result<ExitCode> {
-    let (args, kept) = resume::resumed(args, matches)?;
+    let (args, kept) = resume::resumed(args.settled(matches), matches)?;
     let inits = parse_inits(&args.init)?;
     let seeds = seeds(args.seeds, args.seed)?;
     let loaded = prepare::load(&args, args.seed);
     let loaded = loaded.map_err(|error| resume::without_data(error, &args, matches))?;
+    // A file is read once, whatever the seeds.
+    let of_file = seeds.len() > 1 && args.data.parse::<Generated>().is_err();
+    let read = of_file.then(|| loaded.clone());
     let first = Prepared::new(&args, &inits, args.seed, loaded)?;
     let lsuv = |(_, init): &(String, Init)| matches!(init, Init::Lsuv { .. });
     if (args.print_recipe || args.save_initial.is_some()) && inits.iter().any(lsuv) {
@@ -120,7 +123,10 @@ pub fn run(args: TrainArgs, matches: &ArgMatches) -> Result<ExitCode> {
         let set = match turn {
             0 => &first,
             _ => {
-                let loaded = prepare::load(&args, seed)?;
+                let loaded = match &read {
+                    Some(read) => read.clone(),
+                    None => prepare::load(&args, seed)?,
+                };
                 other = Prepared::new(&args, &inits, seed, loaded)?;
                 &other
             }

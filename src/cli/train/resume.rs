@@ -4,23 +4,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use fanin::{Error, Result, model};
 
 use super::TrainArgs;
+use crate::cli::columns::ColumnArgs;
+use crate::cli::given;
 
-/// What is kept, by the names of the fields. What is not is about one call: where it writes, where it
+/// What is kept, by the names of the fields, beside all of [`ColumnArgs`]. What is not is about one call: where it writes, where it
 /// computes.
-const KEPT: [&str; 34] = [
+const KEPT: [&str; 27] = [
     "data",
-    "target",
-    "separator",
-    "decimal",
-    "columns",
-    "drop",
-    "one_hot",
-    "missing",
     "task",
     "hidden",
     "network",
@@ -49,6 +43,10 @@ const KEPT: [&str; 34] = [
     "exact",
 ];
 
+fn is_kept(id: &str) -> bool {
+    KEPT.contains(&id) || ColumnArgs::has(id)
+}
+
 /// Two ways to say a network, of which one call takes one.
 const LAYERS: [&str; 2] = ["network", "input_shape"];
 const WIDTHS: [&str; 7] =
@@ -57,7 +55,7 @@ const WIDTHS: [&str; 7] =
 /// The settings of a call that a file is to keep.
 fn kept(matches: &ArgMatches) -> BTreeMap<String, String> {
     let command = command();
-    let kept = command.get_arguments().filter(|arg| KEPT.contains(&arg.get_id().as_str()));
+    let kept = command.get_arguments().filter(|arg| is_kept(arg.get_id().as_str()));
     let written = kept.filter_map(|arg| {
         let id = arg.get_id().as_str();
         // A way to say a network that was not taken has but defaults.
@@ -86,7 +84,7 @@ pub fn resumed(
             continue;
         }
         let other = of(&LAYERS) && WIDTHS.contains(&id) || of(&WIDTHS) && LAYERS.contains(&id);
-        let own = saved.get(id).filter(|_| KEPT.contains(&id) && !other);
+        let own = saved.get(id).filter(|_| is_kept(id) && !other);
         line.extend(own.map(|value| flag(arg, &value.into())));
     }
     parsed(line, &path).map(|(args, matches)| (args, kept(&matches)))
@@ -107,7 +105,7 @@ pub fn without_data(error: Error, args: &TrainArgs, matches: &ArgMatches) -> Err
 /// The arguments that a file keeps.
 pub fn saved(path: &Path, saved: &BTreeMap<String, String>) -> Result<TrainArgs> {
     let command = command();
-    let kept = command.get_arguments().filter(|arg| KEPT.contains(&arg.get_id().as_str()));
+    let kept = command.get_arguments().filter(|arg| is_kept(arg.get_id().as_str()));
     let flags = kept
         .filter_map(|arg| saved.get(arg.get_id().as_str()).map(|value| flag(arg, &value.into())));
     parsed(std::iter::once("train".into()).chain(flags).collect(), path).map(|(args, _)| args)
@@ -126,11 +124,6 @@ fn parsed(line: Vec<OsString>, path: &Path) -> Result<(TrainArgs, ArgMatches)> {
 
 fn command() -> Command {
     TrainArgs::augment_args(Command::new("train"))
-}
-
-/// Whether the user gave it.
-fn given(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 /// The value of an argument, or `true`; none where there is none.
@@ -176,7 +169,7 @@ mod tests {
         ];
         for arg in command().get_arguments() {
             let id = arg.get_id().as_str();
-            assert!(KEPT.contains(&id) != own.contains(&id), "{id}");
+            assert!(is_kept(id) != own.contains(&id), "{id}");
         }
     }
 
