@@ -8,7 +8,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::document::{Document, Found, KEY, State, StoredEpoch, StoredScore};
+use super::document::{Document, Found, KEY, State, StoredEpoch, StoredScore, floats};
 use super::score::Tally;
 use super::trainer::{Cursor, digest_of};
 use super::{Epoch, Score, Trainer};
@@ -141,19 +141,8 @@ impl Trainer {
         for (slot, prefix) in self.state() {
             for parameter in &self.parameters {
                 let name = format!("{prefix}{}", parameter.name);
-                let tensor = tensors.tensor(&name).map_err(|error| broken(&error))?;
-                let shape = parameter.shape.dims().iter().map(|&dim| dim as usize);
-                if tensor.dtype() != Dtype::F32 || !shape.eq(tensor.shape().iter().copied()) {
-                    let message = format!(
-                        "tensor `{name}` is {:?} {:?}, needed F32 {}",
-                        tensor.dtype(),
-                        tensor.shape(),
-                        parameter.shape
-                    );
-                    return Err(broken(&message));
-                }
-                let floats: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
-                values.push((parameter.view(slot), floats));
+                let floats = floats(&tensors, &name, &parameter.shape);
+                values.push((parameter.view(slot), floats.map_err(|error| broken(&error))?));
             }
         }
         for (view, floats) in values {

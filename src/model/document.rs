@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
 use super::data::{Encoding, Feature, Missing, Predicted, Preparation, Scale, Standardizer};
@@ -100,6 +101,21 @@ pub(super) type StoredScore = (u64, Option<u64>, Option<u64>);
 pub(super) struct StoredEpoch {
     pub train: StoredScore,
     pub test: Option<StoredScore>,
+}
+
+/// A file's tensor of that name, in f32 and of that shape; or what is wrong with it.
+pub(super) fn floats(
+    tensors: &SafeTensors<'_>,
+    name: &str,
+    shape: &Shape,
+) -> Result<Vec<f32>, String> {
+    let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
+    let dims = shape.dims().iter().map(|&dim| dim as usize);
+    if tensor.dtype() != Dtype::F32 || !dims.eq(tensor.shape().iter().copied()) {
+        let given = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+        return Err(format!("tensor `{name}`: got {given}, needed F32 {shape}"));
+    }
+    Ok(bytemuck::pod_collect_to_vec(tensor.data()))
 }
 
 /// What a file says.

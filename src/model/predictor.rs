@@ -2,10 +2,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
 
 use super::data::{Numbers, Predicted, Preparation, Targets};
-use super::document::{Document, Found};
+use super::document::{Document, Found, floats};
 use super::network::Network;
 use super::score::{Score, Tally};
 use super::targets::{variances, words};
@@ -13,7 +12,7 @@ use super::{Aim, Loss, Optimizer, Target, Training};
 use crate::cpu::{Kernels, LossSlices, LossTargets};
 use crate::device::{Device, Execution, Room};
 use crate::op::{Arithmetic, BATCH, PARAMETERS, Phase, Resident, SLICE, Step, View};
-use crate::{Error, Result, memory};
+use crate::{Error, Result, counted, memory};
 
 /// A trained network, and all that it takes to predict: what [`Trainer::save`](super::Trainer::save) wrote.
 ///
@@ -52,14 +51,8 @@ impl Model {
             let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
             let mut parameters = Vec::new();
             for (spec, name) in network.recipe()?.tensors.iter().zip(names) {
-                let tensor = tensors.tensor(name).map_err(|error| broken(&error))?;
-                let shape = spec.shape.dims().iter().map(|&dim| dim as usize);
-                if tensor.dtype() != Dtype::F32 || !shape.eq(tensor.shape().iter().copied()) {
-                    let given = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-                    let needed = format!("F32 {}", spec.shape);
-                    return Err(Error::invalid(format!("tensor `{name}`"), given, needed));
-                }
-                parameters.push(bytemuck::pod_collect_to_vec(tensor.data()));
+                let floats = floats(&tensors, name, &spec.shape);
+                parameters.push(floats.map_err(|error| broken(&error))?);
             }
             let preparation = document.preparation()?;
             preparation.check(&network)?;
@@ -219,7 +212,7 @@ impl Predictor {
     /// it is standardized; [`Error::Device`].
     pub fn outputs(&mut self, features: &Numbers) -> Result<Vec<f32>> {
         if !features.len().is_multiple_of(self.columns) {
-            let given = format!("{} numbers", features.len());
+            let given = counted(features.len(), "number");
             return Err(Error::invalid("features", given, format!("rows of {}", self.columns)));
         }
         let filled = self.preparation.filled(features);
@@ -242,7 +235,7 @@ impl Predictor {
     pub fn predictions(&self, outputs: &[f32]) -> Result<Predictions> {
         let columns = self.outputs.columns;
         if !outputs.len().is_multiple_of(columns) {
-            let given = format!("{} values", outputs.len());
+            let given = counted(outputs.len(), "value");
             return Err(Error::invalid("outputs", given, format!("rows of {columns}")));
         }
         let wide = || outputs.iter().copied().map(f64::from);
