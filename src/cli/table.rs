@@ -238,14 +238,17 @@ pub fn short(value: f64) -> String {
         0.0 => "0".into(),
         size if (0.001..100_000.0).contains(&size) => {
             let digits = (4 - size.log10().floor() as i32).clamp(0, 6) as usize;
-            let text = format!("{value:.digits$}");
-            if text.contains('.') {
-                text.trim_end_matches('0').trim_end_matches('.').into()
-            } else {
-                text
-            }
+            trimmed(&format!("{value:.digits$}"))
         }
         _ => format!("{value:.3e}"),
+    }
+}
+
+/// A number without zeros at its end that say nothing.
+pub fn trimmed(text: &str) -> String {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text.into(),
     }
 }
 

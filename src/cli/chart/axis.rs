@@ -1,6 +1,6 @@
 //! An axis: which numbers it shows, where, and how it writes them.
 
-use super::super::table::short;
+use super::super::table::{short, trimmed};
 
 /// From one number to another, linear or logarithmic.
 #[derive(Clone, Copy, Debug)]
@@ -134,14 +134,6 @@ fn scientific(value: f64, digits: usize) -> String {
         "1" => format!("10{exponent}"),
         "-1" => format!("-10{exponent}"),
         mantissa => format!("{mantissa}×10{exponent}"),
-    }
-}
-
-/// Without zeros at the end that say nothing.
-fn trimmed(text: &str) -> String {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').into(),
-        false => text.into(),
     }
 }
 

@@ -201,14 +201,6 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// A text of at most so many letters.
-pub fn cut(text: &str, most: usize) -> String {
-    match text.chars().count() > most {
-        true => text.chars().take(most.saturating_sub(1)).chain(['…']).take(most).collect(),
-        false => text.into(),
-    }
-}
-
 /// A coordinate: a tenth of a pixel is enough.
 pub fn at(value: f64) -> impl Display {
     (value * 10.0).round() / 10.0

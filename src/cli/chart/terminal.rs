@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use fanin::plain;
 
 use super::super::text::{letters, paragraph, shortened, wrap};
-use super::svg::{PALETTE, SERIES, cut};
+use super::svg::{PALETTE, SERIES};
 use super::{Axis, Chart, Line};
 
 /// Rows of cells.
@@ -80,7 +80,7 @@ impl Chart {
         out += &format!("{:1$}└{2}\n", "", margin - 1, "─".repeat(width));
         let [first, last] = x.ends().map(|end| x.label(end));
         let between = width.saturating_sub(first.chars().count() + last.chars().count());
-        let label = cut(&plain(&self.x_label).to_string(), between);
+        let label = shortened(&plain(&self.x_label).to_string(), between);
         out += &format!("{:margin$}{first}{label:^between$}{last}\n", "");
         let legend = self.lines.iter().enumerate().map(|(index, line)| {
             let name = shortened(&plain(&line.name).to_string(), width.saturating_sub(3));
