@@ -406,7 +406,7 @@ fn rows_are_found_by_the_names_of_columns() {
     let found = read("y,kind,age,town\n,b,30,Oslo\n1.5,a,20,Bergen\n", &none).unwrap();
     assert_eq!(found.features.len(), 10);
     let found = read("y,kind,age,town\n,b,30,Oslo\n1.5,a,20,Bergen\n", &RowsOptions::default());
-    assert_eq!(found.unwrap().notes, ["`y` is missing in 1 rows: no score"]);
+    assert_eq!(found.unwrap().notes, ["`y` is missing in 1 row: no score"]);
 
     let fails =
         |text: &str, expected: &str| assert_eq!(read(text, &options).unwrap_err(), expected);
