@@ -56,6 +56,7 @@ mod recipe;
 mod reduce;
 mod rows;
 mod shaders;
+mod slice;
 mod small_inputs;
 mod statistics;
 mod terminal;

@@ -14,6 +14,7 @@ mod dtype;
 mod orthogonal;
 mod rng;
 mod sample;
+mod slice;
 mod stream;
 mod table;
 mod whole;
@@ -25,6 +26,7 @@ pub use dtype::{
 pub use rng::PhiloxRng;
 pub use sample::Distribution;
 pub(crate) use sample::{Kind, Sampler, check_end, check_run};
+pub use slice::{Run, Slice};
 pub use stream::Stream;
 pub use whole::{ConvKernel, Source, Whole};
 
