@@ -91,6 +91,7 @@ fn known_answers(device: &dyn Draw) -> Result<Check> {
         stream: Stream::new(0, 0),
         distribution: Distribution::Words,
         dtype: Dtype::U32,
+        slice: None,
         first: 0,
         count: 4,
     };
@@ -133,7 +134,8 @@ fn exact(
     values: u64,
 ) -> Result<Check> {
     let stream = Stream::named(SEEDS[1], "verify");
-    let pieces = split(device, Piece { stream, distribution, dtype, first: 0, count: values });
+    let pieces =
+        split(device, Piece { stream, distribution, dtype, slice: None, first: 0, count: values });
     let (mut wrong, mut off) = (0, 0.0f64);
     device.draw(&pieces, &mut |index, bytes, moments| {
         wrong += differing(&pieces[index], bytes)?;
@@ -169,7 +171,7 @@ fn corners(device: &dyn Draw) -> Result<Check> {
                 // The last element is 2^64 - 1.
                 let at_the_end = 0u64.wrapping_sub(count + early);
                 for first in around.into_iter().chain([at_the_end]) {
-                    pieces.push(Piece { stream, distribution, dtype, first, count });
+                    pieces.push(Piece { stream, distribution, dtype, slice: None, first, count });
                 }
             }
         }
@@ -192,7 +194,7 @@ fn statistics_of(device: &dyn Draw, seed: u64) -> Result<Vec<Check>> {
         ("truncated normal", Distribution::truncated_normal(1.0, 2.0)),
     ] {
         let stream = Stream::named(seed, "statistics");
-        let piece = Piece { stream, distribution, dtype: Dtype::F32, first: 0, count };
+        let piece = Piece { stream, distribution, dtype: Dtype::F32, slice: None, first: 0, count };
         let mut sample = Vec::new();
         device.draw(&split(device, piece), &mut |_, bytes, _| {
             let (floats, _) = bytes.as_chunks();
@@ -212,7 +214,7 @@ fn statistics_of(device: &dyn Draw, seed: u64) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-fn split(device: &dyn Draw, piece: Piece) -> Vec<Piece> {
+fn split<'a>(device: &dyn Draw, piece: Piece<'a>) -> Vec<Piece<'a>> {
     let longest = device.piece_bytes() / piece.dtype.size() as u64;
     let starts = (0..piece.count).step_by(longest as usize);
     starts

@@ -66,7 +66,8 @@ fn a_lost_device_is_an_error_and_no_panic() {
         failed(doomed.run(|pass| pass.fill(&tensor, &stream, &distribution)).unwrap_err());
         failed(doomed.read(&tensor).unwrap_err());
         failed(Tensor::new(&doomed, shape, Dtype::F32).unwrap_err());
-        let piece = Piece { stream, distribution, dtype: Dtype::F32, first: 0, count: 1000 };
+        let piece =
+            Piece { stream, distribution, dtype: Dtype::F32, slice: None, first: 0, count: 1000 };
         let engine = Device::Gpu(doomed).in_chunks(1 << 20);
         failed(engine.draw(&[piece], &mut |_, _, _| Ok(())).unwrap_err());
     }
@@ -124,6 +125,7 @@ fn a_piece_larger_than_a_chunk_is_refused() {
         stream: Stream::new(0, 0),
         distribution: Distribution::normal(1.0),
         dtype: Dtype::F32,
+        slice: None,
         first: 0,
         count: 1025,
     };
@@ -139,6 +141,7 @@ fn an_engine_stops_at_the_sinks_first_error() {
             stream: Stream::new(0, 0),
             distribution: Distribution::normal(1.0),
             dtype: Dtype::F32,
+            slice: None,
             first: 0,
             count: 1024,
         };

@@ -98,7 +98,7 @@ fn extremes_are_drawn_and_measured() {
             engines.push(Box::new(Device::Gpu(context.clone()).in_chunks(1 << 20)));
         }
         for engine in engines {
-            let piece = Piece { stream, distribution, dtype, first, count };
+            let piece = Piece { stream, distribution, dtype, slice: None, first, count };
             engine
                 .draw(&[piece], &mut |_, bytes, moments| {
                     assert!(bytes == want, "{distribution:?} on {}", engine.device());

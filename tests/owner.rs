@@ -301,6 +301,7 @@ fn no_number_of_the_callers_wraps() {
         stream: Stream::new(0, 0),
         distribution: NORMAL,
         dtype: Dtype::F32,
+        slice: None,
         first,
         count,
     };

@@ -1,8 +1,13 @@
 //! Slices: which elements of the whole they are, and that they are drawn as the whole is.
 
-use fanin::Shape;
-use fanin::random::{Run, Slice};
+use fanin::device::{Draw, Piece};
+use fanin::gpu::Tensor;
+use fanin::random::{Distribution, Dtype, Run, Slice, Stream};
+use fanin::{Shape, cpu, verify};
 use proptest::prelude::*;
+use rayon::prelude::*;
+
+use crate::devices::{SEED, every_form, forms};
 
 /// Slices of tensors of up to six dimensions, a few places long each: some whole, some at an end.
 fn slices() -> impl Strategy<Value = Slice> {
@@ -112,4 +117,223 @@ fn bad_slices_say_what_is_wrong() {
         "a slice of [4, 6]: dimension 1: got 2 elements from 5, needed an end within its 6"
     );
     assert!(error(&[4], &[u64::MAX], &[2]).contains("2 elements from 18446744073709551615"));
+}
+
+/// Slices of every kind: columns that are narrower than a block of four, and wider than what is drawn
+/// at once; boxes; rows; more dimensions than one dispatch takes; beyond where counters carry.
+fn odd_slices() -> Vec<Slice> {
+    let slice = |dims: &[u64], starts: &[u64], sizes: &[u64]| {
+        Slice::new(Shape::new(dims).unwrap(), starts, sizes).unwrap()
+    };
+    let large = 1 << 20;
+    vec![
+        slice(&[211, 37], &[0, 36], &[211, 1]),
+        slice(&[211, 8], &[3, 3], &[200, 2]),
+        slice(&[211, 8], &[3, 0], &[200, 3]),
+        slice(&[97, 53], &[1, 5], &[95, 11]),
+        slice(&[64, 400], &[0, 123], &[64, 164]),
+        slice(&[5, 3001], &[0, 1], &[5, 2999]),
+        slice(&[31, 29, 3], &[7, 0, 0], &[11, 29, 3]),
+        slice(&[4, 5, 6, 7], &[1, 0, 2, 3], &[2, 5, 3, 4]),
+        slice(&[3, 4, 5, 3, 4, 5, 9], &[1, 1, 1, 1, 1, 1, 1], &[2, 3, 2, 2, 3, 4, 7]),
+        // 2^40 elements, across the one at 2^34, whose block needs the counter's second word.
+        slice(&[large, large], &[(1 << 14) - 3, large - 101], &[7, 101]),
+        slice(&[1 << 33, 1 << 29], &[(1 << 33) - 3, 0], &[3, 1]),
+        slice(&[3, 1 << 61], &[0, (1 << 61) - 2000], &[3, 1999]),
+    ]
+}
+
+/// Elements of a slice by the definition, one by one.
+fn defined(slice: &Slice, case: (Distribution, Dtype), first: u64, count: u64) -> Vec<u8> {
+    let (distribution, dtype) = case;
+    let mut bytes = vec![0; count as usize * dtype.size()];
+    for (local, element) in (first..).zip(bytes.chunks_exact_mut(dtype.size())) {
+        distribution.draw(&stream(), dtype, slice.index(local), element).unwrap();
+    }
+    bytes
+}
+
+fn stream() -> Stream {
+    Stream::named(SEED, "slice")
+}
+
+#[test]
+fn every_device_draws_slices_as_the_whole() {
+    let slices = odd_slices();
+    for (name, distribution, dtype) in verify::cases() {
+        let mut pieces = Vec::new();
+        for slice in &slices {
+            // From anywhere on, and not to the end.
+            let mut first = slice.elements() / 7;
+            for part in [1, 2, 331, 6_000] {
+                let slice = Some(slice);
+                let count = part.min(slice.map_or(0, Slice::elements) - first);
+                pieces.push(Piece { stream: stream(), distribution, dtype, slice, first, count });
+                first += count;
+            }
+        }
+        pieces.retain(|piece| piece.count > 0);
+        let want: Vec<Vec<u8>> = pieces
+            .par_iter()
+            .map(|piece| {
+                let slice = piece.slice.unwrap();
+                defined(slice, (distribution, dtype), piece.first, piece.count)
+            })
+            .collect();
+        for device in every_form() {
+            let mut drawn = 0;
+            device
+                .draw(&pieces, &mut |index, bytes, moments| {
+                    let piece = &pieces[index];
+                    let what = || {
+                        let [first, count] = [piece.first, piece.count];
+                        let slice = piece.slice.unwrap();
+                        format!("{name}, {dtype}, {count} from {first} of {slice} on {device}")
+                    };
+                    assert!(bytes == want[index], "{}", what());
+                    if dtype != Dtype::U32 && distribution.std() > 0.0 {
+                        let truth = cpu::moments(dtype, bytes);
+                        let off = (moments.mean - truth.mean).abs() / distribution.std();
+                        // As in `verify`: some tens of roundings.
+                        assert!(off < 1e-5 && moments.count == piece.count, "{}", what());
+                    }
+                    drawn += 1;
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(drawn, pieces.len());
+        }
+    }
+}
+
+/// A slice on all threads, in one call and in two.
+#[test]
+fn the_cpu_draws_long_slices() {
+    let shape = Shape::new([1000, 700]).unwrap();
+    let slice = Slice::new(shape, [1, 333], [999, 201]).unwrap();
+    for dtype in Dtype::SAMPLED {
+        let distribution = Distribution::truncated_normal(0.02, 2.0);
+        let want = defined(&slice, (distribution, dtype), 0, slice.elements());
+        for cut in [0, 100_001 * dtype.size()] {
+            let mut bytes = vec![0; want.len()];
+            let (one, other) = bytes.split_at_mut(cut);
+            let other_first = (cut / dtype.size()) as u64;
+            cpu::fill_slice(&stream(), &distribution, dtype, &slice, 0, one).unwrap();
+            cpu::fill_slice(&stream(), &distribution, dtype, &slice, other_first, other).unwrap();
+            assert!(bytes == want, "{dtype}");
+        }
+    }
+}
+
+/// The columns that each of 100 ranks holds, 163 or 164, of all of a matrix's 2^28 elements.
+#[test]
+fn a_hundred_ranks_columns_are_the_whole() {
+    const SIDE: u64 = 16_384;
+    const RANKS: u64 = 100;
+    // As many rows as do not need much memory.
+    const BAND: u64 = 1024;
+    let distribution = Distribution::normal(0.02);
+    let ends = |rank: u64| rank * SIDE / RANKS;
+    let (mut whole, mut own) = (vec![0; (BAND * SIDE * 4) as usize], Vec::new());
+    for band in 0..SIDE / BAND {
+        cpu::fill(&stream(), &distribution, Dtype::F32, band * BAND * SIDE, &mut whole).unwrap();
+        for rank in 0..RANKS {
+            let (start, width) = (ends(rank), ends(rank + 1) - ends(rank));
+            let shape = Shape::new([SIDE, SIDE]).unwrap();
+            let slice = Slice::new(shape, [0, start], [SIDE, width]).unwrap();
+            own.resize((BAND * width * 4) as usize, 0);
+            let first = band * BAND * width;
+            cpu::fill_slice(&stream(), &distribution, Dtype::F32, &slice, first, &mut own).unwrap();
+            let columns = (4 * start) as usize..(4 * (start + width)) as usize;
+            let rows = whole.chunks_exact(4 * SIDE as usize);
+            let equal = own
+                .chunks_exact(columns.len())
+                .zip(rows)
+                .all(|(own, row)| own == &row[columns.clone()]);
+            assert!(equal, "rank {rank}, rows from {}", band * BAND);
+        }
+    }
+}
+
+/// The same of a few ranks on every adapter, in one go each.
+#[test]
+fn ranks_columns_are_the_wholes_on_every_adapter() {
+    const SIDE: u64 = 4096;
+    let distribution = Distribution::symmetric(0.1);
+    for context in forms() {
+        for (start, width, dtype) in [(40, 41, Dtype::F32), (4055, 41, Dtype::Bf16)] {
+            let shape = Shape::new([SIDE, SIDE]).unwrap();
+            let slice = Slice::new(shape, [0, start], [SIDE, width]).unwrap();
+            let tensor = Tensor::new(context, slice.local_shape().clone(), dtype).unwrap();
+            context.run(|pass| pass.fill_slice(&tensor, &stream(), &distribution, &slice)).unwrap();
+            let want = defined(&slice, (distribution, dtype), 0, slice.elements());
+            assert!(context.read(&tensor).unwrap() == want, "{dtype} on {}", context.name());
+        }
+    }
+}
+
+/// Slices in tensors at any offset of a buffer leave what is around them as it was.
+#[test]
+fn neighbours_in_a_buffer_are_left_alone() {
+    const BYTES: usize = 8192;
+    let slice = Slice::new(Shape::new([50, 40]).unwrap(), [2, 7], [47, 13]).unwrap();
+    for context in forms() {
+        for (_, distribution, dtype) in verify::cases() {
+            let size = dtype.size();
+            for (offset, count) in [(0, 1), (1, 3), (3, 8), (5, 64), (7, 257), (13, 500)] {
+                let first = slice.elements() - count - offset;
+                let buffer =
+                    Tensor::new(context, Shape::new([BYTES as u64]).unwrap(), Dtype::U8).unwrap();
+                context.write(&buffer, 0, &[0xA5; BYTES]).unwrap();
+                let shape = Shape::new([count]).unwrap();
+                let tensor = buffer.within(offset * size as u64, shape, dtype).unwrap();
+                context
+                    .run(|pass| {
+                        pass.fill_slice_from(&tensor, &stream(), &distribution, &slice, first)
+                    })
+                    .unwrap();
+                let mut want = vec![0xA5; BYTES];
+                let own = defined(&slice, (distribution, dtype), first, count);
+                want[offset as usize * size..][..own.len()].copy_from_slice(&own);
+                let got = context.read(&buffer).unwrap();
+                assert!(
+                    got == want,
+                    "{distribution:?} in {dtype} at {offset} on {}",
+                    context.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn fills_beyond_a_slice_say_what_is_wrong() {
+    let slice = Slice::new(Shape::new([8, 8]).unwrap(), [0, 2], [8, 3]).unwrap();
+    let normal = Distribution::normal(1.0);
+    let mut out = [0; 16];
+    let error = cpu::fill_slice(&stream(), &normal, Dtype::F32, &slice, 21, &mut out).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "run: got 4 elements from 21, needed an end within the 24 of slice [0..8, 2..5] of [8, 8]"
+    );
+    let error = cpu::fill_slice(&stream(), &normal, Dtype::F32, &slice, 0, &mut out[..3]);
+    assert!(error.unwrap_err().to_string().contains("got 3 bytes of f32"));
+    let error = cpu::fill_slice(&stream(), &normal, Dtype::I64, &slice, 0, &mut out);
+    assert!(error.unwrap_err().to_string().contains("dtype: got i64"));
+    cpu::fill_slice(&stream(), &normal, Dtype::F32, &slice, 24, &mut []).unwrap();
+    for device in every_form() {
+        let piece = |first, count| Piece {
+            stream: stream(),
+            distribution: normal,
+            dtype: Dtype::F32,
+            slice: Some(&slice),
+            first,
+            count,
+        };
+        for (first, count) in [(21, 4), (u64::MAX, 2), (1 << 40, 1)] {
+            let drawn = device.draw(&[piece(first, count)], &mut |_, _, _| Ok(()));
+            let error = drawn.unwrap_err().to_string();
+            assert!(error.contains("needed an end within the 24"), "{error}");
+        }
+    }
 }

@@ -117,7 +117,7 @@ pub fn run(args: SampleArgs) -> Result<ExitCode> {
         let mut pieces = Vec::new();
         while left > 0 && pieces.len() < 8 {
             let count = longest.min(left);
-            pieces.push(Piece { stream, distribution, dtype, first, count });
+            pieces.push(Piece { stream, distribution, dtype, slice: None, first, count });
             // After the last element of all, 0, and nothing is left.
             first = first.wrapping_add(count);
             left -= count;

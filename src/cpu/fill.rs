@@ -9,7 +9,7 @@ use crate::random::{
 };
 
 /// Elements a task: large enough to be worth a thread, small enough for its cache.
-const TASK: usize = 1 << 14;
+pub(super) const TASK: usize = 1 << 14;
 
 /// Fills `out` with elements `first..` of `stream`, drawn from `distribution` in `dtype`,
 /// little-endian, on all threads of the current rayon pool.
@@ -68,10 +68,8 @@ impl Tasks {
         first: u64,
         out: &'a mut [u8],
     ) -> Result<(Tasks, &'a [u8], &'a mut [u8])> {
-        distribution.check_dtype(dtype)?;
-        let (sampler, size) = (Sampler::new(distribution)?, dtype.size());
+        let (work, size) = (Work::new(stream, distribution, dtype)?, dtype.size());
         check_run(dtype, first, out)?;
-        let work = Work { stream: *stream, sampler, dtype };
         if let Distribution::Constant { value } = distribution {
             let constant = Some(dtype.constant(*value)?);
             return Ok((Tasks { work, block: 0, constant }, &[], out));
@@ -120,7 +118,8 @@ pub(super) fn avx512() -> bool {
         && is_x86_feature_detected!("avx512vl")
 }
 
-struct Work {
+/// What a stream's blocks are drawn by, one like the other.
+pub(super) struct Work {
     stream: Stream,
     sampler: Sampler,
     dtype: Dtype,
@@ -129,16 +128,60 @@ struct Work {
 /// Words that are drawn side by side at most: two vectors.
 const ELEMENTS: usize = 32;
 
-impl Work {
+/// Blocks that are drawn side by side at most.
+pub(super) const ABREAST: usize = ELEMENTS / 4;
+
+/// Blocks of a stream, one after the other.
+pub(super) trait Blocks: Copy {
+    /// Block `at`.
+    fn one(self, at: usize) -> u64;
+    /// Block `at` and those after it, as many as there are 64-bit lanes.
+    fn lanes<L: Lanes>(self, at: usize) -> L::Words;
+}
+
+/// From this one on.
+impl Blocks for u64 {
     #[inline(always)]
-    fn run<L: Lanes>(&self, block: u64, out: &mut [u8]) {
+    fn one(self, at: usize) -> u64 {
+        self.wrapping_add(at as u64)
+    }
+
+    #[inline(always)]
+    fn lanes<L: Lanes>(self, at: usize) -> L::Words {
+        L::count(self.one(at))
+    }
+}
+
+/// These: of the last some are read that are not drawn, [`ABREAST`] of them at most.
+impl<const COUNT: usize> Blocks for &[u64; COUNT] {
+    #[inline(always)]
+    fn one(self, at: usize) -> u64 {
+        self[at]
+    }
+
+    #[inline(always)]
+    fn lanes<L: Lanes>(self, at: usize) -> L::Words {
+        L::list(self[at..].first_chunk().unwrap_or(&[0; ABREAST]))
+    }
+}
+
+impl Work {
+    /// # Errors
+    /// As [`Distribution::check`] and [`Distribution::check_dtype`].
+    pub(super) fn new(stream: &Stream, distribution: &Distribution, dtype: Dtype) -> Result<Self> {
+        distribution.check_dtype(dtype)?;
+        Ok(Work { stream: *stream, sampler: Sampler::new(distribution)?, dtype })
+    }
+
+    #[inline(always)]
+    fn run<L: Lanes>(&self, blocks: impl Blocks, out: &mut [u8]) {
         match self.sampler.kind {
-            Kind::Words => self.run_as::<L>(Kind::Words, block, out),
-            Kind::Constant => self.run_as::<L>(Kind::Constant, block, out),
-            Kind::Unit => self.run_as::<L>(Kind::Unit, block, out),
-            Kind::Symmetric => self.run_as::<L>(Kind::Symmetric, block, out),
-            Kind::Normal => self.run_as::<L>(Kind::Normal, block, out),
-            Kind::Truncated => self.run_as::<L>(Kind::Truncated, block, out),
+            Kind::Words => self.run_as::<L>(Kind::Words, blocks, out),
+            Kind::Constant => self.run_as::<L>(Kind::Constant, blocks, out),
+            Kind::Unit => self.run_as::<L>(Kind::Unit, blocks, out),
+            Kind::Symmetric => self.run_as::<L>(Kind::Symmetric, blocks, out),
+            Kind::Normal => self.run_as::<L>(Kind::Normal, blocks, out),
+            Kind::Truncated => self.run_as::<L>(Kind::Truncated, blocks, out),
         }
     }
 
@@ -146,10 +189,10 @@ impl Work {
     /// lanes that were arrays, were wrong in three of sixteen elements where it built incrementally
     /// (rustc 1.95).
     #[cfg_attr(target_arch = "aarch64", allow(dead_code))]
-    fn run_by_definition(&self, block: u64, out: &mut [u8]) {
+    fn run_by_definition(&self, blocks: impl Blocks, out: &mut [u8]) {
         let size = self.dtype.size();
-        for (at, out) in (0..).zip(out.chunks_mut(4 * size)) {
-            let words = self.stream.block(block.wrapping_add(at));
+        for (at, out) in out.chunks_mut(4 * size).enumerate() {
+            let words = self.stream.block(blocks.one(at));
             for (slot, word) in out.chunks_exact_mut(size).zip(words) {
                 self.dtype.store(self.sampler.bits(word), slot);
             }
@@ -158,11 +201,11 @@ impl Work {
 
     /// With the kind a constant of the loops, once inlined.
     #[inline(always)]
-    fn run_as<L: Lanes>(&self, kind: Kind, mut block: u64, out: &mut [u8]) {
+    fn run_as<L: Lanes>(&self, kind: Kind, blocks: impl Blocks, out: &mut [u8]) {
         let (count, size) = (2 * L::COUNT, self.dtype.size());
-        for out in out.chunks_mut(count * size) {
+        for (at, out) in out.chunks_mut(count * size).enumerate() {
             let mut drawn = [0; ELEMENTS];
-            self.draw::<L>(kind, block, &mut drawn);
+            self.draw::<L>(kind, blocks.lanes::<L>(at * count / 4), &mut drawn);
             match self.dtype {
                 Dtype::Bf16 => put(out, &drawn[..count], |bits| bf16_from_f32(bits).to_le_bytes()),
                 Dtype::F16 => put(out, &drawn[..count], |bits| f16_from_f32(bits).to_le_bytes()),
@@ -171,14 +214,13 @@ impl Work {
                 Dtype::F64 => put(out, &drawn[..count], |bits| f64_from_f32(bits).to_le_bytes()),
                 _ => put(out, &drawn[..count], u32::to_le_bytes),
             }
-            block = block.wrapping_add(count as u64 / 4);
         }
     }
 
-    /// Elements `4 * block ..` of the stream, two vectors of them, as bits.
+    /// The elements of blocks, two vectors of them, as bits.
     #[inline(always)]
-    fn draw<L: Lanes>(&self, kind: Kind, block: u64, drawn: &mut [u32; ELEMENTS]) {
-        let [c0, c1, c2, c3] = words::<L>(&self.stream, block);
+    fn draw<L: Lanes>(&self, kind: Kind, blocks: L::Words, drawn: &mut [u32; ELEMENTS]) {
+        let [c0, c1, c2, c3] = words::<L>(&self.stream, blocks);
         // Pairs of a block in a 64-bit lane each: all that the zip has to do.
         let first = self.sample::<L>(kind, L::blend(c0, L::even(c1)));
         let second = self.sample::<L>(kind, L::blend(c2, L::even(c3)));
@@ -215,10 +257,10 @@ impl Work {
 
 /// The four words of `L::COUNT / 2` blocks, each in the even lanes; the odd ones hold anything.
 #[inline(always)]
-fn words<L: Lanes>(stream: &Stream, block: u64) -> [L::Words; 4] {
+fn words<L: Lanes>(stream: &Stream, blocks: L::Words) -> [L::Words; 4] {
     let (id, key) = (stream.id_words(), stream.key());
     let m = philox::MULTIPLIERS.map(L::splat);
-    let mut c0 = L::count(block);
+    let mut c0 = blocks;
     let mut c1 = L::odd(c0);
     let [mut c2, mut c3] = id.map(L::splat);
     for round in 0..philox::ROUNDS {
@@ -265,34 +307,34 @@ fn put<const SIZE: usize>(out: &mut [u8], bits: &[u32], element: impl Fn(u32) ->
 
 /// One body, compiled once an instruction set.
 #[allow(unsafe_code)]
-fn run(work: &Work, block: u64, out: &mut [u8]) {
+pub(super) fn run(work: &Work, blocks: impl Blocks, out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     {
         if avx512() {
             // SAFETY: the features were detected.
-            return unsafe { run_avx512(work, block, out) };
+            return unsafe { run_avx512(work, blocks, out) };
         }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the feature was detected.
-            return unsafe { run_avx2(work, block, out) };
+            return unsafe { run_avx2(work, blocks, out) };
         }
     }
     #[cfg(target_arch = "aarch64")]
-    work.run::<lanes::Neon>(block, out);
+    work.run::<lanes::Neon>(blocks, out);
     #[cfg(not(target_arch = "aarch64"))]
-    work.run_by_definition(block, out);
+    work.run_by_definition(blocks, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn run_avx512(work: &Work, block: u64, out: &mut [u8]) {
-    work.run::<lanes::Avx512>(block, out);
+fn run_avx512(work: &Work, blocks: impl Blocks, out: &mut [u8]) {
+    work.run::<lanes::Avx512>(blocks, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn run_avx2(work: &Work, block: u64, out: &mut [u8]) {
-    work.run::<lanes::Avx2>(block, out);
+fn run_avx2(work: &Work, blocks: impl Blocks, out: &mut [u8]) {
+    work.run::<lanes::Avx2>(blocks, out);
 }
 
 #[cfg(test)]
@@ -305,7 +347,8 @@ mod tests {
     /// Every body that this machine can run, whichever [`run`] would take.
     #[allow(unsafe_code)]
     fn bodies() -> Vec<Body> {
-        let mut bodies: Vec<Body> = vec![("portable", Work::run_by_definition)];
+        let mut bodies: Vec<Body> =
+            vec![("portable", |work, block, out| work.run_by_definition(block, out))];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {

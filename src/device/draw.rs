@@ -1,24 +1,26 @@
 use super::{Device, draw_cpu, draw_gpu};
 use crate::op::Moments;
-use crate::random::{Distribution, Dtype, Stream};
+use crate::random::{Distribution, Dtype, Slice, Stream};
 use crate::{Error, Result, counted};
 
-/// A run of one tensor's elements, to be drawn whole.
+/// A run of one tensor's elements, or of a slice's, to be drawn whole.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece {
+pub struct Piece<'a> {
     /// The tensor's stream.
     pub stream: Stream,
     /// What its elements are drawn from.
     pub distribution: Distribution,
     /// Their dtype: one of [`Dtype::SAMPLED`], or `u32` for [`Distribution::Words`].
     pub dtype: Dtype,
-    /// The first element's index in the stream.
+    /// The slice of the tensor; none for the tensor itself.
+    pub slice: Option<&'a Slice>,
+    /// The first element's index: in the stream, or in the slice where there is one.
     pub first: u64,
     /// How many elements.
     pub count: u64,
 }
 
-impl Piece {
+impl Piece<'_> {
     /// The size in bytes; 2^64 - 1 where there would be more.
     pub fn bytes(&self) -> u64 {
         self.count.saturating_mul(self.dtype.size() as u64)

@@ -2,7 +2,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::{Piece, Sink};
-use crate::cpu::{fill_here, task_moments};
+use crate::cpu::{fill_here, fill_slice_here, task_moments};
 use crate::op::Moments;
 use crate::random::Distribution;
 use crate::{Result, memory};
@@ -15,7 +15,7 @@ const BUFFERS: usize = 2;
 
 /// Draws pieces on all cores, each piece on one.
 pub(super) fn draw(pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
-    let runs: Vec<&[Piece]> = runs(pieces).collect();
+    let runs: Vec<&[Piece<'_>]> = runs(pieces).collect();
     let runs = &runs[..];
     let threads = rayon::current_num_threads().min(THREADS).min(runs.len());
     // Moved in, so that an error of the sink's ends the drawing too.
@@ -72,7 +72,7 @@ pub(super) fn draw(pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
 const TOGETHER: u64 = 64 << 10;
 
 /// Pieces one after the other, those that are small together.
-fn runs(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
+fn runs<'a>(pieces: &'a [Piece<'a>]) -> impl Iterator<Item = &'a [Piece<'a>]> {
     let mut sum = 0;
     pieces.chunk_by(move |piece, next| {
         sum += piece.bytes();
@@ -91,15 +91,21 @@ fn draw_run(run: &[Piece], data: &mut Vec<u8>) -> Result<Vec<Moments>> {
     let mut data = &mut data[..];
     let mut all = memory::reserved("what pieces come to", run.len())?;
     for piece in run {
-        let Piece { stream, distribution, dtype, first, .. } = piece;
+        let Piece { stream, distribution, dtype, slice, first, .. } = piece;
         let own;
         (own, data) = data.split_at_mut(piece.bytes() as usize);
         let mut moments = Moments::default();
-        fill_here(stream, distribution, *dtype, *first, own, |task| {
+        let measure = |task: &[u8]| {
             if *distribution != Distribution::Words {
                 moments = moments.merge(task_moments(*dtype, task));
             }
-        })?;
+        };
+        match slice {
+            None => fill_here(stream, distribution, *dtype, *first, own, measure)?,
+            Some(slice) => {
+                fill_slice_here(stream, distribution, *dtype, slice, *first, own, measure)?;
+            }
+        }
         all.push(moments);
     }
     Ok(all)

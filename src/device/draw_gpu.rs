@@ -87,7 +87,13 @@ impl Drawing<'_> {
                 }
                 let shape = Shape::new([piece.count])?;
                 let tensor = Tensor::of(self.context, &slot.data, offset, shape, piece.dtype)?;
-                pass.fill_from(&tensor, &piece.stream, &piece.distribution, piece.first)?;
+                let Piece { stream, distribution, first, .. } = piece;
+                match piece.slice {
+                    None => pass.fill_from(&tensor, stream, distribution, *first)?,
+                    Some(slice) => {
+                        pass.fill_slice_from(&tensor, stream, distribution, slice, *first)?;
+                    }
+                }
                 let moments = match piece.distribution {
                     Distribution::Words => PieceMoments::None,
                     Distribution::Constant { .. } => PieceMoments::Constant(piece.dtype),

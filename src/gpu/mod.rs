@@ -45,6 +45,7 @@ pub(crate) mod reduce;
 mod route;
 mod rows;
 mod shared;
+mod slice;
 mod tensor;
 mod tune;
 mod tuning;

@@ -158,6 +158,26 @@ impl Slice {
         let end = range.end.min(self.elements());
         Runs { slice: self, at: range.start, end, begin: 0, place: 0, left: 0 }
     }
+
+    /// The index of the first of some elements of the slice, where they are one run.
+    pub(crate) fn one_run(&self, range: Range<u64>) -> Option<u64> {
+        let count = range.end.saturating_sub(range.start);
+        self.runs(range).next().filter(|run| run.count == count).map(|run| run.first)
+    }
+
+    /// Checks that it has so many elements from `first` on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it ends before them.
+    pub(crate) fn check_range(&self, first: u64, elements: u64) -> Result<()> {
+        let own = self.elements();
+        if first.checked_add(elements).is_some_and(|end| end <= own) {
+            return Ok(());
+        }
+        let given = format!("{} from {first}", counted(elements, "element"));
+        let needed = format!("an end within the {own} of slice {self}");
+        Err(Error::invalid("run", given, needed))
+    }
 }
 
 struct Runs<'a> {

@@ -651,6 +651,7 @@ fn draw(
                     stream,
                     distribution,
                     dtype: spec.dtype,
+                    slice: None,
                     first,
                     count: longest.min(elements - first),
                 }));

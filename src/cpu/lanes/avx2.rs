@@ -32,6 +32,11 @@ unsafe impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn list(numbers: &[u64; 8]) -> Self::Words {
+        unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     fn xor(a: Self::Words, b: Self::Words) -> Self::Words {
         unsafe { _mm256_xor_si256(a, b) }
     }

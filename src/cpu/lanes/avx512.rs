@@ -34,6 +34,11 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn list(numbers: &[u64; 8]) -> Self::Words {
+        unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     fn xor(a: Self::Words, b: Self::Words) -> Self::Words {
         unsafe { _mm512_xor_si512(a, b) }
     }

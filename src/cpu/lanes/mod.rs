@@ -30,6 +30,8 @@ pub(super) unsafe trait Lanes {
     fn splat(word: u32) -> Self::Words;
     /// `first`, `first + 1`, ... in 64 bits.
     fn count(first: u64) -> Self::Words;
+    /// The first of these that fit, in 64 bits.
+    fn list(numbers: &[u64; 8]) -> Self::Words;
 
     fn xor(a: Self::Words, b: Self::Words) -> Self::Words;
     fn and(a: Self::Words, b: Self::Words) -> Self::Words;

@@ -49,6 +49,14 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn list(numbers: &[u64; 8]) -> Self::Words {
+        let two = |at: usize| unsafe {
+            vcombine_u64(vcreate_u64(numbers[at]), vcreate_u64(numbers[at + 1]))
+        };
+        [0, 4].map(|by| apart(two(by), two(by + 2)))
+    }
+
+    #[inline(always)]
     fn xor(a: Self::Words, b: Self::Words) -> Self::Words {
         zip_with(a, b, |a, b| unsafe { veorq_u32(a, b) })
     }
