@@ -46,52 +46,15 @@ const ROWS = 417u;
 // A segment a row, unpacked: shifts and masks cost a GPU more than bytes do.
 var<workgroup> stage: array<vec4<u32>, 1u + staged * (2u * ROWS - 1u)>;
 
-fn quantile_row(segment: u32) -> vec4<u32> {
-    if staged == 1u {
-        return stage[segment];
-    }
-    // Two words by index: a whole row and a selection would fetch four, a lane at a time where the
-    // device is a CPU.
-    let column = (segment & 1u) * 2u;
-    let row = segment >> 1u;
-    return quantile_unpack(vec2<u32>(table[row][column], table[row][column + 1u]));
-}
-
 fn block(p: Params, offset: u32) -> vec4<u32> {
     let low = p.base.x + offset;
     let high = p.base.y + select(0u, 1u, low < offset);
     return philox4x32_10(vec4<u32>(low, high, p.id), p.key);
 }
 
-fn sample_block(sampler: Sampler, word: vec4<u32>) -> vec4<u32> {
-    return vec4<u32>(
-        sample_bits(kind, shifted, sampler, word.x),
-        sample_bits(kind, shifted, sampler, word.y),
-        sample_bits(kind, shifted, sampler, word.z),
-        sample_bits(kind, shifted, sampler, word.w),
-    );
-}
-
-fn pack(first: vec4<u32>, second: vec4<u32>) -> vec4<u32> {
-    return vec4<u32>(
-        pack_pair(dtype, first.x, first.y),
-        pack_pair(dtype, first.z, first.w),
-        pack_pair(dtype, second.x, second.y),
-        pack_pair(dtype, second.z, second.w),
-    );
-}
-
-fn packed(sampler: Sampler, word: vec4<u32>) -> u32 {
-    return pack_four(dtype, sample_block(sampler, word));
-}
-
 // The group of f64s that is a half of a block.
-fn widened(sampler: Sampler, word: vec4<u32>, group: u32) -> vec4<u32> {
-    let half = select(word.xy, word.zw, (group & 1u) == 1u);
-    return vec4<u32>(
-        f64_from_f32(sample_bits(kind, shifted, sampler, half.x)),
-        f64_from_f32(sample_bits(kind, shifted, sampler, half.y)),
-    );
+fn half_of(sampler: Sampler, word: vec4<u32>, group: u32) -> vec4<u32> {
+    return widened(sampler, select(word.xy, word.zw, (group & 1u) == 1u));
 }
 
 // A group that begins with a block.
@@ -112,7 +75,7 @@ fn draw_rarer(p: Params, group: u32) -> vec4<u32> {
         return p.key.xyxy;
     }
     if dtype == DTYPE_F64 {
-        return widened(p.sampler, block(p, group / 2u), group);
+        return half_of(p.sampler, block(p, group / 2u), group);
     }
     return vec4<u32>(
         packed(p.sampler, block(p, 4u * group)),
@@ -120,17 +83,6 @@ fn draw_rarer(p: Params, group: u32) -> vec4<u32> {
         packed(p.sampler, block(p, 4u * group + 2u)),
         packed(p.sampler, block(p, 4u * group + 3u)),
     );
-}
-
-fn stage_rows(local: u32) {
-    if staged == 1u {
-        for (var row = local; row < ROWS; row += WIDTH) {
-            let pair = rows[row];
-            stage[2u * row] = quantile_unpack(pair.xy);
-            stage[2u * row + 1u] = quantile_unpack(pair.zw);
-        }
-        workgroupBarrier();
-    }
 }
 
 // The first of an invocation's groups, which are WIDTH apart, so that groups that stand side by side are
@@ -208,47 +160,6 @@ fn fill_fours(
     fill_rest(p, index, run.y);
 }
 
-// Four words from the rotation on, of two blocks.
-fn straddle(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-    switch params.rotation {
-        case 1u: { return vec4<u32>(a.yzw, b.x); }
-        case 2u: { return vec4<u32>(a.zw, b.xy); }
-        case 3u: { return vec4<u32>(a.w, b.xyz); }
-        default: { return a; }
-    }
-}
-
-fn store(at: u32, value: u32, mask: u32) {
-    if mask == 0xFFFFFFFFu {
-        words[at] = value;
-    } else if mask != 0u {
-        words[at] = (words[at] & ~mask) | (value & mask);
-    }
-}
-
-// `bits` where an element is one of begin..end.
-fn bits_of(element: u32, bits: u32) -> u32 {
-    return select(0u, bits, element >= params.begin && element < params.end);
-}
-
-// The bits of a word that elements begin..end cover.
-fn covered(group: u32, word: u32) -> u32 {
-    if dtype == DTYPE_F32 {
-        return bits_of(4u * group + word, 0xFFFFFFFFu);
-    }
-    let element = 8u * group + 2u * word;
-    return bits_of(element, 0xFFFFu) | bits_of(element + 1u, 0xFFFF0000u);
-}
-
-fn covered_rarer(group: u32, word: u32) -> u32 {
-    if dtype == DTYPE_F64 {
-        return bits_of(2u * group + word / 2u, 0xFFFFFFFFu);
-    }
-    let element = 16u * group + 4u * word;
-    let low = bits_of(element, 0xFFu) | bits_of(element + 1u, 0xFF00u);
-    return low | bits_of(element + 2u, 0xFF0000u) | bits_of(element + 3u, 0xFF000000u);
-}
-
 @compute @workgroup_size(WIDTH)
 fn fill_edges(
     @builtin(global_invocation_id) id: vec3<u32>,
@@ -264,11 +175,11 @@ fn fill_edges(
     if kind == KIND_CONSTANT {
         value = p.key.xyxy;
     } else if dtype == DTYPE_F32 {
-        value = sample_block(p.sampler, straddle(block(p, group), block(p, group + 1u)));
+        value = sample_block(p.sampler, straddle(block(p, group), block(p, group + 1u), p.rotation));
     } else {
         let middle = block(p, 2u * group + 1u);
-        let first = straddle(block(p, 2u * group), middle);
-        let second = straddle(middle, block(p, 2u * group + 2u));
+        let first = straddle(block(p, 2u * group), middle, p.rotation);
+        let second = straddle(middle, block(p, 2u * group + 2u), p.rotation);
         value = pack(sample_block(p.sampler, first), sample_block(p.sampler, second));
     }
     store(4u * group, value.x, covered(group, 0u));
@@ -308,17 +219,17 @@ fn fill_rarer_edges(
     if kind == KIND_CONSTANT {
         value = p.key.xyxy;
     } else if dtype == DTYPE_F64 {
-        let word = straddle(block(p, group / 2u), block(p, group / 2u + 1u));
-        value = widened(p.sampler, word, group);
+        let word = straddle(block(p, group / 2u), block(p, group / 2u + 1u), p.rotation);
+        value = half_of(p.sampler, word, group);
     } else {
         let one = block(p, 4u * group + 1u);
         let two = block(p, 4u * group + 2u);
         let three = block(p, 4u * group + 3u);
         value = vec4<u32>(
-            packed(p.sampler, straddle(block(p, 4u * group), one)),
-            packed(p.sampler, straddle(one, two)),
-            packed(p.sampler, straddle(two, three)),
-            packed(p.sampler, straddle(three, block(p, 4u * group + 4u))),
+            packed(p.sampler, straddle(block(p, 4u * group), one, p.rotation)),
+            packed(p.sampler, straddle(one, two, p.rotation)),
+            packed(p.sampler, straddle(two, three, p.rotation)),
+            packed(p.sampler, straddle(three, block(p, 4u * group + 4u), p.rotation)),
         );
     }
     store(4u * group, value.x, covered_rarer(group, 0u));

@@ -190,6 +190,7 @@ const TILE: &str = include_str!("../shaders/lib/tile.wgsl");
 const PHILOX: &str = include_str!("../shaders/lib/philox.wgsl");
 const QUANTILE: &str = include_str!("../shaders/lib/quantile.wgsl");
 const SAMPLE: &str = include_str!("../shaders/lib/sample.wgsl");
+const DRAW: &str = include_str!("../shaders/lib/draw.wgsl");
 const NUMERIC: &str = include_str!("../shaders/lib/numeric.wgsl");
 const STEP: &str = include_str!("../shaders/lib/step.wgsl");
 const ACTIVATIONS: &str = include_str!("../shaders/lib/activation.wgsl");
@@ -207,7 +208,7 @@ const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 pub static FILL: Module = Module {
     name: "fill",
     entry_source: include_str!("../shaders/fill.wgsl"),
-    libraries: &[QUANTILE, SAMPLE, NUMERIC, GRID],
+    libraries: &[DRAW, QUANTILE, SAMPLE, NUMERIC, GRID],
     parts: &[Part::Philox],
     entries: &[
         "fill_groups",
@@ -217,6 +218,24 @@ pub static FILL: Module = Module {
         "fill_rarer",
         "fill_rarer_edges",
     ],
+    bindings: &[
+        Binding { index: 0, name: "groups", access: Access::ReadWrite },
+        Binding { index: 0, name: "words", access: Access::ReadWrite },
+        Binding { index: 1, name: "params", access: Access::Uniform },
+        Binding { index: 2, name: "table", access: Access::Uniform },
+        Binding { index: 3, name: "rows", access: Access::Read },
+    ],
+    overrides: &["kind", "dtype", "shifted", "staged"],
+    width: 256,
+};
+
+/// Samples of a slice into a buffer.
+pub static SLICE: Module = Module {
+    name: "slice",
+    entry_source: include_str!("../shaders/slice.wgsl"),
+    libraries: &[DRAW, QUANTILE, SAMPLE, NUMERIC, GRID],
+    parts: &[Part::Philox],
+    entries: &["slice_groups", "slice_edges", "slice_rarer", "slice_rarer_edges"],
     bindings: &[
         Binding { index: 0, name: "groups", access: Access::ReadWrite },
         Binding { index: 0, name: "words", access: Access::ReadWrite },
@@ -578,8 +597,9 @@ pub static PEAK: Module = Module {
 
 /// Every module. [`COOPERATIVE`] needs more of a device than the others: `SHADER_F16`, `SUBGROUP` and
 /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
-pub static MODULES: [&Module; 17] = [
+pub static MODULES: [&Module; 18] = [
     &FILL,
+    &SLICE,
     &REDUCE,
     &HISTOGRAM,
     &MATMUL,

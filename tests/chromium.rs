@@ -11,7 +11,7 @@ pub use browser::browser;
 use browser::result_of;
 use fanin::model::{Loss, Target};
 use fanin::random::{Distribution, Stream, quantile};
-use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, NORM, Variant};
+use fanin::shaders::{FILL, Loads, MATMUL, MODULES, Module, NORM, SLICE, Variant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -96,8 +96,8 @@ fn choices(module: &Module, entry: &str, variant: &Variant) -> Vec<BTreeMap<&'st
         "ragged" | "a_rows" | "b_columns" if entry == "matmul_join" => vec![0],
         "staged" if entry.ends_with("edges") => values(name)[..1].to_vec(),
         // Of the entry's own.
-        "dtype" if entry.starts_with("fill_rarer") => vec![3, 4, 5],
-        "dtype" if module.name == FILL.name => vec![0, 1, 2],
+        "dtype" if entry.contains("_rarer") => vec![3, 4, 5],
+        "dtype" if [FILL.name, SLICE.name].contains(&module.name) => vec![0, 1, 2],
         // What the exact arithmetic has of its own is below.
         "lanes" => vec![1, 64],
         "exact" | "significant" | "unfused" | "guarded" | "long" => vec![0],
@@ -379,6 +379,7 @@ fn only_what_wgsl_has_not_is_kept_from_browsers() {
         beyond,
         [
             "fill",
+            "slice",
             "reduce",
             "histogram",
             "matmul",

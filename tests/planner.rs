@@ -1,6 +1,8 @@
 //! Plans: every element in exactly one window, one part, one invocation, within the limits.
 
-use fanin::gpu::planner::{Limits, dispatch, grid, parts, taken, windows};
+use fanin::gpu::planner::{
+    BoxAxis, Limits, Window, dispatch, grid, parts, sections, taken, windows,
+};
 use fanin::gpu::{Hardware, Route, Way};
 use proptest::prelude::*;
 
@@ -221,6 +223,65 @@ fn what_is_chosen_has_room() {
             for sizes in [[1, 1, 1], [64, 4096, 4096], [1024; 3], [256, 512, 784], [u64::MAX; 3]] {
                 let way = Way::usual(&hardware, sizes);
                 assert_eq!(way.within(&hardware, sizes), way, "{sizes:?}");
+            }
+        }
+    }
+}
+
+/// The element of the stream at a position of a box, as the kernel finds it.
+fn element(axes: &[BoxAxis], base: u64, position: u32) -> u64 {
+    let mut rest = position;
+    axes.iter().fold(base, |element, axis| {
+        let mut outer = ((u64::from(rest) * u64::from(axis.inverse())) >> 32) as u32;
+        outer += u32::from(rest - outer * axis.size >= axis.size);
+        assert_eq!(outer, rest / axis.size);
+        let along = rest - outer * axis.size;
+        rest = outer;
+        element.wrapping_add(u64::from(along).wrapping_mul(axis.stride))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn sections_are_the_slices_elements(
+        slice in crate::slice::slices(),
+        reach in prop_oneof![0u64..40, Just(1 << 30)],
+        ends in [0.0..1.0f64, 0.0..1.0],
+        begin in 0u32..300,
+    ) {
+        let [one, other] = ends.map(|end| (end * slice.elements() as f64) as u64);
+        let (first, end) = (one.min(other), one.max(other) + 1);
+        let window =
+            Window { offset: 0, size: 0, begin, end: begin + (end - first) as u32, before: 9 };
+        let (axes, sections) = sections(&slice, first, &window, reach);
+        let mut local = first;
+        for section in &sections {
+            let own = section.window;
+            prop_assert_eq!(own.before, 9 + local - first);
+            prop_assert_eq!(own.begin, begin + (local - first) as u32);
+            for place in own.begin..own.end {
+                let found = element(&axes, section.base, section.lead + place);
+                prop_assert_eq!(found, slice.index(local));
+                local += 1;
+            }
+        }
+        prop_assert_eq!(local, end);
+        // A box that takes everything is one.
+        prop_assert!(sections.len() == 1 || reach < 40 || slice.sizes().len() > 5);
+    }
+}
+
+#[test]
+fn quotients_are_right_to_the_last() {
+    for size in [1, 2, 3, 5, 164, 1 << 16, (1 << 30) - 1, 1 << 30, u32::MAX] {
+        for place in [0, 1, size - 1, size, size.wrapping_add(1), 3 << 30, u32::MAX - 1, u32::MAX] {
+            let axes = [BoxAxis { stride: 1, size }, BoxAxis { stride: 1 << 32, size: u32::MAX }];
+            let [along, outer] = [place % size, place / size];
+            if outer < u32::MAX {
+                let wanted = u64::from(along) + (u64::from(outer) << 32);
+                assert_eq!(element(&axes, 0, place), wanted, "{place} of {size}");
             }
         }
     }

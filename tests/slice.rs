@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::devices::{SEED, every_form, forms};
 
 /// Slices of tensors of up to six dimensions, a few places long each: some whole, some at an end.
-fn slices() -> impl Strategy<Value = Slice> {
+pub fn slices() -> impl Strategy<Value = Slice> {
     let dimension = (1u64..6).prop_flat_map(|dim| {
         let size = prop_oneof![Just(dim), 1..=dim];
         size.prop_flat_map(move |size| (Just(dim), 0..=dim - size, Just(size)))
@@ -334,6 +334,36 @@ fn fills_beyond_a_slice_say_what_is_wrong() {
             let drawn = device.draw(&[piece(first, count)], &mut |_, _, _| Ok(()));
             let error = drawn.unwrap_err().to_string();
             assert!(error.contains("needed an end within the 24"), "{error}");
+        }
+    }
+}
+
+/// Elements a second of slices and of as many that follow each other, one after the other on one thread:
+/// `cargo test --release --test all slices_beside -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints times"]
+fn slices_beside_the_whole() {
+    let (side, distribution) = (16_384, Distribution::normal(0.02));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        for width in [1, 2, 3, 4, 7, 16, 41, 164, 163, 1000, 4001, 16_383] {
+            let rows = (1 << 21) / width;
+            let shape = Shape::new([rows.max(side), side]).unwrap();
+            let slice =
+                Slice::new(shape, [0, side - width - 1 + width % 2], [rows, width]).unwrap();
+            let mut out = vec![0; slice.elements() as usize * dtype.size()];
+            let mut timed = |sliced| {
+                let start = std::time::Instant::now();
+                let drawn = pool.install(|| match sliced {
+                    true => cpu::fill_slice(&stream(), &distribution, dtype, &slice, 0, &mut out),
+                    false => cpu::fill(&stream(), &distribution, dtype, 0, &mut out),
+                });
+                drawn.unwrap();
+                start.elapsed().as_secs_f64()
+            };
+            let mut ratios: Vec<f64> = (0..25).map(|_| timed(true) / timed(false)).collect();
+            ratios.sort_by(f64::total_cmp);
+            println!("{dtype}, {width} columns: {:.2} times a fill", ratios[12]);
         }
     }
 }

@@ -1,3 +1,4 @@
+use super::context::{Constant, Kernel};
 use super::pass::Dispatch;
 use super::shared::shared;
 use super::{Context, Pass, Tensor, planner};
@@ -53,8 +54,51 @@ impl Pass<'_, '_> {
     }
 }
 
+/// What a kernel that draws is told of a distribution.
+pub(super) struct Drawn {
+    pub(super) sampler: Sampler,
+    dtype: u32,
+    shifted: bool,
+}
+
+impl Drawn {
+    /// # Errors
+    /// [`Error::Invalid`] where the distribution's parameters are off, or it does not come in the dtype.
+    pub(super) fn new(distribution: &Distribution, dtype: Dtype) -> Result<Self> {
+        distribution.check_dtype(dtype)?;
+        let mut sampler = Sampler::new(distribution)?;
+        let code = shaders::dtype_code(dtype)
+            .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
+            .ok_or_else(|| {
+                let needed = format!("one of {}; u32 for words", Dtype::sampled());
+                Error::invalid("dtype", dtype, needed)
+            })?;
+        let shifted = sampler.shift != 0.0 && sampler.kind != Kind::Constant;
+        if !shifted {
+            // Where it is -0.0: the kernel adds it to a -0.0 of its own.
+            sampler.shift = 0.0;
+        }
+        Ok(Drawn { sampler, dtype: code, shifted })
+    }
+
+    /// Whether it reads the quantile's table.
+    pub(super) fn quantile(&self) -> bool {
+        matches!(self.sampler.kind, Kind::Normal | Kind::Truncated)
+    }
+
+    /// The constants that choose the kernel; `staged` where it may take the table first.
+    pub(super) fn constants(&self, staged: bool) -> [Constant; 4] {
+        [
+            ("kind", self.sampler.kind as u32),
+            ("dtype", self.dtype),
+            ("shifted", u32::from(self.shifted)),
+            ("staged", u32::from(staged && self.quantile())),
+        ]
+    }
+}
+
 /// The dispatches of [`Pass::fill_from`].
-fn fill(
+pub(super) fn fill(
     context: &Context,
     tensor: &Tensor,
     stream: &Stream,
@@ -62,19 +106,9 @@ fn fill(
     first: u64,
 ) -> Result<Vec<Dispatch>> {
     let dtype = tensor.dtype();
-    distribution.check_dtype(dtype)?;
-    let sampler = Sampler::new(distribution)?;
-    let code = shaders::dtype_code(dtype)
-        .filter(|_| (sampler.kind == Kind::Words) == (dtype == Dtype::U32))
-        .ok_or_else(|| {
-            let needed = format!("one of {}; u32 for words", Dtype::sampled());
-            Error::invalid("dtype", dtype, needed)
-        })?;
+    let drawn = Drawn::new(distribution, dtype)?;
     let elements = tensor.shape().elements();
     check_end(first, elements)?;
-    let shifted = sampler.shift != 0.0 && sampler.kind != Kind::Constant;
-    // 0.0 where it is -0.0: the kernel adds it to a -0.0 of its own.
-    let shift = if shifted { sampler.shift } else { 0.0 };
     let key = match distribution {
         Distribution::Constant { value } => {
             let element = dtype.constant(*value)?;
@@ -85,9 +119,7 @@ fn fill(
     };
     let size = dtype.size() as u64;
     let shape = context.fill_shape();
-    // Only quantiles read the table.
-    let quantile = matches!(sampler.kind, Kind::Normal | Kind::Truncated);
-    let blocks = if quantile || shape.ahead == 1 { shape.ahead } else { 4 };
+    let blocks = if drawn.quantile() || shape.ahead == 1 { shape.ahead } else { 4 };
     // A group of a 16-bit dtype is two blocks.
     let (entry, edges) = match (size, blocks * size as u32 / 4) {
         (1 | 8, _) => ("fill_rarer", "fill_rarer_edges"),
@@ -95,16 +127,8 @@ fn fill(
         (_, 2) => ("fill_twos", "fill_edges"),
         _ => ("fill_groups", "fill_edges"),
     };
-    let kernel = |entry, staged| {
-        let constants = [
-            ("kind", sampler.kind as u32),
-            ("dtype", code),
-            ("shifted", u32::from(shifted)),
-            ("staged", u32::from(staged)),
-        ];
-        context.kernel(&shaders::FILL, entry, &constants)
-    };
-    let groups = kernel(entry, shape.staged && quantile)?;
+    let kernel = |entry, staged| context.kernel(&shaders::FILL, entry, &drawn.constants(staged));
+    let groups = kernel(entry, shape.staged)?;
     let edges = kernel(edges, false)?;
 
     let mut params = Vec::new();
@@ -132,26 +156,38 @@ fn fill(
                 first_group: part.first,
                 groups: part.groups,
                 taken,
-                scale: sampler.scale,
-                shift,
-                low_word: sampler.low_word,
+                scale: drawn.sampler.scale,
+                shift: drawn.sampler.shift,
+                low_word: drawn.sampler.low_word,
                 zero: 0,
             });
             dispatches.push((window, part, taken));
         }
     }
-    let uniforms = context.uniforms(&params);
-    let ready = dispatches.iter().enumerate().map(|(index, (window, part, taken))| {
+    ready(context, tensor, &shaders::FILL, [&groups, &edges], &params, &dispatches)
+}
+
+/// Groups of a window, and how many of them an invocation takes.
+pub(super) type Planned = (planner::Window, planner::GroupRange, u32);
+
+/// Dispatches of the kernels of whole groups and of edges, each with parameters of its own.
+pub(super) fn ready<P: bytemuck::Pod>(
+    context: &Context,
+    tensor: &Tensor,
+    module: &shaders::Module,
+    [groups, edges]: [&Kernel; 2],
+    params: &[P],
+    planned: &[Planned],
+) -> Result<Vec<Dispatch>> {
+    let uniforms = context.uniforms(params);
+    let ready = planned.iter().enumerate().map(|(index, (window, part, taken))| {
         let destination = tensor.window(context, window)?;
         let table = context.table().as_entire_buffer_binding();
         let invocations = part.groups.div_ceil(*taken);
-        let grid = planner::grid(context.limits(), invocations, shaders::FILL.width);
-        let kernel = if part.edges { &edges } else { &groups };
-        Ok(context.prepare(
-            kernel,
-            &[destination, uniforms.block(index), table.clone(), table],
-            grid,
-        ))
+        let grid = planner::grid(context.limits(), invocations, module.width);
+        let kernel = if part.edges { edges } else { groups };
+        let buffers = [destination, uniforms.block(index), table.clone(), table];
+        Ok(context.prepare(kernel, &buffers, grid))
     });
     ready.collect()
 }

@@ -1,5 +1,7 @@
 //! From a run of elements and a device's limits to bindings and grids. Knows no device.
 
+use crate::random::Slice;
+
 /// The limits that a plan keeps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -105,4 +107,84 @@ pub fn parts(window: &Window, rotation: u32, elements_per_group: u32) -> Vec<Gro
         parts.push(part(true, inner_last, outer_last));
     }
     parts
+}
+
+/// Axes of a box at most, the run included.
+pub const AXES: usize = 5;
+
+/// An axis of a box, as the kernel of slices reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoxAxis {
+    /// Elements of the stream from one place along it to the next.
+    pub stride: u64,
+    /// Places; of the outermost 2^32 - 1, since a section of a box ends before it does.
+    pub size: u32,
+}
+
+impl BoxAxis {
+    /// What a place is multiplied by for its quotient by the size, less than one too low: 2^32 / size,
+    /// rounded down, or 2^32 - 1.
+    pub fn inverse(&self) -> u32 {
+        u32::try_from((1u64 << 32) / u64::from(self.size)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The axes of a slice that positions in a box are counted along, from the innermost out: [`AXES`] at
+/// most, and no more than it takes for `reach` elements. What is around them is stepped through.
+fn box_axes(slice: &Slice, reach: u64) -> (Vec<BoxAxis>, u64) {
+    let (mut axes, mut inner) = (Vec::new(), 1u64);
+    for axis in slice.axes() {
+        axes.push(BoxAxis { stride: axis.stride, size: u32::MAX });
+        // Products of a slice's sizes are no more than its elements.
+        let outer = inner * axis.size;
+        if axes.len() == AXES || axes.len() == slice.axes().len() || outer > reach {
+            break;
+        }
+        if let Some(last) = axes.last_mut() {
+            last.size = axis.size as u32;
+        }
+        inner = outer;
+    }
+    (axes, inner)
+}
+
+/// Elements of a slice in a window that lie in one box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The window, from the section's first element to its last.
+    pub window: Window,
+    /// The position in the box of what would stand at element 0 of the binding.
+    pub lead: u32,
+    /// The element of the stream at position 0, modulo 2^64.
+    pub base: u64,
+}
+
+/// The sections of a window of a slice's elements, whose first is element `first` of the slice, and the
+/// axes of their boxes. A window has 2^30 elements at most, and `reach` is no more.
+pub fn sections(
+    slice: &Slice,
+    first: u64,
+    window: &Window,
+    reach: u64,
+) -> (Vec<BoxAxis>, Vec<Section>) {
+    let (axes, inner) = box_axes(slice, reach);
+    let outermost = slice.axes()[axes.len() - 1];
+    let (mut at, mut begin, mut sections) = (first, window.begin, Vec::new());
+    while begin < window.end {
+        let position = at % inner;
+        let place = at / inner % outermost.size;
+        let rest = (outermost.size - place) * inner - position;
+        let count = u64::from(window.end - begin).min(rest);
+        // From so many steps along the outermost axis earlier, that no position of the binding is negative.
+        let steps = u64::from(begin).div_ceil(inner);
+        let base = slice.index(at - position).wrapping_sub(steps.wrapping_mul(outermost.stride));
+        let end = begin + count as u32;
+        sections.push(Section {
+            window: Window { begin, end, before: window.before + (at - first), ..*window },
+            lead: (position + steps * inner - u64::from(begin)) as u32,
+            base,
+        });
+        (at, begin) = (at + count, end);
+    }
+    (axes, sections)
 }

@@ -29,8 +29,6 @@ pub struct Slice {
     local: Shape,
     /// The index of the first element.
     first: u64,
-    /// What the dimensions come to, from the innermost out: the first is a run of elements that follow each
-    /// other, and none lies as if it were more of the one before it.
     axes: Vec<Axis>,
 }
 
@@ -157,6 +155,12 @@ impl Slice {
     pub fn runs(&self, range: Range<u64>) -> impl Iterator<Item = Run> {
         let end = range.end.min(self.elements());
         Runs { slice: self, at: range.start, end, begin: 0, place: 0, left: 0 }
+    }
+
+    /// What its dimensions come to, from the innermost out: the first is a run of elements that follow each
+    /// other, and none lies as if it were more of the one before it.
+    pub(crate) fn axes(&self) -> &[Axis] {
+        &self.axes
     }
 
     /// The index of the first of some elements of the slice, where they are one run.
