@@ -6,7 +6,7 @@
 //! ```
 
 use fanin::gpu::{Context, Pass, Tensor};
-use fanin::random::{Distribution, Dtype, Stream};
+use fanin::random::{Distribution, Dtype, Slice, Stream};
 use fanin::{Shape, wgpu};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,22 +25,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         mapped_at_creation: false,
     });
 
-    // Two tensors side by side in one buffer, in one pass of an encoder that may hold anything else.
+    // Three tensors side by side in one buffer, in one pass of an encoder that may hold anything else.
     let context = Context::from_device(device.clone(), queue.clone())?;
     let weight = Tensor::from_buffer(&context, &arena, 0, Shape::new([256, 128])?, Dtype::Bf16)?;
     let bias =
         Tensor::from_buffer(&context, &arena, weight.bytes(), Shape::new([256])?, Dtype::F32)?;
+    // The columns that the second of four ranks holds of a matrix, as the whole matrix has them.
+    let columns = Slice::new(Shape::new([256, 512])?, [0, 128], [256, 128])?;
+    let part = weight.within(arena.size() / 2, columns.local_shape().clone(), Dtype::Bf16)?;
     let mut encoder = device.create_command_encoder(&Default::default());
     {
         let mut compute = encoder.begin_compute_pass(&Default::default());
         let mut pass = Pass::new(&context, &mut compute);
         pass.fill(&weight, &Stream::named(7, "weight"), &Distribution::normal(0.02))?;
         pass.fill(&bias, &Stream::named(7, "bias"), &Distribution::Constant { value: 0.01 })?;
+        pass.fill_slice(&part, &Stream::named(7, "up"), &Distribution::normal(0.02), &columns)?;
     }
     queue.submit([encoder.finish()]);
 
-    println!("{}: {} bytes drawn", context.name(), weight.bytes() + bias.bytes());
+    println!("{}: {} bytes drawn", context.name(), weight.bytes() + bias.bytes() + part.bytes());
     println!("weight std {:.4}", context.moments(&weight)?.std());
+    println!("columns' std {:.4}", context.moments(&part)?.std());
     println!("bias mean {:.4}", context.moments(&bias)?.mean);
     Ok(())
 }

@@ -101,7 +101,7 @@ fn quotient(number: u32, axis: Axis) -> u32 {
     return low + select(0u, 1u, number - low * axis.size >= axis.size);
 }
 
-fn place_of(stream: Stream, position: u32) -> Place {
+fn entered(stream: Stream, position: u32) -> Place {
     var element = params.base;
     var left = 0u;
     var rest = position;
@@ -119,13 +119,18 @@ fn place_of(stream: Stream, position: u32) -> Place {
     return Place(position, element, left, block_of(stream, element));
 }
 
+// Where an element of the binding stands, yet to be entered.
+fn place_of(element: u32) -> Place {
+    return Place(params.lead + element, vec2<u32>(), 0u, vec4<u32>());
+}
+
 // The words of so many elements, 4 at most, from a place on, which moves behind them.
 fn next_words(stream: Stream, place: ptr<function, Place>, count: u32) -> vec4<u32> {
     var found = vec4<u32>();
     var filled = 0u;
     while filled < count {
         if (*place).left == 0u {
-            *place = place_of(stream, (*place).position);
+            *place = entered(stream, (*place).position);
         }
         let here = *place;
         let first = here.element.x & 3u;
@@ -153,12 +158,17 @@ fn behind(found: vec4<u32>, words: vec4<u32>, filled: u32) -> vec4<u32> {
     }
 }
 
+// The next group.
 fn draw(stream: Stream, place: ptr<function, Place>) -> vec4<u32> {
-    let first = sample_block(stream.sampler, next_words(stream, place, 4u));
     if dtype == DTYPE_F32 {
-        return first;
+        return sample_block(stream.sampler, next_words(stream, place, 4u));
     }
-    return pack(first, sample_block(stream.sampler, next_words(stream, place, 4u)));
+    // Every kernel is compiled with what it repeats, and a loop is there once.
+    var parts: array<vec4<u32>, 2>;
+    for (var part = 0u; part < 2u; part++) {
+        parts[part] = sample_block(stream.sampler, next_words(stream, place, 4u));
+    }
+    return pack(parts[0], parts[1]);
 }
 
 fn draw_rarer(stream: Stream, place: ptr<function, Place>) -> vec4<u32> {
@@ -198,7 +208,7 @@ fn slice_groups(
         return;
     }
     let stream = stream_of_params();
-    var place = place_of(stream, params.lead + run.x * of_group());
+    var place = place_of(run.x * of_group());
     for (var group = run.x; group < run.y; group++) {
         groups[group] = draw(stream, &place);
     }
@@ -217,7 +227,7 @@ fn slice_rarer(
         return;
     }
     let stream = stream_of_params();
-    var place = place_of(stream, params.lead + run.x * of_group());
+    var place = place_of(run.x * of_group());
     for (var group = run.x; group < run.y; group++) {
         groups[group] = draw_rarer(stream, &place);
     }
@@ -235,7 +245,7 @@ fn slice_edges(
     }
     let group = params.first_group + index;
     let stream = stream_of_params();
-    var place = place_of(stream, params.lead + group * of_group());
+    var place = place_of(group * of_group());
     let value = draw(stream, &place);
     store(4u * group, value.x, covered(group, 0u));
     store(4u * group + 1u, value.y, covered(group, 1u));
@@ -254,7 +264,7 @@ fn slice_rarer_edges(
     }
     let group = params.first_group + index;
     let stream = stream_of_params();
-    var place = place_of(stream, params.lead + group * of_group());
+    var place = place_of(group * of_group());
     let value = draw_rarer(stream, &place);
     store(4u * group, value.x, covered_rarer(group, 0u));
     store(4u * group + 1u, value.y, covered_rarer(group, 1u));

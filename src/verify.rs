@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::device::{Draw, Piece};
 use crate::gpu::{Context, Tensor};
-use crate::random::{Distribution, Dtype, Stream, philox};
+use crate::random::{Distribution, Dtype, Slice, Stream, philox};
 use crate::{Result, Shape, cpu, statistics};
 
 /// One thing that was checked.
@@ -73,6 +73,7 @@ pub fn device(
         report(exact(device, name, distribution, dtype, values)?)?;
     }
     report(corners(device)?)?;
+    report(slices(device)?)?;
     for seed in SEEDS {
         for check in statistics_of(device, seed)? {
             report(check)?;
@@ -117,12 +118,24 @@ fn differing(piece: &Piece, bytes: &[u8]) -> Result<u64> {
         .enumerate()
         .map(|(task, got)| {
             let mut want = vec![0; got.len()];
-            let first = piece.first + (task * TASK) as u64;
-            piece.distribution.draw(&piece.stream, piece.dtype, first, &mut want)?;
+            define(piece, piece.first + (task * TASK) as u64, &mut want)?;
             let pairs = got.chunks_exact(size).zip(want.chunks_exact(size));
             Ok(pairs.filter(|(got, want)| got != want).count() as u64)
         })
         .try_reduce(|| 0, |a, b| Ok(a + b))
+}
+
+/// Elements `first..` of what a piece is of, by the definition.
+fn define(piece: &Piece, first: u64, mut out: &mut [u8]) -> Result<()> {
+    let Piece { stream, distribution, dtype, .. } = piece;
+    let Some(slice) = piece.slice else { return distribution.draw(stream, *dtype, first, out) };
+    let size = dtype.size();
+    for run in slice.runs(first..first + (out.len() / size) as u64) {
+        let own;
+        (own, out) = out.split_at_mut(run.count as usize * size);
+        distribution.draw(stream, *dtype, run.first, own)?;
+    }
+    Ok(())
 }
 
 /// The device's bytes and moments against the definition's.
@@ -158,12 +171,17 @@ fn exact(
     Ok(check)
 }
 
+/// Words, and a distribution in every dtype.
+fn kinds() -> impl Iterator<Item = (Distribution, Dtype)> {
+    let sampled = Dtype::SAMPLED.map(|dtype| (Distribution::normal(0.5), dtype));
+    [(Distribution::Words, Dtype::U32)].into_iter().chain(sampled)
+}
+
 /// Runs that begin and end anywhere, next to where counters carry.
 fn corners(device: &dyn Draw) -> Result<Check> {
     let stream = Stream::new(u64::MAX, 1 << 63);
     let mut pieces = Vec::new();
-    let sampled = Dtype::SAMPLED.map(|dtype| (Distribution::normal(0.5), dtype));
-    for (distribution, dtype) in [(Distribution::Words, Dtype::U32)].into_iter().chain(sampled) {
+    for (distribution, dtype) in kinds() {
         for count in [1, 2, 3, 4, 5, 7, 8, 9, 63, 255, 256, 257, 1023] {
             for early in 0..4 {
                 // Element 2^34 is the first whose block needs the counter's second word.
@@ -176,13 +194,42 @@ fn corners(device: &dyn Draw) -> Result<Check> {
             }
         }
     }
+    compared(device, "carries, odd starts and lengths", &pieces)
+}
+
+/// Columns of matrices and a box, one across where counters carry, in parts that begin within their rows.
+fn slices(device: &dyn Draw) -> Result<Check> {
+    let stream = Stream::named(SEEDS[1], "slices");
+    let slice =
+        |dims: &[u64], starts: &[u64], sizes: &[u64]| Slice::new(Shape::new(dims)?, starts, sizes);
+    let slices = [
+        slice(&[300, 9], &[0, 8], &[300, 1])?,
+        slice(&[300, 500], &[1, 123], &[299, 41])?,
+        slice(&[5, 6, 7, 8, 9], &[1, 2, 1, 3, 2], &[3, 4, 5, 4, 5])?,
+        slice(&[1 << 20, 1 << 20], &[(1 << 14) - 9, 12_345], &[20, 163])?,
+    ];
+    let mut pieces = Vec::new();
+    for (distribution, dtype) in kinds() {
+        for slice in &slices {
+            let (cut, end) = (slice.elements() / 3, slice.elements());
+            for (first, count) in [(0, cut), (cut, end - cut)] {
+                let slice = Some(slice);
+                pieces.push(Piece { stream, distribution, dtype, slice, first, count });
+            }
+        }
+    }
+    compared(device, "slices of tensors", &pieces)
+}
+
+/// Pieces against the definition.
+fn compared(device: &dyn Draw, name: &str, pieces: &[Piece]) -> Result<Check> {
     let (mut wrong, mut values) = (0, 0);
-    device.draw(&pieces, &mut |index, bytes, _| {
+    device.draw(pieces, &mut |index, bytes, _| {
         values += pieces[index].count;
         wrong += differing(&pieces[index], bytes)?;
         Ok(())
     })?;
-    Ok(check("carries, odd starts and lengths".into(), values, wrong, "values"))
+    Ok(check(name.into(), values, wrong, "values"))
 }
 
 fn statistics_of(device: &dyn Draw, seed: u64) -> Result<Vec<Check>> {

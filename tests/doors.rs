@@ -3,7 +3,7 @@
 use fanin::cpu;
 use fanin::gpu::{Context, Epilogue, NormTensors, Pass, Tensor};
 use fanin::init::Init;
-use fanin::random::{Distribution, Dtype, Stream, quantile};
+use fanin::random::{Distribution, Dtype, Slice, Stream, quantile};
 use fanin::shaders::FILL;
 use fanin::{Activation, Layout, Result, Shape, wgpu};
 
@@ -49,15 +49,21 @@ fn own_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<()> {
     let tensor = Tensor::from_buffer(&context, &buffer, 12, shape, Dtype::F32).unwrap();
     let distribution = Distribution::normal(0.02);
     let stream = Stream::named(SEED, "mine");
+    // Columns of a matrix behind it.
+    let slice = Slice::new(Shape::new([9, 50]).unwrap(), [0, 7], [9, 21]).unwrap();
+    let columns = tensor.within(2060, slice.local_shape().clone(), Dtype::F32).unwrap();
     let mut encoder = device.create_command_encoder(&Default::default());
     {
         let mut compute = encoder.begin_compute_pass(&Default::default());
-        fanin::gpu::Pass::new(&context, &mut compute)
-            .fill(&tensor, &stream, &distribution)
-            .unwrap();
+        let mut pass = Pass::new(&context, &mut compute);
+        pass.fill(&tensor, &stream, &distribution).unwrap();
+        pass.fill_slice(&columns, &stream, &distribution, &slice).unwrap();
     }
     queue.submit([encoder.finish()]);
     assert_eq!(context.read(&tensor).unwrap(), expected(&stream, &distribution, 100));
+    let whole = expected(&stream, &distribution, 9 * 50);
+    let rows = whole.chunks_exact(4 * 50).flat_map(|row| &row[4 * 7..4 * 28]).copied();
+    assert_eq!(context.read(&columns).unwrap(), rows.collect::<Vec<u8>>());
     Ok(())
 }
 

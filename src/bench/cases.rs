@@ -1,7 +1,7 @@
 use super::{Unit, Work};
-use crate::Activation;
 use crate::op::{Adam, Conv2d, Form, Optimizer, Pool2d, Pooling};
-use crate::random::{Distribution, Dtype};
+use crate::random::{Distribution, Dtype, Slice};
+use crate::{Activation, Shape};
 
 /// Something to time.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub struct Case {
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     Fill(Distribution, u64),
+    Slice(Distribution, Slice),
     Product(Form, [u64; 3]),
     Activate(Activation, u64),
     Differentiate(Activation, u64),
@@ -45,6 +46,7 @@ pub(super) const BATCH: usize = 256;
 pub fn cases(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     fills(quick, &mut cases);
+    slices(quick, &mut cases);
     products(quick, &mut cases);
     kernels(quick, &mut cases);
     // Three products a layer save for the first layer's input, 2 m n k each.
@@ -102,6 +104,27 @@ fn fills(quick: bool, cases: &mut Vec<Case>) {
                 });
             }
         }
+    }
+}
+
+/// The columns that one of a hundred ranks holds of a wide matrix: as many elements as a fill has.
+fn slices(quick: bool, cases: &mut Vec<Case>) {
+    let [columns, whole] = [164, 16_384];
+    for (rows, dtype) in [(102_300, Dtype::F32), (102_300, Dtype::Bf16), (1_636_800, Dtype::F32)] {
+        if quick && (rows > 102_300 || dtype != Dtype::F32) {
+            continue;
+        }
+        // They begin and end within blocks.
+        let slice = Shape::new([rows, whole])
+            .and_then(|shape| Slice::new(shape, [0, 8191], [rows, columns]));
+        let Ok(slice) = slice else { continue };
+        cases.push(Case {
+            op: "slice".into(),
+            dtype,
+            size: format!("{rows} x {columns} of {whole}"),
+            work: elementwise(slice.elements(), 0, dtype.size() as u64),
+            task: Task::Slice(Distribution::normal(0.02), slice),
+        });
     }
 }
 

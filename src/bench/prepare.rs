@@ -12,11 +12,14 @@ use crate::op::{
     self, Epilogue, FIRST, Form, GRADIENTS, Loss, Norm, Op, PARAMETERS, Phase, Program, Resident,
     SCALE, SECOND, Step, TARGETS, View,
 };
-use crate::random::{Distribution, Dtype, Stream, f32_from_f16};
+use crate::random::{Distribution, Dtype, Slice, Stream, f32_from_f16};
 use crate::recipe::{Recipe, WriteOptions, write};
 use crate::{Activation, Error, Result, Shape, file, memory};
 
 const STREAM: Stream = Stream::new(7, 1);
+
+/// Elements of a fill that are held against their definition, at most.
+const CHECKED: u64 = 1 << 20;
 
 /// A case made ready on a device.
 pub struct Timed {
@@ -90,6 +93,17 @@ impl Case {
                 });
                 Ok(timed.checked(move || check_fill(&distribution, dtype, &out.borrow())))
             }
+            Task::Slice(distribution, ref slice) => {
+                let (dtype, slice) = (self.dtype, slice.clone());
+                let out = room::<u8>(slice.elements() * dtype.size() as u64)?;
+                let out = Rc::new(RefCell::new(out));
+                let (own, same) = (out.clone(), slice.clone());
+                let timed = timed(&Device::Cpu, move || {
+                    let mut out = own.borrow_mut();
+                    cpu::fill_slice(&STREAM, &distribution, dtype, &same, 0, &mut out)
+                });
+                Ok(timed.checked(move || check_slice(&distribution, dtype, &slice, &out.borrow())))
+            }
             Task::Activate(activation, elements) => {
                 let (x, mut out) = (normals(elements)?, room(elements)?);
                 Ok(timed(&Device::Cpu, move || cpu::activate(activation, &x, &mut out)))
@@ -129,9 +143,21 @@ impl Case {
                 let timed = recorded(&context, move |pass| pass.fill(&own, &STREAM, &distribution));
                 Ok(timed.checked(move || {
                     // What the host holds is bounded, whatever the device does.
-                    let part = Shape::new([elements.min(1 << 20)])?;
+                    let part = Shape::new([elements.min(CHECKED)])?;
                     let part = out.within(out.offset(), part, dtype)?;
                     check_fill(&distribution, dtype, &device.read(&part)?)
+                }))
+            }
+            Task::Slice(distribution, ref slice) => {
+                let (out, slice) = (tensor(&[slice.elements()], dtype)?, slice.clone());
+                let (own, same, device) = (out.clone(), slice.clone(), context.clone());
+                let timed = recorded(&context, move |pass| {
+                    pass.fill_slice(&own, &STREAM, &distribution, &same)
+                });
+                Ok(timed.checked(move || {
+                    let part = Shape::new([slice.elements().min(CHECKED)])?;
+                    let part = out.within(out.offset(), part, dtype)?;
+                    check_slice(&distribution, dtype, &slice, &device.read(&part)?)
                 }))
             }
             Task::Product(form, [m, n, k]) => {
@@ -333,9 +359,19 @@ fn carried((slots, batch, op): Ops, device: &Device) -> Result<Timed> {
 
 /// Samples against their definition: of a long fill its first.
 fn check_fill(distribution: &Distribution, dtype: Dtype, out: &[u8]) -> Result<()> {
-    let out = &out[..out.len().min(dtype.size() << 20)];
+    let whole = Shape::new([(out.len() / dtype.size()) as u64])?;
+    check_slice(distribution, dtype, &Slice::whole(whole), out)
+}
+
+fn check_slice(distribution: &Distribution, dtype: Dtype, slice: &Slice, out: &[u8]) -> Result<()> {
+    let out = &out[..out.len().min(dtype.size() * CHECKED as usize)];
     let mut defined = vec![0; out.len()];
-    distribution.draw(&STREAM, dtype, 0, &mut defined)?;
+    let mut rest = &mut defined[..];
+    for run in slice.runs(0..(out.len() / dtype.size()) as u64) {
+        let own;
+        (own, rest) = rest.split_at_mut(run.count as usize * dtype.size());
+        distribution.draw(&STREAM, dtype, run.first, own)?;
+    }
     let wrong = out.iter().zip(&defined).position(|(got, want)| got != want);
     wrong.map_or(Ok(()), |at| {
         Err(unlike(format!("element {} of a fill is not what is defined", at / dtype.size())))
