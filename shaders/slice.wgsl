@@ -1,18 +1,23 @@
 // Writes elements of a slice of a tensor into a buffer: runs of a stream that are as far apart as the
 // tensor's rows.
 //
-// Elements are numbered in a box, row-major; the dimensions of the slice around it are the host's. The unit of work
-// is a group of 16 bytes, as in fill.wgsl, wherever in the stream it begins and however many runs it is
-// of. An invocation takes groups that follow each other: of a block that lies across two of them it
-// keeps the words.
+// Elements are numbered in a box, row-major; the dimensions of the slice around it are the host's. The unit
+// of work is a group of 16 bytes, as in fill.wgsl, wherever in the stream it begins and however many runs it
+// is of. An invocation takes groups that follow each other: it divides once to find where it begins, goes
+// on by additions, and keeps the words of a block that lies across two groups.
 
 struct Axis {
     // Elements of the stream from one place along it to the next.
     stride: vec2<u32>,
+    // From behind a run to the next one, where that is a place further along this axis and at the start of
+    // those within.
+    jump: vec2<u32>,
     // Places in the box; the outermost axis may have any number.
     size: u32,
     // 2^32 / size, rounded down; of a size of 1, 2^32 - 1.
     inverse: u32,
+    // Uniforms lie in steps of 16 bytes.
+    unused: vec2<u32>,
 }
 
 const AXES = 5u;
@@ -65,22 +70,39 @@ struct Stream {
     key: vec2<u32>,
     id: vec2<u32>,
     sampler: Sampler,
+    // Of the axes that runs lie along.
+    sizes: vec4<u32>,
+    jumps: array<vec2<u32>, 4>,
+    run: u32,
 }
 
 fn stream_of_params() -> Stream {
-    return Stream(params.key, params.id, params.sampler);
+    return Stream(
+        params.key,
+        params.id,
+        params.sampler,
+        vec4<u32>(params.axes[1].size, params.axes[2].size, params.axes[3].size, params.axes[4].size),
+        array<vec2<u32>, 4>(
+            params.axes[1].jump,
+            params.axes[2].jump,
+            params.axes[3].jump,
+            params.axes[4].jump,
+        ),
+        params.axes[0].size,
+    );
 }
 
 // Where an invocation is.
 struct Place {
-    // In the box.
-    position: u32,
     // In the stream.
     element: vec2<u32>,
     // Elements of the run from here on.
     left: u32,
-    // The words of the block that the element is in.
+    // Of the run, along the axes.
+    along: vec4<u32>,
+    // The words of the block that the element is in, unless that is yet to be drawn.
     block: vec4<u32>,
+    drawn: bool,
 }
 
 fn advanced(element: vec2<u32>, by: vec2<u32>) -> vec2<u32> {
@@ -94,56 +116,74 @@ fn block_of(stream: Stream, element: vec2<u32>) -> vec4<u32> {
     return philox4x32_10(vec4<u32>(block, stream.id), stream.key);
 }
 
-// Which run a position is in is found by dividing, which no device does as fast as this: the quotient
-// comes out right, or one too low.
+// The product is the quotient, or one less; few devices divide as fast.
 fn quotient(number: u32, axis: Axis) -> u32 {
     let low = multiply_wide(number, axis.inverse).y;
     return low + select(0u, 1u, number - low * axis.size >= axis.size);
 }
 
-fn entered(stream: Stream, position: u32) -> Place {
-    var element = params.base;
-    var left = 0u;
-    var rest = position;
+// Where an element of the binding stands.
+fn place_of(element: u32) -> Place {
+    var place = Place(params.base, 0u, vec4<u32>(), vec4<u32>(), false);
+    var rest = params.lead + element;
     for (var at = 0u; at < params.axis_count; at++) {
         let axis = params.axes[at];
         let outer = quotient(rest, axis);
         let along = rest - outer * axis.size;
         rest = outer;
         if at == 0u {
-            left = axis.size - along;
+            place.left = axis.size - along;
+        } else {
+            place.along[at - 1u] = along;
         }
         let low = multiply_wide(along, axis.stride.x);
-        element = advanced(element, vec2<u32>(low.x, low.y + along * axis.stride.y));
+        place.element = advanced(place.element, vec2<u32>(low.x, low.y + along * axis.stride.y));
     }
-    return Place(position, element, left, block_of(stream, element));
+    return place;
 }
 
-// Where an element of the binding stands, yet to be entered.
-fn place_of(element: u32) -> Place {
-    return Place(params.lead + element, vec2<u32>(), 0u, vec4<u32>());
+// The start of the next run.
+fn next_run(stream: Stream, behind: Place) -> Place {
+    var along = behind.along;
+    var jump = stream.jumps[0];
+    along.x++;
+    if along.x == stream.sizes.x {
+        along = vec4<u32>(0u, along.y + 1u, along.zw);
+        jump = stream.jumps[1];
+        if along.y == stream.sizes.y {
+            along = vec4<u32>(0u, 0u, along.z + 1u, along.w);
+            jump = stream.jumps[2];
+            if along.z == stream.sizes.z {
+                along = vec4<u32>(0u, 0u, 0u, along.w + 1u);
+                jump = stream.jumps[3];
+            }
+        }
+    }
+    return Place(advanced(behind.element, jump), stream.run, along, behind.block, false);
 }
 
-// The words of so many elements, 4 at most, from a place on, which moves behind them.
+// The words of so many elements, 4 at most, from a place on, which moves behind them. One block a step, in
+// one place: a device that is a CPU does what any of its lanes does.
 fn next_words(stream: Stream, place: ptr<function, Place>, count: u32) -> vec4<u32> {
     var found = vec4<u32>();
     var filled = 0u;
     while filled < count {
-        if (*place).left == 0u {
-            *place = entered(stream, (*place).position);
+        var here = *place;
+        if here.left == 0u {
+            here = next_run(stream, here);
         }
-        let here = *place;
         let first = here.element.x & 3u;
-        let taken = min(count - filled, here.left);
+        let most = min(count - filled, here.left);
+        let taken = select(min(most, 4u - first), most, here.drawn);
         let end = advanced(here.element, vec2<u32>(taken, 0u));
         var block = here.block;
-        // A run that ends with its block has no need of the next.
-        if first + taken > 4u || (first + taken == 4u && taken < here.left) {
-            block = block_of(stream, end);
+        if !here.drawn || first + taken > 4u {
+            block = block_of(stream, select(here.element, end, here.drawn));
         }
-        found = behind(found, straddle(here.block, block, first), filled);
+        let words = straddle(select(block, here.block, here.drawn), block, first);
+        found = behind(found, words, filled);
         filled += taken;
-        *place = Place(here.position + taken, end, here.left - taken, block);
+        *place = Place(end, here.left - taken, here.along, block, (end.x & 3u) != 0u);
     }
     return found;
 }

@@ -262,9 +262,20 @@ proptest! {
             prop_assert_eq!(own.before, 9 + local - first);
             prop_assert_eq!(own.begin, begin + (local - first) as u32);
             for place in own.begin..own.end {
-                let found = element(&axes, section.base, section.lead + place);
+                let position = section.lead + place;
+                let found = element(&axes, section.base, position);
                 prop_assert_eq!(found, slice.index(local));
                 local += 1;
+                // Behind a run the axes turn over, up to the first that does not.
+                let mut runs = position + 1;
+                let turned = axes.iter().position(|axis| {
+                    let turns = runs.is_multiple_of(axis.size);
+                    runs /= axis.size;
+                    !turns
+                });
+                if let Some(axis @ 1..) = turned && place + 1 < own.end {
+                    prop_assert_eq!((found + 1).wrapping_add(axes[axis].jump), slice.index(local));
+                }
             }
         }
         prop_assert_eq!(local, end);
@@ -277,7 +288,10 @@ proptest! {
 fn quotients_are_right_to_the_last() {
     for size in [1, 2, 3, 5, 164, 1 << 16, (1 << 30) - 1, 1 << 30, u32::MAX] {
         for place in [0, 1, size - 1, size, size.wrapping_add(1), 3 << 30, u32::MAX - 1, u32::MAX] {
-            let axes = [BoxAxis { stride: 1, size }, BoxAxis { stride: 1 << 32, size: u32::MAX }];
+            let axes = [
+                BoxAxis { stride: 1, jump: 0, size },
+                BoxAxis { stride: 1 << 32, jump: 0, size: u32::MAX },
+            ];
             let [along, outer] = [place % size, place / size];
             if outer < u32::MAX {
                 let wanted = u64::from(along) + (u64::from(outer) << 32);

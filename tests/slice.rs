@@ -7,7 +7,7 @@ use fanin::{Shape, cpu, verify};
 use proptest::prelude::*;
 use rayon::prelude::*;
 
-use crate::devices::{SEED, every_form, forms};
+use crate::devices::{SEED, every_form, everywhere, forms};
 
 /// Slices of tensors of up to six dimensions, a few places long each: some whole, some at an end.
 pub fn slices() -> impl Strategy<Value = Slice> {
@@ -180,7 +180,7 @@ fn every_device_draws_slices_as_the_whole() {
                 defined(slice, (distribution, dtype), piece.first, piece.count)
             })
             .collect();
-        for device in every_form() {
+        for device in everywhere() {
             let mut drawn = 0;
             device
                 .draw(&pieces, &mut |index, bytes, moments| {
@@ -279,6 +279,10 @@ fn neighbours_in_a_buffer_are_left_alone() {
     let slice = Slice::new(Shape::new([50, 40]).unwrap(), [2, 7], [47, 13]).unwrap();
     for context in forms() {
         for (_, distribution, dtype) in verify::cases() {
+            // Every dtype, and every kernel of a GPU; other distributions are above.
+            if ![Distribution::Words, Distribution::normal(0.02)].contains(&distribution) {
+                continue;
+            }
             let size = dtype.size();
             for (offset, count) in [(0, 1), (1, 3), (3, 8), (5, 64), (7, 257), (13, 500)] {
                 let first = slice.elements() - count - offset;
@@ -361,9 +365,12 @@ fn slices_beside_the_whole() {
                 drawn.unwrap();
                 start.elapsed().as_secs_f64()
             };
-            let mut ratios: Vec<f64> = (0..25).map(|_| timed(true) / timed(false)).collect();
-            ratios.sort_by(f64::total_cmp);
-            println!("{dtype}, {width} columns: {:.2} times a fill", ratios[12]);
+            let mut least = [f64::INFINITY; 2];
+            for _ in 0..40 {
+                least = [least[0].min(timed(true)), least[1].min(timed(false))];
+            }
+            let [own, fill] = least.map(|seconds| seconds * 1e9 / slice.elements() as f64);
+            println!("{dtype}, {width} columns: {own:.2} ns, a fill {fill:.2}: {:.2}", own / fill);
         }
     }
 }

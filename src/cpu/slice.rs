@@ -8,8 +8,8 @@ use crate::random::{Distribution, Dtype, Slice, Stream, check_run};
 /// Fills `out` with elements `first..` of a slice, counted in the slice, of the tensor whose stream this is:
 /// as [`fill`] draws the tensor, and at its cost an element. On all threads of the current rayon pool.
 ///
-/// A run of the slice that begins or ends within a block of four costs the whole block, so columns that
-/// are a single element wide take up to four times as long an element.
+/// A run of the slice that begins or ends within a block of four costs the whole block: runs of hundreds are
+/// as good as a fill, and columns that are a single element wide cost several times as much an element.
 ///
 /// # Errors
 /// As [`fill`]; and [`Error::Invalid`](crate::Error::Invalid) where the slice ends before `out` does.
@@ -81,6 +81,9 @@ fn begin(
 /// cache.
 const BLOCKS: usize = 128;
 
+/// Bytes that are copied for a short run, whatever its length.
+const ROOM: usize = 32;
+
 /// Blocks of the stream, drawn together, of which elements are wanted.
 struct Batch {
     blocks: [u64; BLOCKS + ABREAST],
@@ -88,7 +91,7 @@ struct Batch {
     /// Where among their elements runs begin, and how many each has there, in the order of the slice.
     runs: [(usize, usize); BLOCKS],
     kept: usize,
-    drawn: [u8; BLOCKS * 4 * 8],
+    drawn: [u8; BLOCKS * 4 * 8 + ROOM],
 }
 
 /// Draws elements `first..` of a slice.
@@ -99,7 +102,7 @@ fn draw(work: &Work, dtype: Dtype, slice: &Slice, first: u64, mut out: &mut [u8]
         count: 0,
         runs: [(0, 0); BLOCKS],
         kept: 0,
-        drawn: [0; BLOCKS * 4 * 8],
+        drawn: [0; BLOCKS * 4 * 8 + ROOM],
     };
     for run in slice.runs(first..first + (out.len() / size) as u64) {
         let (mut first, mut left) = (run.first, run.count);
@@ -113,8 +116,11 @@ fn draw(work: &Work, dtype: Dtype, slice: &Slice, first: u64, mut out: &mut [u8]
             batch.runs[batch.kept] = (4 * batch.count + skipped, taken);
             batch.kept += 1;
             let blocks = (skipped + taken).div_ceil(4);
-            let slots = &mut batch.blocks[batch.count..batch.count + blocks];
-            slots.iter_mut().zip(first / 4..).for_each(|(slot, block)| *slot = block);
+            for (slot, block) in
+                batch.blocks[batch.count..].iter_mut().zip(first / 4..).take(blocks)
+            {
+                *slot = block;
+            }
             batch.count += blocks;
             first += taken as u64;
             left -= taken as u64;
@@ -129,9 +135,14 @@ impl Batch {
     fn draw_to<'a>(&mut self, work: &Work, size: usize, mut out: &'a mut [u8]) -> &'a mut [u8] {
         run(work, &self.blocks, &mut self.drawn[..self.count * 4 * size]);
         for (from, count) in &self.runs[..self.kept] {
-            let own;
-            (own, out) = out.split_at_mut(count * size);
-            own.copy_from_slice(&self.drawn[from * size..][..own.len()]);
+            let (from, length) = (&self.drawn[from * size..], count * size);
+            match (out.first_chunk_mut::<ROOM>(), from.first_chunk::<ROOM>()) {
+                // A length that the compiler knows is sooner copied; what is too much the next run
+                // overwrites.
+                (Some(out), Some(from)) if length <= ROOM => *out = *from,
+                _ => out[..length].copy_from_slice(&from[..length]),
+            }
+            out = &mut out[length..];
         }
         (self.count, self.kept) = (0, 0);
         out

@@ -117,6 +117,9 @@ pub const AXES: usize = 5;
 pub struct BoxAxis {
     /// Elements of the stream from one place along it to the next.
     pub stride: u64,
+    /// From behind a run to the next, where that is a place further along this axis and at the start of
+    /// those within, modulo 2^64.
+    pub jump: u64,
     /// Places; of the outermost 2^32 - 1, since a section of a box ends before it does.
     pub size: u32,
 }
@@ -132,9 +135,13 @@ impl BoxAxis {
 /// The axes of a slice that positions in a box are counted along, from the innermost out: [`AXES`] at
 /// most, and no more than it takes for `reach` elements. What is around them is stepped through.
 fn box_axes(slice: &Slice, reach: u64) -> (Vec<BoxAxis>, u64) {
-    let (mut axes, mut inner) = (Vec::new(), 1u64);
+    let (mut axes, mut inner, mut behind) = (Vec::new(), 1u64, 0u64);
     for axis in slice.axes() {
-        axes.push(BoxAxis { stride: axis.stride, size: u32::MAX });
+        let jump = axis.stride.wrapping_sub(behind);
+        axes.push(BoxAxis { stride: axis.stride, jump, size: u32::MAX });
+        // A run is left behind its last element, the others at their last place.
+        let last = if axes.len() == 1 { axis.size } else { axis.size - 1 };
+        behind = behind.wrapping_add(last.wrapping_mul(axis.stride));
         // Products of a slice's sizes are no more than its elements.
         let outer = inner * axis.size;
         if axes.len() == AXES || axes.len() == slice.axes().len() || outer > reach {

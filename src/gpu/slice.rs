@@ -31,8 +31,10 @@ shared! {
     /// An axis of the box that positions are counted in.
     struct Axis in SLICE as "Axis" {
         stride: [u32; 2],
+        jump: [u32; 2],
         size: u32,
         inverse: u32,
+        unused: [u32; 2],
     }
 }
 
@@ -109,10 +111,11 @@ fn fill_slice(
     for window in planner::windows(context.limits(), tensor.offset(), elements, size) {
         let first = first + window.before;
         let (axes, sections) = planner::sections(slice, first, &window, REACH);
-        let mut told = [Axis { stride: [0; 2], size: 1, inverse: u32::MAX }; planner::AXES];
+        let mut told: [Axis; planner::AXES] = bytemuck::Zeroable::zeroed();
         for (told, axis) in told.iter_mut().zip(&axes) {
-            let (stride, inverse) = (halves(axis.stride), axis.inverse());
-            *told = Axis { stride, size: axis.size, inverse };
+            let [stride, jump] = [axis.stride, axis.jump].map(halves);
+            let inverse = axis.inverse();
+            *told = Axis { stride, jump, size: axis.size, inverse, unused: [0; 2] };
         }
         for section in sections {
             let window = section.window;
