@@ -23,7 +23,7 @@ shared! {
         zero: u32,
         axes: [Axis; planner::AXES],
         axis_count: u32,
-        unused: [u32; 3],
+        unused: u32,
     }
 }
 
@@ -142,7 +142,7 @@ fn fill_slice(
                     zero: 0,
                     axes: told,
                     axis_count: axes.len() as u32,
-                    unused: [0; 3],
+                    unused: 0,
                 });
                 dispatches.push((window, part, taken));
             }
