@@ -177,7 +177,7 @@ pub fn drawn_by_name(name: &str) -> (Init, Source) {
     let drawn = |suffix: &str| {
         let init: Init = format!("{name}{suffix}").parse().ok()?;
         let source = |dims: &[u64]| init.source(&shape(dims), &Geometry::default()).ok();
-        Some((init, source(&[6, 4]).or_else(|| source(&[6, 4, 3]))?))
+        Some((init, source(&[6, 4]).or_else(|| source(&[6, 4, 3])).or_else(|| source(&[6]))?))
     };
     let found = SUFFIXES.into_iter().find_map(drawn);
     found.unwrap_or_else(|| panic!("{name} with any of {SUFFIXES:?}"))

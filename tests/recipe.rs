@@ -194,6 +194,7 @@ mod form {
                 layout: Layout::OutIn,
                 groups: 1,
                 transposed: false,
+                batch_dims: 0,
                 fan_in: Some(16),
                 fan_out: Some(9),
             }
@@ -460,15 +461,15 @@ mod mistakes {
         );
         assert_mistake(
             &one("  fanin = 3"),
-            "r.toml:4:3: unknown field `fanin`, expected one of `name`, `shape`, `dtype`, `init`, `depth`, `layout`, `groups`, `transposed`, `fan_in`, `fan_out`",
+            "r.toml:4:3: unknown field `fanin`, expected one of `name`, `shape`, `dtype`, `init`, `depth`, `layout`, `groups`, `transposed`, `batch_dims`, `fan_in`, `fan_out`, `parts`, `parts_axis`, `range`",
         );
         assert_mistake(
             &one("shap = 3"),
-            "r.toml:4:1: unknown field `shap`, expected one of `name`, `shape`, `dtype`, `init`, `depth`, `layout`, `groups`, `transposed`, `fan_in`, `fan_out`",
+            "r.toml:4:1: unknown field `shap`, expected one of `name`, `shape`, `dtype`, `init`, `depth`, `layout`, `groups`, `transposed`, `batch_dims`, `fan_in`, `fan_out`, `parts`, `parts_axis`, `range`",
         );
         assert_mistake(
             "[[rule]]\nmatch = '*'\ninit = 'ones'\ndtype = 'f32'\n",
-            "r.toml:4:1: unknown field `dtype`, expected one of `match`, `init`, `dims`, `shape`, `depth`, `layout`, `groups`, `transposed`, `fan_in`, `fan_out`",
+            "r.toml:4:1: unknown field `dtype`, expected one of `match`, `init`, `dims`, `rows`, `axis`, `shape`, `depth`, `layout`, `groups`, `transposed`, `batch_dims`, `fan_in`, `fan_out`, `parts`, `parts_axis`",
         );
         assert_mistake(
             &(one("init = 'ones'") + "[[rule]]\nmatch = '*'\ninit = 'ones'\nshape = [1]\n"),

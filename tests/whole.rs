@@ -233,13 +233,21 @@ fn every_dtype_is_a_rounding_of_the_f32s() {
 /// The moments that a manifest states are those of what is drawn.
 #[test]
 fn expected_moments_are_the_drawn_ones() {
-    let cases: [(&str, &[u64]); 6] = [
+    let cases: [(&str, &[u64]); 14] = [
         ("identity:2", &[30, 20]),
         ("dirac", &[8, 8, 3]),
         ("orthogonal:1.5", &[200, 120]),
         ("orthogonal", &[60, 400]),
         ("delta_orthogonal", &[64, 32, 3]),
         ("sparse:0.25,0.1", &[200, 200]),
+        ("arange:-3,0.5", &[5, 40]),
+        ("sinusoidal", &[300, 64]),
+        ("sinusoidal:100", &[77, 9]),
+        ("sinusoidal:layout=halves,ends=closed", &[1500, 384]),
+        ("alibi", &[20, 1, 1]),
+        ("log_arange", &[30, 16]),
+        ("log_arange", &[200_000]),
+        ("dt_bias", &[20_000]),
     ];
     for entry in catalogue() {
         let covered = cases.iter().any(|(text, _)| text.split(':').next() == Some(entry.name));

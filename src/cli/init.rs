@@ -223,19 +223,20 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
         .take(MOST_ROWS)
         .map(|(spec, done)| {
             let none = || "-".to_owned();
-            let expected = |value| if spec.kept.is_some() { none() } else { short(value) };
+            let expected = spec.expected().map(|both| both.map(short));
+            let [mean, std] = expected.unwrap_or_else(|| [none(), none()]);
             let measured = |value| if done.moments.count == 0 { none() } else { short(value) };
             let fans = spec.fans();
             vec![
                 spec.name.clone(),
                 spec.shape.to_string(),
                 spec.dtype.to_string(),
-                spec.init.clone(),
+                spec.written(),
                 fans.map_or("-".into(), |fans| format!("{}, {}", fans.fan_in, fans.fan_out)),
                 fans.map_or("-", |_| spec.geometry.layout.name()).to_owned(),
-                expected(spec.source.mean()),
+                mean,
                 measured(done.moments.mean),
-                expected(spec.source.std()),
+                std,
                 measured(done.moments.std()),
                 done.sha256[..12].to_owned(),
             ]
@@ -273,17 +274,17 @@ impl Serialize for Tensors<'_> {
         let pairs = self.0.tensors.iter().zip(&self.1.tensors);
         serializer.collect_seq(pairs.map(|(spec, done)| {
             let fans = spec.fans();
-            let expected = |value| spec.kept.is_none().then_some(value);
+            let expected = spec.expected();
             json!({
                 "name": spec.name,
                 "shape": spec.shape.dims(),
                 "dtype": spec.dtype.name(),
-                "init": spec.init,
+                "init": spec.written(),
                 "layout": fans.map(|_| spec.geometry.layout.name()),
                 "fan_in": fans.map(|fans| fans.fan_in),
                 "fan_out": fans.map(|fans| fans.fan_out),
-                "expected_mean": expected(spec.source.mean()),
-                "expected_std": expected(spec.source.std()),
+                "expected_mean": expected.map(|[mean, _]| mean),
+                "expected_std": expected.map(|[_, std]| std),
                 "mean": done.moments.mean,
                 "std": done.moments.std(),
                 "sha256": done.sha256,

@@ -76,6 +76,9 @@ impl Fans {
 /// PyTorch's own count ignores groups in `fan_out`, and takes a transposed convolution for a plain
 /// one: leave `groups` at 1 and `transposed` at false for its numbers. A stride, which thins the
 /// sums of both, is ignored here as it is by every framework.
+///
+/// The first [`batch_dims`](Geometry::batch_dims) axes are none of these: `[8, 64, 128]` with one of them
+/// is 8 weights `[64, 128]`, experts for instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Which end of the shape is the output.
@@ -84,6 +87,8 @@ pub struct Geometry {
     pub groups: u64,
     /// Whether it is a transposed convolution.
     pub transposed: bool,
+    /// How many leading axes are of stacked matrices, each initialized as a tensor of its own.
+    pub batch_dims: usize,
     /// The fan_in to use instead of counting: a bias has that of its layer's weight.
     pub fan_in: Option<u64>,
     /// The fan_out to use instead of counting.
@@ -96,6 +101,7 @@ impl Default for Geometry {
             layout: Layout::OutIn,
             groups: 1,
             transposed: false,
+            batch_dims: 0,
             fan_in: None,
             fan_out: None,
         }
@@ -143,16 +149,46 @@ impl Geometry {
         })
     }
 
+    /// The dimensions of one matrix of those that are stacked in `shape`, or of the whole of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where `shape` has fewer than `batch_dims`.
+    pub fn matrix(&self, shape: &Shape) -> Result<Shape> {
+        match shape.dims().get(self.batch_dims..) {
+            Some(dims) => Shape::with_empty(dims.to_vec()),
+            None => {
+                let needed = format!("at most {} of shape {shape}", shape.dims().len());
+                Err(Error::invalid("batch_dims", self.batch_dims, needed))
+            }
+        }
+    }
+
+    /// How many matrices are stacked in `shape`.
+    pub fn matrices(&self, shape: &Shape) -> u64 {
+        shape.dims().iter().take(self.batch_dims).product()
+    }
+
+    /// `shape` as messages have it, with what is left of it where it is a stack.
+    pub(super) fn said(&self, shape: &Shape) -> String {
+        match self.matrix(shape) {
+            Ok(matrix) if self.batch_dims > 0 => {
+                format!("shape {shape}, of which batch_dims {} leaves {matrix}", self.batch_dims)
+            }
+            _ => format!("shape {shape}"),
+        }
+    }
+
     /// Counts both fans of `shape`, whatever was given.
     fn count(&self, shape: &Shape) -> Result<Fans> {
-        let dims = shape.dims();
+        let matrix = self.matrix(shape)?;
+        let dims = matrix.dims();
         let (first, second, kernel) = match (self.layout, dims) {
             (Layout::OutIn, [first, second, kernel @ ..]) => (*first, *second, kernel),
             (Layout::InOut, [kernel @ .., second, first]) => (*first, *second, kernel),
             _ => {
                 return Err(Error::invalid(
                     "fans",
-                    format!("shape {shape}, from which none can be told"),
+                    format!("{}, from which none can be told", self.said(shape)),
                     "two dimensions or more, or fan_in and fan_out given (a bias has those of its \
                      layer's weight)",
                 ));

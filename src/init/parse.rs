@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::{Family, FanMode, Init, Role, TransformerPart, deepnorm};
+use crate::random::Formula;
 use crate::{Activation, Error, Result};
 
 /// One initializer of the [`catalogue`].
@@ -269,10 +270,7 @@ static CATALOGUE: &[Entry] = &[
         make: |p| {
             let layers = p.number("layers")?;
             let part = p.one_of("part", &PARTS)?;
-            let other = match p.text("other")?.as_str() {
-                "none" => None,
-                other => Some(p.parse_number("other", other)?),
-            };
+            let other = p.optional("other")?;
             Ok(Init::deepnorm(deepnorm(part, layers, other)?.1))
         },
     },
@@ -340,7 +338,83 @@ static CATALOGUE: &[Entry] = &[
             Ok(Init::Lsuv { tolerance, iterations: iterations as u32 })
         },
     },
+    Entry {
+        name: "small",
+        aliases: &["small_init"],
+        parameters: "width=none",
+        formula: "N(0, 2 / (5 d)), d = width, or fan_in (Nguyen and Salazar 2019)",
+        make: |p| Init::small(p.optional("width")?),
+    },
+    Entry {
+        name: "wang",
+        aliases: &["wang_init"],
+        parameters: "layers, width=none",
+        formula: "N(0, 4 / (layers^2 d)), d = width, or fan_in (GPT-NeoX)",
+        make: |p| {
+            let layers = p.number("layers")?;
+            Init::wang(layers, p.optional("width")?)
+        },
+    },
+    Entry {
+        name: "prior_probability",
+        aliases: &[],
+        parameters: "p",
+        formula: "-ln((1 - p) / p): a bias whose sigmoid is p (Lin et al. 2017)",
+        make: |p| Init::prior_probability(p.number("p")?),
+    },
+    Entry {
+        name: "arange",
+        aliases: &[],
+        parameters: "start=0, step=1",
+        formula: "start + step k in column k; in integer dtypes too",
+        make: |p| {
+            let start = p.number("start")?;
+            table(Formula::Arange { start, step: p.number("step")? })
+        },
+    },
+    Entry {
+        name: "sinusoidal",
+        aliases: &[],
+        parameters: "base=10000, layout=interleaved, ends=open",
+        formula: "sin and cos of p base^(-2i / d) in row p (Vaswani et al. 2017); layout=halves: sines \
+                  first; ends=closed: base^(-i / (d/2 - 1)) (Whisper, fairseq)",
+        make: |p| {
+            let base = p.number("base")?;
+            let halves = p.one_of("layout", &[("interleaved", false), ("halves", true)])?;
+            let closed = p.one_of("ends", &[("open", false), ("closed", true)])?;
+            table(Formula::Sinusoidal { base, halves, closed })
+        },
+    },
+    Entry {
+        name: "alibi",
+        aliases: &[],
+        parameters: "",
+        formula: "2^(-8 (k + 1) / n) for head k of n (Press et al. 2022)",
+        make: |_| table(Formula::Alibi),
+    },
+    Entry {
+        name: "log_arange",
+        aliases: &["mamba_a_log"],
+        parameters: "",
+        formula: "ln(k + 1) in column k: Mamba's A_log (Gu and Dao 2023)",
+        make: |_| table(Formula::LogArange),
+    },
+    Entry {
+        name: "dt_bias",
+        aliases: &["mamba_dt_bias"],
+        parameters: "min=0.001, max=0.1, floor=0.0001",
+        formula: "softplus^-1 of a log-uniform from min to max, at least floor (Gu and Dao 2023)",
+        make: |p| {
+            let min = p.number("min")?;
+            let max = p.number("max")?;
+            table(Formula::DtBias { min, max, floor: p.number("floor")? })
+        },
+    },
 ];
+
+fn table(formula: Formula) -> Result<Init> {
+    formula.check().map(|()| Init::Table(formula))
+}
 
 /// The parameters as written, taken out one by one; what is left over is a mistake.
 struct Parameters {
@@ -368,6 +442,14 @@ impl Parameters {
 
     fn given_number(&mut self, name: &str) -> Result<Option<f64>> {
         self.take(name).map(|value| self.parse_number(name, &value)).transpose()
+    }
+
+    /// A number that may be `none`.
+    fn optional(&mut self, name: &str) -> Result<Option<f64>> {
+        match self.text(name)?.as_str() {
+            "none" => Ok(None),
+            number => self.parse_number(name, number).map(Some),
+        }
     }
 
     fn number(&mut self, name: &str) -> Result<f64> {

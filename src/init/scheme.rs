@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{FanMode, Geometry};
-use crate::random::{ConvKernel, Distribution, Source, Whole};
+use crate::random::{ConvKernel, Distribution, Formula, Source, Table, Whole};
 use crate::theory::Scales;
 use crate::{Activation, Error, Layout, Result, Shape};
 
@@ -81,6 +81,8 @@ pub enum Init {
         /// The standard deviation of the others.
         std: f64,
     },
+    /// A formula of each element's place.
+    Table(Formula),
     /// Layer-sequential unit variance (Mishkin and Matas 2016): weights that are scaled, layer after
     /// layer, until the layer's outputs have variance 1 on a batch of data. It starts from orthogonal
     /// matrices, which [`Init::source`] gives; the scaling takes data, so that the trainer
@@ -285,20 +287,68 @@ impl Init {
         Ok(if bias == 0.0 { Init::zeros() } else { Init::normal(0.0, bias.sqrt()) })
     }
 
-    /// What a tensor of this shape, read as `geometry` says, is drawn from.
+    /// `-ln((1 - p) / p)`: the bias from which a sigmoid gives `p`, the share of what a detector is to find
+    /// (RetinaNet: Lin et al. 2017, section 4.1; `p` is 0.01).
     ///
     /// # Errors
-    /// As [`Init::distribution`]; and [`Error::Invalid`] where the shape is not one that an
+    /// [`Error::Invalid`] where `p` is not between 0 and 1.
+    pub fn prior_probability(p: f64) -> Result<Self> {
+        if !(p > 0.0 && p < 1.0) {
+            let needed = "a probability above 0, below 1";
+            return Err(Error::invalid("prior_probability", p, needed));
+        }
+        Ok(Init::constant(-libm::log((1.0 - p) / p)))
+    }
+
+    /// `N(0, 2 / (5 d))`, `d` the width of a Transformer: SmallInit (Nguyen and Salazar 2019, section 2.2;
+    /// GPT-NeoX's `small_init`). Where it is not given it is the tensor's `fan_in`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a width below 1.
+    pub fn small(width: Option<f64>) -> Result<Self> {
+        Init::of_width("small's width", 0.4, width)
+    }
+
+    /// `N(0, (2 / (L sqrt(d)))^2)`, `d` the width of a Transformer of `L` layers: the weights that write into
+    /// its residual stream (GPT-NeoX's `wang_init`, after Wang and Komatsuzaki's GPT-J). Where the width is
+    /// not given it is the tensor's `fan_in`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a width or layers below 1.
+    pub fn wang(layers: f64, width: Option<f64>) -> Result<Self> {
+        let layers = at_least_one("wang's layers", layers)?;
+        Init::of_width("wang's width", 4.0 / (layers * layers), width)
+    }
+
+    /// A normal of variance `scale / width`.
+    fn of_width(what: &str, scale: f64, width: Option<f64>) -> Result<Self> {
+        Ok(match width {
+            Some(width) => Init::normal(0.0, (scale / at_least_one(what, width)?).sqrt()),
+            None => Init::variance_scaling(scale, FanMode::FanIn, Family::Normal),
+        })
+    }
+
+    /// What a tensor of this shape, read as `geometry` says, is drawn from; of stacked matrices, what each
+    /// of them is.
+    ///
+    /// # Errors
+    /// As [`Init::distribution`] and [`Table::new`]; and [`Error::Invalid`] where the shape is not one that an
     /// initializer of whole tensors takes: matrices for identity and sparse, two dimensions or more
     /// for orthogonal (all but the output's are taken together), kernels of 3 to 5 dimensions for
     /// Dirac and delta-orthogonal, the latter without groups and with no more inputs than outputs.
     pub fn source(&self, shape: &Shape, geometry: &Geometry) -> Result<Source> {
-        let dims = shape.dims();
+        // What is drawn element by element may be of any shape.
+        let one = geometry.matrix(shape).or_else(|error| match self {
+            Init::Fixed(_) | Init::VarianceScaling { .. } => Ok(shape.clone()),
+            _ => Err(error),
+        })?;
+        let dims = one.dims();
         let matrix = |what: &str| match *dims {
             [rows, columns] => Ok((rows, columns)),
-            _ => Err(Error::invalid(what, format!("shape {shape}"), "a matrix: two dimensions")),
+            _ => Err(Error::invalid(what, geometry.said(shape), "a matrix: two dimensions")),
         };
         let whole = match *self {
+            Init::Table(formula) => return Table::new(formula, &one).map(Source::Table),
             Init::Identity { gain } => {
                 let (rows, columns) = matrix("identity")?;
                 Whole::Identity { rows, columns, gain }
@@ -316,10 +366,10 @@ impl Init {
                     _ => {
                         let needed =
                             "two dimensions or more: a vector has nothing to be orthogonal to";
-                        return Err(Error::invalid("orthogonal", format!("shape {shape}"), needed));
+                        return Err(Error::invalid("orthogonal", geometry.said(shape), needed));
                     }
                 };
-                let others = shape.elements() / outputs;
+                let others = one.elements() / outputs.max(1);
                 let (rows, columns) = match geometry.layout {
                     Layout::OutIn => (outputs, others),
                     Layout::InOut => (others, outputs),
@@ -390,6 +440,7 @@ impl Init {
             | Init::Orthogonal { .. }
             | Init::DeltaOrthogonal { .. }
             | Init::Sparse { .. }
+            | Init::Table(_)
             | Init::Lsuv { .. } => {
                 let needed = "an initializer of each element alone (Init::source gives the others)";
                 return Err(Error::invalid("initializer", self, needed));
@@ -405,6 +456,7 @@ impl From<&Source> for Init {
     fn from(source: &Source) -> Init {
         match *source {
             Source::Elements(distribution) => Init::Fixed(distribution),
+            Source::Table(ref table) => Init::Table(table.formula()),
             Source::Whole(Whole::Identity { gain, .. }) => Init::Identity { gain },
             Source::Whole(Whole::Dirac { gain, .. }) => Init::Dirac { gain },
             Source::Whole(Whole::Orthogonal { gain, .. }) => Init::Orthogonal { gain },
@@ -480,15 +532,17 @@ fn critical(activation: &Activation, q: f64) -> Result<Scales> {
 
 /// A convolution's shape as its geometry reads it.
 fn kernel(what: &str, shape: &Shape, geometry: &Geometry) -> Result<ConvKernel> {
-    let dims = shape.dims();
+    let wrong = |needed: &str| Error::invalid(what, geometry.said(shape), needed);
+    let matrix = geometry.matrix(shape)?;
+    let dims = matrix.dims();
     let needed = if geometry.transposed { "a plain convolution" } else { "3 to 5 dimensions" };
     if geometry.transposed || !(3..=5).contains(&dims.len()) {
-        return Err(Error::invalid(what, format!("shape {shape}"), needed));
+        return Err(wrong(needed));
     }
     let (outputs, inputs, taps) = match (geometry.layout, dims) {
         (Layout::OutIn, [outputs, inputs, taps @ ..]) => (*outputs, *inputs, taps),
         (Layout::InOut, [taps @ .., inputs, outputs]) => (*outputs, *inputs, taps),
-        _ => return Err(Error::invalid(what, format!("shape {shape}"), needed)),
+        _ => return Err(wrong(needed)),
     };
     let centre = taps.iter().fold(0, |index, tap| index * tap + tap / 2);
     let layout = geometry.layout;
@@ -515,6 +569,7 @@ impl fmt::Display for Init {
             Init::Dirac { gain } => write!(f, "dirac:{gain}"),
             Init::Orthogonal { gain } => write!(f, "orthogonal:{gain}"),
             Init::DeltaOrthogonal { gain } => write!(f, "delta_orthogonal:{gain}"),
+            Init::Table(formula) => write!(f, "{formula}"),
             Init::Sparse { sparsity, std } => write!(f, "sparse:sparsity={sparsity},std={std}"),
             Init::VarianceScaling { scale, power, mode, family } => {
                 let (mode, family) = (mode.name(), family.name());

@@ -511,7 +511,7 @@ fn scaled(
     Ok(Init::from(&match own {
         Source::Elements(_) => own.scaled_down(by),
         // These are what they are at any width.
-        Source::Whole(Whole::Identity { .. } | Whole::Dirac { .. }) => own,
+        Source::Table(_) | Source::Whole(Whole::Identity { .. } | Whole::Dirac { .. }) => own,
         // These scale themselves to the width; what is left is the role's.
         Source::Whole(_) => {
             let here = init.source(&part.shape, &part.geometry)?;

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::device::Execution;
 use crate::op::View;
-use crate::random::{Source, Stream};
+use crate::random::{Dtype, Source, Stream};
 use crate::recipe::TensorSpec;
 
 /// Draws a tensor into its place, times a factor.
@@ -20,7 +20,10 @@ pub(crate) fn place(
             }
             execution.read(view)?
         }
-        Source::Whole(whole) => whole.draw(stream)?,
+        source => {
+            let bytes = source.draw(stream, Dtype::F32, spec.shape.elements())?;
+            bytes.chunks_exact(4).map(|value| Dtype::F32.load(value) as f32).collect()
+        }
     };
     if factor != 1.0 {
         values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);

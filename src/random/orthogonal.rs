@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use rayon::prelude::*;
 
 use super::whole::go_on;
-use super::{Stream, quantile};
+use super::{Runs, Stream, quantile};
 use crate::{Result, memory};
 
 /// What memory is asked for, in messages.
@@ -36,7 +36,7 @@ struct Reflections {
 /// rounded to f32.
 ///
 /// With `m` the longer and `n` the shorter side, reflection `k` of `n` is that of the Gaussian vector
-/// of elements `k m .. k m + (m - k)` of the stream (Stewart 1980): their product's first `n` columns,
+/// of elements `k m .. k m + (m - k)` of the box that it is (Stewart 1980): their product's first `n` columns,
 /// with the signs of the `R` that it would have, are what Gram and Schmidt make of an `[m, n]` matrix
 /// of Gaussians. All of it in f64, each sum in the order of its terms and by the operations `+ - * /
 /// sqrt` alone, whatever the threads and the instruction set, so the bits are the same everywhere.
@@ -46,15 +46,15 @@ struct Reflections {
 /// [`Error::Interrupted`] where `stop` became true, [`Error::Exhausted`] where there is no memory.
 pub(super) fn orthogonal(
     stream: &Stream,
-    rows: usize,
-    columns: usize,
+    runs: &Runs,
+    [rows, columns]: [usize; 2],
     gain: f64,
     stop: &AtomicBool,
 ) -> Result<Vec<f32>> {
     let (m, n) = (rows.max(columns), rows.min(columns));
     let blocks: Vec<Reflections> = (0..n.div_ceil(BLOCK))
         .into_par_iter()
-        .map(|block| go_on(stop).and_then(|()| Reflections::new(stream, m, n, block * BLOCK)))
+        .map(|block| go_on(stop).and_then(|()| Reflections::new(stream, runs, m, n, block * BLOCK)))
         .collect::<Result<_>>()?;
     let panels: Vec<Vec<f64>> = (0..n.div_ceil(PANEL))
         .into_par_iter()
@@ -87,7 +87,7 @@ pub(super) fn orthogonal(
 }
 
 impl Reflections {
-    fn new(stream: &Stream, m: usize, n: usize, first: usize) -> Result<Reflections> {
+    fn new(stream: &Stream, runs: &Runs, m: usize, n: usize, first: usize) -> Result<Reflections> {
         // A start between tiles would shift the rows of the panels.
         debug_assert_eq!(first % TILE[0], 0);
         let rows = (m - first).next_multiple_of(TILE[0]);
@@ -96,7 +96,7 @@ impl Reflections {
         let mut signs = [1.0; BLOCK];
         for index in 0..BLOCK.min(n - first) {
             let k = first + index;
-            let normals = normals(stream, (k * m) as u64, m - k);
+            let normals = normals(stream, runs, (k * m) as u64, m - k);
             let norm = normals.iter().fold(0.0, |sum, x| sum + x * x).sqrt();
             let sign = if normals[0] < 0.0 { -1.0 } else { 1.0 };
             signs[index] = -sign;
@@ -124,11 +124,13 @@ impl Reflections {
 }
 
 /// Standard normals of the contract, exact in f64.
-fn normals(stream: &Stream, first: u64, count: usize) -> Vec<f64> {
+fn normals(stream: &Stream, runs: &Runs, first: u64, count: usize) -> Vec<f64> {
     let scale = 1.0 / f64::from(1u32 << quantile::FRACTIONAL_BITS);
-    let (start, end) = (first / 4, (first + count as u64).div_ceil(4));
-    let words = (start..end).flat_map(|block| stream.block(block));
-    let words = words.skip((first % 4) as usize).take(count);
+    let words = runs.stretches(first, count as u64).flat_map(|(first, length)| {
+        let (start, end) = (first / 4, (first + length).div_ceil(4));
+        let words = (start..end).flat_map(|block| stream.block(block));
+        words.skip((first % 4) as usize).take(length as usize)
+    });
     words.map(|word| f64::from(quantile::fixed(word)) * scale).collect()
 }
 
@@ -218,12 +220,12 @@ mod tests {
         let stream = Stream::named(7, "orthogonal");
         let draw = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| orthogonal(&stream, 200, 130, 1.0, &NEVER).unwrap())
+            pool.install(|| orthogonal(&stream, &Runs::WHOLE, [200, 130], 1.0, &NEVER).unwrap())
         };
         let one = draw(1);
         assert_eq!(one, draw(3));
         // What apply chose against the plain body.
-        let block = Reflections::new(&stream, 200, 130, 32).unwrap();
+        let block = Reflections::new(&stream, &Runs::WHOLE, 200, 130, 32).unwrap();
         let start: Vec<f64> =
             (0..block.v.len() / BLOCK * PANEL).map(|i| (i as f64).sin()).collect();
         let (mut chosen, mut plain) = (start.clone(), start);
@@ -237,7 +239,7 @@ mod tests {
     #[ignore = "for people: a timing"]
     fn orthogonal_of_4096() {
         let start = std::time::Instant::now();
-        let q = orthogonal(&Stream::named(0, "w"), 4096, 4096, 1.0, &NEVER).unwrap();
+        let q = orthogonal(&Stream::named(0, "w"), &Runs::WHOLE, [4096; 2], 1.0, &NEVER).unwrap();
         println!("{:.2} s, {}", start.elapsed().as_secs_f64(), q[0]);
     }
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::orthogonal::orthogonal;
 use super::sample::check_extent;
-use super::{Distribution, Dtype, Stream};
+use super::{Distribution, Dtype, Runs, Stream, Table};
 use crate::{Error, Layout, Result, counted, memory};
 
 /// What a tensor's values are drawn from.
@@ -12,12 +12,14 @@ use crate::{Error, Layout, Result, counted, memory};
 pub enum Source {
     /// Each element alone, on any device.
     Elements(Distribution),
-    /// The tensor as a whole, on the CPU.
+    /// A matrix as a whole, on the CPU.
     Whole(Whole),
+    /// Each element alone by its place, on the CPU.
+    Table(Table),
 }
 
-/// A tensor whose elements depend on one another, or on their place: drawn as a whole, on the CPU, in
-/// an order of operations that no device, thread or instruction set changes.
+/// A tensor, or one of the matrices that are stacked in it, whose elements depend on one another: drawn as a
+/// whole, on the CPU, in an order of operations that no device, thread or instruction set changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Whole {
@@ -237,11 +239,16 @@ impl Whole {
     /// # Errors
     /// As [`Whole::check`].
     pub fn draw(&self, stream: &Stream) -> Result<Vec<f32>> {
-        self.draw_until(stream, &NEVER)
+        self.draw_box(stream, &Runs::WHOLE, &NEVER)
     }
 
-    /// As [`Whole::draw`], given up where `stop` becomes true.
-    fn draw_until(&self, stream: &Stream, stop: &AtomicBool) -> Result<Vec<f32>> {
+    /// As [`Whole::draw`], of the words of a box of the tensor, given up where `stop` becomes true.
+    pub(crate) fn draw_box(
+        &self,
+        stream: &Stream,
+        runs: &Runs,
+        stop: &AtomicBool,
+    ) -> Result<Vec<f32>> {
         self.check()?;
         let zeros = || memory::filled("a tensor drawn whole", self.elements() as usize, 0f32);
         Ok(match *self {
@@ -262,19 +269,19 @@ impl Whole {
                 out
             }
             Whole::Orthogonal { rows, columns, gain } => {
-                orthogonal(stream, rows as usize, columns as usize, gain, stop)?
+                orthogonal(stream, runs, [rows as usize, columns as usize], gain, stop)?
             }
             Whole::DeltaOrthogonal { kernel, gain } => {
-                let (outputs, inputs) = (kernel.outputs, kernel.inputs);
-                let centre = orthogonal(stream, outputs as usize, inputs as usize, gain, stop)?;
+                let sides = [kernel.outputs as usize, kernel.inputs as usize];
+                let centre = orthogonal(stream, runs, sides, gain, stop)?;
                 let mut out = zeros()?;
                 for (index, value) in (0..).zip(centre) {
-                    out[kernel.at(index / inputs, index % inputs)] = value;
+                    out[kernel.at(index / kernel.inputs, index % kernel.inputs)] = value;
                 }
                 out
             }
             Whole::Sparse { rows, columns, sparsity, std } => {
-                sparse(stream, [rows, columns], sparsity, std, stop)?
+                sparse(stream, runs, [rows, columns], sparsity, std, stop)?
             }
         })
     }
@@ -286,10 +293,10 @@ fn zeros(rows: u64, sparsity: f64) -> u64 {
 }
 
 /// Says nothing to stop for.
-pub(super) static NEVER: AtomicBool = AtomicBool::new(false);
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// That `stop` is not true yet.
-pub(super) fn go_on(stop: &AtomicBool) -> Result<()> {
+pub(crate) fn go_on(stop: &AtomicBool) -> Result<()> {
     if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
@@ -299,9 +306,10 @@ const STRETCH: usize = 1 << 20;
 /// Elements of a thread's turn.
 const TASK: usize = 1 << 14;
 
-/// Little-endian elements of a stream from its start on.
+/// Little-endian elements of a box, from its start on.
 fn fill(
     stream: &Stream,
+    runs: &Runs,
     distribution: &Distribution,
     dtype: Dtype,
     out: &mut [u8],
@@ -310,9 +318,14 @@ fn fill(
     let size = dtype.size();
     for (first, out) in (0..).step_by(STRETCH).zip(out.chunks_mut(STRETCH * size)) {
         go_on(stop)?;
-        let size = size * TASK;
-        out.par_chunks_mut(size).enumerate().try_for_each(|(task, out)| {
-            distribution.draw(stream, dtype, first + (task * TASK) as u64, out)
+        out.par_chunks_mut(size * TASK).enumerate().try_for_each(|(task, mut out)| {
+            let count = (out.len() / size) as u64;
+            for (at, length) in runs.stretches(first + (task * TASK) as u64, count) {
+                let own;
+                (own, out) = out.split_at_mut(length as usize * size);
+                distribution.draw(stream, dtype, at, own)?;
+            }
+            Ok(())
         })?;
     }
     Ok(())
@@ -320,6 +333,7 @@ fn fill(
 
 fn sparse(
     stream: &Stream,
+    runs: &Runs,
     [rows, columns]: [u64; 2],
     sparsity: f64,
     std: f64,
@@ -327,11 +341,11 @@ fn sparse(
 ) -> Result<Vec<f32>> {
     let mut out = memory::filled("a tensor drawn whole", (rows * columns) as usize, 0f32)?;
     let bytes = bytemuck::cast_slice_mut(&mut out);
-    fill(stream, &Distribution::normal(std), Dtype::F32, bytes, stop)?;
+    fill(stream, runs, &Distribution::normal(std), Dtype::F32, bytes, stop)?;
     let mut words = memory::filled("the ranks of a tensor's elements", out.len(), 0u32)?;
     let ranks = Stream::new(stream.seed, !stream.id);
     let bytes = bytemuck::cast_slice_mut(&mut words);
-    fill(&ranks, &Distribution::Words, Dtype::U32, bytes, stop)?;
+    fill(&ranks, runs, &Distribution::Words, Dtype::U32, bytes, stop)?;
     let zeros = zeros(rows, sparsity) as usize;
     for column in 0..columns {
         go_on(stop)?;
@@ -364,6 +378,7 @@ impl Source {
         match self {
             Source::Elements(distribution) => distribution.mean(),
             Source::Whole(whole) => whole.mean(),
+            Source::Table(table) => table.moments().0,
         }
     }
 
@@ -372,28 +387,31 @@ impl Source {
         match self {
             Source::Elements(distribution) => distribution.std(),
             Source::Whole(whole) => whole.std(),
+            Source::Table(table) => table.moments().1,
         }
     }
 
     /// Checks the parameters.
     ///
     /// # Errors
-    /// As [`Distribution::check`] and [`Whole::check`].
+    /// As [`Distribution::check`], [`Whole::check`] and [`Formula::check`](super::Formula::check).
     pub fn check(&self) -> Result<()> {
         match self {
             Source::Elements(distribution) => distribution.check(),
             Source::Whole(whole) => whole.check(),
+            Source::Table(table) => table.formula().check(),
         }
     }
 
-    /// Checks that it comes in `dtype`: as [`Distribution::check_dtype`]; a tensor drawn as a whole in
-    /// one of [`Dtype::SAMPLED`].
+    /// Checks that it comes in `dtype`: as [`Distribution::check_dtype`]; what is drawn as a whole, and a
+    /// table, in one of [`Dtype::SAMPLED`]; a table of whole numbers in integers too.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming what would do.
     pub fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         match self {
             Source::Elements(distribution) => distribution.check_dtype(dtype),
+            Source::Table(table) => table.check_dtype(dtype),
             Source::Whole(Whole::Sparse { std, .. }) => {
                 Distribution::normal(*std).check_dtype(dtype)
             }
@@ -411,43 +429,48 @@ impl Source {
         match self {
             Source::Elements(distribution) => Source::Elements(distribution.scaled_down(by)),
             Source::Whole(whole) => Source::Whole(whole.scaled_down(by)),
+            // It has no scale.
+            Source::Table(_) => self,
         }
     }
 
-    /// All `elements` of the tensor in `dtype`, little-endian.
+    /// Whether it has a scale that can be divided: not so a constant and a table.
+    pub(crate) fn has_scale(&self) -> bool {
+        !matches!(self, Source::Elements(Distribution::Constant { .. }) | Source::Table(_))
+    }
+
+    /// How many elements it gives at a time: those of a matrix; none where each is drawn alone and
+    /// wherever it stands.
+    pub(crate) fn elements(&self) -> Option<u64> {
+        match self {
+            Source::Elements(_) => None,
+            Source::Whole(whole) => Some(whole.elements()),
+            Source::Table(table) => Some(table.elements()),
+        }
+    }
+
+    /// All `elements` of a tensor that is one matrix in `dtype`, little-endian.
     ///
     /// # Errors
     /// As [`Source::check`] and [`Source::check_dtype`].
     pub fn draw(&self, stream: &Stream, dtype: Dtype, elements: u64) -> Result<Vec<u8>> {
-        self.draw_until(stream, dtype, elements, &NEVER)
-    }
-
-    /// As [`Source::draw`], given up where `stop` becomes true.
-    pub(crate) fn draw_until(
-        &self,
-        stream: &Stream,
-        dtype: Dtype,
-        elements: u64,
-        stop: &AtomicBool,
-    ) -> Result<Vec<u8>> {
         self.check_dtype(dtype)?;
-        let size = dtype.size();
-        let length = (elements as usize).saturating_mul(size);
+        let length = (elements as usize).saturating_mul(dtype.size());
         let mut bytes = memory::filled("a tensor's bytes", length, 0)?;
         match self {
             Source::Elements(distribution) => {
-                fill(stream, distribution, dtype, &mut bytes, stop)?;
+                fill(stream, &Runs::WHOLE, distribution, dtype, &mut bytes, &NEVER)?;
             }
-            Source::Whole(whole) => {
-                let values = whole.draw_until(stream, stop)?;
-                for (values, out) in values.chunks(STRETCH).zip(bytes.chunks_mut(STRETCH * size)) {
-                    go_on(stop)?;
-                    for (value, out) in values.iter().zip(out.chunks_exact_mut(size)) {
-                        dtype.store(value.to_bits(), out);
-                    }
-                }
-            }
+            Source::Whole(whole) => store(&whole.draw(stream)?, dtype, &mut bytes),
+            Source::Table(table) => table.draw(stream, &Runs::WHOLE, dtype, 0, &mut bytes)?,
         }
         Ok(bytes)
+    }
+}
+
+/// Rounds values to a dtype's bytes.
+pub(crate) fn store(values: &[f32], dtype: Dtype, out: &mut [u8]) {
+    for (value, out) in values.iter().zip(out.chunks_exact_mut(dtype.size())) {
+        dtype.store(value.to_bits(), out);
     }
 }

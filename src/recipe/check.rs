@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 use super::header::{self, Header, Stored};
 use super::made::{self, Made};
 use super::manifest::{Manifest, TensorEntry};
+use super::{Drawer, TensorSpec};
 use crate::file::{file_name, hex, manifest_of};
-use crate::random::{CONTRACT, Dtype, Source, Stream};
-use crate::{Error, Result, Shape, cpu, memory};
+use crate::random::{CONTRACT, Dtype};
+use crate::{Error, Result, Shape, memory};
 
 /// What files are held against, and how.
 #[derive(Default)]
@@ -246,11 +247,11 @@ impl Checking<'_> {
                 (Some(told(made, stored)), Some(made.seed), own.map(|own| own.init.clone()))
             }
         };
-        let source = match &told {
-            Some(Told::Drawn(stream, source)) => Some((stream, source)),
+        let drawn = match &told {
+            Some(Told::Drawn(spec, seed)) => Some(spec.drawer(*seed)?),
             _ => None,
         };
-        let (sha256, different) = self.read(stored, source)?;
+        let (sha256, different) = self.read(stored, drawn)?;
         let drawn = told.map(|told| match told {
             Told::Not(finding) => finding,
             Told::Drawn(..) => match different {
@@ -282,38 +283,25 @@ impl Checking<'_> {
     fn read(
         &self,
         stored: &Stored,
-        source: Option<(&Stream, &Source)>,
+        drawer: Option<Drawer<'_>>,
     ) -> Result<(String, Option<(u64, u64)>)> {
         let size = stored.dtype.size();
         let elements = stored.shape.elements();
         let longest = CHUNK / size as u64;
-        let (whole, distribution) = match source {
-            Some((stream, source @ Source::Whole(_))) => {
-                (Some(source.draw(stream, stored.dtype, elements)?), None)
-            }
-            Some((stream, Source::Elements(distribution))) => (None, Some((stream, distribution))),
-            None => (None, None),
-        };
-        let room = if distribution.is_some() { longest.min(elements) as usize * size } else { 0 };
-        let mut drawn = memory::filled("a stretch of a tensor", room, 0)?;
+        let mut drawer = drawer.map(|drawer| match self.stop {
+            Some(stop) => drawer.until(stop),
+            None => drawer,
+        });
+        let room = if drawer.is_some() { longest.min(elements) as usize * size } else { 0 };
+        let mut anew = memory::filled("a stretch of a tensor", room, 0)?;
         let mut digest = Sha256::new();
         let mut different: Option<(u64, u64)> = None;
         stored.kept.stretches(elements, longest, |first, bytes| {
             self.go_on()?;
             digest.update(bytes);
-            let anew = match (&whole, distribution) {
-                (Some(whole), _) => &whole[first as usize * size..][..bytes.len()],
-                (None, Some((stream, distribution))) => {
-                    let drawn = &mut drawn[..bytes.len()];
-                    if Dtype::SAMPLED.contains(&stored.dtype) {
-                        cpu::fill(stream, distribution, stored.dtype, first, drawn)?;
-                    } else {
-                        distribution.draw(stream, stored.dtype, first, drawn)?;
-                    }
-                    &*drawn
-                }
-                (None, None) => return Ok(()),
-            };
+            let Some(drawer) = &mut drawer else { return Ok(()) };
+            let anew = &mut anew[..bytes.len()];
+            drawer.draw(first, anew)?;
             if anew == bytes {
                 return Ok(());
             }
@@ -351,7 +339,8 @@ impl Checking<'_> {
 
 /// What a file's metadata say of a tensor.
 enum Told {
-    Drawn(Stream, Source),
+    /// A tensor, of that seed.
+    Drawn(Box<TensorSpec>, u64),
     Not(Finding),
 }
 
@@ -366,12 +355,9 @@ fn told(made: &Made, stored: &Stored) -> Told {
     if stored.shape.elements() == 0 {
         return Told::Not(Finding::Same);
     }
-    match own.source(&stored.shape) {
-        Ok(None) => untold("a copy".into()),
-        Ok(Some(source)) => match source.check_dtype(stored.dtype) {
-            Ok(()) => Told::Drawn(Stream::named(made.seed, &stored.name), source),
-            Err(error) => Told::Not(Finding::Wrong(error.to_string())),
-        },
+    match own.tensor(&stored.name, &stored.shape, stored.dtype) {
+        Ok(None) => untold(own.copied().into()),
+        Ok(Some(spec)) => Told::Drawn(Box::new(spec), made.seed),
         Err(error) => Told::Not(Finding::Wrong(error.to_string())),
     }
 }

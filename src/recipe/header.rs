@@ -91,7 +91,7 @@ pub(super) fn header(path: &Path) -> Result<Header> {
             )));
         }
         end = stop;
-        let kept = Kept { path: file.clone(), offset: 8 + header_length + start, dtype };
+        let kept = Kept::new(file.clone(), 8 + header_length + start, dtype);
         tensors.push(Stored { name, shape, dtype, kept });
     }
     if Some(length) != end.checked_add(8 + header_length) {

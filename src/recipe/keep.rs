@@ -17,39 +17,68 @@ pub struct Kept {
     pub offset: u64,
     /// The dtype there.
     pub dtype: Dtype,
+    /// Element `i` of the tensor is the file's `i / here * there + i % here`, by these two: the axis whose
+    /// rows are copied may have another length there.
+    pub(super) rows: [u64; 2],
 }
 
+/// Elements that are converted at a time.
+const STRETCH: usize = 1 << 20;
+
 impl Kept {
-    /// Its `elements` in `dtype`, a stretch of at most `most` of them after another, to `sink`.
+    /// A tensor as a file has it.
+    pub(super) fn new(path: Arc<Path>, offset: u64, dtype: Dtype) -> Kept {
+        Kept { path, offset, dtype, rows: [u64::MAX; 2] }
+    }
+
+    /// The tensor's elements from `first` on in `dtype`, as many as `out` has room for; `file` is the file
+    /// once it is open.
     ///
     /// The same dtype is the same bytes. Another is the value rounded to f32 and then to it, as drawn
     /// values are.
     ///
     /// # Errors
     /// [`Error::File`] where it cannot be read; [`Error::Invalid`] for a finite value that `dtype` has no
-    /// room for; what `sink` says.
-    pub(super) fn copy(
+    /// room for.
+    pub(super) fn read(
         &self,
+        file: &mut Option<File>,
         name: &str,
         dtype: Dtype,
-        elements: u64,
-        most: u64,
-        mut sink: impl FnMut(&[u8]) -> Result<()>,
+        first: u64,
+        out: &mut [u8],
     ) -> Result<()> {
+        let failed = |error| Error::file("read", PathBuf::from(&*self.path), error);
+        let file = match file {
+            Some(file) => file,
+            None => file.insert(File::open(&self.path).map_err(failed)?),
+        };
+        let size = self.dtype.size();
+        let [here, there] = self.rows;
+        let element = first / here * there + first % here;
+        file.seek(SeekFrom::Start(self.offset + element * size as u64)).map_err(failed)?;
         if dtype == self.dtype {
-            return self.stretches(elements, most, |_, stored| sink(stored));
+            return file.read_exact(out).map_err(failed);
         }
-        let room = most.min(elements) as usize * dtype.size();
-        let mut converted = memory::filled("a stretch of a tensor", room, 0)?;
-        self.stretches(elements, most, |first, stored| {
-            let out = &mut converted[..stored.len() / self.dtype.size() * dtype.size()];
+        let room = STRETCH.min(out.len() / dtype.size()) * size;
+        let mut stored = memory::filled("a stretch of a file", room, 0)?;
+        let stretches = (first..).step_by(STRETCH).zip(out.chunks_mut(STRETCH * dtype.size()));
+        for (first, out) in stretches {
+            let stored = &mut stored[..out.len() / dtype.size() * size];
+            file.read_exact(stored).map_err(failed)?;
             convert(self.dtype, stored, dtype, out).map_err(|at| {
                 let what = format!("tensor `{name}`, element {}", first + at as u64);
-                let value = self.dtype.load(&stored[at * self.dtype.size()..]);
+                let value = self.dtype.load(&stored[at * size..]);
                 Error::invalid(what, value, format!("a value that {dtype} has room for"))
             })?;
-            sink(out)
-        })
+        }
+        Ok(())
+    }
+
+    /// The same for a tensor in which so many elements stand from one row of an axis's to the next where
+    /// `there` stand in the file.
+    pub(super) fn resized(&self, here: u64, there: u64) -> Kept {
+        Kept { rows: [here, there], ..self.clone() }
     }
 
     /// The bytes of its `elements`, a stretch of at most `most` of them after another, each with the element

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::keep::Kept;
+use super::stack::{Ranged, Rows, resized};
 use super::{Recipe, TensorSpec};
 use crate::init::{Geometry, Init};
-use crate::random::{CONTRACT, Source};
+use crate::random::{CONTRACT, Dtype, Source};
 use crate::{Layout, Result, Shape};
 
 /// The key of the metadata that holds a [`Made`].
@@ -25,7 +27,7 @@ pub(super) struct Made {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct MadeTensor {
-    /// The initializer as written, with its depth, or `keep`.
+    /// The initializer as written, with its depth and ranges, or `keep`.
     pub(super) init: String,
     /// What that came to for this tensor, where it is said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +37,21 @@ pub(super) struct MadeTensor {
     layout: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     groups: Option<u64>,
+    /// Of one whose matrices are drawn each by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch_dims: Option<usize>,
+    /// What lies over that, the first that has an element before the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ranges: Vec<MadeRange>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MadeRange {
+    axis: usize,
+    /// The first of its indices along the axis, and the one after the last.
+    rows: [u64; 2],
+    #[serde(flatten)]
+    made: MadeTensor,
 }
 
 impl Made {
@@ -55,35 +72,89 @@ impl Made {
 
 impl MadeTensor {
     fn new(tensor: &TensorSpec) -> MadeTensor {
-        let (init, geometry) = (tensor.init.clone(), tensor.geometry);
-        let is_whole = tensor.kept.is_none() && matches!(tensor.source, Source::Whole(_));
+        let mut made = MadeTensor::of(
+            tensor.written(),
+            &tensor.source,
+            tensor.kept.as_ref(),
+            &tensor.shape,
+            &tensor.geometry,
+        );
+        for Ranged { axis, rows, init, source, geometry, kept } in tensor.layers_and_count().0 {
+            let init = init.clone();
+            // As long as it is: the tensor has it.
+            let own = resized(&tensor.shape, *axis, rows.end - rows.start);
+            let shape = own.unwrap_or_else(|_| tensor.shape.clone());
+            let own = MadeTensor::of(init, source, kept.as_ref(), &shape, geometry);
+            made.ranges.push(MadeRange { axis: *axis, rows: [rows.start, rows.end], made: own });
+        }
+        made
+    }
+
+    fn of(
+        init: String,
+        source: &Source,
+        kept: Option<&Kept>,
+        shape: &Shape,
+        geometry: &Geometry,
+    ) -> MadeTensor {
+        let is_whole = kept.is_none() && matches!(source, Source::Whole(_));
+        let is_placed = kept.is_none() && !matches!(source, Source::Elements(_));
         let mut made = MadeTensor {
             init,
             draws: None,
             layout: (is_whole && geometry.layout != Layout::default())
                 .then(|| geometry.layout.name().into()),
             groups: (is_whole && geometry.groups != 1).then_some(geometry.groups),
+            batch_dims: (is_placed && geometry.batch_dims != 0).then_some(geometry.batch_dims),
+            ranges: Vec::new(),
         };
-        if tensor.kept.is_none()
-            && !made.source(&tensor.shape).is_ok_and(|source| source == Some(tensor.source))
-        {
-            made.draws = Some(tensor.draws());
+        let own = made.source(shape).ok().map(|own| own.map(|(source, _)| source));
+        if own != Some(kept.is_none().then_some(*source)) {
+            made.draws = Some(super::draws(source, kept));
         }
         made
     }
 
-    /// What a tensor of this shape is drawn from; none where it is a copy.
-    ///
-    /// # Errors
-    /// As those of reading an initializer, and of [`Init::source`].
-    pub(super) fn source(&self, shape: &Shape) -> Result<Option<Source>> {
+    /// What a shape is drawn from, and how it is read; none where it is a copy.
+    fn source(&self, shape: &Shape) -> Result<Option<(Source, Geometry)>> {
         let init = self.draws.as_ref().unwrap_or(&self.init);
         if init == super::KEEP {
             return Ok(None);
         }
         let layout = self.layout.as_deref().map(str::parse::<Layout>).transpose()?;
         let base = Geometry::from(layout.unwrap_or_default());
-        let geometry = Geometry { groups: self.groups.unwrap_or(1), ..base };
-        init.parse::<Init>()?.source(shape, &geometry).map(Some)
+        let (groups, batch_dims) = (self.groups.unwrap_or(1), self.batch_dims.unwrap_or(0));
+        let geometry = Geometry { groups, batch_dims, ..base };
+        let source = init.parse::<Init>()?.source(shape, &geometry)?;
+        Ok(Some((source, geometry)))
+    }
+
+    /// What is to be said of one that [`MadeTensor::tensor`] does not give.
+    pub(super) fn copied(&self) -> &'static str {
+        if self.ranges.is_empty() { "a copy" } else { "a copy in part" }
+    }
+
+    /// The tensor of this shape and dtype; none where some of it is a copy.
+    ///
+    /// # Errors
+    /// As those of reading an initializer, of [`Init::source`], and of what is drawn in the dtype.
+    pub(super) fn tensor(
+        &self,
+        name: &str,
+        shape: &Shape,
+        dtype: Dtype,
+    ) -> Result<Option<TensorSpec>> {
+        let Some((source, geometry)) = self.source(shape)? else { return Ok(None) };
+        let init = self.init.clone();
+        let mut spec = TensorSpec::drawn(name, shape, dtype, init, source, geometry);
+        for MadeRange { axis, rows: [start, end], made } in &self.ranges {
+            let rows = Rows::new(*start, *end)?.of(shape, *axis)?;
+            let own = resized(shape, *axis, rows.end - rows.start)?;
+            let Some((source, geometry)) = made.source(&own)? else { return Ok(None) };
+            let (axis, init) = (*axis, made.init.clone());
+            spec.ranges.push(Ranged { axis, rows, init, source, geometry, kept: None });
+        }
+        spec.check_dtype(dtype)?;
+        Ok(Some(spec))
     }
 }

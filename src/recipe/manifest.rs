@@ -52,7 +52,7 @@ impl<'a> Manifest<'a> {
             name: Cow::from(&spec.name),
             shape: Cow::from(spec.shape.dims()),
             dtype: Cow::from(spec.dtype.name()),
-            init: Cow::from(&spec.init),
+            init: Cow::from(spec.written()),
             file: Cow::from(&report.file),
             sha256: Cow::from(&report.sha256),
         };

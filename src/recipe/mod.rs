@@ -35,6 +35,7 @@
 
 mod builtin;
 mod check;
+mod draw;
 mod header;
 mod keep;
 mod made;
@@ -42,6 +43,7 @@ mod manifest;
 mod pattern;
 mod place;
 mod rules;
+mod stack;
 mod text;
 mod write;
 
@@ -51,12 +53,15 @@ use std::io::Read;
 use std::path::Path;
 
 pub use check::{CheckOptions, CheckReport, FileCheck, Finding, TensorCheck, check};
+pub use draw::Drawer;
 pub use keep::Kept;
 pub use rules::Rules;
+pub use stack::{Content, Fused, Parts, Ranged, Stretch};
 pub use write::{FileReport, TensorReport, WriteOptions, WriteReport, write};
 
 use pattern::MAX_NAMES;
-use rules::{Bare, Finder, Found};
+use rules::{Bare, Finder, Found, Reading, Whole};
+use stack::Drawn;
 
 use crate::init::{Fans, Geometry, Init};
 use crate::random::{Distribution, Dtype, Source};
@@ -84,12 +89,20 @@ pub struct TensorSpec {
     pub dtype: Dtype,
     /// The initializer as written, and the depth it is divided by: `normal:0.02 / sqrt(24)`.
     pub init: String,
-    /// What the elements are drawn from.
+    /// What the elements are drawn from, but for those that a range or a part has; of stacked matrices,
+    /// what each is.
     pub source: Source,
     /// How fans are counted, should another initializer be given.
     pub geometry: Geometry,
     /// Where its elements are copied from, if they are: then nothing is drawn, whatever `source` says.
     pub kept: Option<Kept>,
+    /// Ranges with an initializer of their own, whatever the tensor's is: they lie over it, the earlier over
+    /// the later.
+    pub ranges: Vec<Ranged>,
+    /// The weights that the tensor is, where it is several.
+    pub fused: Option<Fused>,
+    /// What each of these is drawn from, where that is not the same for all.
+    pub parts: Vec<Ranged>,
 }
 
 impl TensorSpec {
@@ -102,7 +115,9 @@ impl TensorSpec {
         geometry: Geometry,
     ) -> TensorSpec {
         let (name, shape) = (name.to_owned(), shape.clone());
-        TensorSpec { name, shape, dtype, init, source, geometry, kept: None }
+        let (ranges, parts) = (Vec::new(), Vec::new());
+        let (kept, fused) = (None, None);
+        TensorSpec { name, shape, dtype, init, source, geometry, kept, ranges, fused, parts }
     }
 
     fn copied(
@@ -117,35 +132,44 @@ impl TensorSpec {
         TensorSpec { kept: Some(stored), ..tensor }
     }
 
+    /// A tensor of whose elements nothing is said yet.
+    fn blank(tensor: &Bare<'_>, reading: &Reading) -> TensorSpec {
+        let Bare { name, shape, dtype } = *tensor;
+        let source = Source::Elements(Distribution::Constant { value: 0.0 });
+        let spec = TensorSpec::drawn(name, shape, dtype, String::new(), source, reading.geometry);
+        TensorSpec { fused: reading.fused.clone(), ..spec }
+    }
+
     /// That its elements can be of `dtype`, as far as that can be known before they are read.
     fn check_dtype(&self, dtype: Dtype) -> Result<()> {
         let place = |error: Error| error.at(format!("tensor `{}`", self.name));
-        match &self.kept {
-            None => self.source.check_dtype(dtype).map_err(place),
-            Some(kept) if kept.dtype == dtype => Ok(()),
-            Some(kept) if [kept.dtype, dtype].iter().all(|own| Dtype::SAMPLED.contains(own)) => {
-                Ok(())
-            }
-            Some(kept) => Err(place(Error::invalid("dtype", dtype, kept.dtype.name()))),
-        }
+        check_dtype(&self.source, self.kept.as_ref(), dtype).map_err(place)?;
+        self.check_ranges(dtype)
     }
 
     fn bare(&self) -> Bare<'_> {
         Bare { name: &self.name, shape: &self.shape, dtype: self.dtype }
     }
 
-    /// The initializer that is what it is drawn from: a distribution, which asks for no fans.
-    fn draws(&self) -> String {
-        match self.kept {
-            Some(_) => KEEP.into(),
-            None => Init::from(&self.source).to_string(),
-        }
+    fn reading(&self) -> Reading {
+        Reading { geometry: self.geometry, fused: self.fused.clone() }
     }
 
-    /// Fan in and fan out, as its geometry counts them or has been given them; none of a tensor of fewer
-    /// than two dimensions that was given none.
+    /// The initializer that is what it is drawn from: a distribution, which asks for no fans.
+    fn draws(&self) -> String {
+        draws(&self.source, self.kept.as_ref())
+    }
+
+    /// Fan in and fan out, as its geometry counts them or has been given them, of a matrix and of the first
+    /// of the weights that it is; none of a tensor of fewer than two dimensions that was given none.
     pub fn fans(&self) -> Option<Fans> {
-        self.geometry.fans(&self.shape).ok()
+        match &self.fused {
+            None => self.geometry.fans(&self.shape).ok(),
+            Some(fused) => {
+                let first = fused.first(&self.shape, &self.geometry).ok()?;
+                self.geometry.fans(&first).ok()
+            }
+        }
     }
 
     /// A tensor of f32 whose output is its first axis, drawn from an initializer: a [`Recipe`] by hand
@@ -169,12 +193,66 @@ impl TensorSpec {
         init: Init,
         geometry: Geometry,
     ) -> Result<TensorSpec> {
-        let (name, dtype) = (name.into(), Dtype::F32);
+        TensorSpec::made(name.into(), shape, init, geometry, None)
+    }
+
+    /// As [`TensorSpec::with_geometry`], of several weights that are one tensor, each initialized as one of
+    /// its own shape.
+    ///
+    /// ```
+    /// use fanin::Shape;
+    /// use fanin::init::Geometry;
+    /// use fanin::recipe::{Fused, TensorSpec};
+    /// // Queries of 32 heads, keys and values of 8.
+    /// let (shape, init) = (Shape::new([6144, 4096])?, "xavier_uniform".parse()?);
+    /// let fused = Fused::lengths([4096, 1024, 1024]);
+    /// let qkv = TensorSpec::of_parts("qkv", shape, init, Geometry::default(), fused)?;
+    /// let bound = |fan: f64| (6.0 / (4096.0 + fan)).sqrt();
+    /// assert!((qkv.parts[0].source.std() - bound(4096.0) / 3f64.sqrt()).abs() < 1e-15);
+    /// assert!((qkv.parts[1].source.std() - bound(1024.0) / 3f64.sqrt()).abs() < 1e-15);
+    /// # Ok::<(), fanin::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TensorSpec::with_geometry`]; and [`Error::Invalid`] where the lengths are not those of the axis.
+    pub fn of_parts(
+        name: impl Into<String>,
+        shape: Shape,
+        init: Init,
+        geometry: Geometry,
+        fused: Fused,
+    ) -> Result<TensorSpec> {
+        TensorSpec::made(name.into(), shape, init, geometry, Some(fused))
+    }
+
+    fn made(
+        name: String,
+        shape: Shape,
+        init: Init,
+        geometry: Geometry,
+        fused: Option<Fused>,
+    ) -> Result<TensorSpec> {
         let place = |error: Error| error.at(format!("tensor `{name}`"));
         check_drawn(&init, init).map_err(place)?;
-        let source = init.source(&shape, &geometry).map_err(place)?;
-        source.check_dtype(dtype).map_err(place)?;
-        Ok(TensorSpec::drawn(&name, &shape, dtype, init.to_string(), source, geometry))
+        let text = init.to_string();
+        let of = |shape: &Shape| init.source(shape, &geometry);
+        let drawn = Drawn::new(&text, &shape, &geometry, fused.as_ref(), of).map_err(place)?;
+        let spec = TensorSpec::of(&name, &shape, Dtype::F32, drawn, geometry, fused);
+        spec.check_dtype(Dtype::F32)?;
+        Ok(spec)
+    }
+
+    fn of(
+        name: &str,
+        shape: &Shape,
+        dtype: Dtype,
+        drawn: Drawn,
+        geometry: Geometry,
+        fused: Option<Fused>,
+    ) -> TensorSpec {
+        let Drawn { init, source, parts } = drawn;
+        let spec = TensorSpec::drawn(name, shape, dtype, init, source, geometry);
+        TensorSpec { fused, parts, ..spec }
     }
 
     /// The size: elements times bytes an element.
@@ -209,6 +287,7 @@ impl Recipe {
             }
             tensor.check_dtype(*dtype)?;
             total.add(name, shape, *dtype, init)?;
+            total.ranges(tensor)?;
         }
         Ok(())
     }
@@ -262,20 +341,23 @@ impl Recipe {
         }
         let mut total = Total::default();
         let mut finder = Finder::new(rules);
-        let base = Geometry::default();
-        let bare = |stored| (header::Stored::bare(stored), Some(base));
+        let base = Reading::default();
+        let bare = |stored| (header::Stored::bare(stored), Some(base.clone()));
         // Their own places are clearer than a tensor's that they leave to others.
         finder.check_used(stored.iter().map(bare))?;
         let mut tensors = Vec::with_capacity(stored.len());
         for header::Stored { name, shape, dtype, kept } in &stored {
             let tensor = Bare { name, shape, dtype: *dtype };
-            let made = match finder.serving(&tensor, base)? {
+            let Found { whole, ranged } = finder.serving(&tensor, &base)?;
+            let mut made = match whole {
                 _ if shape.elements() == 0 => {
-                    TensorSpec::copied(name, shape, *dtype, kept.clone(), base)
+                    let kept = kept.clone();
+                    tensors.push(TensorSpec::copied(name, shape, *dtype, kept, base.geometry));
+                    continue;
                 }
-                Found::Rule(rule) => rule.of(tensor, base, Some(kept))?,
-                Found::Passed(rule) => match rules::usual(&tensor)? {
-                    Some(usual) => usual.of(tensor, base, None)?,
+                Whole::Rule(rule) => rule.of(tensor, &base, Some(kept))?,
+                Whole::Passed(rule) => match rules::usual(&tensor)? {
+                    Some(usual) => usual.of(tensor, &base, None)?,
                     None => {
                         let what = format!("tensor `{name}` of {}", path.display());
                         let given = format!(
@@ -287,14 +369,16 @@ impl Recipe {
                         return Err(Error::invalid(what, given, needed));
                     }
                 },
-                Found::Nothing => {
+                Whole::Nothing => {
                     let what = format!("tensor `{name}` of {}", path.display());
                     let needed =
                         "one, as `*.bias=zeros`, or `*=keep` for all that no rule before matches";
                     return Err(Error::invalid(what, "no rule that matches it", needed));
                 }
             };
+            rules::add_ranges(&mut made, &ranged, Some((kept, shape)))?;
             total.add(name, &made.shape, *dtype, &made.init)?;
+            total.ranges(&made)?;
             tensors.push(made);
         }
         Ok(Recipe { name: stem(path), description: None, tensors })
@@ -320,9 +404,13 @@ impl Recipe {
                 quoted(tensor.dtype.name()),
                 quoted(&tensor.draws()),
             );
-            if let Source::Whole(_) = tensor.source {
-                let Geometry { layout, groups, .. } = tensor.geometry;
-                let _ = writeln!(text, "layout = \"{}\"\ngroups = {groups}", layout.name());
+            text += &read_as(&tensor.source, &tensor.geometry);
+            for Ranged { axis, rows, source, kept, geometry, .. } in tensor.layers_and_count().0 {
+                let init = quoted(&draws(source, kept.as_ref()));
+                let rows = format!("\"{}..{}\"", rows.start, rows.end);
+                let _ =
+                    write!(text, "[[tensor.range]]\naxis = {axis}\nrows = {rows}\ninit = {init}\n");
+                text += &read_as(source, geometry);
             }
         }
         text
@@ -365,8 +453,39 @@ impl Recipe {
     }
 }
 
+/// The keys that say how a shape is read, as far as it makes a difference to what is drawn.
+fn read_as(source: &Source, geometry: &Geometry) -> String {
+    let Geometry { layout, groups, batch_dims, .. } = geometry;
+    let mut text = match source {
+        Source::Whole(_) => format!("layout = \"{}\"\ngroups = {groups}\n", layout.name()),
+        _ => String::new(),
+    };
+    if *batch_dims > 0 && !matches!(source, Source::Elements(_)) {
+        text += &format!("batch_dims = {batch_dims}\n");
+    }
+    text
+}
+
 /// What a rule says in place of an initializer, where a tensor stays as its file has it.
 const KEEP: &str = "keep";
+
+/// The initializer that is what something is drawn from.
+fn draws(source: &Source, kept: Option<&Kept>) -> String {
+    match kept {
+        Some(_) => KEEP.into(),
+        None => Init::from(source).to_string(),
+    }
+}
+
+/// That elements can be of `dtype`, as far as that can be known before they are read.
+fn check_dtype(source: &Source, kept: Option<&Kept>, dtype: Dtype) -> Result<()> {
+    match kept {
+        None => source.check_dtype(dtype),
+        Some(kept) if kept.dtype == dtype => Ok(()),
+        Some(kept) if [kept.dtype, dtype].iter().all(|own| Dtype::SAMPLED.contains(own)) => Ok(()),
+        Some(kept) => Err(Error::invalid("dtype", dtype, kept.dtype.name())),
+    }
+}
 
 /// # Errors
 /// [`Error::Invalid`] where an initializer takes data, which a recipe has none of.
@@ -412,6 +531,18 @@ impl Total {
             Error::invalid(what(), given, "at most 2^63 - 1 bytes in all")
         })?;
         (self.text, self.bytes) = (text, bytes);
+        Ok(())
+    }
+
+    /// What a tensor's ranges and parts take beside.
+    fn ranges(&mut self, tensor: &TensorSpec) -> Result<()> {
+        let size = |range: &Ranged| (size_of::<Ranged>() + range.init.len()) as u64;
+        self.text += tensor.layers_and_count().0.map(size).sum::<u64>();
+        if self.text > MAX_TEXT {
+            let what = format!("tensor `{}`", tensor.name);
+            let given = format!("{} bytes of ranges and names up to it", self.text);
+            return Err(Error::invalid(what, given, format!("at most {MAX_TEXT} in all")));
+        }
         Ok(())
     }
 }

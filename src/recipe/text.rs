@@ -11,7 +11,10 @@ use toml::Spanned;
 
 use super::pattern::{self, Glob, MAX_NAMES};
 use super::place::{Place, Source};
-use super::rules::{Bare, Becomes, Dims, Finder, Found, Hints, Rule, Rules, Scheme};
+use super::rules::{
+    Bare, Becomes, Dims, Finder, Found, Hints, Reading, Rule, Rules, Scheme, Whole, add_ranges,
+};
+use super::stack::{Fused, Parts, Rows};
 use super::{KEEP, Recipe, TensorSpec, Total};
 use crate::init::Geometry;
 use crate::random::Dtype;
@@ -37,8 +40,8 @@ struct RulesTable {
     rule: Vec<RuleTable>,
 }
 
-// The keys from `depth` on are those of `RuleTable`; serde cannot both share them (`flatten`) and
-// refuse unknown ones.
+// The keys from `depth` to `parts_axis` are those of `RuleTable` and `RangeTable`; serde cannot both share
+// them (`flatten`) and refuse unknown ones.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TensorTable {
@@ -50,8 +53,13 @@ struct TensorTable {
     layout: Option<Named<Layout>>,
     groups: Option<NonZeroU64>,
     transposed: Option<bool>,
+    batch_dims: Option<usize>,
     fan_in: Option<NonZeroU64>,
     fan_out: Option<NonZeroU64>,
+    parts: Option<PartsValue>,
+    parts_axis: Option<usize>,
+    #[serde(default)]
+    range: Vec<RangeTable>,
 }
 
 #[derive(Deserialize)]
@@ -60,13 +68,89 @@ struct RuleTable {
     r#match: Spanned<String>,
     init: Spanned<String>,
     dims: Option<DimsValue>,
+    rows: Option<RowsValue>,
+    axis: Option<usize>,
     shape: Option<Spanned<Vec<u64>>>,
     depth: Option<NonZeroU64>,
     layout: Option<Named<Layout>>,
     groups: Option<NonZeroU64>,
     transposed: Option<bool>,
+    batch_dims: Option<usize>,
     fan_in: Option<NonZeroU64>,
     fan_out: Option<NonZeroU64>,
+    parts: Option<PartsValue>,
+    parts_axis: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RangeTable {
+    rows: RowsValue,
+    #[serde(default)]
+    axis: usize,
+    init: Spanned<String>,
+    depth: Option<NonZeroU64>,
+    layout: Option<Named<Layout>>,
+    groups: Option<NonZeroU64>,
+    transposed: Option<bool>,
+    batch_dims: Option<usize>,
+    fan_in: Option<NonZeroU64>,
+    fan_out: Option<NonZeroU64>,
+}
+
+/// A number of equal parts, or the length of each.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "parts: needed a number of parts, or the length of each as [64, 32, 32]"
+)]
+enum PartsValue {
+    Equal(NonZeroU64),
+    Lengths(Vec<u64>),
+}
+
+impl PartsValue {
+    fn fused(self, axis: Option<usize>) -> Fused {
+        let parts = match self {
+            PartsValue::Equal(parts) => Parts::Equal(parts.get()),
+            PartsValue::Lengths(lengths) => Parts::Lengths(lengths),
+        };
+        Fused { parts, axis }
+    }
+}
+
+/// An index, or a range in text.
+struct RowsValue(Rows);
+
+impl<'de> Deserialize<'de> for RowsValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "rows: needed an index, or a range such as \"64..128\"")]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        let text = match Either::deserialize(deserializer)? {
+            Either::Number(number) => number.to_string(),
+            Either::Text(text) => text,
+        };
+        text.parse().map(RowsValue).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The keys of [`Hints`] that a table has.
+macro_rules! hints {
+    ($table:expr) => {
+        Hints {
+            layout: $table.layout.map(|layout| layout.0),
+            groups: $table.groups,
+            transposed: $table.transposed,
+            batch_dims: $table.batch_dims,
+            fan_in: $table.fan_in,
+            fan_out: $table.fan_out,
+            fused: None,
+        }
+    };
 }
 
 /// `2`, or a range in text.
@@ -124,16 +208,15 @@ impl Source {
 
     fn rule(self: &Arc<Self>, table: RuleTable) -> Result<Rule> {
         let scheme = self.scheme(&table.init, table.depth)?;
-        let hints = Hints {
-            layout: table.layout.map(|layout| layout.0),
-            groups: table.groups,
-            transposed: table.transposed,
-            fan_in: table.fan_in,
-            fan_out: table.fan_out,
-        };
+        let place = self.place_of(&table.r#match);
+        let range = range(table.rows.map(|rows| rows.0), table.axis);
+        let range = range.map_err(|error| place.error(error))?;
+        let fused = fused(table.parts, table.parts_axis).map_err(|error| place.error(error))?;
+        let hints = Hints { fused, ..hints!(table) };
         let shape = table.shape.map(|shape| self.shape(&shape)).transpose()?;
-        let rule = Rule::new(table.r#match.get_ref(), self.place_of(&table.r#match), scheme)?;
-        Ok(Rule { dims: table.dims.map_or(Dims::ANY, |dims| dims.0), shape, hints, ..rule })
+        let dims = table.dims.map_or(Dims::ANY, |dims| dims.0);
+        let rule = Rule::new(table.r#match.get_ref(), place, scheme)?;
+        Rule { dims, shape, range, hints, ..rule }.checked()
     }
 
     fn shape(self: &Arc<Self>, dims: &Spanned<Vec<u64>>) -> Result<Shape> {
@@ -166,7 +249,38 @@ impl Rule {
     fn new(pattern: &str, place: Place, scheme: Scheme) -> Result<Rule> {
         let glob = Glob::parse(pattern).map_err(|message| place.error(message))?;
         let (pattern, dims, hints) = (pattern.into(), Dims::ANY, Hints::default());
-        Ok(Rule { pattern, glob, dims, shape: None, place, scheme, hints })
+        Ok(Rule { pattern, glob, dims, shape: None, range: None, place, scheme, hints })
+    }
+
+    /// That what it says goes together.
+    fn checked(self) -> Result<Rule> {
+        let wrong =
+            |what, needed| Err(self.place.error(Error::invalid(what, "it with rows", needed)));
+        match &self.range {
+            Some(_) if self.shape.is_some() => wrong("shape", "it in a rule for all of the tensor"),
+            Some(_) if self.hints.fused.is_some() => {
+                wrong("parts", "them in a rule for all of the tensor")
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+/// What a rule is for, where that is not all of a tensor.
+fn range(rows: Option<Rows>, axis: Option<usize>) -> Result<Option<(usize, Rows)>> {
+    match (rows, axis) {
+        (None, Some(axis)) => Err(Error::invalid("axis", axis, "the rows of it, as rows=\"0..4\"")),
+        (rows, axis) => Ok(rows.map(|rows| (axis.unwrap_or(0), rows))),
+    }
+}
+
+/// The weights that a tensor is.
+fn fused(parts: Option<PartsValue>, axis: Option<usize>) -> Result<Option<Fused>> {
+    match (parts, axis) {
+        (None, Some(axis)) => {
+            Err(Error::invalid("parts_axis", axis, "the parts of it, as parts=3"))
+        }
+        (parts, axis) => Ok(parts.map(|parts| parts.fused(axis))),
     }
 }
 
@@ -180,8 +294,21 @@ pub(super) fn rules(text: &str, path: &str) -> Result<Rules> {
 }
 
 /// What may follow the initializer of a rule in a line: the keys of a [`RuleTable`].
-const KEYS: [&str; 8] =
-    ["dims", "shape", "depth", "layout", "groups", "transposed", "fan_in", "fan_out"];
+const KEYS: [&str; 13] = [
+    "dims",
+    "shape",
+    "depth",
+    "layout",
+    "groups",
+    "transposed",
+    "fan_in",
+    "fan_out",
+    "batch_dims",
+    "parts",
+    "parts_axis",
+    "rows",
+    "axis",
+];
 
 /// `PATTERN=INIT`, and `KEY=VALUE`s after blanks; itself the path that messages give.
 pub(super) fn pair(text: &str) -> Result<Rule> {
@@ -207,6 +334,7 @@ pub(super) fn pair(text: &str) -> Result<Rule> {
     let mut depth = None;
     let mut hints = Hints::default();
     let (mut dims, mut shape) = (Dims::ANY, None);
+    let (mut rows, mut axis, mut parts, mut parts_axis) = (None, None, None, None);
     let mut seen = Vec::new();
     for part in keys {
         let place = at(part);
@@ -219,7 +347,17 @@ pub(super) fn pair(text: &str) -> Result<Rule> {
         seen.push(key);
         let read = match key {
             "dims" => value.parse().map(|read| dims = read),
-            "shape" => list(value).and_then(Shape::new).map(|read| shape = Some(read)),
+            "shape" => {
+                list(key, value, "dimensions").and_then(Shape::new).map(|read| shape = Some(read))
+            }
+            "rows" => value.parse().map(|read| rows = Some(read)),
+            "axis" => index(key, value).map(|read| axis = Some(read)),
+            "batch_dims" => index(key, value).map(|read| hints.batch_dims = Some(read)),
+            "parts_axis" => index(key, value).map(|read| parts_axis = Some(read)),
+            "parts" if value.contains([',', '[']) => {
+                list(key, value, "lengths").map(|read| parts = Some(PartsValue::Lengths(read)))
+            }
+            "parts" => whole(key, value).map(|read| parts = Some(PartsValue::Equal(read))),
             "depth" => whole(key, value).map(|read| depth = Some(read)),
             "layout" => value.parse().map(|read| hints.layout = Some(read)),
             "groups" => whole(key, value).map(|read| hints.groups = Some(read)),
@@ -235,7 +373,13 @@ pub(super) fn pair(text: &str) -> Result<Rule> {
     }
     let scheme = Scheme::read(init, depth, at(init))?;
     let rule = Rule::new(pattern, source.place(0), scheme)?;
-    Ok(Rule { dims, shape, hints, ..rule })
+    let range = range(rows, axis).map_err(|error| source.place(0).error(error))?;
+    hints.fused = fused(parts, parts_axis).map_err(|error| source.place(0).error(error))?;
+    Rule { dims, shape, range, hints, ..rule }.checked()
+}
+
+fn index(key: &str, value: &str) -> Result<usize> {
+    value.parse().map_err(|_| Error::invalid(key, format!("`{value}`"), "a whole number from 0"))
 }
 
 fn whole(key: &str, value: &str) -> Result<NonZeroU64> {
@@ -243,11 +387,12 @@ fn whole(key: &str, value: &str) -> Result<NonZeroU64> {
 }
 
 /// `[10,512]` or `10,512`.
-fn list(text: &str) -> Result<Vec<u64>> {
+fn list(key: &str, text: &str, what: &str) -> Result<Vec<u64>> {
     let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let numbers = inside.split(',').filter(|_| !inside.is_empty()).map(str::parse);
     numbers.collect::<Result<_, _>>().map_err(|_| {
-        Error::invalid("shape", format!("`{text}`"), "dimensions without blanks, as [10,512]")
+        let needed = format!("{what} without blanks, as [10,512]");
+        Error::invalid(key, format!("`{text}`"), needed)
     })
 }
 
@@ -301,14 +446,18 @@ impl Reader<'_> {
         let place = || self.source.place(start);
         let shape = self.source.shape(&table.shape)?;
         let dtype = table.dtype.map_or(self.dtype, |dtype| dtype.0);
-        let own = table.init.map(|init| self.source.scheme(&init, table.depth)).transpose()?;
-        let hints = Hints {
-            layout: table.layout.map(|layout| layout.0),
-            groups: table.groups,
-            transposed: table.transposed,
-            fan_in: table.fan_in,
-            fan_out: table.fan_out,
-        };
+        let own = table.init.as_ref().map(|init| self.source.scheme(init, table.depth));
+        let own = own.transpose()?;
+        let fused = fused(table.parts, table.parts_axis).map_err(|error| place().error(error))?;
+        let hints = Hints { fused, ..hints!(table) };
+        let ranges: Vec<(Scheme, (usize, Rows), Hints)> = table
+            .range
+            .into_iter()
+            .map(|range| {
+                let scheme = self.source.scheme(&range.init, range.depth)?;
+                Ok((scheme, (range.axis, range.rows.0), hints!(range)))
+            })
+            .collect::<Result<_>>()?;
         let limit = MAX_NAMES - tensors.len() as u64;
         let names = pattern::expand(table.name.get_ref(), limit)
             .map_err(|message| place().error(message))?;
@@ -319,37 +468,46 @@ impl Reader<'_> {
                 let message = format!("a second tensor `{name}`; the first is on line {line}");
                 return Err(place().error(message));
             }
-            let base = Geometry::from(self.layout);
+            let base = Reading::from(Geometry::from(self.layout));
             let bare = Bare { name: &name, shape: &shape, dtype };
+            let read = |rule: &Rule| hints.over(&rule.hints.over(&base));
             // What has an initializer of its own takes what else a rule has.
-            let found = self.finder.find(&bare, |rule| {
-                own.is_some() || rule.serves(&bare, hints.over(rule.hints.over(base)))
+            let Found { whole, ranged } = self.finder.find(&bare, own.is_some(), |rule| {
+                own.is_some() || rule.serves_as(&bare, &read(rule))
             })?;
-            let (geometry, scheme) = match (&own, found) {
-                (Some(own), Found::Rule(rule)) => {
-                    (hints.over(rule.hints.over(base)), Cow::Borrowed(own))
-                }
-                (Some(own), _) => (hints.over(base), Cow::Borrowed(own)),
-                (None, Found::Rule(rule)) => {
+            let (reading, scheme) = match (&own, whole) {
+                (Some(own), Whole::Rule(rule)) => (read(rule), Cow::Borrowed(own)),
+                (Some(own), _) => (hints.over(&base), Cow::Borrowed(own)),
+                (None, Whole::Rule(rule)) => {
                     let scheme = match table.depth {
                         None => Cow::Borrowed(&rule.scheme),
                         depth => Cow::Owned(Scheme { depth, ..rule.scheme.clone() }),
                     };
-                    (hints.over(rule.hints.over(base)), scheme)
+                    (read(rule), scheme)
                 }
                 // It says what it lacks.
-                (None, Found::Passed(rule)) => {
-                    (hints.over(rule.hints.over(base)), Cow::Borrowed(&rule.scheme))
-                }
-                (None, Found::Nothing) => {
+                (None, Whole::Passed(rule)) => (read(rule), Cow::Borrowed(&rule.scheme)),
+                (None, Whole::Nothing) => {
                     let message = format!("tensor `{name}` has no init, and no rule matches it");
                     return Err(place().error(message));
                 }
             };
+            if let Some(fused) = &hints.fused {
+                let rows = fused.rows(&shape, &reading.geometry);
+                rows.map_err(|error| place().error(format!("tensor `{name}`: {error}")))?;
+            }
             self.total
                 .add(&name, &shape, dtype, &scheme.text)
                 .map_err(|error| self.source.place_of(&table.shape).error(error))?;
-            tensors.push(scheme.tensor(name, shape.clone(), dtype, geometry, None)?);
+            let mut spec = scheme.tensor(name.clone(), shape.clone(), dtype, reading, None)?;
+            for (scheme, range, hints) in &ranges {
+                let range = scheme.range(&spec, *range, hints, None)?;
+                spec.ranges.push(range);
+            }
+            add_ranges(&mut spec, &ranged, None)?;
+            spec.check_ranges(dtype).map_err(|error| place().error(error))?;
+            self.total.ranges(&spec).map_err(|error| place().error(error))?;
+            tensors.push(spec);
         }
         Ok(())
     }

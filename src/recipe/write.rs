@@ -21,7 +21,7 @@ use super::{MAX_TEXT, Recipe};
 use crate::device::{Draw, Piece, Sink};
 use crate::file::{self, Drafts, Model, file_name, hex};
 use crate::op::Moments;
-use crate::random::{Dtype, Source, Stream};
+use crate::random::Stream;
 use crate::{Error, Result, cpu, memory};
 
 /// Where a model goes, and how. What is left as [`WriteOptions::new`] has it needs no mention:
@@ -614,6 +614,9 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// Bytes of a stretch from which on a device draws it, where others stand beside it in a tensor.
+const LONG: u64 = 1 << 18;
+
 /// The pieces of a shard's tensors, in order, to `sink`, with the shard's tensor that they are of.
 fn draw(
     recipe: &Recipe,
@@ -622,48 +625,50 @@ fn draw(
     shard: &Shard,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
-    let spec = |at: usize| &recipe.tensors[shard.tensors[at]];
-    // Kernels draw samples of each element; counters and masks, and tensors that are drawn as a
-    // whole, are the CPU's.
-    let on_device = |at: &usize| match (spec(*at).source, &spec(*at).kept) {
-        (Source::Elements(distribution), None) if Dtype::SAMPLED.contains(&spec(*at).dtype) => {
-            Some(distribution)
-        }
-        _ => None,
-    };
-    let order: Vec<usize> = (0..shard.tensors.len()).collect();
-    for run in order.chunk_by(|a, b| on_device(a).is_some() == on_device(b).is_some()) {
-        let mut pieces = Vec::new();
-        let mut owners = Vec::new();
-        for &at in run {
-            let (spec, size) = (spec(at), spec(at).dtype.size() as u64);
-            let (elements, longest) = (spec.shape.elements(), device.piece_bytes() / size);
-            if let Some(kept) = &spec.kept {
-                kept.copy(&spec.name, spec.dtype, elements, longest, |bytes| {
-                    sink(at, bytes, cpu::moments(spec.dtype, bytes))
-                })?;
-                continue;
-            }
-            let stream = Stream::named(options.seed, &spec.name);
-            let starts = (0..elements).step_by(longest as usize);
-            if let Some(distribution) = on_device(&at) {
+    // Kernels draw samples of each element; all else is the CPU's.
+    let mut pieces = Vec::new();
+    let mut owners = Vec::new();
+    let mut bytes = Vec::new();
+    for (at, &index) in shard.tensors.iter().enumerate() {
+        let spec = &recipe.tensors[index];
+        let size = spec.dtype.size() as u64;
+        let longest = device.piece_bytes() / size;
+        let stream = Stream::named(options.seed, &spec.name);
+        let mut drawer = None;
+        for (elements, on_device) in spec.spans(LONG / size, longest) {
+            let count = elements.end - elements.start;
+            let starts = elements.clone().step_by(longest as usize);
+            if let Some(distribution) = on_device {
                 pieces.extend(starts.map(|first| Piece {
                     stream,
                     distribution,
                     dtype: spec.dtype,
                     slice: None,
                     first,
-                    count: longest.min(elements - first),
+                    count: longest.min(elements.end - first),
                 }));
                 owners.resize(pieces.len(), at);
                 continue;
             }
-            let bytes = spec.source.draw_until(&stream, spec.dtype, elements, options.stop())?;
-            for bytes in bytes.chunks((longest * size) as usize) {
+            // In order.
+            device
+                .draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
+            pieces.clear();
+            owners.clear();
+            let drawer = match &mut drawer {
+                Some(drawer) => drawer,
+                None => drawer.insert(spec.drawer(options.seed)?.until(options.stop())),
+            };
+            let room = (count.min(longest) * size) as usize;
+            if bytes.len() < room {
+                bytes = memory::filled("a stretch of a tensor", room, 0)?;
+            }
+            for first in starts {
+                let bytes = &mut bytes[..(longest.min(elements.end - first) * size) as usize];
+                drawer.draw(first, bytes)?;
                 sink(at, bytes, cpu::moments(spec.dtype, bytes))?;
             }
         }
-        device.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))?;
     }
-    Ok(())
+    device.draw(&pieces, &mut |piece, bytes, moments| sink(owners[piece], bytes, moments))
 }
