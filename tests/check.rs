@@ -117,6 +117,72 @@ fn inputs_may_come_first() {
     assert!(said.contains("seed 12"), "{said}");
 }
 
+/// Rows of a tensor are made anew, or of a larger one are those that the file has.
+#[test]
+fn a_part_of_a_tensor_is_made_anew() {
+    let files = Folder::new();
+    let numbers: Vec<f32> = (0..12).map(|value| value as f32).collect();
+    let tensors: [(&str, Dtype, &[usize], Vec<u8>); 2] = [
+        ("wte", Dtype::F32, &[4, 3], floats(&numbers)),
+        ("ln.weight", Dtype::F32, &[3], floats(&[0.5; 3])),
+    ];
+    let model = files.tensors("old.safetensors", &tensors);
+    let values = |name: &str| -> Vec<f32> {
+        let (dtype, _, bytes) = of(&files.path("new.safetensors"), name);
+        match dtype {
+            Dtype::F32 => bytemuck::pod_collect_to_vec(&bytes),
+            _ => bytemuck::pod_collect_to_vec::<u8, u16>(&bytes)
+                .into_iter()
+                .map(|bits| bf16::from_bits(bits).to_f32())
+                .collect(),
+        }
+    };
+    let rules = ["--rule", "wte=constant:9 rows=1", "--rule", "*=keep"];
+    let made = files.init(&model, "new.safetensors", &rules);
+    assert_eq!(tensor(&made, "wte")["init"], "keep; constant:9 at 1");
+    assert_eq!(tensor(&made, "wte")["expected_mean"], Value::Null);
+    let wanted = [0.0, 1.0, 2.0, 9.0, 9.0, 9.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0];
+    assert_eq!(values("wte"), wanted);
+    assert_eq!(values("ln.weight"), [0.5; 3]);
+    let report = check(&files.path("new.safetensors"), &CheckOptions::default()).unwrap();
+    let found: Vec<_> = report.tensors.into_iter().map(|own| own.drawn).collect();
+    let untold = |why: &str| Some(Finding::Untold(why.into()));
+    assert!(found.contains(&untold("a copy in part")) && found.contains(&untold("a copy")));
+    // By columns.
+    let rules = ["--rule", "wte=constant:9 rows=1.. axis=1", "--rule", "*=keep"];
+    files.init(&model, "new.safetensors", &rules);
+    assert_eq!(values("wte")[..6], [0.0, 9.0, 9.0, 3.0, 9.0, 9.0]);
+
+    // More rows, and more columns, rounded too: what was there stays where it was.
+    for (more, shape, keep) in [
+        ("[6,3]", [6, 3], "wte=keep rows=..4"),
+        ("[4,5]", [4, 5], "wte=keep rows=..3 axis=1"),
+        ("[2,3]", [2, 3], "wte=keep rows=.."),
+    ] {
+        let full = format!("wte=constant:-1 shape={more}");
+        let rules = ["--rule", keep, "--rule", &full, "--rule", "*=keep", "--dtype", "bf16"];
+        files.init(&model, "new.safetensors", &rules);
+        let at = |index: usize| match (index / shape[1], index % shape[1]) {
+            (row, column) if row < 4 && column < 3 => numbers[row * 3 + column],
+            _ => -1.0,
+        };
+        let wanted: Vec<f32> = (0..shape[0] * shape[1]).map(at).collect();
+        assert_eq!(values("wte"), wanted, "{more}");
+    }
+    let out = files.name("none.safetensors");
+    let refused = |rules: &[&str], parts: &[&str]| {
+        fails(2, &[&["init", &model, "--out", &out], rules].concat(), parts);
+        assert!(!files.path("none.safetensors").exists());
+    };
+    let wide = ["--rule", "wte=zeros shape=[6,3]", "--rule", "*=keep"];
+    refused(&[&["--rule", "wte=keep rows=..5"], &wide[..]].concat(), &["keep", "[4, 3]", "0..5"]);
+    let both = ["--rule", "wte=zeros shape=[6,4]", "--rule", "*=keep"];
+    refused(&[&["--rule", "wte=keep rows=..4"], &both[..]].concat(), &["the length of their axis"]);
+    refused(&["--rule", "wte=keep rows=5", "--rule", "*=keep"], &["5", "within its 4"]);
+    refused(&["--rule", "*=zeros rows=9..", "--rule", "*=keep"], &["9..", "within its 3"]);
+    refused(&["--rule", "wte=zeros rows=0"], &["wte", "no rule that matches it"]);
+}
+
 /// A layer made anew, or a head of other classes; the others are copied, as what they are or rounded.
 #[test]
 fn a_part_of_a_model_is_made_anew() {

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,8 +16,8 @@ use fanin::gpu::{Choice, FillShape, Route, Tuning, Way};
 use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
 use fanin::model::{Loss, Mlp, Model, Optimizer, Predictor, Schedule, TrainOptions, Trainer};
-use fanin::random::{Dtype, PhiloxRng, Stream};
-use fanin::recipe::{Recipe, Rules};
+use fanin::random::{Dtype, PhiloxRng, Source, Stream};
+use fanin::recipe::{Content, Recipe, Rules, Stretch, TensorSpec};
 use fanin::{Activation, Layout, Result, Shape, plain};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -223,6 +224,27 @@ layout = "out_in"
 name = "h.{0..2}.bias"
 shape = []
 [[tensor]]
+name = "experts"
+shape = [4, 6, 8]
+batch_dims = 1
+init = "orthogonal"
+parts = [2, 4]
+parts_axis = 1
+[[tensor.range]]
+rows = "1..3"
+init = "sparse:0.5"
+groups = 2
+[[tensor.range]]
+rows = 5
+axis = 2
+init = "he_normal"
+fan_in = 7
+[[tensor]]
+name = "positions"
+shape = [5, 8]
+init = "sinusoidal:layout=halves,ends=closed"
+parts = 1
+[[tensor]]
 name = 'mask'
 dtype = "bool"
 shape = [3,
@@ -233,7 +255,31 @@ match = "*.bias"
 init = "uniform:-0.5,0.25"
 fan_in = 3
 transposed = true
+[[rule]]
+match = "{conv,*pert*}"
+init = "dt_bias"
+rows = ".."
+axis = 1
+batch_dims = 1
 "#;
+
+/// Draws the first and the last elements of a tensor, where that is a matter of little.
+fn draw_some(spec: &TensorSpec) {
+    let few = |stretch: Stretch<'_>| match stretch.content {
+        Content::Drawn(Source::Whole(whole)) => whole.elements() <= 1 << 14,
+        _ => true,
+    };
+    let all = spec.shape.elements();
+    for first in [0, all.saturating_sub(40)] {
+        let end = (first + 40).min(all);
+        if !spec.stretches(first..end).all(few) {
+            continue;
+        }
+        let mut out = vec![0; (end - first) as usize * spec.dtype.size()];
+        spec.drawer(7).and_then(|mut drawer| drawer.draw(first, &mut out)).unwrap();
+    }
+    let _ = spec.expected();
+}
 
 #[test]
 fn recipes() {
@@ -249,6 +295,12 @@ fn recipes() {
         for (own, back) in recipe.tensors.iter().zip(&back.tensors) {
             assert_eq!((&own.name, &own.shape, own.dtype), (&back.name, &back.shape, back.dtype));
             assert_eq!(own.source, back.source, "{}", own.init);
+            let layers = |spec: &TensorSpec| -> Vec<(usize, Range<u64>, Source)> {
+                let layers = spec.ranges.iter().chain(&spec.parts);
+                layers.map(|range| (range.axis, range.rows.clone(), range.source)).collect()
+            };
+            assert_eq!(layers(own), layers(back), "{}", own.written());
+            draw_some(own);
         }
         assert_eq!(back.to_toml(), text);
         Ok(())
@@ -258,7 +310,8 @@ fn recipes() {
 #[test]
 fn rules() {
     let rules = "[[rule]]\nmatch = \"layers.{0..3}.{weight,we*}\"\ninit = \"he_normal:mode=fan_out\"\n\
-                 groups = 1\n[[rule]]\nmatch = \"*?s\"\ninit = \"zeros\"\n";
+                 groups = 1\n[[rule]]\nmatch = \"*?s\"\ninit = \"zeros\"\n\
+                 [[rule]]\nmatch = \"*\"\ninit = \"ones\"\nrows = \"1..3\"\naxis = 0\nbatch_dims = 0\n";
     let mlp = Recipe::builtin("mlp").unwrap();
     fuzz("rules", &bytes(&[rules]), |input| {
         let rules = Rules::parse(&utf8(input), "rules.toml")?;
@@ -266,7 +319,12 @@ fn rules() {
     });
     fuzz(
         "rule",
-        &bytes(&["*.bias=zeros", "layers.{0..2}.{we?ght,b*}=normal:std=0.1,mean=0.5"]),
+        &bytes(&[
+            "*.bias=zeros",
+            "layers.{0..2}.{we?ght,b*}=normal:std=0.1,mean=0.5",
+            "*.weight=orthogonal parts=2 parts_axis=1 batch_dims=0 depth=4",
+            "*.weight=he_normal rows=1..3 axis=1 fan_in=4",
+        ]),
         |input| mlp.clone().override_with(&Rules::pairs([utf8(input)])?),
     );
 }
@@ -299,6 +357,11 @@ fn arguments() {
         "sparse:0.9,0.01",
         "critical:tanh",
         "xavier_uniform:gain=tanh",
+        "wang:12,768",
+        "prior_probability:0.01",
+        "arange:start=-3,step=0.5",
+        "sinusoidal:100,halves,closed",
+        "dt_bias:min=0.001,max=0.1,floor=0.0001",
     ];
     let good = bytes(&inits.chain(more).collect::<Vec<_>>());
     let shapes =
@@ -307,7 +370,9 @@ fn arguments() {
         let init = word::<Init>(&utf8(input), Init::to_string)?;
         for shape in &shapes {
             // Not every one fits every shape.
-            let _ = init.source(shape, &Geometry::default()).map_err(|error| error.to_string());
+            let Ok(source) = init.source(shape, &Geometry::default()) else { continue };
+            assert!(!source.mean().is_nan() && !source.std().is_nan(), "{init}");
+            let _ = Dtype::ALL.map(|dtype| source.check_dtype(dtype).map_err(|e| e.to_string()));
         }
         Ok(())
     });

@@ -103,7 +103,7 @@ dtype = "f16"
 init = "sparse:0.9"
 "#;
 
-fn written(
+pub fn written(
     recipe: &Recipe,
     engine: &dyn Draw,
     out: &Path,
@@ -114,7 +114,7 @@ fn written(
     write(recipe, engine, options)
 }
 
-fn engines() -> Vec<Box<dyn Draw>> {
+pub fn engines() -> Vec<Box<dyn Draw>> {
     let mut engines: Vec<Box<dyn Draw>> =
         vec![Box::new(Device::Cpu.in_chunks(16 << 20)), Box::new(Device::Cpu.in_chunks(5_000))];
     for context in contexts() {

@@ -27,7 +27,9 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n\n\
     A rule is PATTERN=INIT, and may go on, after a blank, with dims=2 or dims=2.. (the number of \
     dimensions that it is for), layout=in_out, fan_in=N, fan_out=N, groups=N, transposed=true, depth=N, \
-    shape=[N,M] (of tensors of as many dimensions). The first rule that matches a tensor wins; one with \
+    shape=[N,M] (of tensors of as many dimensions), batch_dims=1 (the first axis is of stacked matrices), parts=3 \
+    or parts=[N,M] (fused weights along the outputs, or parts_axis=N), rows=0 or rows=64..128 (of a range of the \
+    first axis alone, or of axis=N, over whatever the rest has). The first rule that matches a tensor wins; one with \
     a *, ? or braces passes over vectors and counters that its initializer cannot serve: of a .safetensors MODEL these become zeros (bias, \
     beta, running_mean, num_batches_tracked) or ones (weight, gamma, scale, running_var). INIT may be \
     `keep`: the tensor as the file has it.\n\n\

@@ -59,7 +59,7 @@ pub struct Table {
     columns: u64,
 }
 
-/// Integers up to here are exact in f64.
+/// Integers below are exact in f64, and what is above does not round to one of them.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Places that moments are taken over at most.
@@ -285,13 +285,18 @@ impl Table {
         match self.formula {
             Formula::Arange { step, .. } if !is_sampled => {
                 let wrong = |given| {
-                    let needed = format!("whole numbers up to 2^53 in size that {dtype} can hold");
+                    let needed = format!("whole numbers below 2^53 in size that {dtype} can hold");
                     Error::invalid("arange", format!("{given} of {dtype}"), needed)
                 };
-                let fits = |value: f64| value.abs() <= EXACT && dtype.constant(value).is_ok();
                 if step.fract() != 0.0 {
                     return Err(wrong(format!("a step of {step}")));
                 }
+                // So each sum is exact, and the product in it.
+                let way = step * self.columns.saturating_sub(1) as f64;
+                if way.abs() >= EXACT {
+                    return Err(wrong(format!("steps of {way} in all")));
+                }
+                let fits = |value: f64| value.abs() < EXACT && dtype.constant(value).is_ok();
                 match ends.into_iter().find(|&value| !fits(value)) {
                     Some(end) => Err(wrong(format!("element {end}"))),
                     None => Ok(()),

@@ -32,6 +32,29 @@
 //!
 //! The first rule that matches a tensor gives it whatever of these it does not give itself; a depth
 //! comes along only with the rule's initializer.
+//!
+//! A tensor may be several weights. `batch_dims = 1` says that the first axis is of stacked matrices, experts
+//! for instance: fans are those of one, and what is drawn as a matrix is each of them by itself. `parts = 3`,
+//! or `parts = [4096, 1024, 1024]`, says that weights follow one another along the outputs, or along
+//! `parts_axis`: each is as it would be by itself. A range of an axis may have an initializer of its own,
+//! which lies over the tensor's, and over those of ranges after it:
+//!
+//! ```toml
+//! [[tensor]]
+//! name = "wte.weight"
+//! shape = [50304, 768]
+//! init = "normal:0.02"
+//! [[tensor.range]]
+//! rows = "50257.."                         # 3, 2..5, 5.., ..5
+//! init = "zeros"                           # and depth, layout, fan_in, .. as above
+//!
+//! [[rule]]
+//! match = "*bias_hh*"                      # an LSTM's forget gate
+//! rows = "64..128"                         # of the first axis, unless another `axis` is given
+//! init = "ones"
+//! ```
+//!
+//! Fans of a range are those of the whole tensor, unless they are given.
 
 mod builtin;
 mod check;
@@ -87,10 +110,11 @@ pub struct TensorSpec {
     pub shape: Shape,
     /// The type of the elements.
     pub dtype: Dtype,
-    /// The initializer as written, and the depth it is divided by: `normal:0.02 / sqrt(24)`.
+    /// The initializer as written, the depth it is divided by, and how many matrices and parts it is of:
+    /// `normal:0.02 / sqrt(24)`, `orthogonal (8 matrices)`. [`TensorSpec::written`] has ranges too.
     pub init: String,
-    /// What the elements are drawn from, but for those that a range or a part has; of stacked matrices,
-    /// what each is.
+    /// What the elements are drawn from, but for those that a range or a part has (zeros where parts have
+    /// all); of stacked matrices, what each is.
     pub source: Source,
     /// How fans are counted, should another initializer be given.
     pub geometry: Geometry,

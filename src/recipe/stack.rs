@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::TensorSpec;
 use super::keep::Kept;
 use crate::init::{Fans, Geometry, Init};
-use crate::random::{Dtype, Runs, Source};
+use crate::random::{Distribution, Dtype, Runs, Source};
 use crate::{Error, Layout, Result, Shape};
 
 /// Weights that are one tensor and several layers: the query's, the key's and the value's, say. Each is
@@ -278,8 +278,10 @@ impl Drawn {
             |part: &Ranged| part.source == source && matches!(source, Source::Elements(_));
         if parts.iter().all(is_alike) {
             parts.clear();
+            return Ok(Drawn { init, source, parts });
         }
-        Ok(Drawn { init, source, parts })
+        // Nothing is left for it.
+        Ok(Drawn { init, source: Distribution::Constant { value: 0.0 }.into(), parts })
     }
 }
 
