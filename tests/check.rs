@@ -180,7 +180,7 @@ fn a_part_of_a_tensor_is_made_anew() {
     refused(&[&["--rule", "wte=keep rows=..4"], &both[..]].concat(), &["the length of their axis"]);
     refused(&["--rule", "wte=keep rows=5", "--rule", "*=keep"], &["5", "within its 4"]);
     refused(&["--rule", "*=zeros rows=9..", "--rule", "*=keep"], &["9..", "within its 3"]);
-    refused(&["--rule", "wte=zeros rows=0"], &["wte", "no rule that matches it"]);
+    refused(&["--rule", "wte=zeros rows=0"], &["ln.weight", "no rule that matches it"]);
 }
 
 /// A layer made anew, or a head of other classes; the others are copied, as what they are or rounded.

@@ -479,6 +479,11 @@ fn mistakes_say_what_and_where() {
         (tensor("parts = [64, 32]"), &["[64, 32]", "whose sum is 100"]),
         (tensor("parts = [100, 0]"), &["lengths above 0"]),
         (tensor("parts = 3\nparts_axis = 2"), &["axis 2", "[100, 64]"]),
+        (
+            tensor("parts = 2\nbatch_dims = 2\nlayout = 'in_out'"),
+            &["parts", "an axis of a matrix's"],
+        ),
+        (tensor("parts = 2\nbatch_dims = 9223372036854775807"), &["batch_dims", "at most 2"]),
         (tensor("parts_axis = 1"), &["parts_axis: got 1", "parts=3"]),
         (range("rows = '50..101'"), &["50..101", "within its 100"]),
         (range("rows = '100..'"), &["100..", "within its 100"]),
@@ -523,6 +528,10 @@ fn mistakes_say_what_and_where() {
     let many: Vec<String> = (0..257).map(|row| format!("*=zeros rows={row}")).collect();
     let error = gpt2.clone().override_with(&Rules::pairs(&many).unwrap()).unwrap_err();
     assert!(error.to_string().contains("257 ranges and parts"), "{error}");
+    let mut by_hand = spec("orthogonal", &[4, 4], stacked(0));
+    by_hand.shape = shape(&[4, 5]);
+    let error = Recipe::new("r", vec![by_hand]).unwrap_err().to_string();
+    assert!(error.contains("a matrix of 16 elements") && error.contains("[4, 5]"), "{error}");
     // A tensor by hand is held to the same.
     let mut by_hand = spec("normal:1", &[4, 4], stacked(0));
     by_hand = by_hand.with_range(1, 0..4, Init::zeros()).unwrap();

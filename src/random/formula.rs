@@ -161,7 +161,7 @@ impl Table {
                 (shape.elements() / columns.max(1), columns)
             }
             Formula::Sinusoidal { halves, closed, .. } => match *dims {
-                [_, columns] if (halves || closed) && columns % 2 != 0 => {
+                [_, columns] if (halves || closed) && !columns.is_multiple_of(2) => {
                     return wrong("an even number of columns: as many sines as cosines");
                 }
                 [rows, columns] => (rows, columns),
@@ -174,7 +174,8 @@ impl Table {
                 (1, shape.elements())
             }
         };
-        Ok(Table { formula, rows, columns })
+        // None of a file's tensor without elements.
+        Ok(Table { formula, rows, columns: columns.max(1) })
     }
 
     /// The formula.
@@ -216,7 +217,7 @@ impl Table {
         let half = self.columns / 2;
         let (frequency, is_sine) = match halves {
             true => (column % half.max(1), column < half),
-            false => (column / 2, column % 2 == 0),
+            false => (column / 2, column.is_multiple_of(2)),
         };
         let exponent = match closed {
             true => frequency as f64 / half.saturating_sub(1).max(1) as f64,

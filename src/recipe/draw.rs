@@ -121,7 +121,8 @@ impl<'a> Drawer<'a> {
     pub fn draw(&mut self, first: u64, out: &mut [u8]) -> Result<()> {
         let (spec, size) = (self.spec, self.spec.dtype.size());
         let (count, all) = ((out.len() / size) as u64, spec.shape.elements());
-        let end = first.checked_add(count).filter(|end| *end <= all && out.len() % size == 0);
+        let end =
+            first.checked_add(count).filter(|end| *end <= all && out.len().is_multiple_of(size));
         let Some(end) = end else {
             let given = format!("{} bytes from element {first} on", out.len());
             let needed = format!("whole elements of {}, up to {all}", spec.dtype);

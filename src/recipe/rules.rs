@@ -255,7 +255,7 @@ impl Scheme {
         // Integers and booleans have these alone.
         let is_exact = matches!(fixed, Some(Distribution::Constant { .. }))
             || matches!(init, Init::Table(Formula::Arange { .. }));
-        let is_matrix = shape.dims().len() >= 2 + geometry.batch_dims;
+        let is_matrix = shape.dims().len() >= geometry.batch_dims.saturating_add(2);
         (is_exact || Dtype::SAMPLED.contains(&dtype))
             && (fixed.is_some() || is_matrix || init.source(shape, geometry).is_ok())
     }

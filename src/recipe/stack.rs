@@ -176,17 +176,19 @@ impl Fused {
     /// # Errors
     /// [`Error::Invalid`] where the shape has no such axis, or its length is not theirs.
     pub fn rows(&self, shape: &Shape, geometry: &Geometry) -> Result<(usize, Vec<Range<u64>>)> {
-        let axes = shape.dims().len();
-        let (first, last) = (geometry.batch_dims, axes.saturating_sub(1));
-        let inner = geometry.transposed && axes >= geometry.batch_dims + 2;
+        let axes = geometry.matrix(shape)?.dims().len();
+        // The transposed convolution's are not at an end.
+        let inner = usize::from(geometry.transposed && axes >= 2);
         let outputs = match geometry.layout {
-            Layout::OutIn => first + usize::from(inner),
-            Layout::InOut => last - usize::from(inner),
+            Layout::OutIn => geometry.batch_dims + inner,
+            Layout::InOut => shape.dims().len().saturating_sub(1 + inner),
         };
         let axis = self.axis.unwrap_or(outputs);
-        let Some(&length) = shape.dims().get(axis) else {
-            let needed = format!("an axis that shape {shape} has");
-            return Err(Error::invalid("parts", format!("parts of axis {axis}"), needed));
+        let length = shape.dims().get(axis).filter(|_| axes > 0 || self.axis.is_some());
+        let Some(&length) = length else {
+            let given = format!("parts of axis {axis} of shape {shape}");
+            let needed = "an axis of a matrix's, or parts_axis, which is one of the tensor's";
+            return Err(Error::invalid("parts", given, needed));
         };
         let wrong = |given: String, needed: String| {
             let given = format!("{given} of axis {axis} of shape {shape}");
@@ -388,13 +390,22 @@ impl TensorSpec {
         (self.layers(), self.ranges.len() + self.parts.len())
     }
 
-    /// That every range is one of the tensor's, and its elements can be of `dtype`.
+    /// That every range is one of the tensor's, its elements can be of `dtype`, and matrices are as large as
+    /// there is room for.
     pub(super) fn check_ranges(&self, dtype: Dtype) -> Result<()> {
         let at = |error: Error| error.at(format!("tensor `{}`", self.name));
         let (layers, count) = self.layers_and_count();
         if count > MOST_RANGES {
             let given = format!("{count} ranges and parts");
             return Err(at(Error::invalid("ranges", given, format!("at most {MOST_RANGES}"))));
+        }
+        let matrix = self.geometry.matrix(&self.shape).map(|matrix| matrix.elements());
+        if let (Some(elements), None) = (self.source.elements(), &self.kept)
+            && matrix.as_ref().ok() != Some(&elements)
+        {
+            let given = format!("a matrix of {elements} elements");
+            let needed = format!("one of shape {}, batch_dims left out", self.shape);
+            return Err(at(Error::invalid("source", given, needed)));
         }
         for range in layers {
             let at = |error: Error| at(error.at(format!("rows {}", range.place())));
