@@ -163,6 +163,13 @@ fn each_of_fused_weights_is_one_by_itself() {
             assert_eq!(value, normal.value(&stream, index as u64).unwrap(), "{index}");
         }
     }
+    // A transposed convolution's outputs are not at an end.
+    for (dims, layout) in [(&[40, 96, 3], Layout::OutIn), (&[3, 96, 40], Layout::InOut)] {
+        let geometry = Geometry { layout, transposed: true, ..stacked(0) };
+        let own = fused(&[64, 32], geometry, dims, "xavier_normal");
+        let found: Vec<_> = own.parts.iter().map(|part| (part.axis, part.source.std())).collect();
+        assert_eq!(found, [(1, std(192.0, 120.0)), (1, std(96.0, 120.0))], "{dims:?}");
+    }
     // Equal parts of what is drawn element by element are all alike: nothing lies over them.
     let gate_up = TensorSpec::of_parts("w", shape(&[64, 40]), init("xavier_normal"), stacked(0), {
         Fused::equal(2)
