@@ -424,6 +424,8 @@ fn ranged_rules_lie_over_what_a_tensor_has() {
     // After it, only for what has an initializer of its own.
     let recipe = parse(&(rule("ruled", "normal:1", "") + &rule("*", "zeros", "5..")));
     assert_eq!(said(&recipe), ["ones; zeros at 5..8", "normal:1", "ones"]);
+    let recipe = parse(&(rule("*", "normal:1", "") + &rule("{own,ruled}", "zeros", "5..")));
+    assert_eq!(said(&recipe), ["ones; zeros at 5..8", "normal:1", "ones"]);
     // Two of them: the earlier has what both speak of.
     let two = rule("own", "constant:2", "2..4") + &rule("*", "constant:3", "3..6");
     let mut recipe = parse(&(two + &rule("*", "normal:1", "")));

@@ -60,15 +60,16 @@ impl TensorSpec {
 }
 
 impl TensorSpec {
-    /// Its elements, in order, as runs that a device draws, with what from, and those that a [`Drawer`] does,
-    /// no longer than `longest`: samples of each element are a device's where they are all of the tensor, or
-    /// at least `least` of them stand together.
+    /// Some of its elements, in order, as runs that a device draws, with what from, and those that a
+    /// [`Drawer`] does, joined up to `longest`: samples of each element are a device's where they are all
+    /// that is asked for, or at least `least` of them stand together.
     pub(crate) fn spans(
         &self,
+        elements: Range<u64>,
         least: u64,
         longest: u64,
     ) -> impl Iterator<Item = (Range<u64>, Option<Distribution>)> {
-        let all = self.shape.elements();
+        let all = elements.clone();
         let is_sampled = Dtype::SAMPLED.contains(&self.dtype);
         let samples = move |stretch: Stretch<'_>| {
             let elements = stretch.elements;
@@ -78,7 +79,7 @@ impl TensorSpec {
             };
             (elements, own)
         };
-        let mut stretches = self.stretches(0..all).map(samples).peekable();
+        let mut stretches = self.stretches(elements).map(samples).peekable();
         // Stretches of one distribution that touch are one.
         let joined = std::iter::from_fn(move || {
             let (mut elements, own) = stretches.next()?;
@@ -86,7 +87,7 @@ impl TensorSpec {
             {
                 elements.end = next.end;
             }
-            let is_long = elements == (0..all) || elements.end - elements.start >= least;
+            let is_long = elements == all || elements.end - elements.start >= least;
             Some((elements, own.filter(|_| is_long)))
         });
         let mut joined = joined.peekable();

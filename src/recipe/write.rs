@@ -635,7 +635,7 @@ fn draw(
         let longest = device.piece_bytes() / size;
         let stream = Stream::named(options.seed, &spec.name);
         let mut drawer = None;
-        for (elements, on_device) in spec.spans(LONG / size, longest) {
+        for (elements, on_device) in spec.spans(0..spec.shape.elements(), LONG / size, longest) {
             let count = elements.end - elements.start;
             let starts = elements.clone().step_by(longest as usize);
             if let Some(distribution) = on_device {
