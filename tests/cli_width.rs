@@ -30,11 +30,13 @@ fn numbers(text: &str) -> HashSet<&str> {
 
 /// What people see of each command, some of it wider than most terminals. Each draws and measures the same
 /// whenever it is run, but for seconds.
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 22] = [
     &["init", "--list"],
     &["init", "long.toml", "--device", "cpu", "--force", "--out", "long.safetensors"],
     &["check", "long.safetensors"],
     &["init", "none-of-these", "--out", "long.safetensors"],
+    &["init", "config.json", "--device", "cpu", "--force", "--out", "long.safetensors"],
+    &["init", "tokenizer.json", "--out", "long.safetensors"],
     &["gain"],
     &["gain", "gelu"],
     &["devices"],
@@ -92,6 +94,8 @@ fn long_names(folder: &Path) {
         })
         .collect();
     std::fs::write(folder.join("long.toml"), recipe).unwrap();
+    std::fs::write(folder.join("config.json"), r#"{"model_type": "gpt3"}"#).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), "{}").unwrap();
 }
 
 #[test]

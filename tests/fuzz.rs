@@ -17,11 +17,12 @@ use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
 use fanin::model::{Loss, Mlp, Model, Optimizer, Predictor, Schedule, TrainOptions, Trainer};
 use fanin::random::{Dtype, PhiloxRng, Source, Stream};
-use fanin::recipe::{Content, Recipe, Rules, Stretch, TensorSpec};
+use fanin::recipe::{Content, ModelConfig, Recipe, Rules, Stretch, TensorSpec};
 use fanin::{Activation, Layout, Result, Shape, plain};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rand::RngExt;
+use serde_json::Value;
 
 use crate::memory::peak;
 
@@ -303,6 +304,29 @@ fn recipes() {
             draw_some(own);
         }
         assert_eq!(back.to_toml(), text);
+        Ok(())
+    });
+}
+
+#[test]
+fn configs() {
+    let families = ["qwen3_moe", "gemma3", "gpt_neo", "vit", "t5", "mamba"];
+    let configs = families.iter().flat_map(|model_type| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families");
+        let text = fs::read(folder.join(format!("{model_type}.json"))).unwrap();
+        let table: Value = serde_json::from_slice(&text).unwrap();
+        let cases = table["cases"].as_array().unwrap().clone();
+        cases.into_iter().map(|case| case["config"].to_string().into_bytes())
+    });
+    fuzz("config", &configs.collect::<Vec<_>>(), |input| {
+        let config = ModelConfig::parse(&utf8(input), "config.json")?;
+        let recipe = config.recipe()?;
+        if recipe.tensors.len() < 2000 {
+            assert_eq!(
+                Recipe::parse(&config.to_toml(), "back.toml")?.elements(),
+                recipe.elements()
+            );
+        }
         Ok(())
     });
 }

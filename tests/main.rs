@@ -23,6 +23,7 @@ mod doors;
 mod dropout;
 mod exact;
 mod exact_training;
+mod families;
 mod files;
 mod fill;
 mod formula;

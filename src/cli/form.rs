@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fanin::recipe::Recipe;
 use fanin::{Error, Result};
@@ -13,6 +13,8 @@ pub enum Form {
     Builtin,
     /// A recipe's TOML.
     Recipe,
+    /// A config.json of Hugging Face's, at this path.
+    Config(PathBuf),
     /// A safetensors file, or an index of some.
     Tensors,
 }
@@ -54,9 +56,13 @@ impl Form {
         let path = Path::new(model);
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         if path.is_dir() {
-            let needed =
-                "a file in it: its .safetensors, its .safetensors.index.json, or a .toml recipe";
-            return Err(other(model, "a folder", needed));
+            let config = path.join("config.json");
+            if config.is_file() {
+                return Ok(Form::Config(config));
+            }
+            let needed = "a file in it: its .safetensors, its .safetensors.index.json, or a .toml recipe; \
+                          or a folder with a config.json";
+            return Err(other(model, "a folder without a config.json", needed));
         }
         let foreign = |(_, what, needed): &(_, &str, &str)| Err(other(model, what, needed));
         let named = FOREIGN.iter().find(|(names, ..)| names.contains(&extension.as_str()));
@@ -66,10 +72,15 @@ impl Form {
         match extension.as_str() {
             "safetensors" => return Ok(Form::Tensors),
             "toml" => return Ok(Form::Recipe),
-            "json" if path.is_file() && !holds(path, b"\"weight_map\"")? => {
-                let needed = "the .safetensors file, its .index.json, or a recipe in TOML: \
-                              `fanin init gpt2 --print-recipe` is one to start from";
-                return Err(other(model, "JSON without a weight_map", needed));
+            "json" if path.is_file() && !holds(path, &["weight_map"])? => {
+                if holds(path, &["model_type", "architectures"])? {
+                    return Ok(Form::Config(path.into()));
+                }
+                let needed = "the .safetensors file, its .index.json, a config.json of Hugging Face's (with \
+                              a model_type), or a recipe in TOML: `fanin init gpt2 --print-recipe` is one \
+                              to start from";
+                let what = "JSON without a weight_map and without a model_type";
+                return Err(other(model, what, needed));
             }
             // That it is not there, reading it says.
             "json" => return Ok(Form::Tensors),
@@ -79,7 +90,8 @@ impl Form {
                     return foreign(&FOREIGN[*at]);
                 }
                 if start.contains(&0) || !is_text(&start) {
-                    let needed = "a .toml recipe, a .safetensors file or its .index.json";
+                    let needed =
+                        "a .toml recipe, a config.json, a .safetensors file or its .index.json";
                     return Err(other(model, "a binary file", needed));
                 }
                 return Ok(Form::Recipe);
@@ -87,7 +99,7 @@ impl Form {
             _ => {}
         }
         let known = Recipe::builtins().map(|(name, _)| name.to_owned());
-        let files = ["a .toml recipe", "a .safetensors file", "its .index.json"];
+        let files = ["a .toml recipe", "a config.json", "a .safetensors file", "its .index.json"];
         let known = known.chain(files.map(str::to_owned)).collect();
         Err(Error::Unknown { kind: "recipe", given: model.into(), known })
     }
@@ -117,8 +129,11 @@ fn is_text(start: &[u8]) -> bool {
 /// As much of an index as is read.
 const LONGEST: u64 = 100_000_000;
 
-/// Whether a file holds some bytes.
-fn holds(path: &Path, needle: &[u8]) -> Result<bool> {
+/// Whether a file of JSON has one of these keys, at whatever place.
+fn holds(path: &Path, keys: &[&str]) -> Result<bool> {
     let text = beginning(path, LONGEST)?;
-    Ok(text.windows(needle.len()).any(|window| window == needle))
+    Ok(keys
+        .iter()
+        .map(|key| format!("\"{key}\"").into_bytes())
+        .any(|key| text.windows(key.len()).any(|window| window == key)))
 }

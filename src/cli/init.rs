@@ -6,7 +6,9 @@ use clap::Args;
 use fanin::device::{Chunks, Draw};
 use fanin::gpu::Choice;
 use fanin::random::Dtype;
-use fanin::recipe::{FileReport, Recipe, Rules, WriteOptions, WriteReport, write};
+use fanin::recipe::{
+    FileReport, ModelConfig, Recipe, Rules, WriteOptions, WriteReport, families, write,
+};
 use fanin::{Device, Result, counted, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -21,6 +23,7 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     fanin init gpt2 --seed 7 --out gpt2.safetensors\n  \
     fanin init gpt2 --print-recipe > mine.toml\n  \
     fanin init mine.toml --out mine.safetensors\n  \
+    fanin init qwen/config.json --out qwen/model.safetensors\n  \
     fanin init old.safetensors --out new.safetensors \\\n      \
     --rule '*.bias=zeros' --rule '*=he_normal'\n  \
     fanin init old.safetensors --out new.safetensors \\\n      \
@@ -33,11 +36,14 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     a *, ? or braces passes over vectors and counters that its initializer cannot serve: of a .safetensors MODEL these become zeros (bias, \
     beta, running_mean, num_batches_tracked) or ones (weight, gamma, scale, running_var). INIT may be \
     `keep`: the tensor as the file has it.\n\n\
+    A config.json of Hugging Face's, or a folder that holds one, stands for the tensors that transformers \
+    makes of it, initialized as it does; --list has the families, --print-recipe prints its TOML. Written as \
+    model.safetensors into the folder of the config.json, from_pretrained loads them from there.\n\n\
     --device auto is the CPU here where that has the file ready first, which a line\n\
     says: the bits are the same, and digests and writes are the CPU's either way.")]
 pub struct InitArgs {
-    /// A built-in recipe, a recipe file (.toml), or a .safetensors file or its .index.json, whose
-    /// tensors are made anew by --rules and --rule
+    /// A built-in recipe, a recipe file (.toml), a config.json of Hugging Face's, or a .safetensors file
+    /// or its .index.json, whose tensors are made anew by --rules and --rule
     #[arg(required_unless_present = "list", value_name = "MODEL")]
     model: Option<String>,
 
@@ -83,11 +89,11 @@ pub struct InitArgs {
     #[arg(long)]
     json: bool,
 
-    /// List the built-in recipes and every initializer
+    /// List the built-in recipes, the families of config.json and every initializer
     #[arg(long)]
     list: bool,
 
-    /// Print a built-in recipe's TOML, to start one's own from
+    /// Print the TOML of a built-in recipe or of a config.json, to start one's own from
     #[arg(long, conflicts_with = "out")]
     print_recipe: bool,
 
@@ -101,6 +107,10 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
     }
     let model = args.model.as_deref().unwrap_or_default();
     if args.print_recipe {
+        if let Ok(Form::Config(path)) = Form::of(model) {
+            print(&config(&path)?.to_toml())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Recipe::builtin(model)?;
         let text = Recipe::builtins().find(|(name, _)| *name == model).map_or("", |(_, text)| text);
         print(text)?;
@@ -190,6 +200,7 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
         own => {
             let mut recipe = match own {
                 Form::Builtin => Recipe::builtin(model)?,
+                Form::Config(path) => config(&path)?.recipe()?,
                 _ => Recipe::read(path)?,
             };
             if !rules.is_empty() {
@@ -202,6 +213,13 @@ fn recipe(model: &str, args: &InitArgs) -> Result<Recipe> {
         recipe.set_dtype(dtype)?;
     }
     Ok(recipe)
+}
+
+/// A config.json, and what is to be said of it.
+fn config(path: &Path) -> Result<ModelConfig> {
+    let config = ModelConfig::read(path)?;
+    config.notes.iter().for_each(|line| note(line));
+    Ok(config)
 }
 
 fn tables(recipe: &Recipe, report: &WriteReport) -> String {
@@ -344,7 +362,18 @@ fn list(json: bool) -> Result<ExitCode> {
                 })
             })
             .collect();
-        print_json(&json!({ "recipes": recipes, "initializers": initializers }))?;
+        let families: Vec<_> = families()
+            .map(|family| {
+                json!({
+                    "model_type": family.model_type,
+                    "description": family.description,
+                    "architectures": family.architectures,
+                })
+            })
+            .collect();
+        print_json(&json!({
+            "recipes": recipes, "families": families, "initializers": initializers,
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let rows = recipes
@@ -367,6 +396,19 @@ fn list(json: bool) -> Result<ExitCode> {
         Column::prose("what it is"),
     ];
     let mut text = table(columns, rows);
+    text.push('\n');
+    let rows = families()
+        .map(|family| {
+            let classes = family.architectures.join(", ");
+            vec![family.model_type.to_owned(), family.description.to_owned(), classes]
+        })
+        .collect();
+    let columns = [
+        Column::text("config.json of"),
+        Column::prose("what it is"),
+        Column::prose("classes, the usual one first").leaves(1),
+    ];
+    text += &table(columns, rows);
     text.push('\n');
     let rows = init::catalogue()
         .iter()

@@ -59,6 +59,7 @@
 mod builtin;
 mod check;
 mod draw;
+mod family;
 mod header;
 mod keep;
 mod made;
@@ -77,6 +78,7 @@ use std::path::Path;
 
 pub use check::{CheckOptions, CheckReport, FileCheck, Finding, TensorCheck, check};
 pub use draw::Drawer;
+pub use family::{Family, ModelConfig, families};
 pub use keep::Kept;
 pub use rules::Rules;
 pub use stack::{Content, Fused, Parts, Ranged, Stretch};
@@ -408,6 +410,15 @@ impl Recipe {
         Ok(Recipe { name: stem(path), description: None, tensors })
     }
 
+    /// The tensors of a model that Hugging Face's transformers knows, by its config.json: names, shapes,
+    /// dtypes and initialization as transformers itself has them. [`ModelConfig`] says how it is read.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`] and [`ModelConfig::recipe`].
+    pub fn from_config(path: &Path) -> Result<Recipe> {
+        ModelConfig::read(path)?.recipe()
+    }
+
     /// TOML text that [`Recipe::parse`] reads back to the same tensors, but for those that are
     /// [kept](TensorSpec::kept), which no recipe has.
     pub fn to_toml(&self) -> String {
@@ -429,6 +440,7 @@ impl Recipe {
                 quoted(&tensor.draws()),
             );
             text += &read_as(&tensor.source, &tensor.geometry);
+            text += &read_otherwise(tensor);
             for Ranged { axis, rows, source, kept, geometry, .. } in tensor.layers_and_count().0 {
                 let init = quoted(&draws(source, kept.as_ref()));
                 let rows = format!("\"{}..{}\"", rows.start, rows.end);
@@ -488,6 +500,34 @@ fn read_as(source: &Source, geometry: &Geometry) -> String {
         text += &format!("batch_dims = {batch_dims}\n");
     }
     text
+}
+
+/// The other keys that say so, of a matrix that is drawn element by element: whoever gives it another
+/// initializer needs them.
+fn read_otherwise(tensor: &TensorSpec) -> String {
+    let matters = matches!(tensor.source, Source::Elements(_)) && tensor.kept.is_none();
+    if !matters || tensor.shape.dims().len() < 2 {
+        return String::new();
+    }
+    let (own, usual) = (tensor.geometry, Geometry::default());
+    let keys = [
+        (own.layout != usual.layout).then(|| format!("layout = \"{}\"\n", own.layout.name())),
+        (own.groups != usual.groups).then(|| format!("groups = {}\n", own.groups)),
+        own.transposed.then(|| "transposed = true\n".into()),
+        own.fan_in.map(|fan| format!("fan_in = {fan}\n")),
+        own.fan_out.map(|fan| format!("fan_out = {fan}\n")),
+        (own.batch_dims > 0).then(|| format!("batch_dims = {}\n", own.batch_dims)),
+        // Where they are drawn from several sources, these are ranges.
+        tensor.fused.as_ref().filter(|_| tensor.parts.is_empty()).map(|fused| {
+            let axis = fused.axis.map(|axis| format!("parts_axis = {axis}\n"));
+            let parts = match &fused.parts {
+                Parts::Equal(parts) => parts.to_string(),
+                Parts::Lengths(lengths) => format!("{lengths:?}"),
+            };
+            format!("parts = {parts}\n{}", axis.unwrap_or_default())
+        }),
+    ];
+    keys.into_iter().flatten().collect()
 }
 
 /// What a rule says in place of an initializer, where a tensor stays as its file has it.

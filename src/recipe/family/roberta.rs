@@ -1,0 +1,51 @@
+use super::Family;
+use super::blocks::{Encoder, head};
+use super::config::Config;
+use super::tensors::Tensors;
+use crate::Result;
+
+pub(super) static FAMILY: Family = Family {
+    model_type: "roberta",
+    description: "RoBERTa",
+    architectures: &[
+        "RobertaForMaskedLM",
+        "RobertaModel",
+        "RobertaForCausalLM",
+        "RobertaForSequenceClassification",
+        "RobertaForMultipleChoice",
+        "RobertaForTokenClassification",
+        "RobertaForQuestionAnswering",
+    ],
+    aliases: &[],
+    tensors,
+};
+
+fn tensors(config: &Config<'_>, class: &str) -> Result<Tensors> {
+    let head = head(class, "Roberta");
+    let encoder = Encoder::read(config, 1)?;
+    let hidden = encoder.hidden;
+    let prefix = if head == "Model" { "" } else { "roberta." };
+    let has_pooler = ["Model", "ForMultipleChoice"].contains(&head);
+    let mut tensors = encoder.model(config, prefix, has_pooler, true)?;
+    match head {
+        "ForMaskedLM" | "ForCausalLM" => tensors.within("lm_head.", |head| {
+            head.zeros("bias", encoder.vocabulary)?;
+            head.linear("dense", hidden, hidden, true)?;
+            head.layer_norm("layer_norm", hidden)?;
+            match encoder.tied {
+                true => Ok(()),
+                false => head.linear("decoder", encoder.vocabulary, hidden, true),
+            }
+        })?,
+        "ForSequenceClassification" => tensors.within("classifier.", |head| {
+            head.linear("dense", hidden, hidden, true)?;
+            head.linear("out_proj", config.labels()?, hidden, true)
+        })?,
+        "ForTokenClassification" => tensors.linear("classifier", config.labels()?, hidden, true)?,
+        "ForMultipleChoice" => tensors.linear("classifier", 1, hidden, true)?,
+        // As many as there are labels, of which there are two where nobody says how many.
+        "ForQuestionAnswering" => tensors.linear("qa_outputs", config.labels()?, hidden, true)?,
+        _ => {}
+    }
+    Ok(tensors)
+}
