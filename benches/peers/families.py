@@ -39,6 +39,16 @@ PUBLISHED = {
              hidden_size=2048, initializer_range=0.02, intermediate_size=None,
              max_position_embeddings=2048, num_heads=16, num_layers=24, vocab_size=50257),
     ],
+    "gpt_neox": [
+        dict(architectures=["GPTNeoXForCausalLM"], hidden_size=1024, initializer_range=0.02,
+             intermediate_size=4096, max_position_embeddings=2048, num_attention_heads=16,
+             num_hidden_layers=24, rotary_pct=0.25, tie_word_embeddings=False, torch_dtype="float16",
+             use_parallel_residual=True, vocab_size=50304),
+        dict(architectures=["GPTNeoXForCausalLM"], hidden_size=6144, initializer_range=0.02,
+             intermediate_size=24576, max_position_embeddings=2048, num_attention_heads=64,
+             num_hidden_layers=44, rotary_pct=0.25, tie_word_embeddings=False, torch_dtype="float16",
+             vocab_size=50432),
+    ],
     "llama": [
         dict(architectures=["LlamaForCausalLM"], attention_bias=False, head_dim=64, hidden_size=2048,
              initializer_range=0.02, intermediate_size=8192, max_position_embeddings=131072,
@@ -177,6 +187,8 @@ DECODER = dict(hidden_size=84, intermediate_size=136, num_attention_heads=6, num
 ENCODER = dict(hidden_size=84, intermediate_size=136, num_attention_heads=6, num_hidden_layers=3,
                max_position_embeddings=57, type_vocab_size=5, vocab_size=211, initializer_range=0.03)
 GPT2 = dict(n_embd=84, n_head=6, n_layer=3, n_positions=57, vocab_size=211, initializer_range=0.03)
+GPT_NEOX = dict(hidden_size=84, intermediate_size=136, num_attention_heads=6, num_hidden_layers=3,
+                max_position_embeddings=57, vocab_size=211)
 GPT_NEO = dict(hidden_size=84, num_heads=6, num_layers=3, max_position_embeddings=57, vocab_size=211,
                attention_types=[[["global", "local", "global"], 1]], window_size=8)
 QWEN3_MOE = dict(DECODER, head_dim=22, moe_intermediate_size=46, num_experts=5, num_experts_per_tok=2)
@@ -211,6 +223,8 @@ SMALL = {
              of("GPT2ForSequenceClassification", GPT2, id2label={str(i): str(i) for i in range(7)})],
     "gpt_neo": [of("GPTNeoForCausalLM", GPT_NEO, intermediate_size=136),
                 of("GPTNeoModel", GPT_NEO, initializer_range=0.05)],
+    "gpt_neox": [of("GPTNeoXForCausalLM", GPT_NEOX), of("GPTNeoXModel", GPT_NEOX, attention_bias=False),
+                 of("GPTNeoXForCausalLM", GPT_NEOX, tie_word_embeddings=True, initializer_range=0.05)],
     "llama": [of("LlamaForCausalLM", DECODER, head_dim=22, attention_bias=True, mlp_bias=True),
               of("LlamaModel", DECODER, pad_token_id=9),
               of("LlamaForCausalLM", DECODER, tie_word_embeddings=True, pad_token_id=9),
@@ -383,6 +397,7 @@ def table(model_type):
 CLASSES = {
     "gpt2": ["GPT2ForTokenClassification", "GPT2ForQuestionAnswering"],
     "gpt_neo": [f"GPTNeoFor{head}" for head in HEADS + ["QuestionAnswering"]],
+    "gpt_neox": [f"GPTNeoXFor{head}" for head in HEADS + ["QuestionAnswering"]],
     "mistral": [f"MistralFor{head}" for head in HEADS],
     "qwen2": [f"Qwen2For{head}" for head in HEADS],
     "qwen3": [f"Qwen3For{head}" for head in HEADS],

@@ -14,6 +14,7 @@ mod gemma3;
 mod gemma3_text;
 mod gpt2;
 mod gpt_neo;
+mod gpt_neox;
 mod llama;
 mod mamba;
 mod mistral;
@@ -38,9 +39,10 @@ use tensors::Tensors;
 use super::{MAX_TEXT, Recipe, TensorSpec, read_text};
 use crate::{Error, Result};
 
-static FAMILIES: [&Family; 20] = [
+static FAMILIES: [&Family; 21] = [
     &gpt2::FAMILY,
     &gpt_neo::FAMILY,
+    &gpt_neox::FAMILY,
     &llama::FAMILY,
     &mistral::FAMILY,
     &qwen2::FAMILY,
