@@ -357,12 +357,35 @@ impl Model {
             let needed = "a file name in UTF-8 that ends in .safetensors";
             return Err(Error::invalid("output", out.display(), needed));
         };
-        let of = |(at, _): (usize, &str)| is_shard(&name[at..]);
+        let of = |(at, _): (usize, &str)| is_shard(&name[at..]) || is_of_rank(&name[at..]);
         if stem.match_indices('-').any(of) {
-            let needed = "a model's name; this is that of one of a model's shards";
+            let needed = "a model's name; this is that of one of a model's files";
             return Err(Error::invalid("output", out.display(), needed));
         }
         Ok(Model { out: out.into(), stem: stem.into() })
+    }
+
+    /// The model of which `path` has the name of a file, be it any.
+    pub(crate) fn of_any(path: &Path) -> Option<Model> {
+        let name = path.file_name()?.to_str()?;
+        let endings = name.match_indices(['-', '.']).map(|(at, _)| at);
+        let ours = |at: &usize| *at > 0 && is_of_model(&name[*at..]);
+        // The longest ending: a name may hold what looks like one.
+        let stem = &name[..endings.filter(|at| ours(at)).min()?];
+        Some(Model { out: path.with_file_name(format!("{stem}{WEIGHTS}")), stem: stem.into() })
+    }
+
+    /// The file that it would be in one.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// The manifests of ranks that are there.
+    pub(crate) fn manifests_of_ranks(&self) -> Result<Vec<PathBuf>> {
+        let standing = self.standing()?.into_iter();
+        let of_rank =
+            |path: &PathBuf| is_document(path) && is_of_rank(&file_name(path)[self.stem.len()..]);
+        Ok(standing.filter(of_rank).collect())
     }
 
     /// The file of the model's name with this ending in place of `.safetensors`.
@@ -378,6 +401,16 @@ impl Model {
         self.file(".safetensors.index.json")
     }
 
+    /// What a rank holds of the model.
+    pub(crate) fn of_rank(&self, rank: u32, world: u32) -> PathBuf {
+        self.file(&format!("-rank-{rank:05}-of-{world:05}{WEIGHTS}"))
+    }
+
+    /// The manifest of what a rank has written.
+    pub(crate) fn manifest_of_rank(&self, rank: u32, world: u32) -> PathBuf {
+        self.file(&format!("-rank-{rank:05}-of-{world:05}.manifest.json"))
+    }
+
     /// Those of the model's files that are there.
     fn standing(&self) -> Result<Vec<PathBuf>> {
         let folder = folder(&self.out);
@@ -389,10 +422,7 @@ impl Model {
         };
         let ours = |name: &String| {
             let rest = name.strip_prefix(&self.stem);
-            rest.is_some_and(|rest| {
-                matches!(rest, WEIGHTS | ".safetensors.index.json" | ".manifest.json")
-                    || is_shard(rest)
-            })
+            rest.is_some_and(is_of_model)
         };
         let names = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
@@ -492,6 +522,83 @@ impl Model {
         }
         place(documents)
     }
+
+    /// [`Model::check`] for one of several processes that write a model together: the files that are
+    /// `ours`, all of theirs, may be there, whatever they hold.
+    pub(crate) fn check_own<'a>(
+        &self,
+        new: impl IntoIterator<Item = &'a Path>,
+        force: bool,
+        ours: impl Fn(&Path) -> bool,
+    ) -> Result<()> {
+        // Those that are there are looked into one by one.
+        new.into_iter().try_for_each(|path| check(path, true))?;
+        let others: Vec<PathBuf> =
+            self.standing()?.into_iter().filter(|path| !ours(path)).collect();
+        match others.first().filter(|_| !force) {
+            Some(path) => Err(Error::Exists { path: path.clone() }),
+            None => others.iter().try_for_each(|path| check(path, true)),
+        }
+    }
+
+    /// [`Model::place`] for one of several processes that write a model together. Each gives names to its
+    /// own files alone, so none waits for another; of what is not `ours`, where `force` is given, the
+    /// first who comes removes.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where a name of weights is taken and `force` is not given.
+    pub(crate) fn place_own(
+        &self,
+        weights: Vec<Ready>,
+        manifest: Option<Ready>,
+        manifest_path: &Path,
+        force: bool,
+        ours: impl Fn(&Path) -> bool,
+    ) -> Result<()> {
+        let _own = placing();
+        let others = self.standing()?;
+        let mut others = others.iter().filter(|path| !ours(path)).peekable();
+        if let Some(path) = others.peek().filter(|_| !force) {
+            return Err(Error::Exists { path: path.to_path_buf() });
+        }
+        if force {
+            if manifest.is_some() {
+                remove(manifest_path)?;
+            }
+            let (documents, superseded): (Vec<_>, Vec<_>) =
+                others.partition(|path| is_document(path));
+            documents.into_iter().chain(superseded).try_for_each(|path| remove(path))?;
+        }
+        sync_folder(folder(&self.out))?;
+        let mut placed = Vec::new();
+        for ready in weights {
+            placed.push(ready.place(force)?);
+        }
+        sync_folders(&placed)?;
+        let placed = manifest.map(|manifest| manifest.place(true)).transpose()?;
+        sync_folders(placed.as_slice())
+    }
+
+    /// Gives the index its name, whatever has it.
+    pub(crate) fn place_index(&self, index: Ready) -> Result<()> {
+        let _own = placing();
+        sync_folders(&[index.place(true)?])
+    }
+}
+
+/// Whether a name ends as one of a model's files, after the model's.
+fn is_of_model(ending: &str) -> bool {
+    matches!(ending, WEIGHTS | ".safetensors.index.json" | ".manifest.json")
+        || is_shard(ending)
+        || is_of_rank(ending)
+}
+
+/// Whether a name ends as what a rank has written, after the model's: `-rank-00003-of-00008.safetensors`.
+fn is_of_rank(ending: &str) -> bool {
+    let rest = ending.strip_prefix("-rank");
+    let manifest = rest.and_then(|rest| rest.strip_suffix(".manifest.json"));
+    rest.is_some_and(is_shard)
+        || manifest.is_some_and(|numbers| is_shard(&format!("{numbers}{WEIGHTS}")))
 }
 
 /// Whether a name ends as a shard's does, after the model's: `-00001-of-00002.safetensors`.
@@ -502,14 +609,15 @@ fn is_shard(ending: &str) -> bool {
     numbers.is_some_and(|(number, count)| digits(number) && digits(count))
 }
 
-/// Where the manifest of a model is of which `path` is a file: the whole, a shard, or the index.
+/// Where the manifest of a model is of which `path` is a file: the whole, a shard, the index; or of the rank
+/// that wrote it.
 pub(crate) fn manifest_of(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    let name = name.strip_suffix(".index.json").unwrap_or(name);
-    let stem = name.strip_suffix(WEIGHTS)?;
-    let shard = stem.match_indices('-').find(|(at, _)| is_shard(&name[*at..]));
-    let stem = shard.map_or(stem, |(at, _)| &stem[..at]);
-    Some(path.with_file_name(format!("{stem}.manifest.json")))
+    let model = Model::of_any(path)?;
+    let name = file_name(path);
+    Some(match is_of_rank(&name[model.stem.len()..]) {
+        true => path.with_file_name(name.replace(WEIGHTS, ".manifest.json")),
+        false => model.manifest(),
+    })
 }
 
 /// Index or manifest, of a model's files.

@@ -14,7 +14,7 @@ use crate::devices::{SEED, contexts};
 use crate::plain::rounded;
 
 /// Every dtype and kind of initializer, odd sizes, a scalar, a counter.
-const MIXED: &str = r#"
+pub const MIXED: &str = r#"
 name = "mixed"
 
 [[tensor]]

@@ -7,12 +7,14 @@ use fanin::device::{Chunks, Draw};
 use fanin::gpu::Choice;
 use fanin::random::Dtype;
 use fanin::recipe::{
-    FileReport, ModelConfig, Recipe, Rules, WriteOptions, WriteReport, families, write,
+    FileReport, Launcher, ModelConfig, Plan, Rank, Recipe, Rules, WriteOptions, WriteReport,
+    families, write,
 };
-use fanin::{Device, Result, counted, init};
+use fanin::{Device, Error, Result, counted, init};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::dry;
 use super::form::Form;
 use super::table::{self, Column, MOST_ROWS, short, table};
 use super::text::{page, paragraph};
@@ -27,7 +29,10 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     fanin init old.safetensors --out new.safetensors \\\n      \
     --rule '*.bias=zeros' --rule '*=he_normal'\n  \
     fanin init old.safetensors --out new.safetensors \\\n      \
-    --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n\n\
+    --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n  \
+    fanin init llama-3.2-1b --dry-run --rank 0 --world 8\n  \
+    mpirun -n 8 fanin init llama-3.2-1b --rank auto --out m.safetensors\n  \
+    fanin init llama-3.2-1b --plan plan.toml --rank 3 --world 8 --out m.safetensors\n\n\
     A rule is PATTERN=INIT, and may go on, after a blank, with dims=2 or dims=2.. (the number of \
     dimensions that it is for), layout=in_out, fan_in=N, fan_out=N, groups=N, transposed=true, depth=N, \
     shape=[N,M] (of tensors of as many dimensions), batch_dims=1 (the first axis is of stacked matrices), parts=3 \
@@ -48,7 +53,7 @@ pub struct InitArgs {
     model: Option<String>,
 
     /// The file to write, ending in .safetensors; a manifest of SHA-256 digests goes beside it
-    #[arg(long, short, required_unless_present_any = ["list", "print_recipe"], value_name = "FILE")]
+    #[arg(long, short, required_unless_present_any = ["list", "print_recipe", "dry_run"], value_name = "FILE")]
     out: Option<PathBuf>,
 
     /// The seed
@@ -71,6 +76,24 @@ pub struct InitArgs {
     /// Split into files of at most this many bytes of tensors, with an index, as Hugging Face does
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_shard_size: Option<u64>,
+
+    /// Write the files of one of --world processes that share the model: its number, from 0; `auto`, what
+    /// the launcher says (torchrun, Open MPI, PMI, Slurm), or that launcher's name
+    #[arg(long, value_name = "RANK", help_heading = RANKS)]
+    rank: Option<String>,
+
+    /// How many processes share the model
+    #[arg(long, value_name = "RANKS", requires = "rank", help_heading = RANKS)]
+    world: Option<u32>,
+
+    /// A TOML file that says which part of each tensor which rank holds, as tensor and pipeline
+    /// parallelism have it: each rank has one file. Without --rank those of all ranks are written
+    #[arg(long, value_name = "FILE", conflicts_with = "max_shard_size", help_heading = RANKS)]
+    plan: Option<PathBuf>,
+
+    /// List tensors, files and what each rank has to write, and write nothing
+    #[arg(long, help_heading = RANKS)]
+    dry_run: bool,
 
     /// The SHA-256 of each file of weights too, as sha256sum gives it; it may take longer than to write
     /// the file. --json has it always
@@ -101,6 +124,9 @@ pub struct InitArgs {
     device: DeviceArgs,
 }
 
+/// Under what the help of these stands.
+const RANKS: &str = "On several machines";
+
 pub fn run(args: InitArgs) -> Result<ExitCode> {
     if args.list {
         return list(args.json);
@@ -117,42 +143,110 @@ pub fn run(args: InitArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let recipe = recipe(model, &args)?;
-    let out = args.out.as_deref().unwrap_or(Path::new(""));
+    let out = args.out.as_deref().unwrap_or(Path::new("model.safetensors"));
+    let plan = args.plan.as_deref().map(Plan::read).transpose()?;
+    let options = WriteOptions {
+        seed: args.seed,
+        max_shard_bytes: args.max_shard_size,
+        rank: args.rank()?,
+        plan: plan.as_ref(),
+        force: args.force,
+        file_digests: args.file_digests || args.json,
+        ..WriteOptions::new(out)
+    };
+    if args.dry_run {
+        return dry::run(&recipe, &options, args.json);
+    }
     let device = device(&args, recipe.elements())?;
     let stop = stop::listen();
+    // Without a rank a plan's are written one after the other.
+    let ranks = match (&plan, options.rank) {
+        (Some(plan), None) => (0..plan.world())
+            .map(|rank| Rank::new(rank, plan.world()).map(Some))
+            .collect::<Result<Vec<_>>>()?,
+        (_, rank) => vec![rank],
+    };
 
     let started = Instant::now();
     let template = "{bar:20} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
-    let bar = progress(template, recipe.bytes());
-    let mut progress = |bytes| bar.inc(bytes);
-    let options = WriteOptions {
-        seed: args.seed,
-        out,
-        max_shard_bytes: args.max_shard_size,
-        force: args.force,
-        file_digests: args.file_digests || args.json,
-        stop: Some(stop),
-        progress: Some(&mut progress),
-    };
-    let written = write(&recipe, &device, options);
+    let bar = progress(template, dry::bytes(&recipe, &options)?);
+    let mut report = WriteReport::default();
+    for rank in ranks {
+        let mut progress = |bytes| bar.inc(bytes);
+        let options =
+            WriteOptions { rank, stop: Some(stop), progress: Some(&mut progress), ..options };
+        match write(&recipe, &device, options) {
+            Ok(written) => report.append(written),
+            Err(error) => {
+                bar.finish_and_clear();
+                return Err(error);
+            }
+        }
+    }
     bar.finish_and_clear();
-    let report = written?;
     let seconds = started.elapsed().as_secs_f64();
 
     if args.json {
-        print_json(&document(&recipe, &report, args.seed, &device))?;
+        print_json(&document(&recipe, &report, options.rank, args.seed, &device))?;
     } else {
         print(&tables(&recipe, &report))?;
+        let parts = report.tensors.iter();
+        let (elements, bytes) = parts.fold((0, 0), |(elements, bytes), own| {
+            let (count, size) = (own.shape.elements(), recipe.tensors[own.tensor].dtype.size());
+            (elements + count, bytes + count * size as u64)
+        });
+        let rank = options.rank.map_or(String::new(), |rank| format!(", {rank}"));
         note(&format!(
-            "seed {}: {}, {} in {seconds:.2} s ({}/s) on {}",
+            "seed {}{rank}: {}, {} in {seconds:.2} s ({}/s) on {}",
             args.seed,
-            counted(recipe.elements(), "parameter"),
-            table::bytes(recipe.bytes()),
-            table::bytes((recipe.bytes() as f64 / seconds) as u64),
+            counted(elements, "parameter"),
+            table::bytes(bytes),
+            table::bytes((bytes as f64 / seconds) as u64),
             device.device(),
         ));
+        let there = report.files.iter().filter(|file| file.was_there).count();
+        if there > 0 {
+            let verb = if there == 1 { "was" } else { "were" };
+            note(&format!("{} {verb} there, and right", counted(there, "file")));
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl InitArgs {
+    /// Which rank this is, if that is spoken of.
+    fn rank(&self) -> Result<Option<Rank>> {
+        let Some(text) = &self.rank else { return Ok(None) };
+        let rank = match text.parse::<u32>() {
+            Ok(rank) => match self.world {
+                Some(world) => return Rank::new(rank, world).map(Some),
+                None => {
+                    let needed = "--world too, the number of ranks";
+                    return Err(invalid("--rank", text, needed));
+                }
+            },
+            Err(_) if text == "auto" => Rank::from_env(None)?,
+            Err(_) => match text.parse::<Launcher>() {
+                Ok(launcher) => Rank::from_env(Some(launcher))?,
+                Err(_) => {
+                    let launchers = Launcher::ALL.map(Launcher::name).join(", ");
+                    let needed = format!("a number, auto, or a launcher: {launchers}");
+                    return Err(invalid("--rank", text, &needed));
+                }
+            },
+        };
+        match self.world {
+            Some(world) if world != rank.world() => {
+                let given = format!("{world}, where the environment says {rank}");
+                Err(invalid("--world", &given, "the same, or --rank as a number"))
+            }
+            _ => Ok(Some(rank)),
+        }
+    }
+}
+
+fn invalid(what: &str, given: &str, needed: &str) -> Error {
+    Error::Invalid { what: what.into(), given: given.into(), needed: needed.into() }
 }
 
 /// Elements that a thread draws while a GPU's driver starts: 0.4 G/s with AVX2, 0.3 s on an NVIDIA H200.
@@ -236,12 +330,12 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
         Column::number("measured"),
         Column::text("sha256").leaves(1),
     ];
-    let rows = recipe
+    let rows = report
         .tensors
         .iter()
-        .zip(&report.tensors)
         .take(MOST_ROWS)
-        .map(|(spec, done)| {
+        .map(|done| {
+            let spec = &recipe.tensors[done.tensor];
             let none = || "-".to_owned();
             let expected = spec.expected().map(|both| both.map(short));
             let [mean, std] = expected.unwrap_or_else(|| [none(), none()]);
@@ -249,7 +343,7 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
             let fans = spec.fans();
             vec![
                 spec.name.clone(),
-                spec.shape.to_string(),
+                done.shape.to_string(),
                 spec.dtype.to_string(),
                 spec.written(),
                 fans.map_or("-".into(), |fans| format!("{}, {}", fans.fan_in, fans.fan_out)),
@@ -263,7 +357,7 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
         })
         .collect();
     let mut text = table(columns, rows);
-    text += &table::beyond(recipe.tensors.len(), "--json or the manifest");
+    text += &table::beyond(report.tensors.len(), "--json or the manifest");
     text.push('\n');
     let rows = report
         .files
@@ -281,6 +375,10 @@ fn tables(recipe: &Recipe, report: &WriteReport) -> String {
 #[derive(Serialize)]
 struct Document<'a> {
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    world: Option<u32>,
     engine: &'a str,
     device: String,
     tensors: Tensors<'a>,
@@ -291,13 +389,13 @@ struct Tensors<'a>(&'a Recipe, &'a WriteReport);
 
 impl Serialize for Tensors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let pairs = self.0.tensors.iter().zip(&self.1.tensors);
-        serializer.collect_seq(pairs.map(|(spec, done)| {
+        serializer.collect_seq(self.1.tensors.iter().map(|done| {
+            let spec = &self.0.tensors[done.tensor];
             let fans = spec.fans();
             let expected = spec.expected();
-            json!({
+            let mut entry = json!({
                 "name": spec.name,
-                "shape": spec.shape.dims(),
+                "shape": done.shape.dims(),
                 "dtype": spec.dtype.name(),
                 "init": spec.written(),
                 "layout": fans.map(|_| spec.geometry.layout.name()),
@@ -309,7 +407,12 @@ impl Serialize for Tensors<'_> {
                 "std": done.moments.std(),
                 "sha256": done.sha256,
                 "file": done.file,
-            })
+            });
+            if let Some(part) = &done.part {
+                entry["of"] = json!(part.of());
+                entry["part"] = json!(part.texts());
+            }
+            entry
         }))
     }
 }
@@ -317,15 +420,22 @@ impl Serialize for Tensors<'_> {
 fn document<'a>(
     recipe: &'a Recipe,
     report: &'a WriteReport,
+    rank: Option<Rank>,
     seed: u64,
     device: &'a Chunks,
 ) -> Document<'a> {
     let file = |file: &FileReport| {
         let path = file.path.to_string_lossy();
-        json!({ "path": path, "bytes": file.bytes, "sha256": file.sha256 })
+        let mut entry = json!({ "path": path, "bytes": file.bytes, "sha256": file.sha256 });
+        if file.was_there {
+            entry["was_there"] = true.into();
+        }
+        entry
     };
     Document {
         seed,
+        rank: rank.map(Rank::rank),
+        world: rank.map(Rank::world),
         engine: device.engine(),
         device: device.device(),
         tensors: Tensors(recipe, report),

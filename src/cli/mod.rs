@@ -5,6 +5,7 @@ mod check;
 mod columns;
 mod contract;
 mod devices;
+mod dry;
 mod flags;
 mod form;
 mod gain;

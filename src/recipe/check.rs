@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::header::{self, Header, Stored};
 use super::made::{self, Made};
 use super::manifest::{Manifest, TensorEntry};
-use super::{Drawer, TensorSpec};
+use super::{Drawer, Selection, TensorSpec};
 use crate::file::{file_name, hex, manifest_of};
 use crate::random::{CONTRACT, Dtype};
 use crate::{Error, Result, Shape, memory};
@@ -248,7 +248,7 @@ impl Checking<'_> {
             }
         };
         let drawn = match &told {
-            Some(Told::Drawn(spec, seed)) => Some(spec.drawer(*seed)?),
+            Some(Told::Drawn(spec, part, seed)) => Some((spec.drawer(*seed)?, part.as_ref())),
             _ => None,
         };
         let (sha256, different) = self.read(stored, drawn)?;
@@ -283,14 +283,14 @@ impl Checking<'_> {
     fn read(
         &self,
         stored: &Stored,
-        drawer: Option<Drawer<'_>>,
+        drawer: Option<(Drawer<'_>, Option<&Selection>)>,
     ) -> Result<(String, Option<(u64, u64)>)> {
         let size = stored.dtype.size();
         let elements = stored.shape.elements();
         let longest = CHUNK / size as u64;
-        let mut drawer = drawer.map(|drawer| match self.stop {
-            Some(stop) => drawer.until(stop),
-            None => drawer,
+        let mut drawer = drawer.map(|(drawer, part)| match self.stop {
+            Some(stop) => (drawer.until(stop), part),
+            None => (drawer, part),
         });
         let room = if drawer.is_some() { longest.min(elements) as usize * size } else { 0 };
         let mut anew = memory::filled("a stretch of a tensor", room, 0)?;
@@ -299,9 +299,12 @@ impl Checking<'_> {
         stored.kept.stretches(elements, longest, |first, bytes| {
             self.go_on()?;
             digest.update(bytes);
-            let Some(drawer) = &mut drawer else { return Ok(()) };
+            let Some((drawer, part)) = &mut drawer else { return Ok(()) };
             let anew = &mut anew[..bytes.len()];
-            drawer.draw(first, anew)?;
+            match part {
+                None => drawer.draw(first, anew)?,
+                Some(part) => part.draw(drawer, size as u64, first, anew)?,
+            }
             if anew == bytes {
                 return Ok(());
             }
@@ -339,8 +342,8 @@ impl Checking<'_> {
 
 /// What a file's metadata say of a tensor.
 enum Told {
-    /// A tensor, of that seed.
-    Drawn(Box<TensorSpec>, u64),
+    /// A tensor, or a part of it, of that seed.
+    Drawn(Box<TensorSpec>, Option<Selection>, u64),
     Not(Finding),
 }
 
@@ -355,9 +358,14 @@ fn told(made: &Made, stored: &Stored) -> Told {
     if stored.shape.elements() == 0 {
         return Told::Not(Finding::Same);
     }
-    match own.tensor(&stored.name, &stored.shape, stored.dtype) {
+    let part = match own.part(&stored.shape) {
+        Ok(part) => part,
+        Err(error) => return Told::Not(Finding::Wrong(error.to_string())),
+    };
+    let whole = part.as_ref().map(|(_, whole)| whole);
+    match own.tensor(&stored.name, whole.unwrap_or(&stored.shape), stored.dtype) {
         Ok(None) => untold(own.copied().into()),
-        Ok(Some(spec)) => Told::Drawn(Box::new(spec), made.seed),
+        Ok(Some(spec)) => Told::Drawn(Box::new(spec), part.map(|(part, _)| part), made.seed),
         Err(error) => Told::Not(Finding::Wrong(error.to_string())),
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::keep::Kept;
 use super::stack::{Ranged, Rows, resized};
-use super::{Recipe, TensorSpec};
+use super::{Recipe, Selection, TensorSpec};
+use crate::file::hex;
 use crate::init::{Geometry, Init};
 use crate::random::{CONTRACT, Dtype, Source};
-use crate::{Layout, Result, Shape};
+use crate::{Error, Layout, Result, Shape};
 
 /// The key of the metadata that holds a [`Made`].
 pub(super) const KEY: &str = "fanin.init";
@@ -37,6 +39,11 @@ pub(super) struct MadeTensor {
     layout: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     groups: Option<u64>,
+    /// The shape of the whole tensor, where the file holds a part of it, and which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<Vec<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<Vec<String>>,
     /// Of one whose matrices are drawn each by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_dims: Option<usize>,
@@ -54,24 +61,38 @@ struct MadeRange {
     made: MadeTensor,
 }
 
+/// What tells a recipe from others: the digest of its tensors' names, shapes, dtypes and initializers.
+pub(super) fn digest(recipe: &Recipe) -> Result<String> {
+    let mut digest = Sha256::new();
+    for spec in &recipe.tensors {
+        let entry = (&spec.name, spec.shape.dims(), spec.dtype.name(), MadeTensor::new(spec, None));
+        let text = serde_json::to_string(&entry);
+        let text = text.map_err(|error| Error::invalid(&spec.name, error, "what JSON can say"))?;
+        digest.update(text.as_bytes());
+    }
+    Ok(hex(&digest.finalize()))
+}
+
 impl Made {
     pub(super) fn new<'a>(
         recipe: &Recipe,
         seed: u64,
-        tensors: impl Iterator<Item = &'a TensorSpec>,
+        tensors: impl Iterator<Item = (&'a TensorSpec, Option<&'a Selection>)>,
     ) -> Made {
         Made {
             version: env!("CARGO_PKG_VERSION").into(),
             contract: CONTRACT,
             recipe: recipe.name.clone(),
             seed,
-            tensors: tensors.map(|tensor| (tensor.name.clone(), MadeTensor::new(tensor))).collect(),
+            tensors: tensors
+                .map(|(tensor, part)| (tensor.name.clone(), MadeTensor::new(tensor, part)))
+                .collect(),
         }
     }
 }
 
 impl MadeTensor {
-    fn new(tensor: &TensorSpec) -> MadeTensor {
+    fn new(tensor: &TensorSpec, part: Option<&Selection>) -> MadeTensor {
         let mut made = MadeTensor::of(
             tensor.written(),
             &tensor.source,
@@ -87,6 +108,8 @@ impl MadeTensor {
             let own = MadeTensor::of(init, source, kept.as_ref(), &shape, geometry);
             made.ranges.push(MadeRange { axis: *axis, rows: [rows.start, rows.end], made: own });
         }
+        made.of = part.map(|part| part.of().to_vec());
+        made.part = part.map(Selection::texts);
         made
     }
 
@@ -107,12 +130,29 @@ impl MadeTensor {
             groups: (is_whole && geometry.groups != 1).then_some(geometry.groups),
             batch_dims: (is_placed && geometry.batch_dims != 0).then_some(geometry.batch_dims),
             ranges: Vec::new(),
+            of: None,
+            part: None,
         };
         let own = made.source(shape).ok().map(|own| own.map(|(source, _)| source));
         if own != Some(kept.is_none().then_some(*source)) {
             made.draws = Some(super::draws(source, kept));
         }
         made
+    }
+
+    /// Which part of a tensor one of this shape is, if it is one, and the shape of the whole.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where that cannot be.
+    pub(super) fn part(&self, shape: &Shape) -> Result<Option<(Selection, Shape)>> {
+        let Some((of, part)) = self.of.as_ref().zip(self.part.as_ref()) else { return Ok(None) };
+        let (part, of) = (Selection::from_texts(of, part)?, Shape::new(of.clone())?);
+        let own = part.shape()?;
+        if own != *shape {
+            let given = format!("{} of {of}", part.texts().join("; "));
+            return Err(Error::invalid("part of a tensor", given, format!("one of shape {shape}")));
+        }
+        Ok(Some((part, of)))
     }
 
     /// What a shape is drawn from, and how it is read; none where it is a copy.

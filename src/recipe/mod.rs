@@ -55,18 +55,25 @@
 //! ```
 //!
 //! Fans of a range are those of the whole tensor, unless they are given.
+//!
+#![doc = include_str!("large.md")]
 
 mod builtin;
 mod check;
 mod draw;
 mod family;
+mod files;
 mod header;
 mod keep;
 mod made;
 mod manifest;
+mod merge;
 mod pattern;
 mod place;
+mod plan;
+mod rank;
 mod rules;
+mod selection;
 mod stack;
 mod text;
 mod write;
@@ -79,8 +86,13 @@ use std::path::Path;
 pub use check::{CheckOptions, CheckReport, FileCheck, Finding, TensorCheck, check};
 pub use draw::Drawer;
 pub use family::{Family, ModelConfig, families};
+pub use files::{DryRun, PlannedFile};
 pub use keep::Kept;
+pub use merge::{MergeReport, MergedTensor, merge};
+pub use plan::Plan;
+pub use rank::{Launcher, Rank};
 pub use rules::Rules;
+pub use selection::Selection;
 pub use stack::{Content, Fused, Parts, Ranged, Stretch};
 pub use write::{FileReport, TensorReport, WriteOptions, WriteReport, write};
 

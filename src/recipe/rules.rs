@@ -313,7 +313,7 @@ impl Rules {
 }
 
 /// What all matching of one model's names may take: some seconds.
-const MAX_STEPS: u64 = 2_000_000_000;
+pub(super) const MAX_STEPS: u64 = 2_000_000_000;
 
 /// How norms and counters start, which no matrix's initializer serves: as every framework has them.
 static USUAL: LazyLock<Rules> = LazyLock::new(|| {

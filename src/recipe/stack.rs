@@ -380,6 +380,11 @@ impl TensorSpec {
         Ok(self)
     }
 
+    /// The files that some of it is copied from.
+    pub(super) fn copies(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter().chain(self.layers().filter_map(|range| range.kept.as_ref()))
+    }
+
     /// What lies over the tensor's own source, the first that has an element before the others.
     fn layers(&self) -> impl Iterator<Item = &Ranged> {
         self.ranges.iter().chain(&self.parts)

@@ -187,11 +187,11 @@ impl<'de, T: FromStr<Err = crate::Error>> Deserialize<'de> for Named<T> {
 }
 
 impl Source {
-    fn place_of<T>(self: &Arc<Self>, value: &Spanned<T>) -> Place {
+    pub(super) fn place_of<T>(self: &Arc<Self>, value: &Spanned<T>) -> Place {
         self.place(value.span().start)
     }
 
-    fn read<T: for<'de> Deserialize<'de>>(self: &Arc<Self>) -> Result<T> {
+    pub(super) fn read<T: for<'de> Deserialize<'de>>(self: &Arc<Self>) -> Result<T> {
         toml::from_str(&self.text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             self.place(offset).error(error.message().replace('\n', "; "))

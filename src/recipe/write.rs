@@ -1,7 +1,7 @@
 //! A recipe's tensors into safetensors files: drawn, hashed and written at once, in little memory.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,20 +9,16 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use safetensors::tensor::TensorInfo;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::header::safetensors_dtype;
-use super::made::{self, Made};
+use super::files::{Own, Part, Shard, document, holds};
 use super::manifest::Manifest;
-use super::{MAX_TEXT, Recipe};
+use super::{Plan, Rank, Recipe, Selection};
 use crate::device::{Draw, Piece, Sink};
-use crate::file::{self, Drafts, Model, file_name, hex};
+use crate::file::{self, Drafts, file_name, hex};
 use crate::op::Moments;
-use crate::random::Stream;
-use crate::{Error, Result, cpu, memory};
+use crate::random::{Slice, Stream};
+use crate::{Error, Result, Shape, cpu, memory};
 
 /// Where a model goes, and how. What is left as [`WriteOptions::new`] has it needs no mention:
 ///
@@ -40,6 +36,12 @@ pub struct WriteOptions<'a> {
     /// The most bytes of tensors a file, where the model is to be split as Hugging Face splits it;
     /// a tensor that is larger has a file of its own.
     pub max_shard_bytes: Option<u64>,
+    /// Which of several processes this is that write the model together: its files alone are written,
+    /// and a manifest of its own. Without a [plan](WriteOptions::plan) these are whole tensors, and
+    /// without a size there are so many files that the ranks have about as much to do.
+    pub rank: Option<Rank>,
+    /// Which part of each tensor a rank holds: each has one file, of its parts. None writes whole tensors.
+    pub plan: Option<&'a Plan>,
     /// Whether to replace files that exist.
     pub force: bool,
     /// Whether to take the SHA-256 of each file of weights as a whole, as `sha256sum` gives it. The
@@ -53,12 +55,15 @@ pub struct WriteOptions<'a> {
 }
 
 impl<'a> WriteOptions<'a> {
-    /// Seed 0, one file, which replaces none, without a digest of the whole; nobody stops or watches it.
+    /// Seed 0, one file, which replaces none, without a digest of the whole, by one process; nobody stops or
+    /// watches it.
     pub fn new(out: &'a Path) -> WriteOptions<'a> {
         WriteOptions {
             seed: 0,
             out,
             max_shard_bytes: None,
+            rank: None,
+            plan: None,
             force: false,
             file_digests: false,
             stop: None,
@@ -73,17 +78,31 @@ impl<'a> WriteOptions<'a> {
 }
 
 /// What was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WriteReport {
-    /// Each tensor, in the recipe's order.
+    /// Each tensor that was written, in the recipe's order.
     pub tensors: Vec<TensorReport>,
     /// Each safetensors file, the index, and the manifest.
     pub files: Vec<FileReport>,
 }
 
+impl WriteReport {
+    /// What another came to, after this.
+    pub fn append(&mut self, mut other: WriteReport) {
+        self.tensors.append(&mut other.tensors);
+        self.files.append(&mut other.files);
+    }
+}
+
 /// What became of a tensor.
 #[derive(Clone, Debug)]
 pub struct TensorReport {
+    /// Which of the recipe's tensors it is.
+    pub tensor: usize,
+    /// The shape of what was written.
+    pub shape: Shape,
+    /// What of the tensor was written, where that is a part.
+    pub part: Option<Selection>,
     /// Measured over the elements, as stored: on the device, where a device drew them.
     pub moments: Moments,
     /// SHA-256 of the bytes, in hexadecimal.
@@ -101,6 +120,9 @@ pub struct FileReport {
     pub bytes: u64,
     /// SHA-256 of the whole, in hexadecimal; of weights where [`WriteOptions::file_digests`] asks for it.
     pub sha256: Option<String>,
+    /// Whether it was there before, and is what would have been written: so a rank goes on that was
+    /// stopped.
+    pub was_there: bool,
 }
 
 /// Bytes that go on at a time: they still lie in the cache when they are digested and written.
@@ -132,6 +154,12 @@ const SYNCED: usize = 64 << 20;
 /// there whole, the old one or the new. Of several processes at once that were not to replace
 /// anything the first wins, of those that were the last does. A reader that finds the same manifest
 /// before and after it has read has read what that describes.
+///
+/// With [`WriteOptions::rank`] this is one of several processes that write a model together, none of which
+/// waits for another. Each has files of its own and a manifest of its own, which [`merge`](super::merge())
+/// joins; of whole tensors the last writes the index. Files of its own that are there already are drawn
+/// anew, compared and kept, so that one that was stopped goes on; other files of this name are refused, or
+/// removed where `force` is given. Its report has what it wrote alone.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -166,220 +194,119 @@ pub fn write(
     };
     let options = &options;
     recipe.check()?;
-    let plan = Plan::new(recipe, options)?;
+    let own = Own::new(recipe, options)?;
+    let there = check_room(recipe, &own, options)?;
     let mut drafts = Drafts::default();
     let mut ready = Vec::new();
     let mut files = Vec::new();
-    let mut tensors: Vec<Option<TensorReport>> = vec![None; recipe.tensors.len()];
-    for shard in &plan.shards {
-        let draft = drafts.create(&shard.path)?;
-        reserve(&draft.file, shard)?;
-        let digests = write_shard(recipe, device, options, shard, &draft.file, progress)?;
-        ready.push(drafts.finish(draft)?);
-        let name = file_name(&shard.path);
-        for (&tensor, (moments, sha256)) in shard.tensors.iter().zip(digests.tensors) {
-            tensors[tensor] = Some(TensorReport { moments, sha256, file: name.clone() });
-        }
+    let mut tensors = Vec::new();
+    for (shard, &was_there) in own.shards.iter().zip(&there) {
+        let digests = if was_there {
+            let file = File::open(&shard.path).map_err(|e| Error::file("open", &shard.path, e))?;
+            let body = Body::There(&file);
+            write_shard(recipe, device, options, shard, body, progress)?
+        } else {
+            let draft = drafts.create(&shard.path)?;
+            reserve(&draft.file, shard)?;
+            let body = Body::New(&draft.file);
+            let digests = write_shard(recipe, device, options, shard, body, progress)?;
+            ready.push(drafts.finish(draft)?);
+            digests
+        };
+        let file = file_name(&shard.path);
+        let of_parts = shard.parts.iter().zip(digests.tensors);
+        tensors.extend(of_parts.map(|(part, (moments, sha256))| TensorReport {
+            tensor: part.tensor,
+            shape: part.shape.clone(),
+            part: part.selection.clone(),
+            moments,
+            sha256,
+            file: file.clone(),
+        }));
         files.push(FileReport {
             path: shard.path.clone(),
             bytes: shard.bytes,
             sha256: digests.file,
+            was_there,
         });
     }
-    let tensors: Vec<TensorReport> = tensors.into_iter().flatten().collect();
+    tensors.sort_by_key(|report| report.tensor);
 
-    let manifest = document(&Manifest::new(recipe, options.seed, &tensors, &files))?;
-    let mut documents = Vec::new();
-    for (path, text) in plan.index.iter().chain([&(plan.manifest.clone(), manifest)]) {
-        documents.push(drafts.write(path, text.as_bytes())?);
-        files.push(FileReport {
+    let manifest = Manifest::new(recipe, options, own.share(recipe, options)?, &tensors, &files);
+    let manifest = (own.manifest.clone(), document(&manifest)?);
+    let mut placed = Vec::new();
+    let mut write = |(path, text): &(PathBuf, String), was_there: bool| {
+        let ready = (!was_there).then(|| drafts.write(path, text.as_bytes())).transpose()?;
+        let report = FileReport {
             path: path.clone(),
             bytes: text.len() as u64,
             sha256: Some(hex(&Sha256::digest(text.as_bytes()))),
-        });
-    }
+            was_there,
+        };
+        placed.push(report);
+        Ok(ready)
+    };
     if options.stop().load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
-    plan.model.place(ready, documents, options.force)?;
+    if options.rank.is_none() {
+        let documents = own.index.iter().chain([&manifest]).map(|document| write(document, false));
+        let documents: Vec<Option<_>> = documents.collect::<Result<_>>()?;
+        let documents = documents.into_iter().flatten().collect();
+        own.model.place(ready, documents, options.force)?;
+    } else {
+        let is_there = holds(&manifest) && ready.is_empty();
+        let document = write(&manifest, is_there)?;
+        let ours = |path: &Path| own.is_ours(path, recipe, options.seed, &tensors);
+        own.model.place_own(ready, document, &manifest.0, options.force, ours)?;
+        // Whoever comes last writes it; of two at once, both the same.
+        if let Some(index) = &own.index
+            && own.is_complete(recipe, options.seed)?
+        {
+            let document = write(index, holds(index))?;
+            document.into_iter().try_for_each(|document| own.model.place_index(document))?;
+        }
+    }
+    files.append(&mut placed);
     Ok(WriteReport { tensors, files })
 }
 
-/// A document as it is written.
-fn document(document: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string_pretty(document);
-    // Maps with names and lists of plain values: nothing that JSON has no form for.
-    let text = text.map_err(|error| Error::invalid("document", error, "one of JSON"))?;
-    Ok(text + "\n")
-}
-
-/// One file of a model.
-struct Shard {
-    path: PathBuf,
-    /// Indices into the recipe's tensors, in the file's order.
-    tensors: Vec<usize>,
-    header: Vec<u8>,
-    bytes: u64,
-}
-
-/// The files of a model.
-struct Plan {
-    model: Model,
-    shards: Vec<Shard>,
-    /// The index's path and text, where there are several shards.
-    index: Option<(PathBuf, String)>,
-    manifest: PathBuf,
-}
-
-impl Plan {
-    /// Plans files that can be written, as far as that can be known.
-    fn new(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Plan> {
-        let model = Model::new(options.out)?;
-        let shards = shards(recipe, options, &model)?;
-        let index = match shards.len() {
-            1 => None,
-            _ => Some((model.index(), index(recipe, &shards)?)),
-        };
-        if let Some((path, text)) = &index
-            && text.len() as u64 > MAX_TEXT
-        {
-            return Err(too_long("an index", path, text.len()));
+/// Which of the files that this process is to write are there already, of several ranks' that go on; where
+/// none may be, or a file is another's, that it is an error.
+fn check_room(recipe: &Recipe, own: &Own, options: &WriteOptions<'_>) -> Result<Vec<bool>> {
+    let files = own.shards.iter().map(|shard| shard.path.as_path());
+    let there: Vec<bool> = match options.rank {
+        None => {
+            let index = own.index.iter().map(|(path, _)| path.as_path());
+            let documents = index.chain([own.manifest.as_path()]);
+            own.model.check(files.clone().chain(documents), options.force)?;
+            vec![false; own.shards.len()]
         }
-        let manifest = model.manifest();
-        let files = shards.iter().map(|shard| shard.path.as_path());
-        let documents = index.iter().map(|(path, _)| path).chain([&manifest]);
-        model.check(files.clone().chain(documents.map(PathBuf::as_path)), options.force)?;
-        file::check_room(files.zip(shards.iter().map(|shard| shard.bytes)))?;
-        Ok(Plan { model, shards, index, manifest })
-    }
-}
-
-/// Which file of a model holds which tensor, as Hugging Face's loaders read it.
-#[derive(Serialize)]
-struct Index<'a> {
-    metadata: IndexMetadata,
-    weight_map: WeightMap<'a>,
-}
-
-#[derive(Serialize)]
-struct IndexMetadata {
-    total_size: u64,
-}
-
-/// Tensors, in the recipe's order, with their files.
-struct WeightMap<'a>(Vec<(&'a str, &'a str)>);
-
-impl Serialize for WeightMap<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
-    }
-}
-
-fn index(recipe: &Recipe, shards: &[Shard]) -> Result<String> {
-    let names: Vec<String> = shards.iter().map(|shard| file_name(&shard.path)).collect();
-    let mut map: Vec<(&str, &str)> =
-        recipe.tensors.iter().map(|spec| (spec.name.as_str(), "")).collect();
-    for (shard, name) in shards.iter().zip(&names) {
-        shard.tensors.iter().for_each(|&tensor| map[tensor].1 = name);
-    }
-    let metadata = IndexMetadata { total_size: recipe.bytes() };
-    document(&Index { metadata, weight_map: WeightMap(map) })
-}
-
-fn too_long(what: &str, path: &Path, bytes: usize) -> Error {
-    let given = format!("{what} of {bytes} bytes");
-    let needed = format!(
-        "at most {MAX_TEXT}, as the format's readers accept: fewer tensors a file, or shorter names"
-    );
-    Error::invalid(path.display().to_string(), given, needed)
-}
-
-fn shards(recipe: &Recipe, options: &WriteOptions<'_>, model: &Model) -> Result<Vec<Shard>> {
-    let most = options.max_shard_bytes.unwrap_or(u64::MAX);
-    if most == 0 {
-        return Err(Error::invalid("max shard size", 0, "at least 1 byte"));
-    }
-    let mut groups: Vec<(u64, Vec<usize>)> = vec![(0, Vec::new())];
-    for (index, spec) in recipe.tensors.iter().enumerate() {
-        let last = groups.last_mut().expect("there is always a group");
-        match last.0.checked_add(spec.bytes()) {
-            Some(sum) if sum <= most || last.1.is_empty() => {
-                last.0 = sum;
-                last.1.push(index);
+        Some(_) => {
+            let is_there = |shard: &Shard| -> Result<bool> {
+                if options.force || !shard.path.exists() {
+                    return Ok(false);
+                }
+                match shard.has_its_header() {
+                    true => Ok(true),
+                    false => Err(Error::Exists { path: shard.path.clone() }),
+                }
+            };
+            let there = own.shards.iter().map(is_there).collect::<Result<Vec<_>>>()?;
+            let share = own.share(recipe, options)?;
+            if !options.force && own.has_other_manifest(options.seed, share.as_ref()) {
+                return Err(Error::Exists { path: own.manifest.clone() });
             }
-            _ => groups.push((spec.bytes(), vec![index])),
+            let new = files.clone().chain([own.manifest.as_path()]);
+            let ours = |path: &Path| own.is_ours(path, recipe, options.seed, &[]);
+            own.model.check_own(new, options.force, ours)?;
+            there
         }
-    }
-    let count = groups.len();
-    let mut shards = Vec::new();
-    for (number, (data, mut tensors)) in groups.into_iter().enumerate() {
-        let path = match count {
-            1 => options.out.to_owned(),
-            _ => model.file(&format!("-{:05}-of-{count:05}.safetensors", number + 1)),
-        };
-        // The order that the safetensors crate gives: by dtype, the widest first, then by name.
-        let key = |&index: &usize| {
-            let spec = &recipe.tensors[index];
-            (std::cmp::Reverse(safetensors_dtype(spec.dtype)), &spec.name)
-        };
-        tensors.sort_by(|a, b| key(a).cmp(&key(b)));
-        let header = header(recipe, &tensors, options.seed, &path)?;
-        let bytes = header.len() as u64 + data;
-        shards.push(Shard { path, tensors, header, bytes });
-    }
-    Ok(shards)
-}
-
-/// A file's header: what it says of itself, and its tensors in the order of their data.
-struct Header<'a> {
-    made: String,
-    tensors: Vec<(&'a str, TensorInfo)>,
-}
-
-impl Serialize for Header<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Entries in an order that is always the same.
-        struct Metadata<'a>(&'a str);
-        impl Serialize for Metadata<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_map([("format", "pt"), (made::KEY, self.0)])
-            }
-        }
-        let mut map = serializer.serialize_map(Some(1 + self.tensors.len()))?;
-        map.serialize_entry("__metadata__", &Metadata(&self.made))?;
-        for (name, info) in &self.tensors {
-            map.serialize_entry(name, info)?;
-        }
-        map.end()
-    }
-}
-
-/// The length and the JSON, padded so that the tensors start at a multiple of 8.
-fn header(recipe: &Recipe, tensors: &[usize], seed: u64, path: &Path) -> Result<Vec<u8>> {
-    let wrong = |error: serde_json::Error| Error::safetensors(path, error);
-    let mut offset = 0;
-    let mut infos = Vec::new();
-    for &index in tensors {
-        let spec = &recipe.tensors[index];
-        let shape = spec.shape.dims().iter().map(|&dim| dim as usize).collect();
-        let end = offset + spec.bytes() as usize;
-        let info =
-            TensorInfo { dtype: safetensors_dtype(spec.dtype), shape, data_offsets: (offset, end) };
-        infos.push((spec.name.as_str(), info));
-        offset = end;
-    }
-    let specs = tensors.iter().map(|&index| &recipe.tensors[index]);
-    let made = Made::new(recipe, seed, specs);
-    let made = serde_json::to_string(&made).map_err(wrong)?;
-    let json = serde_json::to_vec(&Header { made, tensors: infos }).map_err(wrong)?;
-    let padded = json.len().next_multiple_of(8);
-    if padded as u64 > MAX_TEXT {
-        return Err(too_long("a header", path, padded));
-    }
-    let mut header = (padded as u64).to_le_bytes().to_vec();
-    header.extend(json);
-    header.resize(8 + padded, b' ');
-    Ok(header)
+    };
+    let sizes =
+        own.shards.iter().zip(&there).map(|(shard, there)| if *there { 0 } else { shard.bytes });
+    file::check_room(files.zip(sizes))?;
+    Ok(there)
 }
 
 /// Digests of a shard.
@@ -406,14 +333,23 @@ impl Drop for Chunk {
 /// Chunks, one after the other.
 type Chunks = Receiver<Arc<Chunk>>;
 
+/// Where a shard's bytes go.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    New(&'a File),
+    /// They are compared with what is there.
+    There(&'a File),
+}
+
 fn write_shard(
     recipe: &Recipe,
     device: &dyn Draw,
     options: &WriteOptions<'_>,
     shard: &Shard,
-    mut file: &File,
+    body: Body<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Digests> {
+    let (Body::New(file) | Body::There(file)) = body;
     thread::scope(|scope| {
         // The disk is at work meanwhile, so that little is left for it at the end. A failure of its is
         // told once, so none may be passed over.
@@ -423,7 +359,15 @@ fn write_shard(
         let (to_file, chunks): (_, Chunks) = mpsc::channel();
         let writing = memory::start("writing a file", scope, move || {
             let mut unsynced = 0;
+            let mut there = Vec::new();
             chunks.iter().try_for_each(|chunk| {
+                if let Body::There(mut file) = body {
+                    there.resize(chunk.bytes.len(), 0);
+                    file.read_exact(&mut there)?;
+                    let same = there == chunk.bytes;
+                    return if same { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+                }
+                let mut file = file;
                 file.write_all(&chunk.bytes)?;
                 unsynced += chunk.bytes.len();
                 if unsynced >= SYNCED {
@@ -460,7 +404,7 @@ fn write_shard(
         drop(runs);
 
         let mut desk = Desk::new(options.stop(), readers, to_digest);
-        let mut moments = vec![Moments::default(); shard.tensors.len()];
+        let mut moments = vec![Moments::default(); shard.parts.len()];
         let drawn = desk.take(None, &shard.header).and_then(|()| {
             draw(recipe, device, options, shard, &mut |tensor, bytes, drawn| {
                 progress(bytes.len() as u64);
@@ -472,7 +416,14 @@ fn write_shard(
         drop(desk);
 
         let written: io::Result<()> = joined(writing).and(joined(syncing));
-        written.map_err(|error| Error::file("write", &shard.path, error))?;
+        written.map_err(|error| match body {
+            // Others' bytes.
+            Body::There(_) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Error::Exists { path: shard.path.clone() }
+            }
+            Body::There(_) => Error::file("read", &shard.path, error),
+            Body::New(_) => Error::file("write", &shard.path, error),
+        })?;
         drawn?;
         // Of a tensor without elements nobody hears.
         let none = hex(&Sha256::digest([]));
@@ -626,16 +577,18 @@ fn draw(
     sink: &mut Sink<'_>,
 ) -> Result<()> {
     // Kernels draw samples of each element; all else is the CPU's.
+    let slices: Vec<Option<Slice>> = shard.parts.iter().map(Part::slice).collect();
     let mut pieces = Vec::new();
     let mut owners = Vec::new();
     let mut bytes = Vec::new();
-    for (at, &index) in shard.tensors.iter().enumerate() {
-        let spec = &recipe.tensors[index];
+    for (at, part) in shard.parts.iter().enumerate() {
+        let spec = &recipe.tensors[part.tensor];
         let size = spec.dtype.size() as u64;
         let longest = device.piece_bytes() / size;
         let stream = Stream::named(options.seed, &spec.name);
+        let slice = slices[at].as_ref();
         let mut drawer = None;
-        for (elements, on_device) in spec.spans(0..spec.shape.elements(), LONG / size, longest) {
+        for (elements, on_device) in part.spans(spec, slice, LONG / size, longest) {
             let count = elements.end - elements.start;
             let starts = elements.clone().step_by(longest as usize);
             if let Some(distribution) = on_device {
@@ -643,7 +596,7 @@ fn draw(
                     stream,
                     distribution,
                     dtype: spec.dtype,
-                    slice: None,
+                    slice,
                     first,
                     count: longest.min(elements.end - first),
                 }));
@@ -665,7 +618,10 @@ fn draw(
             }
             for first in starts {
                 let bytes = &mut bytes[..(longest.min(elements.end - first) * size) as usize];
-                drawer.draw(first, bytes)?;
+                match &part.selection {
+                    None => drawer.draw(first, bytes)?,
+                    Some(selection) => selection.draw(drawer, size, first, bytes)?,
+                }
                 sink(at, bytes, cpu::moments(spec.dtype, bytes))?;
             }
         }
