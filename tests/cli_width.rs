@@ -30,11 +30,25 @@ fn numbers(text: &str) -> HashSet<&str> {
 
 /// What people see of each command, some of it wider than most terminals. Each draws and measures the same
 /// whenever it is run, but for seconds.
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 26] = [
     &["init", "--list"],
     &["init", "long.toml", "--device", "cpu", "--force", "--out", "long.safetensors"],
     &["check", "long.safetensors"],
     &["init", "none-of-these", "--out", "long.safetensors"],
+    &["init", "long.toml", "--dry-run", "--rank", "0", "--world", "2"],
+    &["init", "long.toml", "--dry-run", "--plan", "plan.toml"],
+    &[
+        "init",
+        "long.toml",
+        "--device",
+        "cpu",
+        "--plan",
+        "plan.toml",
+        "--force",
+        "--out",
+        "part.safetensors",
+    ],
+    &["check", "--merge", "part.safetensors"],
     &["init", "config.json", "--device", "cpu", "--force", "--out", "long.safetensors"],
     &["init", "tokenizer.json", "--out", "long.safetensors"],
     &["gain"],
@@ -94,6 +108,8 @@ fn long_names(folder: &Path) {
         })
         .collect();
     std::fs::write(folder.join("long.toml"), recipe).unwrap();
+    let plan = "mesh = [4]\n[[split]]\nmatch = '*'\ndim = 1\n";
+    std::fs::write(folder.join("plan.toml"), plan).unwrap();
     std::fs::write(folder.join("config.json"), r#"{"model_type": "gpt3"}"#).unwrap();
     std::fs::write(folder.join("tokenizer.json"), "{}").unwrap();
 }

@@ -17,13 +17,17 @@ use fanin::init::{FanMode, Geometry, Init, catalogue};
 use fanin::model::data::{Generated, LoadOptions, Loaded, Standardizer, Task, load};
 use fanin::model::{Loss, Mlp, Model, Optimizer, Predictor, Schedule, TrainOptions, Trainer};
 use fanin::random::{Dtype, PhiloxRng, Source, Stream};
-use fanin::recipe::{Content, ModelConfig, Recipe, Rules, Stretch, TensorSpec};
+use fanin::recipe::{
+    Content, DryRun, ModelConfig, Plan, Rank, Recipe, Rules, Stretch, TensorSpec, WriteOptions,
+    merge, write,
+};
 use fanin::{Activation, Layout, Result, Shape, plain};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rand::RngExt;
 use serde_json::Value;
 
+use crate::cli::Folder;
 use crate::memory::peak;
 
 /// The most that reading one input may take. A recipe of a few bytes may have a million tensors.
@@ -328,6 +332,40 @@ fn configs() {
             );
         }
         Ok(())
+    });
+}
+
+#[test]
+fn plans() {
+    let recipe = Recipe::parse(crate::ranks::MODEL, "model.toml").unwrap();
+    let more = "mesh = [2]\n[[split]]\nmatch = 'layers.*'\ndim = 0\nover = 'tensor'\nparts = 2\ngroups = 3\n";
+    fuzz("plan", &bytes(&[crate::ranks::PLAN, more]), |input| {
+        let plan = Plan::parse(&utf8(input), "plan.toml")?;
+        let options =
+            WriteOptions { plan: Some(&plan), ..WriteOptions::new(Path::new("m.safetensors")) };
+        DryRun::new(&recipe, &options).map(drop)
+    });
+}
+
+#[test]
+fn manifests_of_ranks() {
+    let folder = Folder::new();
+    let recipe = Recipe::parse(crate::ranks::MODEL, "model.toml").unwrap();
+    let plan = Plan::parse(crate::ranks::PLAN, "plan.toml").unwrap();
+    let out = folder.path("m.safetensors");
+    for rank in 0..4 {
+        let rank = Some(Rank::new(rank, 4).unwrap());
+        let options = WriteOptions { plan: Some(&plan), rank, ..WriteOptions::new(&out) };
+        write(&recipe, &Device::Cpu, options).unwrap();
+    }
+    let path = folder.path("m-rank-00002-of-00004.manifest.json");
+    let good = fs::read(&path).unwrap();
+    let other = String::from_utf8(good.clone())
+        .unwrap()
+        .replace("\"at\": 3", "\"at\": 18446744073709551615");
+    fuzz("manifest", &[good, other.into_bytes()], |input| {
+        fs::write(&path, input).unwrap();
+        merge(std::slice::from_ref(&out)).map(drop)
     });
 }
 

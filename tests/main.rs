@@ -52,7 +52,9 @@ mod pool;
 mod predict;
 mod probe;
 mod quantile;
+
 mod random;
+mod ranks;
 mod readme;
 mod recipe;
 mod reduce;
