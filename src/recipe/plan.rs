@@ -1,6 +1,7 @@
 //! Plans: which part of each tensor which rank holds.
 
 use std::collections::HashMap;
+use std::iter;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::path::Path;
@@ -341,7 +342,7 @@ impl Plan {
                 parts.push(known.clone());
                 continue;
             }
-            let mut all = vec![vec![0..length]];
+            let mut all: Parts = vec![iter::once(0..length).collect()];
             for &at in &key.1 {
                 let cut = |ranges: &Vec<Range<u64>>| self.splits[at].parts(spec, dim, ranges);
                 all = all.iter().map(cut).collect::<Result<Vec<_>>>()?.concat();
@@ -364,7 +365,7 @@ impl Split {
     fn read(source: &Arc<Source>, table: SplitTable, axis: usize, size: u32) -> Result<Split> {
         let pattern = Pattern::read(source, &table.r#match)?;
         let parts = table.parts.as_ref().map_or(size, |parts| parts.get_ref().get());
-        if size % parts != 0 {
+        if !size.is_multiple_of(parts) {
             let place = table.parts.as_ref().map(|parts| source.place_of(parts));
             let message = format!("parts = {parts}; needed a divisor of the axis' {size} ranks");
             return Err(place.as_ref().unwrap_or(&pattern.place).error(message));

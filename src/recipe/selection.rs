@@ -1,5 +1,6 @@
 //! The part of a tensor that a rank holds.
 
+use std::iter;
 use std::ops::Range;
 
 use super::Drawer;
@@ -30,7 +31,7 @@ impl Selection {
     /// All of a tensor.
     pub(super) fn whole(shape: &Shape) -> Selection {
         let of = shape.dims().to_vec();
-        let axes = of.iter().map(|&dim| vec![0..dim]).collect();
+        let axes = of.iter().map(|&dim| iter::once(0..dim).collect()).collect();
         Selection { of, axes }
     }
 
