@@ -255,8 +255,8 @@ fn files_of_other_formats_are_named() {
     refused("m.pt", b"PK\x03\x04", &["safetensors.torch.save_file"]);
     refused("pytorch_model.bin", b"\x80\x02", &["safetensors.torch.save_file"]);
     refused(
-        "config.json",
-        b"{\"model_type\": \"gpt2\"}",
+        "tokenizer.json",
+        b"{\"version\": \"1.0\"}",
         &["without a weight_map", "--print-recipe"],
     );
     refused("bytes", b"\xff\0\xfe", &["a binary file"]);

@@ -182,8 +182,11 @@ fn what_another_model_left_is_not_mixed_in() {
     }
     assert!(!out.exists() && !folder.path("m.manifest.json").exists());
     assert!(!merge(std::slice::from_ref(&out)).unwrap().is_wrong());
-    // Another seed: half of it is no model, and says so.
+    // Another seed: half of it is no model, and says so, nor does an index say otherwise.
+    let index = folder.path("m.safetensors.index.json");
+    assert!(index.exists());
     write(&recipe, &Device::Cpu, options(1, 6)).unwrap();
+    assert!(!index.exists());
     let error = merge(std::slice::from_ref(&out)).unwrap_err().to_string();
     assert!(error.contains("seed") && error.contains("got 6, needed 5"), "{error}");
     let error = written(&recipe, &out, Some(9_000), Some(rank)).unwrap_err();
@@ -515,6 +518,74 @@ fn axes_of_a_mesh_cut_one_tensor_together() {
     }
 }
 
+/// As FSDP2 shards what tensor parallelism has cut: the split that stands first cuts first.
+#[test]
+fn the_plans_order_is_that_of_the_cuts() {
+    let recipe = recipe("[[tensor]]\nname = 'w'\nshape = [8, 3]\ninit = 'normal:1'\n");
+    let folder = Folder::new();
+    let whole = folder.path("whole.safetensors");
+    written(&recipe, &whole, None, None).unwrap();
+    let (of, bytes) = tensors(&whole).remove("w").unwrap();
+    let plan = "mesh = [2, 2]\naxes = ['data', 'tensor']\n\
+                [[split]]\nmatch = 'w'\ndim = 0\nover = 'tensor'\n\
+                [[split]]\nmatch = 'w'\ndim = 0\nover = 'data'\n";
+    let plan = Plan::parse(plan, "plan").unwrap();
+    let out = folder.path("m.safetensors");
+    for rank in 0..4 {
+        by_plan(&recipe, &out, &plan, rank).unwrap();
+        let found = tensors(&folder.path(&format!("m-rank-{rank:05}-of-00004.safetensors")));
+        let (data, tensor) = (rank as usize / 2, rank as usize % 2);
+        let first = tensor * 4 + data * 2;
+        let rows = (first..first + 2).collect();
+        assert!(found["w"].1 == taken(&bytes, &of, &[rows, (0..3).collect()]), "{rank}");
+    }
+}
+
+/// Experts that are tensors, by stages over an axis of their own, beside pipeline and tensor parallelism.
+#[test]
+fn stages_of_several_axes_hold_together() {
+    let recipe = recipe(
+        "[[tensor]]\nname = 'l.{0..2}.e.{0..4}.w'\nshape = [6, 5]\ninit = 'normal:1'\n\
+         [[tensor]]\nname = 'l.{0..2}.n'\nshape = [5]\ninit = 'ones'\n",
+    );
+    let plan = "mesh = [2, 2]\naxes = ['pipeline', 'expert']\n\
+                [[stage]]\nmatch = 'l.0.*'\nstage = 0\n\
+                [[stage]]\nmatch = 'l.1.*'\nstage = 1\n\
+                [[stage]]\nmatch = '*.e.{0,1}.w'\nstage = 0\nover = 'expert'\n\
+                [[stage]]\nmatch = '*.e.*'\nstage = 1\nover = 'expert'\n\
+                [[stage]]\nmatch = '*'\nstage = 'all'\nover = 'expert'\n";
+    let plan = Plan::parse(plan, "plan").unwrap();
+    let folder = Folder::new();
+    let out = folder.path("m.safetensors");
+    for rank in 0..4 {
+        let report = by_plan(&recipe, &out, &plan, rank).unwrap();
+        let (layer, expert) = (rank / 2, rank % 2 * 2);
+        let names: Vec<&str> =
+            report.tensors.iter().map(|own| recipe.tensors[own.tensor].name.as_str()).collect();
+        let wanted = [
+            format!("l.{layer}.e.{expert}.w"),
+            format!("l.{layer}.e.{}.w", expert + 1),
+            format!("l.{layer}.n"),
+        ];
+        assert_eq!(names, wanted);
+    }
+    assert!(!merge(&[out]).unwrap().is_wrong());
+}
+
+#[test]
+fn a_rank_that_holds_nothing_is_right() {
+    let recipe = recipe("[[tensor]]\nname = 'w'\nshape = [6]\ninit = 'normal:1'\n");
+    let plan = "mesh = [2]\n[[stage]]\nmatch = '*'\nstage = 0\n";
+    let plan = Plan::parse(plan, "plan").unwrap();
+    let folder = Folder::new();
+    let out = folder.path("m.safetensors");
+    (0..2).for_each(|rank| drop(by_plan(&recipe, &out, &plan, rank).unwrap()));
+    assert!(!merge(&[out]).unwrap().is_wrong());
+    let path = folder.path("m-rank-00001-of-00002.safetensors");
+    let report = check(&path, &Default::default()).unwrap();
+    assert!(report.tensors.is_empty() && !report.is_wrong());
+}
+
 #[test]
 fn plans_that_cannot_be_are_refused_by_place() {
     let recipe = recipe(MODEL);
@@ -549,7 +620,10 @@ fn plans_that_cannot_be_are_refused_by_place() {
             "mesh = [2]\n[[split]]\nmatch = '*'\ndim = 1\n",
             "tensor `layers.0.norm` of shape [10]: dim = 1, which it has not",
         ),
-        ("mesh = [2]\n[[split]]\nmatch = 'embed'\ndim = -3\n", "dim = -3, which it has not"),
+        (
+            "mesh = [2]\n[[split]]\nmatch = 'embed'\ndim = -3\n",
+            "dim = -3, which it has not; needed -2 to 1",
+        ),
         (
             "mesh = [4]\n[[split]]\nmatch = 'embed'\ndim = 1\nparts = 3\n",
             "parts = 3; needed a divisor of the axis' 4 ranks",
@@ -564,7 +638,7 @@ fn plans_that_cannot_be_are_refused_by_place() {
         ),
         (
             "mesh = [2]\n[[split]]\nmatch = '*.qkv'\ndim = 0\nfused = [12, 7, 5]\n",
-            "7 of fused in 2 groups; needed a multiple",
+            "7 of fused in 2 parts; needed a multiple",
         ),
         ("mesh = [2]\n[[split]]\nmatch = '*.qkv'\ndim = 0\ngroups = 2\n", "groups without fused"),
         (
@@ -668,7 +742,7 @@ fn launchers_say_which_rank_it_is_or_nothing_is_guessed() {
         let variables: HashMap<&str, &str> =
             variables.split_whitespace().map(|pair| pair.split_once('=').unwrap()).collect();
         let get = |name: &str| variables.get(name).map(|value| (*value).to_owned());
-        Rank::from_vars(launcher, get).map(|rank| (rank.rank(), rank.world()))
+        Rank::from_vars(launcher, None, get).map(|rank| (rank.rank(), rank.world()))
     };
     for (variables, rank) in [
         ("RANK=3 WORLD_SIZE=8 LOCAL_RANK=1", (3, 8)),
@@ -706,6 +780,19 @@ fn launchers_say_which_rank_it_is_or_nothing_is_guessed() {
         let error = of(None, variables).unwrap_err().to_string();
         assert!(error.contains(expected), "{variables}: {error}");
     }
+    // What is known of the world besides.
+    let of_world = |variables: &[(&str, &str)], world| {
+        let get =
+            |name: &str| variables.iter().find(|own| own.0 == name).map(|own| own.1.to_owned());
+        let rank = Rank::from_vars(None, Some(world), get);
+        rank.map(|rank| (rank.rank(), rank.world())).map_err(|error| error.to_string())
+    };
+    assert_eq!(of_world(&[("PMIX_RANK", "1")], 4), Ok((1, 4)));
+    let pair = [("RANK", "1"), ("WORLD_SIZE", "4")];
+    assert_eq!(of_world(&pair, 4), Ok((1, 4)));
+    assert!(
+        of_world(&pair, 5).unwrap_err().contains("world: got 5, where torchrun says rank 1 of 4")
+    );
     // Who is named is believed.
     let both = "RANK=1 WORLD_SIZE=8 SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2";
     assert_eq!(of(Some(Launcher::Torchrun), both).unwrap(), (1, 8));

@@ -603,3 +603,20 @@ fn many_experts_cost_no_more_than_one() {
         last.chunks(4).map(|v| f32::from_le_bytes(v.try_into().unwrap())).collect();
     assert_orthonormal([8, 4], |row, column| last[row * 4 + column]);
 }
+
+/// What comes too late for its rows would be lost without a word: trained rows, say.
+#[test]
+fn a_rule_for_rows_after_one_for_all_is_told() {
+    let mut recipe =
+        Recipe::parse("[[tensor]]\nname = 'wte'\nshape = [8, 3]\ninit = 'normal:1'\n", "test")
+            .unwrap();
+    let late = Rules::pairs(["*=normal:0.02", "wte=zeros rows=..2"]).unwrap();
+    let error = recipe.override_with(&late).unwrap_err().to_string();
+    assert!(
+        error.contains("`wte` is for some rows alone") && error.contains("needed this one first"),
+        "{error}"
+    );
+    let rules = Rules::pairs(["wte=zeros rows=..2", "*=normal:0.02"]).unwrap();
+    recipe.override_with(&rules).unwrap();
+    assert_eq!(recipe.tensors[0].written(), "normal:0.02; zeros at 0..2");
+}

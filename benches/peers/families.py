@@ -267,6 +267,8 @@ SMALL = {
               tie_word_embeddings=False),
            of("T5Model", T5), of("T5EncoderModel", T5)],
     "mamba": [of("MambaForCausalLM", MAMBA), of("MambaModel", MAMBA, use_bias=True, use_conv_bias=False),
+              # Where nothing is said, its own std.
+              of("MambaModel", {name: MAMBA[name] for name in MAMBA if name != "initializer_range"}),
               of("MambaForCausalLM", MAMBA, rescale_prenorm_residual=True, time_step_rank=9,
                  time_step_init_scheme="constant", time_step_min=0.002, time_step_max=0.3,
                  time_step_floor=0.02, time_step_scale=0.5, tie_word_embeddings=False)],

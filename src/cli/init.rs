@@ -32,7 +32,7 @@ use super::{DeviceArgs, note, parse_bytes, print, print_json, progress, stop};
     --rule 'head.*=normal:0.02 shape=[10,768]' --rule '*=keep'\n  \
     fanin init llama-3.2-1b --dry-run --rank 0 --world 8\n  \
     mpirun -n 8 fanin init llama-3.2-1b --rank auto --out m.safetensors\n  \
-    fanin init llama-3.2-1b --plan plan.toml --rank 3 --world 8 --out m.safetensors\n\n\
+    fanin init llama-3.2-1b --plan tp.toml --rank auto --out m.safetensors\n\n\
     A rule is PATTERN=INIT, and may go on, after a blank, with dims=2 or dims=2.. (the number of \
     dimensions that it is for), layout=in_out, fan_in=N, fan_out=N, groups=N, transposed=true, depth=N, \
     shape=[N,M] (of tensors of as many dimensions), batch_dims=1 (the first axis is of stacked matrices), parts=3 \
@@ -104,7 +104,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     chunk_size: Option<u64>,
 
-    /// Replace files that exist
+    /// Replace files that exist; what other files of the model are left, of other sizes or ranks, goes
     #[arg(long, short)]
     force: bool,
 
@@ -117,7 +117,9 @@ pub struct InitArgs {
     list: bool,
 
     /// Print the TOML of a built-in recipe or of a config.json, to start one's own from
-    #[arg(long, conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = [
+        "out", "rule", "rules", "dtype", "rank", "plan", "dry_run", "max_shard_size",
+    ])]
     print_recipe: bool,
 
     #[command(flatten)]
@@ -225,9 +227,9 @@ impl InitArgs {
                     return Err(invalid("--rank", text, needed));
                 }
             },
-            Err(_) if text == "auto" => Rank::from_env(None)?,
+            Err(_) if text == "auto" => Rank::from_env(None, self.world)?,
             Err(_) => match text.parse::<Launcher>() {
-                Ok(launcher) => Rank::from_env(Some(launcher))?,
+                Ok(launcher) => Rank::from_env(Some(launcher), self.world)?,
                 Err(_) => {
                     let launchers = Launcher::ALL.map(Launcher::name).join(", ");
                     let needed = format!("a number, auto, or a launcher: {launchers}");
@@ -235,13 +237,7 @@ impl InitArgs {
                 }
             },
         };
-        match self.world {
-            Some(world) if world != rank.world() => {
-                let given = format!("{world}, where the environment says {rank}");
-                Err(invalid("--world", &given, "the same, or --rank as a number"))
-            }
-            _ => Ok(Some(rank)),
-        }
+        Ok(Some(rank))
     }
 }
 

@@ -419,6 +419,7 @@ impl Recipe {
             total.ranges(&made)?;
             tensors.push(made);
         }
+        finder.check_found()?;
         Ok(Recipe { name: stem(path), description: None, tensors })
     }
 

@@ -51,8 +51,12 @@ use crate::{Error, Result, counted};
 /// ```
 ///
 /// For each axis of the mesh the first `[[split]]` that matches a tensor cuts it; what none matches all
-/// its ranks hold whole. Where there is a `[[stage]]`, every tensor has to be on one, on several (`[0, 1]`)
-/// or on `"all"`.
+/// its ranks hold whole. Of several axes that cut one dimension, the one whose `[[split]]` stands first in
+/// the plan cuts first: in the order of the mesh as DTensor's plain placements have it, tensor parallelism
+/// before the sharding of it as FSDP2 has it. Where there is a `[[stage]]` over an axis, every tensor has to
+/// be on one of it, on several (`[0, 1]`) or on `"all"`; a tensor is not on a stage of an axis that cuts it.
+/// Stages are of the first axis, unless `over` says another: so experts, each a tensor, are the ranks' of an
+/// axis of experts.
 ///
 /// A `[[split]]` also takes `over`, the axis (the last, unless said otherwise); `parts`, where neighbours
 /// share one: 2 key heads on 8 ranks; `uneven = true`, for parts as `torch.chunk` and DTensor have them,
@@ -63,6 +67,7 @@ use crate::{Error, Result, counted};
 #[derive(Clone, Debug)]
 pub struct Plan {
     mesh: Vec<u32>,
+    axes: Vec<String>,
     splits: Vec<Split>,
     stages: Vec<Stage>,
     digest: String,
@@ -228,7 +233,7 @@ impl Plan {
             )
             .collect();
         let digest = hex(&Sha256::digest(format!("{mesh:?} {said:?}").as_bytes()));
-        Ok(Plan { mesh, splits, stages, digest })
+        Ok(Plan { mesh, axes, splits, stages, digest })
     }
 
     /// Reads a plan's file.
@@ -252,36 +257,41 @@ impl Plan {
     /// Which ranks hold what of a recipe's tensors.
     ///
     /// # Errors
-    /// [`Error::Recipe`] where a pattern matches no tensor, a dimension is not there or cut unevenly, what
-    /// is fused or ordered is not the dimension, a tensor is on no stage; [`Error::Invalid`] where the
+    /// [`Error::Recipe`] where a pattern matches no tensor, a split cuts none, a dimension is not there or cut unevenly, what
+    /// is fused or ordered is not the dimension, a tensor is on no stage, or on one of an axis that cuts it; [`Error::Invalid`] where the
     /// patterns would take minutes to match.
     pub(super) fn fit(&self, recipe: &Recipe) -> Result<Fitted> {
         let mut steps = 0;
-        let mut used = vec![false; self.splits.len()];
+        let mut matched = vec![false; self.splits.len()];
+        let mut used = matched.clone();
         let mut used_stages = vec![false; self.stages.len()];
         let mut tensors = Vec::with_capacity(recipe.tensors.len());
         let mut cut = HashMap::new();
         for spec in &recipe.tensors {
-            let mut on = None;
+            // Of each axis.
+            let mut on: Vec<Option<&Stage>> = vec![None; self.mesh.len()];
             for (stage, used) in self.stages.iter().zip(&mut used_stages) {
                 if stage.pattern.glob.matches(&spec.name, &mut steps) {
                     *used = true;
-                    on = on.or(Some(stage));
+                    on[stage.axis] = on[stage.axis].or(Some(stage));
                 }
             }
-            if let (None, Some(first)) = (on, self.stages.first()) {
+            if let Some(first) = self.stages.iter().find(|stage| on[stage.axis].is_none()) {
                 let message = format!(
-                    "tensor `{}` is on no stage; needed a [[stage]] that matches it (stage = \"all\" for \
-                     every one)",
-                    spec.name
+                    "tensor `{}` is on no stage of `{}`; needed a [[stage]] that matches it (stage = \"all\" \
+                     for every one)",
+                    spec.name, self.axes[first.axis]
                 );
                 return Err(first.pattern.place.error(message));
             }
             let mut cuts: Vec<Option<usize>> = vec![None; self.mesh.len()];
             for (at, split) in self.splits.iter().enumerate() {
                 if split.pattern.glob.matches(&spec.name, &mut steps) {
-                    used[at] = true;
-                    cuts[split.axis] = cuts[split.axis].or(Some(at));
+                    matched[at] = true;
+                    if cuts[split.axis].is_none() {
+                        used[at] = true;
+                        cuts[split.axis] = Some(at);
+                    }
                 }
             }
             if steps > MAX_STEPS {
@@ -292,15 +302,22 @@ impl Plan {
                     "fewer or plainer ones, or fewer tensors",
                 ));
             }
-            tensors.push(self.held(spec, on, &cuts, &mut cut)?);
+            tensors.push(self.held(spec, &on, &cuts, &mut cut)?);
         }
-        let patterns = self.splits.iter().map(|split| &split.pattern).zip(&used);
+        let patterns = self.splits.iter().map(|split| &split.pattern).zip(&matched);
         let stages = self.stages.iter().map(|stage| &stage.pattern).zip(&used_stages);
-        for (pattern, used) in patterns.chain(stages) {
-            if !used {
+        for (pattern, matched) in patterns.chain(stages) {
+            if !matched {
                 let message = format!("`{}` matches no tensor", pattern.text);
                 return Err(pattern.place.error(message));
             }
+        }
+        if let Some((split, _)) = self.splits.iter().zip(&used).find(|(_, used)| !**used) {
+            let message = format!(
+                "`{}` cuts no tensor: splits of the same axis before it have all that it matches",
+                split.pattern.text
+            );
+            return Err(split.pattern.place.error(message));
         }
         Ok(Fitted { mesh: self.mesh.clone(), tensors })
     }
@@ -309,20 +326,30 @@ impl Plan {
     fn held(
         &self,
         spec: &TensorSpec,
-        stage: Option<&Stage>,
+        stages: &[Option<&Stage>],
         cuts: &[Option<usize>],
         cut: &mut HashMap<(u64, Vec<usize>), Arc<Parts>>,
     ) -> Result<Held> {
-        let stage = stage.filter(|stage| !stage.on.is_empty());
+        let stages = stages.iter().flatten().filter(|stage| !stage.on.is_empty());
+        let stages: Vec<(usize, Vec<u32>)> =
+            stages.map(|stage| (stage.axis, stage.on.clone())).collect();
         let mut axes = Vec::new();
         let mut of_dims: Vec<Vec<usize>> = vec![Vec::new(); spec.shape.dims().len()];
-        for &at in cuts {
-            let Some(at) = at else {
-                axes.push(None);
-                continue;
-            };
+        // In the plan's order.
+        let mut cuts: Vec<usize> = cuts.iter().flatten().copied().collect();
+        cuts.sort_unstable();
+        for at in cuts {
             let split = &self.splits[at];
             let dim = split.dim(spec)?;
+            let axis = split.axis;
+            if stages.iter().any(|(staged, _)| *staged == axis) {
+                let message = format!(
+                    "tensor `{}` is on some stages of `{}` alone, which cuts it too; needed one of the two, \
+                     or stage = \"all\"",
+                    spec.name, self.axes[axis]
+                );
+                return Err(split.pattern.place.error(message));
+            }
             if !of_dims[dim].is_empty() && !matches!(split.cut, Cut::Even { pad: 1 } | Cut::Uneven)
             {
                 let message = format!(
@@ -333,7 +360,7 @@ impl Plan {
                 return Err(split.pattern.place.error(message));
             }
             of_dims[dim].push(at);
-            axes.push(Some(HeldAxis { dim, parts: split.parts }));
+            axes.push(HeldAxis { axis, dim, parts: split.parts });
         }
         let mut parts = Vec::new();
         for (dim, (&length, splits)) in spec.shape.dims().iter().zip(of_dims).enumerate() {
@@ -349,7 +376,7 @@ impl Plan {
             }
             parts.push(cut.entry(key).or_insert(Arc::new(all)).clone());
         }
-        Ok(Held { stage: stage.map(|stage| (stage.axis, stage.on.clone())), axes, parts })
+        Ok(Held { stages, axes, parts })
     }
 }
 
@@ -390,8 +417,15 @@ impl Split {
             let sizes: Vec<u64> = fused.get_ref().iter().map(|size| size.get()).collect();
             let groups = table.groups.as_ref();
             let groups = groups.map_or(u64::from(parts), |groups| groups.get_ref().get());
-            if let Some(size) = sizes.iter().find(|size| **size % groups != 0) {
-                let message = format!("{size} of fused in {groups} groups; needed a multiple");
+            if let Some(given) = &table.groups
+                && !groups.is_multiple_of(u64::from(parts))
+            {
+                let message = format!("{groups} groups in {parts} parts; needed a multiple");
+                return Err(source.place_of(given).error(message));
+            }
+            if let Some(size) = sizes.iter().find(|size| !size.is_multiple_of(groups)) {
+                let what = if table.groups.is_some() { "groups" } else { "parts" };
+                let message = format!("{size} of fused in {groups} {what}; needed a multiple");
                 return Err(source.place_of(fused).error(message));
             }
             Cut::Fused { sizes, groups }
@@ -426,7 +460,7 @@ impl Split {
             self.dim,
             match dims {
                 0 => "a tensor with dimensions: a scalar is held whole".to_owned(),
-                dims => format!("one below {dims}, or a pattern that leaves it out"),
+                dims => format!("-{dims} to {}, or a pattern that leaves it out", dims - 1),
             }
         );
         Err(self.pattern.place.error(message))
@@ -514,18 +548,19 @@ pub(super) struct Fitted {
 
 /// What a tensor's ranks hold of it.
 struct Held {
-    /// The axis of stages, and those that hold it.
-    stage: Option<(usize, Vec<u32>)>,
-    /// By each axis of the mesh.
-    axes: Vec<Option<HeldAxis>>,
+    /// Axes of stages, each with those that hold it.
+    stages: Vec<(usize, Vec<u32>)>,
+    /// The axes of the mesh that cut it, in the order in which they do.
+    axes: Vec<HeldAxis>,
     /// Of each dimension.
     parts: Vec<Arc<Parts>>,
 }
 
-/// The parts of a dimension: of several axes that cut it, those of the first vary slowest.
+/// The parts of a dimension: of several axes that cut it, those of the first that does vary slowest.
 type Parts = Vec<Vec<Range<u64>>>;
 
 struct HeldAxis {
+    axis: usize,
     dim: usize,
     parts: u32,
 }
@@ -554,17 +589,14 @@ impl Fitted {
         for (place, size) in places.iter_mut().zip(&self.mesh).rev() {
             (*place, rest) = (rest % size, rest / size);
         }
-        if let Some((axis, on)) = &held.stage
-            && !on.contains(&places[*axis])
-        {
+        if held.stages.iter().any(|(axis, on)| !on.contains(&places[*axis])) {
             return None;
         }
         let mut parts = vec![0; held.parts.len()];
-        for ((axis, place), size) in held.axes.iter().zip(places).zip(&self.mesh) {
-            if let Some(HeldAxis { dim, parts: of }) = axis {
-                // Neighbours share a part.
-                parts[*dim] = parts[*dim] * *of as usize + (place / (size / of)) as usize;
-            }
+        for HeldAxis { axis, dim, parts: of } in &held.axes {
+            // Neighbours share a part.
+            let part = places[*axis] / (self.mesh[*axis] / of);
+            parts[*dim] = parts[*dim] * *of as usize + part as usize;
         }
         Some(held.parts.iter().zip(parts).map(|(all, part)| &all[part][..]))
     }

@@ -45,21 +45,21 @@ impl Rank {
     }
 
     /// What a launcher told this process, in variables of the environment; without one, what all that
-    /// have spoken agree on.
+    /// have spoken agree on. `world` is what is known of it from elsewhere.
     ///
     /// | launcher | rank | world |
     /// |---|---|---|
     /// | torchrun | `RANK` | `WORLD_SIZE` |
     /// | Open MPI | `OMPI_COMM_WORLD_RANK` | `OMPI_COMM_WORLD_SIZE` |
     /// | PMI (MPICH, Intel MPI) | `PMI_RANK` | `PMI_SIZE` |
-    /// | PMIx | `PMIX_RANK` | another's |
+    /// | PMIx | `PMIX_RANK` | another's, or `world` |
     /// | Slurm (`srun`) | `SLURM_PROCID` | `SLURM_STEP_NUM_TASKS` |
     ///
     /// # Errors
-    /// [`Error::Invalid`] where none has, one has told half of it or what is no number, two differ, or the
-    /// rank is not below the world: nothing is guessed.
-    pub fn from_env(launcher: Option<Launcher>) -> Result<Rank> {
-        Rank::from_vars(launcher, |name| {
+    /// [`Error::Invalid`] where none has, one has told half of it or what is no number, two differ, or one and
+    /// `world`, or the rank is not below the world: nothing is guessed.
+    pub fn from_env(launcher: Option<Launcher>, world: Option<u32>) -> Result<Rank> {
+        Rank::from_vars(launcher, world, |name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         })
     }
@@ -70,6 +70,7 @@ impl Rank {
     /// As [`Rank::from_env`].
     pub fn from_vars(
         launcher: Option<Launcher>,
+        world: Option<u32>,
         get: impl Fn(&str) -> Option<String>,
     ) -> Result<Rank> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
@@ -126,9 +127,18 @@ impl Rank {
                 let needed = "one answer: --rank with the launcher's name, or a number and --world";
                 Err(Error::invalid("rank", given, needed))
             }
-            (Some((_, rank)), _) => Ok(rank),
+            (Some((own, told)), _) => match world.filter(|world| *world != told.world) {
+                None => Ok(told),
+                Some(world) => {
+                    let given = format!("{world}, where {own} says {told}");
+                    Err(Error::invalid("world", given, "the same, or the rank as a number"))
+                }
+            },
+            (None, Some((own, rank))) if world.is_some() => {
+                Rank::new(rank, world.unwrap_or_default()).map_err(|error| error.at(own))
+            }
             (None, Some((own, rank))) => {
-                let needed = "the number of ranks too, which it does not say: --rank and --world";
+                let needed = "the number of ranks too, which it does not say: --world";
                 Err(Error::invalid(own.to_string(), format!("rank {rank} alone"), needed))
             }
             (None, None) if batch => {

@@ -418,6 +418,8 @@ pub(super) struct Finder<'a> {
     globs: Vec<usize>,
     /// Of these, those that are for some rows alone; none of them is in `globs`.
     ranged: Vec<usize>,
+    /// Rules that some tensor was found to have.
+    found: Vec<bool>,
     /// Taken so far.
     steps: u64,
 }
@@ -425,7 +427,8 @@ pub(super) struct Finder<'a> {
 impl<'a> Finder<'a> {
     pub(super) fn new(Rules(rules): &'a Rules) -> Self {
         let (globs, ranged) = (Vec::new(), Vec::new());
-        let mut finder = Finder { rules, names: HashMap::new(), globs, ranged, steps: 0 };
+        let (names, found) = (HashMap::new(), vec![false; rules.len()]);
+        let mut finder = Finder { rules, names, globs, ranged, found, steps: 0 };
         for (index, rule) in rules.iter().enumerate() {
             match (rule.glob.name(), &rule.range) {
                 (Some(name), _) => finder.names.entry(name).or_default().push(index),
@@ -474,6 +477,7 @@ impl<'a> Finder<'a> {
             }
         }
         ranged.sort_unstable();
+        ranged.iter().for_each(|&index| self.found[index] = true);
         self.check_steps()?;
         let whole = match (found, passed) {
             (Some(found), _) => Whole::Rule(&rules[found]),
@@ -562,6 +566,20 @@ impl<'a> Finder<'a> {
         Ok(())
     }
 
+    /// Checks, once all tensors were looked for, that none of the rules for some rows came too late: after
+    /// those that have the whole of all that it matches.
+    pub(super) fn check_found(&self) -> Result<()> {
+        let late = self.rules.iter().zip(&self.found);
+        match late.into_iter().find(|(rule, found)| rule.range.is_some() && !**found) {
+            None => Ok(()),
+            Some((rule, _)) => Err(rule.place.error(format!(
+                "`{}` is for some rows alone, and a rule before it has the whole of all that it matches; \
+                 needed this one first",
+                rule.pattern
+            ))),
+        }
+    }
+
     fn check_steps(&self) -> Result<()> {
         if self.steps <= MAX_STEPS {
             return Ok(());
@@ -610,7 +628,9 @@ impl Recipe {
             made.check_ranges(made.dtype)?;
             Ok(made)
         });
-        self.tensors = overridden.collect::<Result<_>>()?;
+        let overridden = overridden.collect::<Result<_>>()?;
+        finder.check_found()?;
+        self.tensors = overridden;
         Ok(())
     }
 }

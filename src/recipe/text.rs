@@ -425,6 +425,7 @@ pub(super) fn recipe(text: &str, path: &str) -> Result<Recipe> {
     }
     // What a rule cannot initialize had to have an initializer of its own, and takes the rest.
     reader.finder.check_used(tensors.iter().map(|tensor| (tensor.bare(), None)))?;
+    reader.finder.check_found()?;
     let name = table.name.unwrap_or_else(|| super::stem(path.as_ref()));
     Ok(Recipe { name, description: table.description, tensors })
 }

@@ -257,7 +257,10 @@ pub fn write(
     } else {
         let is_there = holds(&manifest) && ready.is_empty();
         let document = write(&manifest, is_there)?;
-        let ours = |path: &Path| own.is_ours(path, recipe, options.seed, &tensors);
+        // An old index goes first: it would describe what is half replaced.
+        let is_old =
+            |path: &Path| options.force && own.index.as_ref().is_some_and(|index| index.0 == path);
+        let ours = |path: &Path| own.is_ours(path, recipe, options.seed, &tensors) && !is_old(path);
         own.model.place_own(ready, document, &manifest.0, options.force, ours)?;
         // Whoever comes last writes it; of two at once, both the same.
         if let Some(index) = &own.index

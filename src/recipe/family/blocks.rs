@@ -6,7 +6,16 @@ use crate::Result;
 
 /// `initializer_range`, and what transformers' layers take of it: 0.02 where it is 0.
 pub(super) fn initializer_range(config: &Config<'_>, name: &'static str) -> Result<f64> {
-    let std = config.number(name, 0.02)?;
+    initializer_range_or(config, name, 0.02)
+}
+
+/// The same of a class that has another where nothing is said.
+pub(super) fn initializer_range_or(
+    config: &Config<'_>,
+    name: &'static str,
+    absent: f64,
+) -> Result<f64> {
+    let std = config.number(name, absent)?;
     // `config.initializer_range or 0.02`, in `PreTrainedModel._init_weights`.
     Ok(if std == 0.0 { 0.02 } else { std })
 }

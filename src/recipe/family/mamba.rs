@@ -1,6 +1,6 @@
 use super::super::Fused;
 use super::Family;
-use super::blocks::{head, initializer_range};
+use super::blocks::{head, initializer_range_or};
 use super::config::Config;
 use super::tensors::Tensors;
 use crate::Result;
@@ -46,7 +46,7 @@ fn tensors(config: &Config<'_>, class: &str) -> Result<Tensors> {
     let depth = config.flag("rescale_prenorm_residual", false)?.then_some(layers);
     let head = head(class, "Mamba");
     let mut tensors =
-        Tensors::new(config.dtype()?, initializer_range(config, "initializer_range")?);
+        Tensors::new(config.dtype()?, initializer_range_or(config, "initializer_range", 0.1)?);
     let prefix = if head == "Model" { "" } else { "backbone." };
     tensors.within(prefix, |model| {
         // `pad_token_id` is no row of padding here.
