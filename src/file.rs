@@ -359,7 +359,7 @@ impl Model {
         };
         let of = |(at, _): (usize, &str)| is_shard(&name[at..]) || is_of_rank(&name[at..]);
         if stem.match_indices('-').any(of) {
-            let needed = "a model's name; this is that of one of a model's files";
+            let needed = "a model's name; this is that of one of a model's shards or parts";
             return Err(Error::invalid("output", out.display(), needed));
         }
         Ok(Model { out: out.into(), stem: stem.into() })

@@ -338,7 +338,7 @@ fn configs() {
 #[test]
 fn plans() {
     let recipe = Recipe::parse(crate::ranks::MODEL, "model.toml").unwrap();
-    let more = "mesh = [2]\n[[split]]\nmatch = 'layers.*'\ndim = 0\nover = 'tensor'\nparts = 2\ngroups = 3\n";
+    let more = "mesh = [2]\n[[split]]\nmatch = 'layers.*'\ndim = 0\nover = 'tensor'\nparts = 2\n";
     fuzz("plan", &bytes(&[crate::ranks::PLAN, more]), |input| {
         let plan = Plan::parse(&utf8(input), "plan.toml")?;
         let options =
@@ -371,9 +371,9 @@ fn manifests_of_ranks() {
 
 #[test]
 fn rules() {
-    let rules = "[[rule]]\nmatch = \"layers.{0..3}.{weight,we*}\"\ninit = \"he_normal:mode=fan_out\"\n\
-                 groups = 1\n[[rule]]\nmatch = \"*?s\"\ninit = \"zeros\"\n\
-                 [[rule]]\nmatch = \"*\"\ninit = \"ones\"\nrows = \"1..3\"\naxis = 0\nbatch_dims = 0\n";
+    let rules = "[[rule]]\nmatch = \"*\"\ninit = \"ones\"\nrows = \"1..3\"\naxis = 0\nbatch_dims = 0\n\
+                 [[rule]]\nmatch = \"layers.{0..3}.{weight,we*}\"\ninit = \"he_normal:mode=fan_out\"\n\
+                 groups = 1\n[[rule]]\nmatch = \"*?s\"\ninit = \"zeros\"\n";
     let mlp = Recipe::builtin("mlp").unwrap();
     fuzz("rules", &bytes(&[rules]), |input| {
         let rules = Rules::parse(&utf8(input), "rules.toml")?;
