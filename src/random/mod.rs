@@ -28,8 +28,8 @@ pub use dtype::{
 pub use formula::{Formula, Table};
 pub use rng::PhiloxRng;
 pub(crate) use runs::Runs;
-pub use sample::Distribution;
-pub(crate) use sample::{Kind, Sampler, check_end, check_run};
+pub use sample::{Distribution, Kind, Sampler};
+pub(crate) use sample::{check_end, check_run};
 pub use slice::{Run, Slice};
 pub use stream::Stream;
 pub use whole::{ConvKernel, Source, Whole};

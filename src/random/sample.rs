@@ -230,27 +230,41 @@ fn truncated_std(cut: f64) -> f64 {
 /// How a word becomes an integer. The discriminants are the shaders' kind codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// None: the word itself is the element.
     Words = 0,
+    /// None: the shift alone is.
     Constant = 1,
+    /// `word >> 8`.
     Unit = 2,
+    /// `2 (word >> 9) + 1 - 2^23`.
     Symmetric = 3,
+    /// The [quantile](quantile::fixed) of the word.
     Normal = 4,
+    /// The quantile of a word inside the cut: `low_word + (word (2^32 - 2 low_word) >> 32)`.
     Truncated = 5,
 }
 
-/// A [`Distribution`] in the numbers that kernels work with: `f32(integer) * scale + shift`.
+/// A [`Distribution`] in the numbers that kernels work with, those of other programs too:
+/// `f32(integer) * scale + shift`, each operation rounded by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sampler {
-    pub(crate) kind: Kind,
-    pub(crate) scale: f32,
-    pub(crate) shift: f32,
+pub struct Sampler {
+    /// How a word becomes the integer.
+    pub kind: Kind,
+    /// What it is multiplied by.
+    pub scale: f32,
+    /// What is added.
+    pub shift: f32,
     /// The first word whose quantile lies inside the cut; the last is its complement.
-    pub(crate) low_word: u32,
+    pub low_word: u32,
 }
 
 impl Sampler {
-    pub(crate) fn new(distribution: &Distribution) -> Result<Self> {
+    /// The numbers of a distribution.
+    ///
+    /// # Errors
+    /// As [`Distribution::check`].
+    pub fn new(distribution: &Distribution) -> Result<Self> {
         let plain = Sampler { kind: Kind::Words, scale: 0.0, shift: 0.0, low_word: 0 };
         match *distribution {
             Distribution::Words => Ok(plain),

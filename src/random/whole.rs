@@ -425,7 +425,9 @@ impl Source {
         }
     }
 
-    pub(crate) fn scaled_down(self, by: f64) -> Source {
+    /// The same with its spread divided by `by`: a gain, a standard deviation, the half-width of a uniform
+    /// about its middle. What has no scale stays as it is.
+    pub fn scaled_down(self, by: f64) -> Source {
         match self {
             Source::Elements(distribution) => Source::Elements(distribution.scaled_down(by)),
             Source::Whole(whole) => Source::Whole(whole.scaled_down(by)),
@@ -435,7 +437,7 @@ impl Source {
     }
 
     /// Whether it has a scale that can be divided: not so a constant and a table.
-    pub(crate) fn has_scale(&self) -> bool {
+    pub fn has_scale(&self) -> bool {
         !matches!(self, Source::Elements(Distribution::Constant { .. }) | Source::Table(_))
     }
 
