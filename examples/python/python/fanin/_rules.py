@@ -1,0 +1,39 @@
+"""Rules as users write them, as the extension takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+#: ``'*.bias=zeros'``, several of them, pairs, or a mapping, in order.
+Rules = str | Iterable[str | tuple[str, str]] | Mapping[str, str]
+
+
+def written(rules: Rules) -> list[str]:
+    """``pattern=initializer``, each.
+
+    Raises:
+        TypeError: for what is no rule.
+    """
+    if isinstance(rules, str):
+        return [rules]
+    pairs = rules.items() if isinstance(rules, Mapping) else rules
+    needed = "needed 'pattern=initializer', such as '*.bias=zeros', or such pairs"
+    try:
+        found = list(pairs)
+    except TypeError:
+        raise TypeError(f"rules: got {rules!r}, {needed}") from None
+    texts = []
+    for rule in found:
+        if isinstance(rule, str):
+            texts.append(rule)
+        elif isinstance(rule, tuple) and len(rule) == 2 and all(isinstance(x, str) for x in rule):
+            texts.append("=".join(rule))
+        else:
+            raise TypeError(f"rules: got {rule!r}, {needed}")
+    return texts
+
+
+def listed(names: list[str]) -> str:
+    """The first three, and how many more."""
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,361 @@
+"""PyTorch: a module's parameters where they are, by their names.
+
+    fanin.torch.init_(model, seed=7)
+
+Each is drawn from what PyTorch itself would start it from, or from what rules or a
+recipe say, by its name in ``state_dict`` alone: so on one process or many, on a CPU or a
+GPU, whole or in shards (DTensor, FSDP2, tensor parallelism), the bits are those that
+``fanin init`` writes for the same names. Shards are drawn where they lie; nothing is
+sent, no whole tensor is made, and PyTorch's generators are left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from . import _fanin, _modules, _shards
+from ._arrays import checked_geometry
+from ._contract import Box, Sampler, dtype_name, stream_of, whole_u64
+from ._rules import Rules, listed, written
+
+__all__ = ["fill_", "init_", "initializers", "materialize_"]
+
+Module = TypeVar("Module", bound=nn.Module)
+
+#: A built-in recipe's name, or a path: a recipe's TOML, a config.json of Hugging Face's.
+Source = str | os.PathLike[str]
+
+_log = logging.getLogger("fanin")
+
+
+def init_(
+    module: Module,
+    seed: int,
+    rules: Rules = (),
+    *,
+    recipe: Source | None = None,
+    prefix: str = "",
+) -> Module:
+    """Draws every parameter of a module, in place.
+
+    Names are ``state_dict``'s of the bare module: what ``torch.compile``, DDP and
+    checkpointing put in front is left away. A tied weight is drawn once, by the first of
+    its names (or the one that the recipe has). Buffers stay as they are.
+
+    Without rules parameters start as PyTorch's own modules start them: ``Linear`` and
+    convolutions from ``kaiming_uniform(a=sqrt 5)``, ``Embedding`` from ``normal(0, 1)``
+    with zeros at ``padding_idx``, norms from ones and zeros, LSTM and GRU from
+    ``uniform(1 / sqrt(hidden))``, attention from Xavier's.
+
+    Args:
+        module: on any device but meta, sharded or whole.
+        seed: from 0 to 2^64 - 1.
+        rules: the first that matches a name wins, as with ``fanin init --rule``:
+            ``["*.bias=zeros", "*=he_normal"]``, ``{"*.c_proj.weight": "normal:0.02 depth=24"}``.
+        recipe: what says all of it in place of PyTorch's own: ``"gpt2"``, a recipe's
+            .toml, a config.json; rules lie over it.
+        prefix: what stands before the names, where the module is a part of a model.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: for a parameter of which neither rules nor PyTorch say anything, a
+            rule that matches none, one that does not fit, a parameter on meta.
+        TypeError: for what is no module, no rule.
+    """
+    seed = whole_u64("seed", seed)
+    weights, tensors = _planned(module, rules, recipe, prefix)
+    for name, weight in weights.items():
+        if _shards.local(weight.tensor).is_meta:
+            raise ValueError(
+                f"parameter `{name}`: got one on the meta device, which holds no values; needed "
+                "another device: fanin.torch.materialize_(module, seed, device=...)"
+            )
+    for part in module.modules():
+        # What a forward pass has gathered would go with the next one.
+        reshard = getattr(part, "reshard", None)
+        if callable(reshard) and any(base.__name__ == "FSDPModule" for base in type(part).__mro__):
+            reshard()
+    # Resharding gives parameters back in pieces.
+    for name, weight in _weights(module, prefix, tensors).items():
+        _fill(weight.tensor, name, tensors, seed)
+    return module
+
+
+def materialize_(
+    module: Module,
+    seed: int,
+    device: torch.device | str = "cpu",
+    rules: Rules = (),
+    *,
+    recipe: Source | None = None,
+    prefix: str = "",
+) -> Module:
+    """Gives a module on the meta device memory on ``device``, and draws its parameters there.
+
+    Of a module that was sharded on meta (``fully_shard``, ``parallelize_module``) each
+    process gets its own shards alone. Running statistics start as PyTorch starts them;
+    what is not on meta stays where it is, and parameters are drawn all the same.
+
+    Args, returns and raises are those of :func:`init_`; and
+
+    Raises:
+        ValueError: for other buffers on meta, whose values nobody knows any more.
+    """
+    seed, rules = whole_u64("seed", seed), written(rules)
+    device = torch.device(device)
+    if device.type == "meta":
+        raise ValueError("device: got meta, needed one that holds values")
+    weights, _ = _planned(module, rules, recipe, prefix)
+    normalized, unknown = _modules.meta_buffers(module)
+    if unknown:
+        raise ValueError(
+            f"buffers on the meta device: got {listed(unknown)}, whose values are lost; needed "
+            "buffers that were made elsewhere: leave them out of torch.device('meta')"
+        )
+    made: dict[int, torch.Tensor] = {}
+
+    def real(tensor: torch.Tensor) -> torch.Tensor:
+        if not _shards.local(tensor).is_meta:
+            return tensor
+        if id(tensor) not in made:
+            made[id(tensor)] = torch.empty_like(tensor, device=device)
+        return made[id(tensor)]
+
+    with torch.no_grad():
+        module._apply(real)  # type: ignore[no-untyped-call]
+    for weight in weights.values():
+        # What was one is one again.
+        first = weight.slots[0].owner._parameters[weight.slots[0].key]
+        for slot in weight.slots[1:]:
+            slot.owner._parameters[slot.key] = first
+    for owner in normalized:
+        owner.reset_running_stats()  # type: ignore[operator]
+    return init_(module, seed, rules, recipe=recipe, prefix=prefix)
+
+
+def initializers(
+    module: nn.Module, rules: Rules = (), *, recipe: Source | None = None, prefix: str = ""
+) -> dict[str, str]:
+    """What :func:`init_` would draw each parameter from, by name; nothing is drawn."""
+    weights, tensors = _planned(module, rules, recipe, prefix)
+    return {name: tensors.written(name) for name in weights}
+
+
+def fill_(
+    tensor: torch.Tensor, init: str, *, seed: int, name: str, **geometry: Any
+) -> torch.Tensor:
+    """Draws one tensor in place, or the shards of it that this process has.
+
+    Args:
+        tensor: of a float dtype, or of any that holds the initializer's constant.
+        init: the initializer, ``"he_normal"``, ``"normal:0.02"``.
+        seed, name: which numbers.
+        geometry: ``layout``, ``fan_in``, ``fan_out``, ``groups``, ``transposed``,
+            ``batch_dims``, ``depth``, ``parts``, as :func:`fanin.init` has them.
+
+    Returns:
+        The tensor.
+    """
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"tensor: got {type(tensor).__name__}, needed a torch.Tensor")
+    if not isinstance(init, str):
+        raise TypeError(f"init: got {init!r}, needed an initializer's text, such as 'he_normal'")
+    seed = whole_u64("seed", seed)
+    stream_of(name)
+    if _shards.local(tensor).is_meta:
+        raise ValueError(f"tensor `{name}`: got one on the meta device, needed one with values")
+    described = _described(name, tensor, {"init": init, **checked_geometry(**geometry)})
+    _fill(tensor, name, _fanin.Recipe.of([described]), seed)
+    return tensor
+
+
+def _planned(
+    module: nn.Module, rules: Rules, recipe: Source | None, prefix: str
+) -> tuple[dict[str, _modules.Weight], _fanin.Recipe]:
+    """The parameters by the names that they are drawn by, and what from."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module: got {type(module).__name__}, needed a torch.nn.Module")
+    texts = written(rules)
+    found = _modules.weights(module, prefix)
+    for weight in found:
+        if nn.parameter.is_lazy(weight.tensor):
+            raise ValueError(
+                f"parameter `{weight.names[0]}`: got one whose shape is not known yet, needed a "
+                "forward pass through the lazy module first"
+            )
+    if recipe is None:
+        described = [
+            _described(weight.names[0], weight.tensor, _modules.start(weight.slots[0]) or {})
+            for weight in found
+            if weight.tensor.numel()
+        ]
+        if not described:
+            return {}, _nothing(texts)
+        tensors = _fanin.Recipe.of(described)
+    else:
+        if not isinstance(recipe, (str, os.PathLike)):
+            raise TypeError(f"recipe: got {type(recipe).__name__}, needed a name or a path")
+        tensors = _fanin.Recipe.read(os.fspath(recipe))
+    if texts:
+        tensors = tensors.with_rules(texts)
+    undecided = tensors.undecided()
+    if undecided:
+        of = {weight.names[0]: weight.slots[0].owner for weight in found}
+        said = [f"{name} of {type(of[name]).__name__}" for name in undecided]
+        raise ValueError(
+            f"parameters: got {listed(said)}, of modules that are none of PyTorch's own; needed "
+            f"a rule for each, such as '{undecided[0]}=ones', or a recipe"
+        )
+    weights = _weights(module, prefix, tensors)
+    if recipe is not None:
+        buffers = {prefix + name for name in _modules.buffer_names(module)}
+        known = buffers.union(*(weight.names for weight in weights.values()))
+        extra = [name for name in tensors.names() if name not in known]
+        if extra:
+            raise ValueError(
+                f"recipe {os.fspath(recipe)}: got {listed(extra)}, which the module has not; "
+                "needed a recipe of the module's own names"
+            )
+    return weights, tensors
+
+
+def _nothing(rules: list[str]) -> _fanin.Recipe:
+    if rules:
+        raise ValueError(f"rules: got `{rules[0]}` for a module without parameters, needed none")
+    return _fanin.Recipe.of([{"name": "nothing", "shape": [1], "dtype": "f32", "init": "zeros"}])
+
+
+def _weights(
+    module: nn.Module, prefix: str, tensors: _fanin.Recipe
+) -> dict[str, _modules.Weight]:
+    known = set(tensors.names())
+    weights, missing = {}, []
+    for weight in _modules.weights(module, prefix):
+        name = next((name for name in weight.names if name in known), None)
+        if weight.tensor.numel() == 0:
+            continue
+        if name is None:
+            missing.append(weight.names[0])
+            continue
+        shape, own = tensors.shape(name), list(weight.tensor.shape)
+        if shape != own:
+            raise ValueError(
+                f"parameter `{name}`: got shape {own}, needed {shape}, as the recipe or rule has it"
+            )
+        for other in weight.names:
+            if other != name:
+                _log.info("%s is tied to %s, by whose name both are drawn", other, name)
+        weights[name] = weight
+    if missing:
+        raise ValueError(
+            f"parameters: got {listed(missing)}, which the recipe has not; needed a recipe of the "
+            "module's own names"
+        )
+    return weights
+
+
+def _described(name: str, tensor: torch.Tensor, start: dict[str, Any]) -> dict[str, Any]:
+    if not name:
+        raise ValueError("name: got an empty one, needed a tensor's name: its stream is found by it")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"tensor `{name}`: got the layout {tensor.layout}, needed torch.strided")
+    common = {"name": name, "shape": list(tensor.shape), "dtype": _dtype(name, tensor)}
+    return {**common, "init": None, **start}
+
+
+def _dtype(name: str, tensor: torch.Tensor) -> str:
+    try:
+        return dtype_name(tensor.dtype)
+    except TypeError as error:
+        raise TypeError(f"tensor `{name}`: {error}") from None
+
+
+def _fill(tensor: torch.Tensor, name: str, tensors: _fanin.Recipe, seed: int) -> None:
+    own, dtype = _shards.local(tensor), _dtype(name, tensor)
+    with torch.no_grad():
+        for piece in _shards.pieces(name, tensor):
+            target = own if piece.sizes == tuple(own.shape) else own[piece.within]
+            if target.numel() == 0:
+                continue
+            if target.device.type == "cuda" and _on_gpu(target, name, tensors, seed, tensor, piece):
+                continue
+
+            def draw(memory: torch.Tensor, piece: _shards.Piece = piece) -> None:
+                size = memory.numel() * memory.element_size()
+                starts, sizes = list(piece.starts), list(piece.sizes)
+                tensors.draw(name, seed, dtype, memory.data_ptr(), size, starts, sizes)
+
+            _write(target, draw)
+    # Memory was written that PyTorch's own operations have not: who keeps the old values for
+    # a backward pass has to be told, and both of a DTensor's tensors count.
+    for changed in [tensor] if own is tensor else [tensor, own]:
+        if not changed.is_inference():
+            torch.autograd.graph.increment_version(changed)
+
+
+_PLAIN = (torch.Tensor, nn.Parameter, getattr(nn, "Buffer", nn.Parameter))
+
+
+def _write(target: torch.Tensor, draw: Callable[[torch.Tensor], None]) -> None:
+    if target.device.type == "cpu" and type(target) in _PLAIN and target.is_contiguous():
+        draw(target)
+        return
+    memory = torch.empty(target.shape, dtype=target.dtype, device="cpu")
+    draw(memory)
+    target.copy_(memory)
+
+
+def _on_gpu(
+    target: torch.Tensor,
+    name: str,
+    tensors: _fanin.Recipe,
+    seed: int,
+    whole: torch.Tensor,
+    piece: _shards.Piece,
+) -> bool:
+    """Draws a box on the GPU, if each of its elements is drawn by itself."""
+    own, over = tensors.samplers(name)
+    layers = [(at, a, b, Sampler(*sampler)) for at, a, b, sampler in over if sampler is not None]
+    if own is None or len(layers) < len(over):
+        return False
+    engine = _engine()
+    if engine is None:
+        return False
+    shape, stream = tuple(whole.shape), stream_of(name)
+    engine.fill_(target, seed, stream, Sampler(*own), Box(shape, piece.starts, piece.sizes))
+    # The earlier lie over the later.
+    for axis, start, stop, sampler in reversed(layers):
+        first, size = piece.starts[axis], piece.sizes[axis]
+        start, stop = max(start, first), min(stop, first + size)
+        if start >= stop:
+            continue
+        starts, sizes = list(piece.starts), list(piece.sizes)
+        starts[axis], sizes[axis] = start, stop - start
+        part = target.narrow(axis, start - first, stop - start)
+        box = Box(shape, tuple(starts), tuple(sizes))
+        engine.fill_(part, seed, stream, sampler, box)
+    return True
+
+
+@cache
+def _engine() -> ModuleType | None:
+    try:
+        from . import _triton
+    except ImportError as error:
+        warnings.warn(
+            f"fanin draws on the CPU and copies to the GPU: its kernel asks for Triton ({error})",
+            stacklevel=2,
+        )
+        return None
+    return _triton
