@@ -338,7 +338,7 @@ fn configs() {
 #[test]
 fn plans() {
     let recipe = Recipe::parse(crate::ranks::MODEL, "model.toml").unwrap();
-    let more = "mesh = [2]\n[[split]]\nmatch = 'layers.*'\ndim = 0\nover = 'tensor'\nparts = 2\n";
+    let more = "mesh = [2]\n[[split]]\nmatch = '*.qkv'\ndim = 0\nover = 'tensor'\nparts = 2\n";
     fuzz("plan", &bytes(&[crate::ranks::PLAN, more]), |input| {
         let plan = Plan::parse(&utf8(input), "plan.toml")?;
         let options =
