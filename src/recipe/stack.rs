@@ -359,7 +359,7 @@ impl TensorSpec {
     /// use fanin::recipe::TensorSpec;
     /// let table = TensorSpec::new("wte", Shape::new([50304, 768])?, "normal:0.02".parse()?)?;
     /// let table = table.with_range(0, 50257..50304, "zeros".parse()?)?;
-    /// assert_eq!(table.written(), "normal:0.02; zeros at 50257..50304");
+    /// assert_eq!(table.written(), "normal:std=0.02,mean=0; constant:0 at 50257..50304");
     /// # Ok::<(), fanin::Error>(())
     /// ```
     ///
