@@ -28,9 +28,9 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 from flax import nnx
 
-from . import _fanin
-from ._contract import Box, dtype_name, whole_u64
-from ._rules import Rules, listed, written
+from . import _fanin, _rules
+from ._contract import Box, whole_u64
+from ._rules import Rules, listed, planned, written
 from .jax import drawn_of
 
 __all__ = ["init", "init_", "initializers"]
@@ -175,26 +175,12 @@ def _drawn(
 def _planned(
     described: dict[str, _Tensor], rules: Rules, recipe: str | os.PathLike[str] | None
 ) -> _fanin.Recipe:
-    texts = written(rules)
-    if recipe is not None:
-        tensors = _fanin.Recipe.read(os.fspath(recipe))
-    else:
-        tensors = _fanin.Recipe.of(
-            [
-                {
-                    "name": name,
-                    "shape": list(one.shape),
-                    "dtype": dtype_name(one.dtype),
-                    "init": None,
-                    "layout": "in_out",
-                    **(one.start or {}),
-                }
-                for name, one in described.items()
-                if math.prod(one.shape)
-            ]
-        )
-    if texts:
-        tensors = tensors.with_rules(texts)
+    own = [
+        _rules.described(name, one.shape, one.dtype, one.start)
+        for name, one in described.items()
+        if math.prod(one.shape)
+    ]
+    tensors = planned(own, written(rules), recipe)
     if undecided := tensors.undecided():
         said = [f"{name} of {described[name].owner}" for name in undecided if name in described]
         raise ValueError(

@@ -21,7 +21,7 @@ import numpy as np
 
 from . import _fanin
 from ._contract import Box, dtype_name, init_text, stream_of, whole_u64
-from ._rules import Rules, listed, written
+from ._rules import Rules, described, listed, planned, written
 
 __all__ = ["Initializer", "init_"]
 
@@ -53,14 +53,14 @@ class Initializer(keras.initializers.Initializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None, layout: Any = None) -> Any:
         """A tensor of the backend's; ``layout`` is how Keras distributes it, in JAX."""
         dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
-        described = {
+        tensor = {
             "name": self.name,
             "shape": [max(size, 1) for size in shape],
             "dtype": dtype_name(dtype),
             "init": self.init,
             **self.geometry,
         }
-        tensors = _fanin.Recipe.of([described])
+        tensors = _fanin.Recipe.of([tensor])
         return _drawn(tensors, self.name, tuple(shape), dtype, self.seed, layout)
 
     def get_config(self) -> dict[str, Any]:
@@ -105,25 +105,12 @@ def init_(
             if variables.setdefault(name, variable) is not variable:
                 raise ValueError(f"weight `{name}`: got two of this name, needed a name for each")
             starts[name] = starts.get(name) or _start(layer, variable)
-    if recipe is not None:
-        tensors = _fanin.Recipe.read(os.fspath(recipe))
-    else:
-        tensors = _fanin.Recipe.of(
-            [
-                {
-                    "name": name,
-                    "shape": list(variable.shape),
-                    "dtype": dtype_name(variable.dtype),
-                    "init": None,
-                    "layout": "in_out",
-                    **(starts[name] or {}),
-                }
-                for name, variable in variables.items()
-                if math.prod(variable.shape)
-            ]
-        )
-    if texts:
-        tensors = tensors.with_rules(texts)
+    own = [
+        described(name, variable.shape, variable.dtype, starts[name])
+        for name, variable in variables.items()
+        if math.prod(variable.shape)
+    ]
+    tensors = planned(own, texts, recipe)
     if undecided := tensors.undecided():
         raise ValueError(
             f"weights: got {listed(undecided)}, whose layers say nothing that fanin has; needed "

@@ -25,7 +25,7 @@ from torch import nn
 from . import _fanin, _modules, _shards
 from ._arrays import checked_geometry
 from ._contract import Box, Sampler, dtype_name, stream_of, whole_u64
-from ._rules import Rules, listed, written
+from ._rules import Rules, listed, planned, written
 
 __all__ = ["fill_", "init_", "initializers", "materialize_"]
 
@@ -194,6 +194,7 @@ def _planned(
                 f"parameter `{weight.names[0]}`: got one whose shape is not known yet, needed a "
                 "forward pass through the lazy module first"
             )
+    described = []
     if recipe is None:
         described = [
             _described(weight.names[0], weight.tensor, _modules.start(weight.slots[0]) or {})
@@ -202,13 +203,9 @@ def _planned(
         ]
         if not described:
             return {}, _nothing(texts)
-        tensors = _fanin.Recipe.of(described)
-    else:
-        if not isinstance(recipe, (str, os.PathLike)):
-            raise TypeError(f"recipe: got {type(recipe).__name__}, needed a name or a path")
-        tensors = _fanin.Recipe.read(os.fspath(recipe))
-    if texts:
-        tensors = tensors.with_rules(texts)
+    elif not isinstance(recipe, (str, os.PathLike)):
+        raise TypeError(f"recipe: got {type(recipe).__name__}, needed a name or a path")
+    tensors = planned(described, texts, recipe)
     undecided = tensors.undecided()
     if undecided:
         of = {weight.names[0]: weight.slots[0].owner for weight in found}
