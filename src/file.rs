@@ -464,10 +464,8 @@ impl Model {
             }
         }
         let standing = self.concerned(new)?;
-        match standing.first().filter(|_| !force) {
-            Some(path) => Err(Error::Exists { path: path.clone() }),
-            None => standing.iter().try_for_each(|path| check(path, true)),
-        }
+        check_free(&standing, force)?;
+        standing.iter().try_for_each(|path| check(path, true))
     }
 
     /// Gives files that are on the disk their names, so that they replace a whole model, or nothing:
@@ -487,9 +485,7 @@ impl Model {
         let _turn =
             Turn::take(places.iter().map(|place| folder(place)).chain([folder(&self.out)]))?;
         let standing = self.concerned(paths.iter().map(PathBuf::as_path))?;
-        if let Some(path) = standing.first().filter(|_| !force) {
-            return Err(Error::Exists { path: path.clone() });
-        }
+        check_free(&standing, force)?;
         for path in standing.iter().filter(|path| is_document(path)) {
             remove(path)?;
             // Where it comes again it comes through the same link.
@@ -535,10 +531,8 @@ impl Model {
         new.into_iter().try_for_each(|path| check(path, true))?;
         let others: Vec<PathBuf> =
             self.standing()?.into_iter().filter(|path| !ours(path)).collect();
-        match others.first().filter(|_| !force) {
-            Some(path) => Err(Error::Exists { path: path.clone() }),
-            None => others.iter().try_for_each(|path| check(path, true)),
-        }
+        check_free(&others, force)?;
+        others.iter().try_for_each(|path| check(path, true))
     }
 
     /// [`Model::place`] for one of several processes that write a model together. Each gives names to its
@@ -556,17 +550,15 @@ impl Model {
         ours: impl Fn(&Path) -> bool,
     ) -> Result<()> {
         let _own = placing();
-        let others = self.standing()?;
-        let mut others = others.iter().filter(|path| !ours(path)).peekable();
-        if let Some(path) = others.peek().filter(|_| !force) {
-            return Err(Error::Exists { path: path.to_path_buf() });
-        }
+        let others: Vec<PathBuf> =
+            self.standing()?.into_iter().filter(|path| !ours(path)).collect();
+        check_free(&others, force)?;
         if force {
             if manifest.is_some() {
                 remove(manifest_path)?;
             }
             let (documents, superseded): (Vec<_>, Vec<_>) =
-                others.partition(|path| is_document(path));
+                others.iter().partition(|path| is_document(path));
             documents.into_iter().chain(superseded).try_for_each(|path| remove(path))?;
         }
         sync_folder(folder(&self.out))?;
@@ -583,6 +575,15 @@ impl Model {
     pub(crate) fn place_index(&self, index: Ready) -> Result<()> {
         let _own = placing();
         sync_folders(&[index.place(true)?])
+    }
+}
+
+/// # Errors
+/// [`Error::Exists`] where there is one of these, and `force` is not given.
+fn check_free(standing: &[PathBuf], force: bool) -> Result<()> {
+    match standing.first().filter(|_| !force) {
+        Some(path) => Err(Error::Exists { path: path.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -204,6 +204,18 @@ const EXACT: &str = include_str!("../shaders/lib/exact.wgsl");
 const OPERAND: &str = include_str!("../shaders/lib/operand.wgsl");
 const GRID: &str = include_str!("../shaders/lib/grid.wgsl");
 
+/// What is bound where samples are drawn, of a run or of a slice.
+const DRAWN: [Binding; 5] = [
+    Binding { index: 0, name: "groups", access: Access::ReadWrite },
+    Binding { index: 0, name: "words", access: Access::ReadWrite },
+    Binding { index: 1, name: "params", access: Access::Uniform },
+    Binding { index: 2, name: "table", access: Access::Uniform },
+    Binding { index: 3, name: "rows", access: Access::Read },
+];
+
+/// What chooses their kernels.
+const DRAWN_AS: [&str; 4] = ["kind", "dtype", "shifted", "staged"];
+
 /// Samples into a buffer.
 pub static FILL: Module = Module {
     name: "fill",
@@ -218,14 +230,8 @@ pub static FILL: Module = Module {
         "fill_rarer",
         "fill_rarer_edges",
     ],
-    bindings: &[
-        Binding { index: 0, name: "groups", access: Access::ReadWrite },
-        Binding { index: 0, name: "words", access: Access::ReadWrite },
-        Binding { index: 1, name: "params", access: Access::Uniform },
-        Binding { index: 2, name: "table", access: Access::Uniform },
-        Binding { index: 3, name: "rows", access: Access::Read },
-    ],
-    overrides: &["kind", "dtype", "shifted", "staged"],
+    bindings: &DRAWN,
+    overrides: &DRAWN_AS,
     width: 256,
 };
 
@@ -236,14 +242,8 @@ pub static SLICE: Module = Module {
     libraries: &[DRAW, QUANTILE, SAMPLE, NUMERIC, GRID],
     parts: &[Part::Philox],
     entries: &["slice_groups", "slice_edges", "slice_rarer", "slice_rarer_edges"],
-    bindings: &[
-        Binding { index: 0, name: "groups", access: Access::ReadWrite },
-        Binding { index: 0, name: "words", access: Access::ReadWrite },
-        Binding { index: 1, name: "params", access: Access::Uniform },
-        Binding { index: 2, name: "table", access: Access::Uniform },
-        Binding { index: 3, name: "rows", access: Access::Read },
-    ],
-    overrides: &["kind", "dtype", "shifted", "staged"],
+    bindings: &DRAWN,
+    overrides: &DRAWN_AS,
     width: 256,
 };
 

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use fanin::recipe::{
-    CheckOptions, CheckReport, FileCheck, Finding, MergeReport, MergedTensor, TensorCheck, check,
-    merge,
+    CheckOptions, CheckReport, FileCheck, Finding, MergeReport, TensorCheck, check, merge,
 };
 use fanin::{Result, counted};
 use serde_json::{Value, json};
@@ -100,13 +99,7 @@ fn merged_text(report: &MergeReport) -> String {
         Column::text("ranks").leaves(1),
         Column::prose("together"),
     ];
-    let (wrong, right): (Vec<_>, Vec<_>) =
-        report.tensors.iter().partition(|tensor| tensor.finding.is_wrong());
-    let listed: Vec<&MergedTensor> = match report.tensors.len() {
-        0..=MOST_ROWS => report.tensors.iter().collect(),
-        _ => wrong.into_iter().chain(right).take(MOST_ROWS).collect(),
-    };
-    let rows = listed.into_iter().map(|tensor| {
+    let rows = listed(&report.tensors, |tensor| tensor.finding.is_wrong()).map(|tensor| {
         vec![
             tensor.name.clone(),
             tensor.shape.to_string(),
@@ -119,12 +112,31 @@ fn merged_text(report: &MergeReport) -> String {
             },
         ]
     });
-    let mut text = match report.tensors.is_empty() {
-        true => String::new(),
-        false => table(columns, rows.collect()),
+    told(columns, rows.collect(), report.tensors.len(), &report.files)
+}
+
+/// What a table has rows for: where not for all, for what is wrong before what is right.
+fn listed<T>(all: &[T], is_wrong: impl Fn(&T) -> bool) -> impl Iterator<Item = &T> {
+    let (wrong, right): (Vec<&T>, Vec<&T>) = match all.len() {
+        0..=MOST_ROWS => (Vec::new(), all.iter().collect()),
+        _ => all.iter().partition(|own| is_wrong(own)),
     };
-    text += &beyond(report.tensors.len(), "--json");
-    for file in report.files.iter().filter(|file| file.finding.is_wrong()) {
+    wrong.into_iter().chain(right).take(MOST_ROWS)
+}
+
+/// The table of so many tensors, and the files that are wrong.
+fn told<const N: usize>(
+    columns: [Column; N],
+    rows: Vec<Vec<String>>,
+    tensors: usize,
+    files: &[FileCheck],
+) -> String {
+    let mut text = match rows.is_empty() {
+        true => String::new(),
+        false => table(columns, rows),
+    };
+    text += &beyond(tensors, "--json");
+    for file in files.iter().filter(|file| file.finding.is_wrong()) {
         let said = format!("{}: {}", file.path.display(), said(Some(&file.finding)));
         text += "\n";
         text += &paragraph(&said, "", "", page());
@@ -215,14 +227,7 @@ fn text(report: &CheckReport) -> String {
         Column::prose("manifest"),
         Column::prose("drawn anew"),
     ];
-    let (wrong, right): (Vec<_>, Vec<_>) =
-        report.tensors.iter().partition(|tensor| tensor.is_wrong());
-    // Where not all are listed, what is wrong is.
-    let listed: Vec<&TensorCheck> = match report.tensors.len() {
-        0..=MOST_ROWS => report.tensors.iter().collect(),
-        _ => wrong.into_iter().chain(right).take(MOST_ROWS).collect(),
-    };
-    let rows = listed.into_iter().map(|tensor| {
+    let rows = listed(&report.tensors, TensorCheck::is_wrong).map(|tensor| {
         vec![
             tensor.name.clone(),
             tensor.shape.as_ref().map_or("-".into(), ToString::to_string),
@@ -233,17 +238,7 @@ fn text(report: &CheckReport) -> String {
             said(tensor.drawn.as_ref()),
         ]
     });
-    let mut text = match report.tensors.is_empty() {
-        true => String::new(),
-        false => table(columns, rows.collect()),
-    };
-    text += &beyond(report.tensors.len(), "--json");
-    for file in report.files.iter().filter(|file| file.finding.is_wrong()) {
-        let said = format!("{}: {}", file.path.display(), said(Some(&file.finding)));
-        text += "\n";
-        text += &paragraph(&said, "", "", page());
-    }
-    text
+    told(columns, rows.collect(), report.tensors.len(), &report.files)
 }
 
 /// What it comes to, in a line.

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use fanin::Result;
-use fanin::counted;
 use fanin::recipe::{DryRun, PlannedFile, Recipe, TensorSpec, WriteOptions};
+use fanin::{Result, counted};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -21,13 +20,17 @@ struct Load {
 
 /// Bytes that are to be written, by one rank or all.
 pub fn bytes(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<u64> {
+    if options.rank.is_none() && options.plan.is_none() {
+        return Ok(recipe.bytes());
+    }
     let dry = DryRun::new(recipe, options)?;
-    let own = dry.files.iter().filter(|file| is_own(file, options));
+    let own = dry.files.iter().filter(|file| is_own(file.rank, options));
     Ok(own.fold(0, |sum, file| sum.saturating_add(file.bytes)))
 }
 
-fn is_own(file: &PlannedFile, options: &WriteOptions<'_>) -> bool {
-    options.rank.is_none_or(|rank| rank.rank() == file.rank)
+/// Whether that is to be written by the rank that is asked for, or all are.
+fn is_own(rank: u32, options: &WriteOptions<'_>) -> bool {
+    options.rank.is_none_or(|asked| asked.rank() == rank)
 }
 
 pub fn run(recipe: &Recipe, options: &WriteOptions<'_>, json: bool) -> Result<ExitCode> {
@@ -39,11 +42,10 @@ pub fn run(recipe: &Recipe, options: &WriteOptions<'_>, json: bool) -> Result<Ex
         load.tensors += file.tensors;
         load.bytes += file.bytes;
     }
-    let files = dry.files.iter().filter(|file| is_own(file, options));
+    let files = dry.files.iter().filter(|file| is_own(file.rank, options));
     let files: Vec<&PlannedFile> = files.collect();
-    let loads = loads.iter().enumerate();
-    let own = |rank: u32| options.rank.is_none_or(|asked| asked.rank() == rank);
-    let loads: Vec<(usize, &Load)> = loads.filter(|(rank, _)| own(*rank as u32)).collect();
+    let loads = (0..).zip(&loads).filter(|(rank, _)| is_own(*rank, options));
+    let loads: Vec<(u32, &Load)> = loads.collect();
     if json {
         print_json(&Document {
             seed: options.seed,

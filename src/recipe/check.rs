@@ -178,9 +178,8 @@ pub fn check(path: &Path, options: &CheckOptions<'_>) -> Result<CheckReport> {
     });
     let missing: Vec<TensorCheck> = missing.map(missing_of).collect();
     report.tensors.extend(missing);
-    let said = report.tensors.iter().any(|own| own.manifest.is_some() || own.drawn.is_some());
     // A rank may hold nothing, and its manifest says so.
-    let said = said || report.manifest.is_some();
+    let said = report.manifest.is_some() || report.tensors.iter().any(|own| own.drawn.is_some());
     if !said && report.files.iter().all(|file| !file.finding.is_wrong()) {
         let given = "no manifest beside it, and nothing in it that says how it was made";
         let needed = "a file that `fanin init` wrote, or a manifest of its tensors (--manifest)";

@@ -48,7 +48,7 @@ impl TensorSpec {
     /// [`Error::Invalid`] where a source does not come in the tensor's dtype, or a range is none of its.
     pub fn drawer(&self, seed: u64) -> Result<Drawer<'_>> {
         self.check_dtype(self.dtype)?;
-        let layers = self.layers_and_count().1 + 1;
+        let layers = self.layers().count() + 1;
         Ok(Drawer {
             spec: self,
             stream: Stream::named(seed, &self.name),

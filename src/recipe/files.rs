@@ -137,120 +137,121 @@ impl Part {
 }
 
 /// The files of a model, as far as they are this process's.
-pub(super) struct Own {
+pub(super) struct Own<'a> {
+    recipe: &'a Recipe,
+    seed: u64,
+    force: bool,
     pub(super) model: Model,
     pub(super) shards: Vec<Shard>,
     /// The index's path and text, where there are several files that are the whole model together.
     pub(super) index: Option<(PathBuf, String)>,
     pub(super) manifest: PathBuf,
+    /// What a rank's manifest says of the model that it is of.
+    pub(super) share: Option<Share>,
     /// What all ranks write.
     all: HashSet<PathBuf>,
     /// How their headers would be, of ranks that write whole files.
     groups: Vec<Group>,
 }
 
-impl Own {
-    pub(super) fn new(recipe: &Recipe, options: &WriteOptions<'_>) -> Result<Own> {
+impl<'a> Own<'a> {
+    pub(super) fn new(recipe: &'a Recipe, options: &WriteOptions<'_>) -> Result<Own<'a>> {
         let model = Model::new(options.out)?;
         if options.rank.is_some() {
             check_kept(recipe, &model)?;
         }
         let rank = options.rank.map_or(0, Rank::rank);
-        let seed = options.seed;
-        let Some(plan) = options.plan else {
-            let world = options.rank.map_or(1, Rank::world);
-            let groups = files(recipe, options, &model, world)?;
-            let index = match groups.len() {
-                1 => None,
-                _ => Some((model.index(), index(recipe, &groups)?)),
-            };
-            if let Some((path, text)) = &index
-                && text.len() as u64 > MAX_TEXT
-            {
-                return Err(too_long("an index", path, text.len()));
-            }
-            let own = groups.iter().filter(|group| group.rank == rank);
-            let shards = own.map(|group| group.shard(recipe, seed)).collect::<Result<_>>()?;
-            let manifest = match options.rank {
-                None => model.manifest(),
-                Some(rank) => model.manifest_of_rank(rank.rank(), rank.world()),
-            };
-            let all = groups.iter().map(|group| group.path.clone());
-            let all =
-                all.chain((0..world).map(|rank| model.manifest_of_rank(rank, world))).collect();
-            return Ok(Own { model, shards, index, manifest, all, groups });
+        let world = match options.plan {
+            Some(plan) => plan.world(),
+            None => options.rank.map_or(1, Rank::world),
         };
-        let world = plan.world();
-        check_plan(options, world)?;
-        let path = model.of_rank(rank, world);
-        let parts = parts(recipe, &plan.fit(recipe)?, rank)?;
-        let shards = vec![shard(recipe, path, parts, seed)?];
-        let manifest = model.manifest_of_rank(rank, world);
-        let all = (0..world)
-            .flat_map(|rank| [model.of_rank(rank, world), model.manifest_of_rank(rank, world)]);
-        let all = all.collect();
-        Ok(Own { model, shards, index: None, manifest, all, groups: Vec::new() })
-    }
-
-    /// What a rank's manifest says of the model that it is of.
-    pub(super) fn share(
-        &self,
-        recipe: &Recipe,
-        options: &WriteOptions<'_>,
-    ) -> Result<Option<Share>> {
-        let Some(rank) = options.rank else { return Ok(None) };
-        Ok(Some(Share {
-            rank: rank.rank(),
-            world: rank.world(),
-            recipe_sha256: made::digest(recipe)?,
-            plan_sha256: options.plan.map(|plan| plan.digest().to_owned()),
-            tensors: recipe.tensors.len() as u64,
-            bytes: recipe.bytes(),
-            files: self.groups.len() as u64,
-        }))
+        let (seed, force) = (options.seed, options.force);
+        let (mut index, mut groups) = (None, Vec::new());
+        let (shards, files): (Vec<Shard>, Vec<PathBuf>) = match options.plan {
+            None => {
+                groups = files(recipe, options, &model, world)?;
+                if groups.len() > 1 {
+                    index = Some((model.index(), index_of_groups(recipe, &groups)?));
+                }
+                let own = groups.iter().filter(|group| group.rank == rank);
+                let shards = own.map(|group| group.shard(recipe, seed)).collect::<Result<_>>()?;
+                (shards, groups.iter().map(|group| group.path.clone()).collect())
+            }
+            Some(plan) => {
+                check_plan(options, world)?;
+                let parts = parts(recipe, &plan.fit(recipe)?, rank)?;
+                let shard = shard(recipe, model.of_rank(rank, world), parts, seed)?;
+                (vec![shard], (0..world).map(|rank| model.of_rank(rank, world)).collect())
+            }
+        };
+        if let Some((path, text)) = &index
+            && text.len() as u64 > MAX_TEXT
+        {
+            return Err(too_long("an index", path, text.len()));
+        }
+        let manifest = match (options.rank, options.plan) {
+            (None, None) => model.manifest(),
+            _ => model.manifest_of_rank(rank, world),
+        };
+        let manifests = (0..world).map(|rank| model.manifest_of_rank(rank, world));
+        let all = files.into_iter().chain(manifests).collect();
+        let share = match options.rank {
+            None => None,
+            Some(_) => Some(Share {
+                rank,
+                world,
+                recipe_sha256: made::digest(recipe)?,
+                plan_sha256: options.plan.map(|plan| plan.digest().to_owned()),
+                tensors: recipe.tensors.len() as u64,
+                bytes: recipe.bytes(),
+                files: groups.len() as u64,
+            }),
+        };
+        Ok(Own { recipe, seed, force, model, shards, index, manifest, share, all, groups })
     }
 
     /// Whether the rank's manifest is there, and is another model's, whatever of that is left.
-    pub(super) fn has_other_manifest(&self, seed: u64, share: Option<&Share>) -> bool {
+    pub(super) fn has_other_manifest(&self) -> bool {
         self.manifest.exists()
             && !Manifest::read(&self.manifest)
-                .is_ok_and(|found| found.seed == seed && found.share.as_ref() == share)
+                .is_ok_and(|found| found.seed == self.seed && found.share == self.share)
     }
 
     /// Whether a file is one of those that the ranks write together; the index where it says what they do,
-    /// and the manifest that joins theirs where it is of this seed and recipe, and `written` is as it says.
-    pub(super) fn is_ours(
-        &self,
-        path: &Path,
-        recipe: &Recipe,
-        seed: u64,
-        written: &[TensorReport],
-    ) -> bool {
+    /// and stays; and the manifest that joins theirs where it is of this seed and recipe, and `written` is as
+    /// it says.
+    pub(super) fn is_ours(&self, path: &Path, written: &[TensorReport]) -> bool {
+        // An old index goes where files are replaced: it would describe what is half done.
+        let is_index = |index: &(PathBuf, String)| !self.force && index.0 == path && holds(index);
         self.all.contains(path)
-            || self.index.as_ref().is_some_and(|index| index.0 == path && holds(index))
-            || path == self.model.manifest()
-                && Manifest::read(path).is_ok_and(|joined| {
-                    let digests = joined.tensors.iter().map(|entry| (&*entry.name, &*entry.sha256));
-                    let digests: HashMap<&str, &str> = digests.collect();
-                    let same = |own: &TensorReport| {
-                        let name = recipe.tensors[own.tensor].name.as_str();
-                        digests.get(name) == Some(&own.sha256.as_str())
-                    };
-                    joined.seed == seed
-                        && joined.recipe == recipe.name
-                        && joined.tensors.len() == recipe.tensors.len()
-                        && written.iter().all(same)
-                })
+            || self.index.as_ref().is_some_and(is_index)
+            || path == self.model.manifest() && self.is_joined(path, written)
+    }
+
+    /// Whether a manifest joins the ranks' of this seed and recipe, and `written` is as it says.
+    fn is_joined(&self, path: &Path, written: &[TensorReport]) -> bool {
+        let tensors = &self.recipe.tensors;
+        Manifest::read(path).is_ok_and(|joined| {
+            let digests = joined.tensors.iter().map(|entry| (&*entry.name, &*entry.sha256));
+            let digests: HashMap<&str, &str> = digests.collect();
+            let same = |own: &TensorReport| {
+                digests.get(tensors[own.tensor].name.as_str()) == Some(&own.sha256.as_str())
+            };
+            joined.seed == self.seed
+                && joined.recipe == self.recipe.name
+                && joined.tensors.len() == tensors.len()
+                && written.iter().all(same)
+        })
     }
 
     /// Whether all ranks' files of weights are there, with the headers that they are to have. They have
     /// their names once they are whole.
-    pub(super) fn is_complete(&self, recipe: &Recipe, seed: u64) -> Result<bool> {
+    pub(super) fn is_complete(&self) -> Result<bool> {
         if !self.groups.iter().all(|group| group.path.is_file()) {
             return Ok(false);
         }
         for group in &self.groups {
-            if !group.shard(recipe, seed)?.has_its_header() {
+            if !group.shard(self.recipe, self.seed)?.has_its_header() {
                 return Ok(false);
             }
         }
@@ -432,7 +433,7 @@ impl Serialize for WeightMap<'_> {
     }
 }
 
-fn index(recipe: &Recipe, groups: &[Group]) -> Result<String> {
+fn index_of_groups(recipe: &Recipe, groups: &[Group]) -> Result<String> {
     let names: Vec<String> = groups.iter().map(|group| file_name(&group.path)).collect();
     let mut map: Vec<(&str, &str)> =
         recipe.tensors.iter().map(|spec| (spec.name.as_str(), "")).collect();

@@ -100,7 +100,7 @@ impl MadeTensor {
             &tensor.shape,
             &tensor.geometry,
         );
-        for Ranged { axis, rows, init, source, geometry, kept } in tensor.layers_and_count().0 {
+        for Ranged { axis, rows, init, source, geometry, kept } in tensor.layers() {
             let init = init.clone();
             // As long as it is: the tensor has it.
             let own = resized(&tensor.shape, *axis, rows.end - rows.start);

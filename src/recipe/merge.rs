@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::check::{FileCheck, Finding};
 use super::files::{document, index_of};
+use super::grid::Grid;
 use super::manifest::{FileEntry, Manifest, Share, TensorEntry};
 use super::rank::Rank;
 use super::selection::Selection;
@@ -100,7 +100,7 @@ impl MergeReport {
 }
 
 /// A rank's manifest.
-struct Ranks<'a> {
+struct OfRank<'a> {
     path: &'a Path,
     share: Share,
     manifest: Manifest<'static>,
@@ -121,7 +121,7 @@ pub fn merge(paths: &[PathBuf]) -> Result<MergeReport> {
         [path] if !is_manifest(path) => beside(path)?,
         paths => paths.to_vec(),
     };
-    let mut ranks: Vec<Ranks<'_>> = Vec::new();
+    let mut ranks: Vec<OfRank<'_>> = Vec::new();
     for path in &paths {
         let mut manifest = Manifest::read(path)?;
         let Some(share) = manifest.share.take() else {
@@ -132,9 +132,9 @@ pub fn merge(paths: &[PathBuf]) -> Result<MergeReport> {
                 needed,
             ));
         };
-        ranks.push(Ranks { path, share, manifest });
+        ranks.push(OfRank { path, share, manifest });
     }
-    for Ranks { path, share, .. } in &ranks {
+    for OfRank { path, share, .. } in &ranks {
         Rank::new(share.rank, share.world).map_err(|error| error.at(path.display()))?;
     }
     ranks.sort_by_key(|rank| rank.share.rank);
@@ -195,7 +195,7 @@ fn beside(path: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn same_model(first: &Ranks<'_>, other: &Ranks<'_>) -> Result<()> {
+fn same_model(first: &OfRank<'_>, other: &OfRank<'_>) -> Result<()> {
     let pairs = [
         ("seed", first.manifest.seed.to_string(), other.manifest.seed.to_string()),
         ("world", first.share.world.to_string(), other.share.world.to_string()),
@@ -299,51 +299,25 @@ const MOST_CELLS: usize = 1 << 24;
 
 /// How many elements of a tensor no part has; none where parts are too many.
 fn uncovered<'a>(of: &[u64], parts: impl Iterator<Item = &'a Selection> + Clone) -> Option<u64> {
-    // Where parts begin and end, of each dimension: between these all is in the same parts.
-    let ends: Vec<Vec<u64>> = of
-        .iter()
-        .enumerate()
-        .map(|(axis, &dim)| {
-            let ranges = parts.clone().flat_map(|part| part.axes()[axis].iter());
-            let inside = ranges.flat_map(|range| [range.start.min(dim), range.end.min(dim)]);
-            let ends: BTreeSet<u64> = inside.chain([0, dim]).collect();
-            ends.into_iter().collect()
+    // Between where parts begin and end all is in the same of them.
+    let ends = parts.clone().flat_map(|part| {
+        let axes = part.axes().iter().enumerate();
+        axes.flat_map(|(axis, ranges)| {
+            ranges.iter().flat_map(move |range| [(axis, range.start), (axis, range.end)])
         })
-        .collect();
-    let counts: Vec<usize> = ends.iter().map(|ends| ends.len() - 1).collect();
-    let cells = counts.iter().try_fold(1usize, |product, &count| product.checked_mul(count));
-    let cells = cells.filter(|cells| *cells <= MOST_CELLS)?;
-    let mut covered = vec![false; cells];
+    });
+    let grid = Grid::new(of, ends);
+    let mut covered = vec![false; grid.cells(MOST_CELLS)?];
     for part in parts {
-        let mut found = vec![0usize];
-        for ((axis, ends), count) in part.axes().iter().zip(&ends).zip(&counts) {
-            let cells_of = |range: &Range<u64>| {
-                ends.partition_point(|end| *end < range.start)
-                    ..ends.partition_point(|end| *end < range.end).min(*count)
-            };
-            let own: Vec<usize> = axis.iter().flat_map(cells_of).collect();
-            found = found
-                .iter()
-                .flat_map(|before| own.iter().map(move |cell| before * count + cell))
-                .collect();
-        }
-        found.into_iter().for_each(|cell| covered[cell] = true);
+        grid.cells_of(part.axes()).into_iter().for_each(|cell| covered[cell] = true);
     }
-    let size = |cell: usize| {
-        let (mut rest, mut size) = (cell, 1);
-        for (ends, count) in ends.iter().zip(&counts).rev() {
-            let at = rest % count;
-            rest /= count;
-            size *= ends[at + 1] - ends[at];
-        }
-        size
-    };
-    Some((0..cells).filter(|cell| !covered[*cell]).map(size).sum())
+    let missing = (0..covered.len()).filter(|cell| !covered[*cell]);
+    Some(missing.map(|cell| grid.cell(cell).1).sum())
 }
 
 /// The documents of the whole, where ranks hold whole tensors.
 fn whole(
-    ranks: &[Ranks<'_>],
+    ranks: &[OfRank<'_>],
     parts: &BTreeMap<(u64, &str), Vec<(u32, &TensorEntry<'_>)>>,
 ) -> Result<Option<Whole>> {
     let Some(first) = ranks.first() else { return Ok(None) };

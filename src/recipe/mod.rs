@@ -63,6 +63,7 @@ mod check;
 mod draw;
 mod family;
 mod files;
+mod grid;
 mod header;
 mod keep;
 mod made;
@@ -454,7 +455,7 @@ impl Recipe {
             );
             text += &read_as(&tensor.source, &tensor.geometry);
             text += &read_otherwise(tensor);
-            for Ranged { axis, rows, source, kept, geometry, .. } in tensor.layers_and_count().0 {
+            for Ranged { axis, rows, source, kept, geometry, .. } in tensor.layers() {
                 let init = quoted(&draws(source, kept.as_ref()));
                 let rows = format!("\"{}..{}\"", rows.start, rows.end);
                 let _ =
@@ -614,7 +615,7 @@ impl Total {
     /// What a tensor's ranges and parts take beside.
     fn ranges(&mut self, tensor: &TensorSpec) -> Result<()> {
         let size = |range: &Ranged| (size_of::<Ranged>() + range.init.len()) as u64;
-        self.text += tensor.layers_and_count().0.map(size).sum::<u64>();
+        self.text += tensor.layers().map(size).sum::<u64>();
         if self.text > MAX_TEXT {
             let what = format!("tensor `{}`", tensor.name);
             let given = format!("{} bytes of ranges and names up to it", self.text);

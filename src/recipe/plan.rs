@@ -18,7 +18,7 @@ use super::rules::MAX_STEPS;
 use super::selection::{Selection, at_places, length, range};
 use super::{MAX_TEXT, Recipe, TensorSpec, read_text};
 use crate::file::hex;
-use crate::{Error, Result, counted};
+use crate::{Error, Result};
 
 /// How a model's tensors are cut for the ranks that hold them, as tensor, pipeline and expert parallelism
 /// have it. It is TOML text:
@@ -193,28 +193,7 @@ impl Plan {
         let mut stages = Vec::new();
         for table in table.stage {
             let axis = axis_of(&table.over, 0)?;
-            let on = match table.stage.get_ref() {
-                On::One(stage) => vec![*stage],
-                On::Several(stages) => stages.clone(),
-                On::All(text) if text == "all" => Vec::new(),
-                On::All(text) => {
-                    let message = format!("stage `{text}`; needed a number, or \"all\"");
-                    return Err(source.place_of(&table.stage).error(message));
-                }
-            };
-            let is_none = matches!(table.stage.get_ref(), On::Several(stages) if stages.is_empty());
-            if let Some(beyond) = on.iter().find(|stage| **stage >= mesh[axis]) {
-                let message = format!(
-                    "stage {beyond}; needed one below {}, as `{}` has",
-                    mesh[axis], axes[axis]
-                );
-                return Err(source.place_of(&table.stage).error(message));
-            }
-            if is_none {
-                let message = "no stage; needed a number, several, or \"all\"";
-                return Err(source.place_of(&table.stage).error(message));
-            }
-            stages.push(Stage { pattern: Pattern::read(&source, &table.r#match)?, axis, on });
+            stages.push(Stage::read(&source, table, axis, (&axes[axis], mesh[axis]))?);
         }
         if splits.is_empty() && stages.is_empty() {
             let message = "no [[split]] and no [[stage]]; needed at least one of either";
@@ -257,9 +236,9 @@ impl Plan {
     /// Which ranks hold what of a recipe's tensors.
     ///
     /// # Errors
-    /// [`Error::Recipe`] where a pattern matches no tensor, a split cuts none, a dimension is not there or cut unevenly, what
-    /// is fused or ordered is not the dimension, a tensor is on no stage, or on one of an axis that cuts it; [`Error::Invalid`] where the
-    /// patterns would take minutes to match.
+    /// [`Error::Recipe`] where a pattern matches no tensor, a split cuts none, a dimension is not there or cut
+    /// unevenly, what is fused or ordered is not the dimension, a tensor is on no stage, or on one of an axis
+    /// that cuts it; [`Error::Invalid`] where the patterns would take minutes to match.
     pub(super) fn fit(&self, recipe: &Recipe) -> Result<Fitted> {
         let mut steps = 0;
         let mut matched = vec![false; self.splits.len()];
@@ -385,6 +364,31 @@ impl Pattern {
         let place = source.place_of(text);
         let glob = Glob::parse(text.get_ref()).map_err(|message| place.error(message))?;
         Ok(Pattern { text: text.get_ref().clone(), glob, place })
+    }
+}
+
+impl Stage {
+    /// `axis` is the mesh's so-called one, of so many ranks.
+    fn read(
+        source: &Arc<Source>,
+        table: StageTable,
+        axis: usize,
+        (name, size): (&str, u32),
+    ) -> Result<Stage> {
+        let wrong = |message: String| Err(source.place_of(&table.stage).error(message));
+        let on = match table.stage.get_ref() {
+            On::One(stage) => vec![*stage],
+            On::Several(stages) if stages.is_empty() => {
+                return wrong("no stage; needed a number, several, or \"all\"".into());
+            }
+            On::Several(stages) => stages.clone(),
+            On::All(text) if text == "all" => Vec::new(),
+            On::All(text) => return wrong(format!("stage `{text}`; needed a number, or \"all\"")),
+        };
+        if let Some(beyond) = on.iter().find(|stage| **stage >= size) {
+            return wrong(format!("stage {beyond}; needed one below {size}, as `{name}` has"));
+        }
+        Ok(Stage { pattern: Pattern::read(source, &table.r#match)?, axis, on })
     }
 }
 
@@ -531,8 +535,8 @@ impl Split {
             return Ok((0..parts).map(|at| at_places(&ordered, part(at))).collect());
         }
         if !all.is_multiple_of(parts) {
-            let given =
-                format!("{}, in {parts} parts", counted(all, "index").replace("indexs", "indices"));
+            let noun = if all == 1 { "index" } else { "indices" };
+            let given = format!("{all} {noun}, in {parts} parts");
             return Err(wrong(given, "a multiple: pad = N, or uneven = true, if that is meant"));
         }
         let size = all / parts;

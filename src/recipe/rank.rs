@@ -75,10 +75,9 @@ impl Rank {
     ) -> Result<Rank> {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let asked = |own: &&Launcher| launcher.is_none_or(|launcher| launcher == **own);
-        let mut found: Option<(Launcher, Rank)> = None;
-        let mut alone: Option<(Launcher, u32)> = None;
+        let mut told: Vec<Told> = Vec::new();
         let mut batch = false;
-        for own in Launcher::ALL.iter().filter(asked) {
+        for &own in Launcher::ALL.iter().filter(asked) {
             let (rank_name, world_name) = own.variables();
             let number = |name: &str| {
                 let value = get(name)?;
@@ -91,75 +90,82 @@ impl Rank {
                 let needed = format!("{missing} too, or neither (--rank and --world say it too)");
                 Err(Error::invalid(own.to_string(), format!("{there} alone"), needed))
             };
-            let (rank, world) = match (rank, world, world_name) {
-                (None, None, _) => continue,
-                (Some(rank), None, None) => {
-                    alone = Some((*own, rank));
-                    continue;
+            match (rank, world, world_name) {
+                (Some(rank), Some(world), _) => {
+                    Rank::new(rank, world).map_err(|error| error.at(own))?;
+                    told.push(Told { launcher: own, rank, world: Some(world) });
                 }
-                (Some(rank), Some(world), _) => (rank, world),
+                (Some(rank), None, None) => told.push(Told { launcher: own, rank, world: None }),
                 // A batch script has it, outside of any step: a rank of nothing.
-                (Some(_), None, Some(_)) if *own == Launcher::Slurm => {
-                    batch = true;
-                    continue;
-                }
+                (Some(_), None, Some(_)) if own == Launcher::Slurm => batch = true,
                 (Some(_), None, Some(world_name)) => return half(rank_name, world_name),
-                (None, Some(_), _) if *own == Launcher::Torchrun => {
+                (None, Some(_), _) if own == Launcher::Torchrun => {
                     return half("WORLD_SIZE", "RANK");
                 }
                 // Slurm's and MPI's own tools set it where no rank is.
-                (None, Some(_), _) => continue,
-            };
-            let told = Rank::new(rank, world).map_err(|error| error.at(own))?;
-            match found {
-                Some((other, known)) if known != told => {
-                    let given = format!("{other} says {known}, {own} says {told}");
-                    let needed =
-                        "one answer: --rank with the launcher's name, or a number and --world";
-                    return Err(Error::invalid("rank", given, needed));
-                }
-                _ => found = Some((*own, told)),
+                (None, _, _) => {}
             }
         }
-        match (found, alone) {
-            (Some((other, known)), Some((own, rank))) if known.rank != rank => {
-                let given = format!("{other} says {known}, {own} says rank {rank}");
-                let needed = "one answer: --rank with the launcher's name, or a number and --world";
-                Err(Error::invalid("rank", given, needed))
-            }
-            (Some((own, told)), _) => match world.filter(|world| *world != told.world) {
-                None => Ok(told),
-                Some(world) => {
-                    let given = format!("{world}, where {own} says {told}");
-                    Err(Error::invalid("world", given, "the same, or the rank as a number"))
-                }
-            },
-            (None, Some((own, rank))) if world.is_some() => {
-                Rank::new(rank, world.unwrap_or_default()).map_err(|error| error.at(own))
-            }
-            (None, Some((own, rank))) => {
-                let needed = "the number of ranks too, which it does not say: --world";
-                Err(Error::invalid(own.to_string(), format!("rank {rank} alone"), needed))
-            }
-            (None, None) if batch => {
+        // Who says both comes first.
+        told.sort_by_key(|own| own.world.is_none());
+        let Some((first, others)) = told.split_first() else {
+            if batch {
                 let needed = "SLURM_STEP_NUM_TASKS too: `srun fanin ...` has both, a batch script alone \
                               has not";
-                Err(Error::invalid("slurm", "SLURM_PROCID alone", needed))
+                return Err(Error::invalid("slurm", "SLURM_PROCID alone", needed));
+            }
+            let asked: Vec<String> = Launcher::ALL
+                .iter()
+                .filter(asked)
+                .map(|own| match own.variables() {
+                    (rank, Some(world)) => format!("{rank} and {world}"),
+                    (rank, None) => rank.to_owned(),
+                })
+                .collect();
+            let given = "nothing in the environment";
+            let needed = format!("{} (or numbers: --rank 0 --world 8)", asked.join(", or "));
+            return Err(Error::invalid("rank", given, needed));
+        };
+        if let Some(other) = others.iter().find(|other| !first.agrees(other)) {
+            let needed = "one answer: --rank with the launcher's name, or a number and --world";
+            return Err(Error::invalid("rank", format!("{first}, {other}"), needed));
+        }
+        match (first.world, world) {
+            (Some(told), Some(world)) if told != world => {
+                let given = format!("{world}, where {first}");
+                Err(Error::invalid("world", given, "the same, or the rank as a number"))
+            }
+            (Some(world), _) | (None, Some(world)) => {
+                Rank::new(first.rank, world).map_err(|error| error.at(first.launcher))
             }
             (None, None) => {
-                let asked: Vec<String> = Launcher::ALL
-                    .iter()
-                    .filter(asked)
-                    .map(|own| match own.variables() {
-                        (rank, Some(world)) => format!("{rank} and {world}"),
-                        (rank, None) => rank.to_owned(),
-                    })
-                    .collect();
-                let given = "nothing in the environment";
-                let needed = format!("{} (or numbers: --rank 0 --world 8)", asked.join(", or "));
-                Err(Error::invalid("rank", given, needed))
+                let needed = "the number of ranks too, which it does not say: --world";
+                let given = format!("rank {} alone", first.rank);
+                Err(Error::invalid(first.launcher.to_string(), given, needed))
             }
         }
+    }
+}
+
+/// What a launcher says.
+struct Told {
+    launcher: Launcher,
+    rank: u32,
+    world: Option<u32>,
+}
+
+impl Told {
+    /// Whether it is the same as far as both say it.
+    fn agrees(&self, other: &Told) -> bool {
+        self.rank == other.rank && other.world.is_none_or(|world| self.world == Some(world))
+    }
+}
+
+/// `torchrun says rank 3 of 8`.
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} says rank {}", self.launcher, self.rank)?;
+        self.world.map_or(Ok(()), |world| write!(f, " of {world}"))
     }
 }
 

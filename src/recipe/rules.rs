@@ -181,13 +181,17 @@ impl Scheme {
                     fused = None;
                 }
                 let of = |shape: &Shape| self.source(&init, shape, dtype, &geometry);
-                let text = match self.depth {
-                    Some(depth) => format!("{} / sqrt({depth})", self.text),
-                    None => self.text.clone(),
-                };
-                let drawn = Drawn::new(&text, &shape, &geometry, fused.as_ref(), of);
+                let drawn = Drawn::new(&self.written(), &shape, &geometry, fused.as_ref(), of);
                 Ok(TensorSpec::of(&name, &shape, dtype, drawn.map_err(place)?, geometry, fused))
             }
+        }
+    }
+
+    /// The initializer as written, with what its scale is divided by.
+    fn written(&self) -> String {
+        match self.depth {
+            Some(depth) => format!("{} / sqrt({depth})", self.text),
+            None => self.text.clone(),
         }
     }
 
@@ -218,10 +222,7 @@ impl Scheme {
                 (Source::Elements(Distribution::Constant { value: 0.0 }), Some(kept))
             }
         };
-        let init = match self.depth {
-            Some(depth) => format!("{} / sqrt({depth})", self.text),
-            None => self.text.clone(),
-        };
+        let init = self.written();
         Ok(Ranged { axis, rows, init, source, geometry, kept })
     }
 

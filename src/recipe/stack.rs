@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::TensorSpec;
+use super::grid::Grid;
 use super::keep::Kept;
 use crate::init::{Fans, Geometry, Init};
 use crate::random::{Distribution, Dtype, Runs, Source};
@@ -386,20 +387,15 @@ impl TensorSpec {
     }
 
     /// What lies over the tensor's own source, the first that has an element before the others.
-    fn layers(&self) -> impl Iterator<Item = &Ranged> {
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Ranged> {
         self.ranges.iter().chain(&self.parts)
-    }
-
-    /// Everything over the tensor's own source, as one list.
-    pub(super) fn layers_and_count(&self) -> (impl Iterator<Item = &Ranged>, usize) {
-        (self.layers(), self.ranges.len() + self.parts.len())
     }
 
     /// That every range is one of the tensor's, its elements can be of `dtype`, and matrices are as large as
     /// there is room for.
     pub(super) fn check_ranges(&self, dtype: Dtype) -> Result<()> {
         let at = |error: Error| error.at(format!("tensor `{}`", self.name));
-        let (layers, count) = self.layers_and_count();
+        let count = self.layers().count();
         if count > MOST_RANGES {
             let given = format!("{count} ranges and parts");
             return Err(at(Error::invalid("ranges", given, format!("at most {MOST_RANGES}"))));
@@ -412,7 +408,7 @@ impl TensorSpec {
             let needed = format!("one of shape {}, batch_dims left out", self.shape);
             return Err(at(Error::invalid("source", given, needed)));
         }
-        for range in layers {
+        for range in self.layers() {
             let at = |error: Error| at(error.at(format!("rows {}", range.place())));
             let rows = Rows { start: range.rows.start, end: Some(range.rows.end) };
             let rows = rows.of(&self.shape, range.axis).map_err(at)?;
@@ -448,42 +444,25 @@ impl TensorSpec {
     /// Mean and standard deviation as expected over all elements; none where some are copied, or ranges of
     /// several axes cross in more than 2^18 boxes.
     pub fn expected(&self) -> Option<[f64; 2]> {
-        let (layers, count) = self.layers_and_count();
-        let layers: Vec<&Ranged> = layers.collect();
+        let layers: Vec<&Ranged> = self.layers().collect();
         let is_kept = self.kept.is_some() || layers.iter().any(|range| range.kept.is_some());
         if is_kept {
             return None;
         }
         let moments = |source: &Source| [source.mean(), source.std()];
-        if count == 0 {
+        if layers.is_empty() {
             return Some(moments(&self.source));
         }
         // Boxes between the ends of all ranges: each has one owner.
-        let dims = self.shape.dims();
-        let cuts: Vec<Vec<u64>> = (0..dims.len())
-            .map(|axis| {
-                let own = layers.iter().filter(|range| range.axis == axis);
-                let mut cuts: Vec<u64> =
-                    own.flat_map(|range| [range.rows.start, range.rows.end]).collect();
-                cuts.extend([0, dims[axis]]);
-                cuts.sort_unstable();
-                cuts.dedup();
-                cuts
-            })
-            .collect();
-        let boxes = cuts.iter().try_fold(1usize, |boxes, cuts| boxes.checked_mul(cuts.len() - 1));
-        let boxes = boxes.filter(|boxes| *boxes <= MOST_BOXES)?;
-        let mut elements = vec![0u64; count + 1];
-        for mut number in 0..boxes {
-            let (mut size, mut corner) = (1, Vec::with_capacity(dims.len()));
-            for cuts in &cuts {
-                let at = number % (cuts.len() - 1);
-                number /= cuts.len() - 1;
-                corner.push(cuts[at]);
-                size *= cuts[at + 1] - cuts[at];
-            }
+        let ends = layers
+            .iter()
+            .flat_map(|range| [range.rows.start, range.rows.end].map(|end| (range.axis, end)));
+        let grid = Grid::new(self.shape.dims(), ends);
+        let mut elements = vec![0u64; layers.len() + 1];
+        for number in 0..grid.cells(MOST_BOXES)? {
+            let (corner, size) = grid.cell(number);
             let owner = layers.iter().position(|range| range.rows.contains(&corner[range.axis]));
-            elements[owner.unwrap_or(count)] += size;
+            elements[owner.unwrap_or(layers.len())] += size;
         }
         let sources = layers.iter().map(|range| &range.source).chain([&self.source]);
         let all = self.shape.elements() as f64;
@@ -500,9 +479,9 @@ impl TensorSpec {
     /// The tensor's elements as stretches that come from one source each, in order. What is drawn as a
     /// matrix comes a matrix at a time at most.
     pub fn stretches(&self, elements: Range<u64>) -> impl Iterator<Item = Stretch<'_>> {
-        let (layers, count) = self.layers_and_count();
         // Each range of an axis comes again and again: where in a period it begins and ends.
-        let layers: Vec<(&Ranged, u64, u64, u64)> = layers
+        let layers: Vec<(&Ranged, u64, u64, u64)> = self
+            .layers()
             .map(|range| {
                 let (inner, stride) = range.strides(&self.shape);
                 (range, range.rows.start * inner, range.rows.end * inner, stride)
@@ -525,7 +504,7 @@ impl TensorSpec {
                 let ahead = if place < *first { first - place } else { stride - place + first };
                 until = until.min(at.saturating_add(ahead));
             }
-            let layer = owner.map_or(count, |(layer, _)| layer);
+            let layer = owner.map_or(layers.len(), |(layer, _)| layer);
             let (source, kept) = match owner {
                 Some((_, range)) => (&range.source, range.kept.as_ref()),
                 None => (&self.source, self.kept.as_ref()),

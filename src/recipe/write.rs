@@ -195,7 +195,7 @@ pub fn write(
     let options = &options;
     recipe.check()?;
     let own = Own::new(recipe, options)?;
-    let there = check_room(recipe, &own, options)?;
+    let there = check_room(&own, options)?;
     let mut drafts = Drafts::default();
     let mut ready = Vec::new();
     let mut files = Vec::new();
@@ -232,7 +232,7 @@ pub fn write(
     }
     tensors.sort_by_key(|report| report.tensor);
 
-    let manifest = Manifest::new(recipe, options, own.share(recipe, options)?, &tensors, &files);
+    let manifest = Manifest::new(recipe, options, own.share.clone(), &tensors, &files);
     let manifest = (own.manifest.clone(), document(&manifest)?);
     let mut placed = Vec::new();
     let mut write = |(path, text): &(PathBuf, String), was_there: bool| {
@@ -257,14 +257,11 @@ pub fn write(
     } else {
         let is_there = holds(&manifest) && ready.is_empty();
         let document = write(&manifest, is_there)?;
-        // An old index goes first: it would describe what is half replaced.
-        let is_old =
-            |path: &Path| options.force && own.index.as_ref().is_some_and(|index| index.0 == path);
-        let ours = |path: &Path| own.is_ours(path, recipe, options.seed, &tensors) && !is_old(path);
+        let ours = |path: &Path| own.is_ours(path, &tensors);
         own.model.place_own(ready, document, &manifest.0, options.force, ours)?;
         // Whoever comes last writes it; of two at once, both the same.
         if let Some(index) = &own.index
-            && own.is_complete(recipe, options.seed)?
+            && own.is_complete()?
         {
             let document = write(index, holds(index))?;
             document.into_iter().try_for_each(|document| own.model.place_index(document))?;
@@ -276,7 +273,7 @@ pub fn write(
 
 /// Which of the files that this process is to write are there already, of several ranks' that go on; where
 /// none may be, or a file is another's, that it is an error.
-fn check_room(recipe: &Recipe, own: &Own, options: &WriteOptions<'_>) -> Result<Vec<bool>> {
+fn check_room(own: &Own<'_>, options: &WriteOptions<'_>) -> Result<Vec<bool>> {
     let files = own.shards.iter().map(|shard| shard.path.as_path());
     let there: Vec<bool> = match options.rank {
         None => {
@@ -296,13 +293,11 @@ fn check_room(recipe: &Recipe, own: &Own, options: &WriteOptions<'_>) -> Result<
                 }
             };
             let there = own.shards.iter().map(is_there).collect::<Result<Vec<_>>>()?;
-            let share = own.share(recipe, options)?;
-            if !options.force && own.has_other_manifest(options.seed, share.as_ref()) {
+            if !options.force && own.has_other_manifest() {
                 return Err(Error::Exists { path: own.manifest.clone() });
             }
             let new = files.clone().chain([own.manifest.as_path()]);
-            let ours = |path: &Path| own.is_ours(path, recipe, options.seed, &[]);
-            own.model.check_own(new, options.force, ours)?;
+            own.model.check_own(new, options.force, |path| own.is_ours(path, &[]))?;
             there
         }
     };

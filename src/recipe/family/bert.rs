@@ -45,13 +45,10 @@ fn tensors(config: &Config<'_>, class: &str) -> Result<Tensors> {
         "ForPreTraining" | "ForNextSentencePrediction" => {
             tensors.linear("cls.seq_relationship", 2, hidden, true)?;
         }
-        "ForSequenceClassification" | "ForTokenClassification" => {
+        "ForSequenceClassification" => {
             tensors.linear("classifier", config.labels()?, hidden, true)?;
         }
-        "ForMultipleChoice" => tensors.linear("classifier", 1, hidden, true)?,
-        // As many as there are labels, of which there are two where nobody says how many.
-        "ForQuestionAnswering" => tensors.linear("qa_outputs", config.labels()?, hidden, true)?,
-        _ => {}
+        _ => encoder.head(&mut tensors, config, head)?,
     }
     Ok(tensors)
 }

@@ -25,6 +25,21 @@ pub(super) fn head<'a>(class: &'a str, prefix: &str) -> &'a str {
     class.strip_prefix(prefix).unwrap_or(class)
 }
 
+/// What GPT's classes have upon the model, the head of a language model aside.
+pub(super) fn gpt_head(
+    tensors: &mut Tensors,
+    config: &Config<'_>,
+    head: &str,
+    hidden: u64,
+) -> Result<()> {
+    match head {
+        "ForSequenceClassification" => tensors.linear("score", config.labels()?, hidden, false),
+        "ForTokenClassification" => tensors.linear("classifier", config.labels()?, hidden, true),
+        "ForQuestionAnswering" => tensors.linear("qa_outputs", 2, hidden, true),
+        _ => Ok(()),
+    }
+}
+
 /// A decoder after LLaMA: attention with rotary positions, gated layers, norms without a bias.
 pub(super) struct Decoder {
     pub(super) hidden: u64,
@@ -255,6 +270,26 @@ impl Encoder {
             tied: config.flag("tie_word_embeddings", true)?,
             std: initializer_range(config, "initializer_range")?,
         })
+    }
+
+    /// What both families' classes have upon the model.
+    pub(super) fn head(
+        &self,
+        tensors: &mut Tensors,
+        config: &Config<'_>,
+        head: &str,
+    ) -> Result<()> {
+        match head {
+            "ForTokenClassification" => {
+                tensors.linear("classifier", config.labels()?, self.hidden, true)
+            }
+            "ForMultipleChoice" => tensors.linear("classifier", 1, self.hidden, true),
+            // As many as there are labels, of which there are two where nobody says how many.
+            "ForQuestionAnswering" => {
+                tensors.linear("qa_outputs", config.labels()?, self.hidden, true)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The model under a prefix; `positions` is the row of its positions that is zeros.

@@ -1,6 +1,6 @@
 use super::super::Fused;
 use super::Family;
-use super::blocks::{head, initializer_range};
+use super::blocks::{gpt_head, head, initializer_range};
 use super::config::Config;
 use super::tensors::Tensors;
 use crate::Result;
@@ -56,14 +56,9 @@ fn tensors(config: &Config<'_>, class: &str) -> Result<Tensors> {
         })?;
         model.layer_norm("ln_f", hidden)
     })?;
-    match head {
-        "LMHeadModel" if !config.flag("tie_word_embeddings", true)? => {
-            tensors.linear("lm_head", vocabulary, hidden, false)?;
-        }
-        "ForSequenceClassification" => tensors.linear("score", config.labels()?, hidden, false)?,
-        "ForTokenClassification" => tensors.linear("classifier", config.labels()?, hidden, true)?,
-        "ForQuestionAnswering" => tensors.linear("qa_outputs", 2, hidden, true)?,
-        _ => {}
+    if head == "LMHeadModel" && !config.flag("tie_word_embeddings", true)? {
+        tensors.linear("lm_head", vocabulary, hidden, false)?;
     }
+    gpt_head(&mut tensors, config, head, hidden)?;
     Ok(tensors)
 }

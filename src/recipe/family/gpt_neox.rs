@@ -1,5 +1,5 @@
 use super::Family;
-use super::blocks::{head, initializer_range};
+use super::blocks::{gpt_head, head, initializer_range};
 use super::config::Config;
 use super::tensors::Tensors;
 use crate::Result;
@@ -43,14 +43,9 @@ fn tensors(config: &Config<'_>, class: &str) -> Result<Tensors> {
         })?;
         model.layer_norm("final_layer_norm", hidden)
     })?;
-    match head {
-        "ForCausalLM" if !config.flag("tie_word_embeddings", false)? => {
-            tensors.linear("embed_out", vocabulary, hidden, false)?;
-        }
-        "ForSequenceClassification" => tensors.linear("score", config.labels()?, hidden, false)?,
-        "ForTokenClassification" => tensors.linear("classifier", config.labels()?, hidden, true)?,
-        "ForQuestionAnswering" => tensors.linear("qa_outputs", 2, hidden, true)?,
-        _ => {}
+    if head == "ForCausalLM" && !config.flag("tie_word_embeddings", false)? {
+        tensors.linear("embed_out", vocabulary, hidden, false)?;
     }
+    gpt_head(&mut tensors, config, head, hidden)?;
     Ok(tensors)
 }

@@ -41,11 +41,7 @@ fn tensors(config: &Config<'_>, class: &str) -> Result<Tensors> {
             head.linear("dense", hidden, hidden, true)?;
             head.linear("out_proj", config.labels()?, hidden, true)
         })?,
-        "ForTokenClassification" => tensors.linear("classifier", config.labels()?, hidden, true)?,
-        "ForMultipleChoice" => tensors.linear("classifier", 1, hidden, true)?,
-        // As many as there are labels, of which there are two where nobody says how many.
-        "ForQuestionAnswering" => tensors.linear("qa_outputs", config.labels()?, hidden, true)?,
-        _ => {}
+        _ => encoder.head(&mut tensors, config, head)?,
     }
     Ok(tensors)
 }
