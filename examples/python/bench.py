@@ -1,4 +1,4 @@
-"""Seconds beside PyTorch's own initializers, in pairs on this CPU: `python bench.py`.
+"""Seconds beside PyTorch's and JAX's own initializers, in pairs on this CPU: `python bench.py`.
 
 Each pair draws with one and at once with the other, so that what else the machine does
 falls on both; shown are medians, and the median of the pairs' quotients.
@@ -10,9 +10,12 @@ import statistics
 import time
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import torch
 from torch import nn
 
+import fanin.jax
 import fanin.torch
 
 PAIRS = 15
@@ -32,7 +35,7 @@ def compare(name: str, mine: Callable[[], object], theirs: Callable[[], object])
     print(f"{name:44} {own:9.2f} ms {other:9.2f} ms {quotient:6.1f} x")
 
 
-def main() -> None:
+def beside_torch() -> None:
     fill = fanin.torch.fill_
     print(f"{'':44} {'fanin':>12} {'torch':>12}  on {torch.get_num_threads()} threads")
     for dtype in (torch.float32, torch.bfloat16):
@@ -62,5 +65,28 @@ def main() -> None:
     compare("nn.TransformerEncoderLayer(768, 12, 3072)", lambda: fanin.torch.init_(encoder, 7), reset)
 
 
+def beside_jax() -> None:
+    """Both compiled, on the devices that JAX finds here."""
+    print(f"{'':44} {'fanin':>12} {'jax':>12}  on {jax.devices()[0].device_kind}")
+    shape, key = (4096, 4096), jax.random.key(7)
+    own = jax.nn.initializers
+    pairs = {
+        "normal": ("normal:0.02", own.normal(0.02)),
+        "uniform": ("xavier_uniform", own.xavier_uniform()),
+        "truncated normal": ("he_truncated_normal", own.he_normal()),
+    }
+    for dtype in (jnp.float32, jnp.bfloat16):
+        for name, (init, other) in pairs.items():
+            drawn = fanin.jax.initializer(init, seed=7, name="w")
+            mine = jax.jit(lambda key, drawn=drawn, dtype=dtype: drawn(key, shape, dtype))
+            theirs = jax.jit(lambda key, other=other, dtype=dtype: other(key, shape, dtype))
+            compare(
+                f"{name}, 4096 x 4096 {jnp.dtype(dtype)}",
+                lambda mine=mine: mine(key).block_until_ready(),
+                lambda theirs=theirs: theirs(key).block_until_ready(),
+            )
+
+
 if __name__ == "__main__":
-    main()
+    beside_torch()
+    beside_jax()
