@@ -16,8 +16,8 @@ static KEEPING: AtomicBool = AtomicBool::new(false);
 /// How long the work may take to hear: reads, locks and drivers do not look at a flag.
 const PATIENCE: Duration = Duration::from_millis(600);
 
-/// More than what is allocated as a thread starts.
-const ROOM: usize = 1 << 20;
+/// More than a thread's stack and what is allocated as it starts, while this one goes on and allocates too.
+const ROOM: usize = 4 << 20;
 
 /// From here on a signal makes the result true in place of ending the process; a second one ends it
 /// from outside, and leaves nothing behind, and so does a first one that nothing hears, once nothing is
