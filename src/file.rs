@@ -10,11 +10,12 @@ use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf, is_separator};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::{TempDir, TempPath};
 
-use crate::{Error, Result};
+use crate::host::Instant;
+use crate::{Error, Result, host};
 
 /// Writes a file: whoever opens it finds what was there before, or all of `bytes`.
 ///
@@ -181,6 +182,10 @@ pub(crate) struct Hidden {
 /// A hidden folder among the system's temporary files, which goes with its owner, [`abandon`] or the
 /// next scratch.
 pub(crate) fn scratch() -> Result<Hidden> {
+    if cfg!(target_arch = "wasm32") {
+        let error = io::Error::from(io::ErrorKind::Unsupported);
+        return Err(Error::file("create", "a folder for a while", error));
+    }
     let beside = std::env::temp_dir();
     sweep(&beside);
     Hidden::new(&beside).map_err(|error| Error::file("create a folder in", beside, error))
@@ -327,7 +332,7 @@ impl Turn {
                     );
                     return Err(Error::file("write into", folder, error));
                 }
-                std::thread::sleep(Duration::from_millis(5));
+                host::sleep(Duration::from_millis(5));
             }
             locks.push(lock);
         }

@@ -53,6 +53,8 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// What a browser gives stays in the thread that it was given to, and is counted as everywhere.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
 // What only a feature's code calls stands unused without it.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
@@ -63,6 +65,7 @@ pub mod device;
 mod error;
 pub mod gpu;
 pub mod guide;
+mod host;
 pub mod init;
 mod memory;
 pub mod op;

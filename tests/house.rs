@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 14] = [
     &["random"],
     &["file", "memory"],
     &["activation", "shape"],
-    &["catalogue", "error"],
+    &["catalogue", "error", "host"],
 ];
 
 fn floor(room: &str) -> Option<usize> {

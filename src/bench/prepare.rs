@@ -1,11 +1,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
 use super::cases::{BATCH, Case, Task, WIDTHS};
 use crate::cpu;
 use crate::device::{Device, Room};
 use crate::gpu::{Context, Pass, Tensor};
+use crate::host::Instant;
 use crate::model::data::{Dataset, Targets};
 use crate::model::{Network, TrainOptions, Trainer};
 use crate::op::{

@@ -6,7 +6,7 @@ use std::{sync::Mutex, thread::Builder};
 
 use wgpu::{Backend, DeviceType};
 
-use crate::{Error, Result};
+use crate::{Error, Result, host};
 
 /// Which device to use, as `--device` says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +182,9 @@ const SPACE: u64 = 2 << 30;
 /// Why no driver is asked for adapters, if so: where too little memory may be addressed, or too few
 /// threads started. Drivers would end the process then, or wait for ever.
 pub fn withheld() -> Option<String> {
+    if let Err(reason) = host::can_wait() {
+        return Some(reason.into());
+    }
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, getrlimit};
@@ -246,7 +249,7 @@ fn enumerate_until(enough: impl Fn(&wgpu::Adapter) -> bool) -> Vec<wgpu::Adapter
             // wgpu panics where a driver has no memory left.
             let found = catch_unwind(AssertUnwindSafe(|| {
                 let instance = wgpu::Instance::new(descriptor);
-                pollster::block_on(instance.enumerate_adapters(backends))
+                host::wait(instance.enumerate_adapters(backends)).unwrap_or_default()
             }));
             adapters.extend(found.unwrap_or_default());
         }

@@ -1,6 +1,7 @@
 //! Whose a tensor is.
 
 use super::turn::Held;
+use crate::host;
 
 /// A device, as the tensors in its buffers know it.
 ///
@@ -27,9 +28,13 @@ impl Owner {
         let theirs = other.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let own = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         mistake(&other.device);
-        let heard = pollster::block_on(own.pop()).is_some();
-        drop(pollster::block_on(theirs.pop()));
-        heard
+        let (own, theirs) = (own.pop(), theirs.pop());
+        let heard = host::wait(async move {
+            let heard = own.await.is_some();
+            drop(theirs.await);
+            heard
+        });
+        heard.unwrap_or(false)
     }
 
     /// Whether the device is there: of one that is lost or destroyed wgpu reports no mistake.

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use super::data::{Dataset, Preparation, Targets, permutation};
 use super::network::{Network, Placed};
@@ -11,6 +10,7 @@ use super::targets::{baseline, majority, variances, words};
 use super::{Aim, Loss, LsuvStep, Parameter, Training, place};
 use crate::device::{Device, Execution, Room};
 use crate::file::hex;
+use crate::host::Instant;
 use crate::op::{
     self, Arithmetic, FIRST, GRADIENTS, PARAMETERS, Phase, Resident, RowResult, SECOND, Slot, Step,
     View,

@@ -1,9 +1,8 @@
 //! The device's own clock.
 
-use std::time::Instant;
-
 use super::Context;
 use crate::Result;
+use crate::host::Instant;
 
 /// What a pass leaves of its start and its end.
 pub(super) struct Clock {

@@ -13,7 +13,7 @@ use crate::gpu::{Choice, Tuning, adapter, cooperative, planner};
 use crate::op::Arithmetic;
 use crate::random::quantile;
 use crate::shaders::{self, Features};
-use crate::{Error, Result};
+use crate::{Error, Result, host};
 
 /// What of a device to leave unused.
 #[derive(Clone, Copy, Debug)]
@@ -173,10 +173,12 @@ impl Context {
             experimental_features,
             ..Default::default()
         });
-        let (device, queue) = pollster::block_on(request).map_err(|error| Error::Device {
+        let failed = |error: String| Error::Device {
             device: info.name.clone(),
             message: format!("the device does not open: {error}"),
-        })?;
+        };
+        let opened = host::wait(request).map_err(failed)?;
+        let (device, queue) = opened.map_err(|error| failed(error.to_string()))?;
         let context = Context::made(device, queue, &options, units)?;
         // A device of ours reports to us; one of the caller's keeps the caller's handlers.
         let lost = context.inner.lost.clone();
@@ -259,7 +261,7 @@ impl Context {
             }),
             Some(error) => {
                 drop(Held::new(inner, turns));
-                Err(Error::Device { device: info.name, message: error.to_string() })
+                Err(Error::Device { device: info.name, message: error })
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::gpu::Pass;
-use crate::{Error, Result};
+use crate::{Error, Result, host};
 
 impl Context {
     /// Records what `record` asks for into one compute pass, and submits it. Does not wait.
@@ -82,7 +82,7 @@ impl Context {
 pub(super) fn caught<T>(
     device: &wgpu::Device,
     work: impl FnOnce(&wgpu::Device) -> T,
-) -> (T, Option<wgpu::Error>) {
+) -> (T, Option<String>) {
     let scopes = [
         wgpu::ErrorFilter::Internal,
         wgpu::ErrorFilter::OutOfMemory,
@@ -90,10 +90,15 @@ pub(super) fn caught<T>(
     ]
     .map(|filter| device.push_error_scope(filter));
     let result = work(device);
-    // Scopes pop in the reverse of their order.
-    let mut error = None;
-    for scope in scopes.into_iter().rev() {
-        error = pollster::block_on(scope.pop()).or(error);
-    }
-    (result, error)
+    // Scopes pop in the reverse of their order; a browser is asked for all before one answers.
+    let [internal, memory, validation] = scopes;
+    let popped = [validation, memory, internal].map(|scope| scope.pop());
+    let error = host::wait(async move {
+        let mut error = None;
+        for popped in popped {
+            error = popped.await.or(error);
+        }
+        error.map(|error| error.to_string())
+    });
+    (result, error.unwrap_or_else(Some))
 }

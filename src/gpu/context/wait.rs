@@ -1,14 +1,13 @@
 //! Waiting for what was submitted, and mapping what it brought.
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Context;
 use crate::Result;
-
-/// How long a submission may take before the device counts as hung.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::host::{self, Instant, PATIENCE};
 
 impl Context {
     /// Waits until everything submitted is done.
@@ -20,6 +19,18 @@ impl Context {
         self.answers()
     }
 
+    /// Waits for a submission, or for all. A browser, which polls by itself, says when all is done.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn poll(&self, _: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let (done, all_done) = host::signal();
+        self.inner.queue.on_submitted_work_done(done);
+        let waited = host::wait(all_done);
+        self.alive()?;
+        waited.map_err(|error| self.failed(error))
+    }
+
+    /// Waits for a submission, or for all.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(PATIENCE) };
         let _turn = self.inner.turns.take();
@@ -62,7 +73,7 @@ impl Mapping {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             self.context.poll(Some(self.submission.clone()))?;
-            match self.receiver.recv_timeout(Duration::from_millis(20)) {
+            match host::receive(&self.receiver, Duration::from_millis(20)) {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => return Err(self.context.failed(error)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
