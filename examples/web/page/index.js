@@ -1,0 +1,2 @@
+import { Engine, support } from "./engine.js";
+Object.assign(globalThis, { Engine, support });
