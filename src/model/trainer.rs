@@ -275,6 +275,13 @@ impl Trainer {
         &self.history
     }
 
+    /// What the steps since the last epoch came to, each row's loss as it was when its step came; none right
+    /// after an epoch.
+    pub fn so_far(&self) -> Option<Score> {
+        let tally = &self.tallies[0];
+        (tally.rows > 0).then(|| self.score(tally, 0))
+    }
+
     /// The parameters, in the order of the layers.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters

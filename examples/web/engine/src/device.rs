@@ -50,16 +50,11 @@ impl Devices {
         Ok(self.context.insert(context).clone())
     }
 
-    /// What a call's failure was; where the device is lost, the next call asks for another.
-    pub fn failed(&mut self, failure: Failure) -> Failure {
-        let Some(context) = &self.context else { return failure };
-        match context.wait() {
-            Ok(()) => failure,
-            Err(lost) => {
-                self.context = None;
-                Failure::coded("device-lost", lost.to_string())
-            }
-        }
+    /// Whether the GPU is lost, and how; the next call asks for another.
+    pub fn lost(&mut self) -> Option<Failure> {
+        let lost = self.context.as_ref()?.wait().err()?;
+        self.context = None;
+        Some(Failure::coded("device-lost", lost.to_string()))
     }
 
     pub fn gpu(&mut self) -> Gpu {

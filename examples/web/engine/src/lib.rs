@@ -1,16 +1,24 @@
 //! What the page's worker calls: one function, by a method's name, with a plain object and to a plain object.
 
+// wasm-bindgen calls deprecated what it may change.
+#![allow(deprecated)]
+
 mod advice;
 mod catalogue;
 mod device;
+mod draw;
+mod exact;
 mod probe;
 mod settings;
+mod train;
+mod verify;
 mod wire;
 
 use std::cell::RefCell;
 
 use device::Devices;
-use js_sys::Function;
+use js_sys::{Function, Object};
+use train::Training;
 use wasm_bindgen::prelude::*;
 use wire::{Answer, Failure, Progress, given, told};
 
@@ -18,6 +26,7 @@ use wire::{Answer, Failure, Progress, given, told};
 #[derive(Default)]
 struct State {
     devices: Devices,
+    training: Option<Training>,
 }
 
 thread_local! {
@@ -34,7 +43,7 @@ extern "C" {
 #[wasm_bindgen(start)]
 pub fn start() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = js_sys::Object::new();
+        let message = Object::new();
         let _ = js_sys::Reflect::set(&message, &"panicked".into(), &panic.to_string().into());
         post(&message);
     }));
@@ -45,29 +54,59 @@ pub fn start() {
 ///
 /// # Errors
 /// An `Error`, whose `code` says what kind of failure it is, where the page can do something about it.
-// What it is called says that wasm-bindgen may change it.
-#[allow(deprecated)]
 #[wasm_bindgen(jspi)]
 pub fn call(method: &str, args: JsValue, progress: Option<Function>) -> Result<JsValue, JsValue> {
-    STATE
-        .with(|state| {
-            // The worker makes one call after the other.
-            let mut state = state
-                .try_borrow_mut()
-                .map_err(|_| Failure::new("a call is under way: one call at a time"))?;
-            answer(&mut state, method, args, &Progress(progress))
-        })
-        .map_err(Failure::into)
+    STATE.with(|state| {
+        // The worker makes one call after the other.
+        let Ok(mut state) = state.try_borrow_mut() else {
+            return Err(Failure::new("a call is under way: one at a time").into());
+        };
+        let failure = match state.answer(method, args, &Progress(progress)) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let lost = state.devices.lost();
+        if lost.is_some() {
+            // What was on the device is gone with it.
+            state.training = None;
+        }
+        Err(lost.unwrap_or(failure).into())
+    })
 }
 
-fn answer(state: &mut State, method: &str, args: JsValue, progress: &Progress) -> Answer {
-    let State { devices } = state;
-    let _ = progress;
-    match method {
-        "about" => told(&catalogue::about()),
-        "catalogue" => told(&catalogue::catalogue()),
-        "gpu" => told(&devices.gpu()),
-        "probe" => told(&probe::probe(devices, given(args)?)?),
-        _ => Err(Failure::new(format!("no method `{method}`"))),
+impl State {
+    fn answer(&mut self, method: &str, args: JsValue, progress: &Progress) -> Answer {
+        let State { devices, training } = self;
+        match method {
+            "about" => told(&catalogue::about()),
+            "catalogue" => told(&catalogue::catalogue()),
+            "gpu" => told(&devices.gpu()),
+            "probe" => told(&probe::probe(devices, given(args)?)?),
+            "train.start" => {
+                // Two at once would want the memory of both.
+                *training = None;
+                let (own, started) = Training::start(devices, given(args)?)?;
+                *training = Some(own);
+                told(&started)
+            }
+            "train.advance" => told(&going(training)?.advance(&given(args)?)?),
+            "train.boundary" => told(&going(training)?.boundary(&given(args)?)?),
+            "train.predict" => told(&going(training)?.predict(&given(args)?)?),
+            "train.verdict" => told(&going(training)?.verdict(&given(args)?)?),
+            "train.end" => {
+                *training = None;
+                Ok(Object::new().into())
+            }
+            "draw" => told(&draw::draw(devices, &given(args)?, progress)?),
+            "exact" => told(&exact::exact(devices, &given(args)?)?),
+            "exact.runs" => told(&exact::runs()),
+            "exact.train" => told(&exact::train(devices, &given(args)?, progress)?),
+            "verify" => told(&verify::verify(devices, &given(args)?, progress)?),
+            _ => Err(Failure::new(format!("no method `{method}`"))),
+        }
     }
+}
+
+fn going(training: &mut Option<Training>) -> Result<&mut Training, Failure> {
+    training.as_mut().ok_or_else(|| Failure::new("no network is trained: train.start comes first"))
 }

@@ -112,7 +112,7 @@ fn command(settings: &Settings, mlp: &Mlp, seed: u64, batch: usize) -> String {
         "fanin probe --depth {} --width {}{} --batch {batch} --seed {seed}",
         mlp.layers(),
         settings.width,
-        settings.flags()
+        settings.flags(&settings.init)
     )
 }
 

@@ -14,7 +14,7 @@ pub const WIDEST: u64 = 1024;
 /// Weights at most, but for those at the ends: a probe of so many takes seconds.
 pub const WEIGHTS: u64 = 1 << 24;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Settings {
     /// Layers of weights.
     pub depth: u64,
@@ -51,10 +51,10 @@ impl Settings {
         Ok(mlp.residual(self.residual).layer_norm(self.norm))
     }
 
-    /// The flags that say all but its shape.
-    pub fn flags(&self) -> String {
-        let Settings { activation, init, bias, residual, norm, .. } = self;
-        let mut flags = format!(" --activation {} --init {}", quoted(activation), quoted(init));
+    /// The flags that say all but its shape, with initializers of the weights.
+    pub fn flags(&self, inits: &str) -> String {
+        let Settings { activation, bias, residual, norm, .. } = self;
+        let mut flags = format!(" --activation {} --init {}", quoted(activation), quoted(inits));
         if bias != "zeros" {
             flags += &format!(" --bias {}", quoted(bias));
         }

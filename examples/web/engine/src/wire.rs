@@ -48,7 +48,8 @@ impl From<Failure> for JsValue {
 /// Where the object has not what is needed: the field, and what it should be.
 pub fn given<T: DeserializeOwned>(args: JsValue) -> Result<T, Failure> {
     let read = serde_path_to_error::deserialize(serde_wasm_bindgen::Deserializer::from(args));
-    read.map_err(|error| Failure::new(format!("arguments: {error}")))
+    // JavaScript's errors say that they are.
+    read.map_err(|error| Failure::new(format!("arguments: {error}").replace("Error: ", "")))
 }
 
 /// A result, as an object.
