@@ -1,8 +1,8 @@
-//! What a system gives, and a browser gives otherwise: a clock, and a wait for what comes later.
+//! What a system gives, and a browser gives otherwise or not at all: a clock, a wait for what comes later, threads.
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use own::signal;
-pub(crate) use own::{Instant, can_wait, receive, sleep, wait};
+pub(crate) use own::{Instant, can_wait, parallel, receive, sleep, threads, wait};
 
 /// How long a device may take before it counts as hung.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
@@ -13,6 +13,9 @@ mod own {
     pub(crate) use std::thread::sleep;
     use std::time::Duration;
     pub(crate) use std::time::Instant;
+
+    pub(crate) use rayon::current_num_threads as threads;
+    pub(crate) use rayon::prelude as parallel;
 
     /// Why this thread cannot wait, if so.
     pub(crate) fn can_wait() -> Result<(), &'static str> {
@@ -37,6 +40,7 @@ mod own {
 #[allow(deprecated)]
 mod own {
     use std::cell::Cell;
+    use std::pin::Pin;
     use std::rc::Rc;
     use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
     use std::sync::{Arc, Mutex, PoisonError};
@@ -96,6 +100,59 @@ mod own {
         })
     }
 
+    /// There are no threads but the one.
+    pub(crate) fn threads() -> usize {
+        1
+    }
+
+    /// rayon's names for what one thread does: with rayon itself each loop would be there several times, to be
+    /// shared out among threads that there are not.
+    pub(crate) mod parallel {
+        use std::slice::{Chunks, ChunksExactMut, ChunksMut};
+
+        pub(crate) trait OfSlice<T> {
+            fn par_iter(&self) -> std::slice::Iter<'_, T>;
+            fn par_chunks(&self, size: usize) -> Chunks<'_, T>;
+            fn par_chunks_mut(&mut self, size: usize) -> ChunksMut<'_, T>;
+            fn par_chunks_exact_mut(&mut self, size: usize) -> ChunksExactMut<'_, T>;
+        }
+
+        impl<T> OfSlice<T> for [T] {
+            fn par_iter(&self) -> std::slice::Iter<'_, T> {
+                self.iter()
+            }
+            fn par_chunks(&self, size: usize) -> Chunks<'_, T> {
+                self.chunks(size)
+            }
+            fn par_chunks_mut(&mut self, size: usize) -> ChunksMut<'_, T> {
+                self.chunks_mut(size)
+            }
+            fn par_chunks_exact_mut(&mut self, size: usize) -> ChunksExactMut<'_, T> {
+                self.chunks_exact_mut(size)
+            }
+        }
+
+        pub(crate) trait OfIterator: Iterator + Sized {
+            fn into_par_iter(self) -> Self {
+                self
+            }
+            fn with_min_len(self, _: usize) -> Self {
+                self
+            }
+            fn with_max_len(self, _: usize) -> Self {
+                self
+            }
+            fn reduce_with(
+                self,
+                join: impl FnMut(Self::Item, Self::Item) -> Self::Item,
+            ) -> Option<Self::Item> {
+                self.reduce(join)
+            }
+        }
+
+        impl<I: Iterator> OfIterator for I {}
+    }
+
     /// What is called once something is done, and the wait for that.
     pub(crate) fn signal() -> (impl FnOnce() + Send + 'static, impl Future<Output = ()>) {
         let state = Arc::new(Mutex::new((false, None::<Waker>)));
@@ -122,18 +179,22 @@ mod own {
 
     fn within<T: 'static>(time: Duration, future: impl Future<Output = T> + 'static) -> Option<T> {
         let slot = Rc::new(Cell::new(None));
-        let (to, mut future) = (slot.clone(), Some(future));
+        let to = slot.clone();
+        wait_for(time, Box::pin(async move { to.set(Some(future.await)) }));
+        slot.take()
+    }
+
+    fn wait_for(time: Duration, work: Pin<Box<dyn Future<Output = ()>>>) {
+        let mut work = Some(work);
         let done = Promise::new(&mut |resolve, _| {
-            let Some(future) = future.take() else { return };
-            let to = to.clone();
+            let Some(work) = work.take() else { return };
             let timer = set_timeout(&resolve, time.as_secs_f64() * 1e3);
             spawn_local(async move {
-                to.set(Some(future.await));
+                work.await;
                 clear_timeout(&timer);
                 let _ = resolve.call0(&JsValue::UNDEFINED);
             });
         });
         let _ = jspi_block_on_promise(&done);
-        slot.take()
     }
 }

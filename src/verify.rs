@@ -4,10 +4,9 @@
 #[cfg(feature = "train")]
 pub mod training;
 
-use rayon::prelude::*;
-
 use crate::device::{Draw, Piece};
 use crate::gpu::{Context, Tensor};
+use crate::host::parallel::*;
 use crate::random::{Distribution, Dtype, Slice, Stream, philox};
 use crate::{Result, Shape, cpu, statistics};
 
@@ -122,7 +121,7 @@ fn differing(piece: &Piece, bytes: &[u8]) -> Result<u64> {
             let pairs = got.chunks_exact(size).zip(want.chunks_exact(size));
             Ok(pairs.filter(|(got, want)| got != want).count() as u64)
         })
-        .try_reduce(|| 0, |a, b| Ok(a + b))
+        .sum()
 }
 
 /// Elements `first..` of what a piece is of, by the definition.

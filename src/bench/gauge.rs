@@ -1,11 +1,10 @@
 use std::hint::black_box;
 
-use rayon::prelude::*;
-
 use super::Ceilings;
 use super::prepare::{room, seconds};
 use crate::device::Device;
 use crate::gpu::{Context, FLOPS_OF_INVOCATION, STREAM_STEP, Streams, Tensor, WRITTEN};
+use crate::host::parallel::*;
 use crate::random::{Distribution, Dtype, Stream};
 use crate::{Result, Shape, cpu};
 
@@ -97,7 +96,7 @@ impl Gauge {
                 })?;
                 let read = wall(&mut || {
                     let part = |part: &[u64]| part.iter().fold(0, |all, word| all ^ word);
-                    let all = source.par_chunks(PART / 8).map(part).reduce(|| 0, |a, b| a ^ b);
+                    let all = source.par_chunks(PART / 8).map(part).reduce_with(|a, b| a ^ b);
                     black_box(all);
                 })?;
                 let adds = wall(&mut || {

@@ -1,5 +1,3 @@
-use rayon::prelude::*;
-
 use super::math::{
     cos, exp_negative, expm1_negative, log1p_unit, normal_below, normal_density, sigmoid,
     sigmoid_slope, sin, tanh,
@@ -7,6 +5,7 @@ use super::math::{
 use super::operand::as_many;
 use super::rounding::{Rounding, by};
 use super::widest::widest;
+use crate::host::parallel::*;
 use crate::op::Arithmetic;
 use crate::{Activation, Result};
 

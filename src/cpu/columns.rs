@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::operand::{as_many, rows};
 use super::rounding::{Pinned, Rounding};
 use super::rows::row_sums_by;
 use super::widest::widest;
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Extreme, FOLDS, LANES, RUN};
 use crate::{Result, memory};
 

@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::columns::column_sums_by;
 use super::rounding::{Native, Pinned, Rounding, by, operands_of};
 use super::widest::widest;
 use super::window::{TASK, batch, each, taps, windows};
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Conv2d, STRETCH};
 use crate::{Result, memory};
 

@@ -1,8 +1,7 @@
-use rayon::prelude::*;
-
 use super::operand::{as_many, rows};
 use super::rounding::{Rounding, by};
 use crate::Result;
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Dropout};
 
 /// Elements a task, in whole rows.

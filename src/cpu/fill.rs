@@ -1,7 +1,6 @@
-use rayon::prelude::*;
-
 use super::lanes::{self, Lanes};
 use crate::Result;
+use crate::host::parallel::*;
 use crate::random::quantile::{CURVE_SHIFT, TABLE};
 use crate::random::{
     Distribution, Dtype, Kind, Sampler, Stream, bf16_from_f32, check_run, f8_e4m3_from_f32,

@@ -1,6 +1,5 @@
-use rayon::prelude::*;
-
 use super::operand::{matrix, rows};
+use crate::host::parallel::*;
 use crate::{Error, Result};
 
 /// Elements a task: those of labels alone are not worth a thread.

@@ -1,6 +1,5 @@
-use rayon::prelude::*;
-
 use crate::Result;
+use crate::host::parallel::*;
 use crate::op::{Histogram, edges};
 
 /// Elements a task.
@@ -44,7 +43,8 @@ pub fn histogram(x: &[f32], low: f32, high: f32, bins: usize) -> Result<Histogra
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         a
     };
-    let counts = x.par_chunks(TASK).map(count).reduce(|| vec![0; bins + 3], add);
+    let counts = x.par_chunks(TASK).map(count).reduce_with(add);
+    let counts = counts.unwrap_or_else(|| vec![0; bins + 3]);
     let [below, above, nan] = [counts[0], counts[1], counts[2]];
     Ok(Histogram { edges, counts: counts[3..].to_vec(), below, above, nan })
 }

@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::math::{exp_negative, log1p_exact, log1p_unit};
 use super::operand::{as_many, columns, matrix};
 use super::rounding::{Native, Rounding, by};
 use super::widest::{LANES, lane_sum_of, sum, sum_by, widest};
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Loss, RowResult, SLICE};
 use crate::{Error, Result};
 

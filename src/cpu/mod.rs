@@ -67,5 +67,5 @@ pub use update::{UpdateSlices, clip, update};
 
 /// The CPU in words: `2 threads, AVX-512`.
 pub fn device() -> String {
-    format!("{}, {}", crate::counted(rayon::current_num_threads(), "thread"), instruction_set())
+    format!("{}, {}", crate::counted(crate::host::threads(), "thread"), instruction_set())
 }

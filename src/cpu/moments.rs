@@ -1,6 +1,5 @@
-use rayon::prelude::*;
-
 use super::widest::widest;
+use crate::host::parallel::*;
 use crate::op::Moments;
 use crate::random::{Dtype, f32_from_f8_e4m3, f32_from_f8_e5m2, f32_from_f16};
 

@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::operand::{as_many, matrix, rows};
 use super::rounding::{Native, Rounding, by};
 use super::widest::{sum_by, widest};
 use super::{activation, dropout};
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Dropout, NORM_EPSILON};
 use crate::{Activation, Result};
 

@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::rounding::{Rounding, by};
 use super::widest::widest;
 use super::window::{TASK, batch, each, taps, windows};
 use crate::Result;
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Pool2d, Pooling};
 
 /// The greatest, or the mean, of each window of each channel, as

@@ -1,6 +1,5 @@
-use rayon::prelude::*;
-
 use super::widest::{LANES, sum, widest};
+use crate::host::parallel::*;
 use crate::op::{Moments, Part, Summary};
 
 /// Elements a task: fixed, so that the order of the sums does not depend on the threads.

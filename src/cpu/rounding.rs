@@ -4,9 +4,8 @@
 
 use std::borrow::Cow;
 
-use rayon::prelude::*;
-
 use super::widest::widest;
+use crate::host::parallel::*;
 use crate::op::{self, Arithmetic, Operands};
 use crate::{Result, memory};
 

@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::operand::{as_many, columns};
 use super::rounding::{Rounding, by};
 use super::widest::{sum_by, widest};
 use crate::Result;
+use crate::host::parallel::*;
 use crate::op::Arithmetic;
 
 /// Elements a task, in whole rows.

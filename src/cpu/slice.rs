@@ -1,8 +1,7 @@
-use rayon::prelude::*;
-
 use super::fill::{ABREAST, TASK, Work, run};
 use super::{fill, fill_here};
 use crate::Result;
+use crate::host::parallel::*;
 use crate::random::{Distribution, Dtype, Slice, Stream, check_run};
 
 /// Fills `out` with elements `first..` of a slice, counted in the slice, of the tensor whose stream this is:

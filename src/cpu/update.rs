@@ -1,9 +1,8 @@
-use rayon::prelude::*;
-
 use super::columns::column_sums_by;
 use super::operand::as_many;
 use super::rounding::{Pinned, Rounding, by};
 use super::widest::{sum, widest};
+use crate::host::parallel::*;
 use crate::op::{Arithmetic, Optimizer, Step};
 use crate::{Error, Result, counted};
 

@@ -13,11 +13,34 @@ const THREADS: usize = 8;
 /// Pieces a thread that are drawn or wait for the sink.
 const BUFFERS: usize = 2;
 
+/// Takes what pieces come to.
+type HandOver<'a> = dyn FnMut(&[Piece], &[u8], Vec<Moments>) -> Result<()> + 'a;
+
 /// Draws pieces on all cores, each piece on one.
 pub(super) fn draw(pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
     let runs: Vec<&[Piece<'_>]> = runs(pieces).collect();
     let runs = &runs[..];
-    let threads = rayon::current_num_threads().min(THREADS).min(runs.len());
+    let threads = crate::host::threads().min(THREADS).min(runs.len());
+    let mut index = 0;
+    let mut hand_over = |run: &[Piece], mut data: &[u8], moments: Vec<Moments>| {
+        for (piece, moments) in run.iter().zip(moments) {
+            let bytes;
+            (bytes, data) = data.split_at(piece.bytes() as usize);
+            sink(index, bytes, moments)?;
+            index += 1;
+        }
+        Ok(())
+    };
+    let alone = |hand_over: &mut HandOver<'_>| {
+        let mut data = Vec::new();
+        runs.iter().try_for_each(|run| {
+            let moments = draw_run(run, &mut data)?;
+            hand_over(run, &data, moments)
+        })
+    };
+    if cfg!(target_arch = "wasm32") {
+        return alone(&mut hand_over);
+    }
     // Moved in, so that an error of the sink's ends the drawing too.
     thread::scope(move |scope| {
         let draw_every = |thread| -> Result<_> {
@@ -42,22 +65,8 @@ pub(super) fn draw(pieces: &[Piece], sink: &mut Sink<'_>) -> Result<()> {
         for (share, ..) in &drawing {
             let _ = share.send(drawing.len());
         }
-        let mut index = 0;
-        let mut hand_over = |run: &[Piece], mut data: &[u8], moments: Vec<Moments>| {
-            for (piece, moments) in run.iter().zip(moments) {
-                let bytes;
-                (bytes, data) = data.split_at(piece.bytes() as usize);
-                sink(index, bytes, moments)?;
-                index += 1;
-            }
-            Ok(())
-        };
         if drawing.is_empty() {
-            let mut data = Vec::new();
-            return runs.iter().try_for_each(|run| {
-                let moments = draw_run(run, &mut data)?;
-                hand_over(run, &data, moments)
-            });
+            return alone(&mut hand_over);
         }
         for (run, (_, drawn, give_back)) in runs.iter().zip(drawing.iter().cycle()) {
             // None comes of a thread that panicked; the scope hands that on.

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use rayon::prelude::*;
-
 use super::sample::check_extent;
 use super::{Dtype, Runs, Stream};
+use crate::host::parallel::*;
 use crate::{Error, Result, Shape};
 
 /// What an element is by its row, its column and its word; in f64, by the functions of [`libm`], which are
@@ -328,8 +327,7 @@ impl Table {
         let size = dtype.size();
         let is_sampled = Dtype::SAMPLED.contains(&dtype);
         let is_random = matches!(self.formula, Formula::DtBias { .. });
-        let tasks = out.par_chunks_mut(TASK * size).enumerate();
-        tasks.try_for_each(|(task, out)| {
+        out.par_chunks_mut(TASK * size).enumerate().try_for_each(|(task, out)| {
             for (index, out) in (first + (task * TASK) as u64..).zip(out.chunks_exact_mut(size)) {
                 let word = if is_random { stream.word(index) } else { 0 };
                 let value = self.value(runs.local(index), word);

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use rayon::prelude::*;
-
 use super::whole::go_on;
 use super::{Runs, Stream, quantile};
+use crate::host::parallel::*;
 use crate::{Result, memory};
 
 /// What memory is asked for, in messages.

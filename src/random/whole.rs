@@ -1,10 +1,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
 use super::orthogonal::orthogonal;
 use super::sample::check_extent;
 use super::{Distribution, Dtype, Runs, Stream, Table};
+use crate::host::parallel::*;
 use crate::{Error, Layout, Result, counted, memory};
 
 /// What a tensor's values are drawn from.

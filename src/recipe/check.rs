@@ -6,7 +6,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::header::{self, Header, Stored};
@@ -14,6 +13,7 @@ use super::made::{self, Made};
 use super::manifest::{Manifest, TensorEntry};
 use super::{Drawer, Selection, TensorSpec};
 use crate::file::{file_name, hex, manifest_of};
+use crate::host::parallel::*;
 use crate::random::{CONTRACT, Dtype};
 use crate::{Error, Result, Shape, memory};
 

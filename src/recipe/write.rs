@@ -396,7 +396,7 @@ fn write_shard(
             })
         };
         let mut digesting = vec![digest(runs.clone())?];
-        let most = rayon::current_num_threads().min(DIGESTING);
+        let most = crate::host::threads().min(DIGESTING);
         digesting.extend((1..most).map_while(|_| digest(runs.clone()).ok()));
         // Theirs alone: where they have ended nobody waits for them to take a run.
         drop(runs);

@@ -2,7 +2,6 @@ mod product;
 mod tile;
 
 use gemm::Parallelism;
-use rayon::prelude::*;
 
 use crate::cpu::activation;
 use crate::cpu::columns::column_sums;
@@ -10,6 +9,7 @@ use crate::cpu::dropout::drop_out;
 use crate::cpu::operand::{as_many, matrix};
 use crate::cpu::rounding::{Rounding, by};
 use crate::cpu::rows::row_sums;
+use crate::host::parallel::*;
 use crate::op::{self, Arithmetic, Form, Nonlinearity, Strides};
 use crate::{Error, Result, memory};
 
@@ -39,8 +39,9 @@ pub(super) fn matmul_by(
     let sizes = [m, n, k];
     // Below, waking the threads takes longer than the product.
     let threads = match m * n * k < SMALL {
-        true => Parallelism::None,
+        #[cfg(not(target_arch = "wasm32"))]
         false => Parallelism::Rayon(0),
+        _ => Parallelism::None,
     };
     // Where there is no memory for them the longer way does.
     let columns = by_columns(form, sizes)

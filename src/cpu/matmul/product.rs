@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
-use rayon::prelude::*;
 
 use super::is_empty;
 use super::tile::{Kernel, LARGEST, ROW, fastest};
+use crate::host::parallel::*;
 use crate::op::{Form, Operands, STRETCH};
 use crate::{Result, memory};
 
@@ -62,7 +62,7 @@ fn matmul_by(
     let packed = (m as u64 + n as u64) * k as u64;
     let threads = match products + PACKING * packed < SMALL {
         true => 1,
-        false => rayon::current_num_threads(),
+        false => crate::host::threads(),
     };
     let wanted = match threads {
         1 => 1,
