@@ -9,7 +9,7 @@ mod threads;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use fanin::init::catalogue;
+use fanin::init::{Init, catalogue};
 use fanin::random::quantile::TABLE;
 use fanin::random::{CONTRACT, Stream};
 
@@ -21,6 +21,7 @@ mod _fanin {
 
     #[pymodule_export]
     use super::{
+        check_init,
         draw::{draw, sampler},
         initializers, quantile_table,
         recipe::Recipe,
@@ -64,6 +65,12 @@ fn words<'py>(
     PyBytes::new_with(py, length as usize, |out| {
         py.detach(|| draw::words(&stream, first, out)).map_err(failure::of)
     })
+}
+
+/// That a text is an initializer's.
+#[pyfunction]
+fn check_init(text: &str) -> PyResult<()> {
+    text.parse::<Init>().map(drop).map_err(failure::of)
 }
 
 /// `(name, other names, parameters, formula)` of every initializer.

@@ -27,10 +27,12 @@ impl Recipe {
         Recipe { tensors, places }
     }
 
+    fn place(&self, name: &str) -> PyResult<usize> {
+        self.places.get(name).copied().ok_or_else(|| PyKeyError::new_err(name.to_owned()))
+    }
+
     fn spec(&self, name: &str) -> PyResult<&TensorSpec> {
-        let place = self.places.get(name);
-        let spec = place.and_then(|place| self.tensors.tensors.get(*place));
-        spec.ok_or_else(|| PyKeyError::new_err(name.to_owned()))
+        self.place(name).map(|place| &self.tensors.tensors[place])
     }
 }
 
@@ -74,6 +76,32 @@ impl Recipe {
         let apply = || Rules::pairs(rules).and_then(|rules| tensors.override_with(&rules));
         py.detach(apply).map_err(failure::of)?;
         Ok(Recipe::new(tensors))
+    }
+
+    /// The same, where tensors that are undecided start so; what rules gave ranges of theirs lies over it.
+    fn or_else(&self, py: Python<'_>, starts: Vec<Described>) -> PyResult<Recipe> {
+        let mut tensors = self.tensors.tensors.clone();
+        let places = starts.iter().map(|start| self.place(&start.name));
+        let places: Vec<usize> = places.collect::<PyResult<_>>()?;
+        let make = || {
+            for (place, start) in places.into_iter().zip(starts) {
+                let mut spec = start.spec()?;
+                spec.ranges.splice(0..0, tensors[place].ranges.drain(..));
+                tensors[place] = spec;
+            }
+            Tensors::new("module", tensors)
+        };
+        py.detach(make).map(Recipe::new).map_err(failure::of)
+    }
+
+    /// The same, where tensors are of these dtypes: checked, all of them, before any is drawn.
+    fn with_dtypes(&self, py: Python<'_>, dtypes: HashMap<String, String>) -> PyResult<Recipe> {
+        let mut tensors = self.tensors.tensors.clone();
+        for (name, dtype) in dtypes {
+            tensors[self.place(&name)?].dtype = dtype.parse().map_err(failure::of)?;
+        }
+        let make = || Tensors::new("module", tensors);
+        py.detach(make).map(Recipe::new).map_err(failure::of)
     }
 
     /// The names, in order.

@@ -193,6 +193,12 @@ WRONG = [
     (ValueError, "needed two dimensions or more", {"text": "he_normal", "shape": (4,)}),
     (ValueError, "std", {"text": "normal:-1"}),
     (ValueError, "takes forward passes over data", {"text": "lsuv"}),
+    (TypeError, "name: got \\[\\]", {"name": []}),
+    (ValueError, "name: got.*half of a surrogate pair", {"name": "\ud800"}),
+    (ValueError, "init: got.*half of a surrogate pair", {"text": "normal:\ud800"}),
+    (TypeError, "dtype: got 'i8'.*needed int8 or int64", {"text": "ones", "dtype": "i8"}),
+    (TypeError, "dtype: got 'u8'.*needed uint8 or uint64", {"text": "ones", "dtype": "u8"}),
+    (TypeError, "dtype: got 'f16'.*needed float16", {"dtype": "f16"}),
     (TypeError, "dtype: got 'complex64'", {"dtype": "complex64"}),
     (ValueError, "dtype: got i32", {"dtype": "int32"}),
     (ValueError, "unknown layout", {"layout": "oi"}),
@@ -210,8 +216,13 @@ WRONG = [
     (TypeError, "out: got list", {"out": [0.0]}),
     (ValueError, "out: got an array of shape", {"out": np.zeros(3, dtype=np.float32)}),
     (TypeError, "out: got an array of int32", {"out": np.zeros((4, 6), "i4"), "dtype": "float32"}),
+    (
+        ValueError,
+        "out: got an array whose elements share memory",
+        {"out": np.lib.stride_tricks.as_strided(np.zeros(64, "f4"), (4, 6), (4, 4))},
+    ),
     (ValueError, "read-only", {"out": np.broadcast_to(np.float32(0), (4, 6))}),
-    (TypeError, "unexpected keyword", {"colour": 3}),
+    (TypeError, "unexpected keyword argument 'colour', needed layout", {"colour": 3}),
 ]
 
 
@@ -231,6 +242,50 @@ def test_functions_say_what_they_take():
         fanin.normal((3,), [1], seed=1, name="w")
     with pytest.raises(ValueError, match="std"):
         fanin.normal((3,), float("nan"), seed=1, name="w")
+    whole = fanin.constant((2,), 1 << 60, seed=1, name="w", dtype="uint64")
+    assert whole.tolist() == [1 << 60] * 2
+    for odd in ((1 << 53) + 1, 1 << 1024):
+        with pytest.raises(ValueError, match="value: got.*that a float64 holds"):
+            fanin.constant((2,), odd, seed=1, name="w", dtype="uint64")
+
+
+def test_dtypes_by_names_are_numpys():
+    for name in ("f4", "f8", "f2", "i4", "u2", "i2", "<f4", "b1", "d", "half"):
+        made = fanin.ones((2,), seed=1, name="w", dtype=name)
+        assert made.dtype == np.dtype(name) and (made == 1).all()
+
+
+def test_streams_are_equal_by_seed_and_name():
+    assert fanin.stream(7, "a") == fanin.stream(7, "a") != fanin.stream(7, "b")
+    assert len({fanin.stream(7, "a"), fanin.stream(7, "a"), fanin.stream(8, "a")}) == 2
+    assert fanin.stream(7, "a") != 7
+
+
+def test_memory_is_held_while_it_is_written(monkeypatch):
+    """Another thread that would give it back is refused; else the interpreter crashes."""
+    out, draw = np.zeros(100, np.float32), _fanin.draw
+
+    def drawn_meanwhile(*given, **options) -> None:
+        with pytest.raises(ValueError, match="cannot resize"):
+            out.resize(10, refcheck=False)
+        draw(*given, **options)
+
+    monkeypatch.setattr(_fanin, "draw", drawn_meanwhile)
+    fanin.normal((100,), 1, seed=1, name="w", out=out)
+    monkeypatch.undo()
+    assert (out == fanin.normal((100,), 1, seed=1, name="w")).all()
+    out.resize(10, refcheck=False)
+
+
+def test_no_more_threads_are_started_than_there_are_cores():
+    import os
+    import subprocess
+    import sys
+
+    text = "import fanin; print(fanin.ones((3,), seed=1, name='w'))"
+    environment = {**os.environ, "RAYON_NUM_THREADS": "20000"}
+    call = [sys.executable, "-c", text]
+    subprocess.run(call, env=environment, check=True, timeout=60)
 
 
 def test_whatever_is_given_nothing_breaks():

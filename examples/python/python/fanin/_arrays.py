@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import operator
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _fanin
-from ._contract import DTYPES, Box, dtype_name, stream_of, whole_u64
+from ._contract import (
+    DTYPES,
+    Box,
+    dtype_name,
+    init_text,
+    is_overlapping,
+    stream_of,
+    whole_u64,
+)
 
 #: Dtypes that NumPy has from ml_dtypes alone, and integers of their bits.
 _EXTRA = {
@@ -34,6 +43,7 @@ def draw(
     **geometry: Any,
 ) -> np.ndarray:
     """A tensor, or the box of it that is asked for, in an array of its own or in ``out``."""
+    init_text(init)
     shape = checked_shape(shape)
     seed = whole_u64("seed", seed)
     stream_of(name)
@@ -50,6 +60,8 @@ def draw(
     bits = np.dtype(f"<u{target.dtype.itemsize}")
     native = target.flags.c_contiguous and target.dtype.newbyteorder("<") == target.dtype
     memory = target if native else np.empty(part.sizes, dtype=bits)
+    # An array that is referred to keeps its memory: another thread's `resize` fails meanwhile.
+    held = weakref.ref(memory)
     _fanin.draw(
         init,
         shape,
@@ -62,6 +74,7 @@ def draw(
         list(part.sizes),
         **geometry,
     )
+    del held
     if not native:
         # What has its bytes in another order takes values; else bits are copied as they are.
         little = target.dtype.newbyteorder("<")
@@ -103,12 +116,16 @@ def checked_geometry(
     batch_dims: int = 0,
     depth: int | None = None,
     parts: Sequence[int] | None = None,
+    **unknown: Any,
 ) -> dict[str, Any]:
     """How a shape is read, as the extension takes it.
 
     Raises:
         TypeError, ValueError: for what is no such thing.
     """
+    for key in unknown:
+        needed = "layout, fan_in, fan_out, groups, transposed, batch_dims, depth or parts"
+        raise TypeError(f"got an unexpected keyword argument {key!r}, needed {needed}")
     if not isinstance(layout, str):
         raise TypeError(f"layout: got {layout!r}, needed 'out_in' or 'in_out'")
     if not isinstance(transposed, (bool, np.bool_)):
@@ -166,6 +183,9 @@ def _fits(out: np.ndarray, sizes: tuple[int, ...], short: str) -> np.ndarray:
         raise ValueError(f"out: got an array of shape {out.shape}, needed {sizes}")
     if not out.flags.writeable:
         raise ValueError("out: got a read-only array, needed one that may be written")
+    if is_overlapping(out.shape, out.strides):
+        needed = "memory for each: a copy of it"
+        raise ValueError(f"out: got an array whose elements share memory, needed {needed}")
     name = out.dtype.name
     taken = [_FULL[short]] if short not in _EXTRA else list(_EXTRA[short])
     if name not in taken:
@@ -208,6 +228,14 @@ class Stream:
                 raise ValueError(f"stream: got {index}, needed an end and no step")
             return self.words(first, max(operator.index(index.stop) - operator.index(first), 0))
         return int(self.words(index, 1)[0])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Stream):
+            return NotImplemented
+        return (self.seed, self.id) == (other.seed, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.seed, self.id))
 
     def __repr__(self) -> str:
         return f"Stream(seed={self.seed}, id={self.id:#018x})"

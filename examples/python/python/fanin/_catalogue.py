@@ -96,7 +96,13 @@ def text(init: str, values: dict[str, Any]) -> str:
                 raise ValueError(f"{init}: {key}: got {value!r}, needed one name")
         elif isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(f"{init}: {key}: got {value!r}, needed a number or a name")
+        elif isinstance(value, numbers.Integral):
+            value = int(value)
+            # The crate computes with f64s, which would silently be another number.
+            if value.bit_length() > 1023 or int(float(value)) != value:
+                needed = "a number that a float64 holds"
+                raise ValueError(f"{init}: {key}: got {value}, needed {needed}")
         else:
-            value = int(value) if isinstance(value, numbers.Integral) else repr(float(value))
+            value = repr(float(value))
         written.append(f"{key}={value}")
     return f"{init}:{','.join(written)}" if written else init

@@ -13,7 +13,6 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -221,12 +220,21 @@ def check_dtype(sampler: Sampler, dtype: str) -> None:
             )
 
 
+#: Short names that NumPy has for other dtypes, and what may be meant.
+_AMBIGUOUS = {"f16": "float16", "i8": "int8 or int64", "u8": "uint8 or uint64"}
+
+
 def dtype_name(dtype: Any) -> str:
     """``f32`` of ``float32``, ``torch.float32`` or ``numpy.float32``: the command line's name.
 
     Raises:
         TypeError: for what no tensor comes in.
     """
+    if isinstance(dtype, str) and dtype in _AMBIGUOUS:
+        raise TypeError(
+            f"dtype: got {dtype!r}, which counts bytes in NumPy and bits on the command line; "
+            f"needed {_AMBIGUOUS[dtype]}"
+        )
     text = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
     if text not in DTYPES and text not in DTYPES.values():
         try:
@@ -261,8 +269,7 @@ def halves(value: int) -> tuple[int, int]:
     return value & 0xFFFFFFFF, value >> 32
 
 
-@cache
-def stream_of(name: str) -> int:
+def stream_of(name: Any) -> int:
     """The id of a tensor's stream: the first 8 bytes, little-endian, of its name's SHA-256.
 
     Raises:
@@ -273,18 +280,45 @@ def stream_of(name: str) -> int:
     if not name:
         needed = "a tensor's name: its stream is found by it"
         raise ValueError(f"name: got an empty one, needed {needed}")
-    return _fanin.stream_id(name)
+    return _fanin.stream_id(unicode("name", name))
 
 
 def init_text(init: Any) -> str:
     """An initializer in text.
 
     Raises:
-        TypeError: for what is none.
+        TypeError, ValueError: for what is none.
     """
     if not isinstance(init, str):
         raise TypeError(f"init: got {init!r}, needed an initializer's text, such as 'he_normal'")
+    _fanin.check_init(unicode("init", init))
     return init
+
+
+def unicode(what: str, text: str) -> str:
+    """A text that UTF-8 has, as files and streams have names.
+
+    Raises:
+        ValueError: for one with half of a surrogate pair.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        given = f"got {text!r}, which has half of a surrogate pair"
+        raise ValueError(f"{what}: {given}; needed Unicode text") from None
+    return text
+
+
+def is_overlapping(sizes: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether elements that lie so may share memory: which of them is written last is chance."""
+    if 0 in sizes:
+        return False
+    end = 0
+    for stride, size in sorted((abs(stride), size) for size, stride in zip(sizes, strides)):
+        if size > 1 and stride <= end:
+            return True
+        end += (size - 1) * stride
+    return False
 
 
 @dataclass(frozen=True)
