@@ -9,6 +9,7 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 
+import pickle
 import re
 
 import numpy as np
@@ -198,6 +199,15 @@ def test_the_initializers_signature_is_jaxs_own() -> None:
     assert same(conv(None, (3, 3, 16, 8)), drawn("normal:" + repr(1 / 12), (3, 3, 16, 8)))
 
 
+def test_initializers_can_be_pickled_and_vectors_have_one_number() -> None:
+    own = fanin.jax.initializer("he_normal", seed=7, name="w", dtype="bfloat16", fan_in=np.int64(9))
+    again = pickle.loads(pickle.dumps(own))
+    wanted = drawn("he_normal", (30, 20), fan_in=9, dtype="bfloat16")
+    assert same(own(None, (30, 20)), wanted) and same(again(key=None, shape=(30, 20)), wanted)
+    assert same(again(None, (30, 20), jnp.float32), drawn("he_normal", (30, 20), fan_in=9))
+    assert same(made(MEAN, 5), drawn(MEAN, 5))
+
+
 @pytest.mark.parametrize("init", ["orthogonal", "identity:2", "sinusoidal", "sparse:0.3"])
 def test_what_is_drawn_as_a_whole(mesh, init: str) -> None:
     wanted = drawn(init, (64, 32))
@@ -233,6 +243,10 @@ def test_another_seed_or_name_is_another_tensor() -> None:
     assert not (base == np.asarray(made(MEAN, (64,), seed=7 + (1 << 32)))).any()
 
 
+def own(init: str, **options):
+    return fanin.jax.initializer(init, seed=7, name="w", **options)
+
+
 WRONG = [
     (TypeError, "name", lambda: made(MEAN, (2,), name=3)),
     (ValueError, "empty", lambda: made(MEAN, (2,), name="")),
@@ -247,6 +261,19 @@ WRONG = [
     (ValueError, "at most", lambda: made("normal:1e30", (4,), dtype="float16")),
     (TypeError, "complex64", lambda: made(MEAN, (4,), dtype="complex64")),
     (TypeError, "init: got 3", lambda: made(3, (4,))),
+    (TypeError, "keyword argument 'fan_inn'", lambda: made(MEAN, (4,), fan_inn=3)),
+    (TypeError, "keyword argument 'rows'", lambda: made(MEAN, (4,), rows=(0, 1))),
+    (TypeError, "keyword argument 'ranges'", lambda: made(MEAN, (4,), ranges=[])),
+    (TypeError, "keyword argument 'out'", lambda: made(MEAN, (4,), out=np.zeros(4))),
+    (TypeError, "keyword argument 'foo'", lambda: own(MEAN, foo=3)),
+    (ValueError, "unknown initializer", lambda: own("he_normall")),
+    (ValueError, "fan_in: got -1", lambda: own(MEAN, fan_in=-1)),
+    (TypeError, "fan_in: got 1.5", lambda: made(MEAN, (4,), fan_in=1.5)),
+    (TypeError, "parts: got 3", lambda: made(MEAN, (4,), parts=3)),
+    (TypeError, "transposed: got 2", lambda: made(MEAN, (4,), transposed=2)),
+    (TypeError, "layout: got 1", lambda: made(MEAN, (4,), layout=1)),
+    (TypeError, "shape: got 'ab'", lambda: made(MEAN, "ab")),
+    (ValueError, "half of a surrogate pair", lambda: made(MEAN, (4,), name="\ud800")),
 ]
 
 

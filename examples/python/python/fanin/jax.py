@@ -18,7 +18,6 @@ which they lie, so a kernel ``[in, out]`` is not the transpose of PyTorch's
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +28,7 @@ import numpy as np
 from jax import lax
 
 from . import _fanin
+from ._arrays import checked_geometry, checked_shape
 from ._contract import (
     FLOATS,
     TABLE,
@@ -65,33 +65,34 @@ def initializer(
         seed: 0 to 2^64 - 1.
         name: the tensor's, which its stream is found by: another for each tensor.
         layout: ``in_out``, JAX's ``[kernel..., in, out]``, or ``out_in``, PyTorch's.
-        dtype: what the initializer gives where its call names none; float32.
+        dtype: what the initializer gives where its call names none; without it JAX's
+            default float, which is float32, and float64 where x64 is enabled.
         geometry: ``fan_in``, ``fan_out``, ``groups``, ``transposed``, ``batch_dims``,
             ``depth`` and ``parts``, as :func:`fanin.init` has them.
 
     The key that the initializer is called with is not looked at, and may be None:
     seed and name decide.
     """
-    init_text(init)
-    whole_u64("seed", seed)
+    text, seed = init_text(init), whole_u64("seed", seed)
     stream_of(name)
+    # Of a function that has a name, so that it can be pickled.
+    geometry = checked_geometry(layout, **geometry)
+    return partial(_called, text, dtype, seed=seed, name=name, **geometry)
 
-    def drawn(
-        key: Any, shape: Sequence[int], dtype: Any = dtype, out_sharding: Any = None
-    ) -> jax.Array:
-        del key
-        return draw(
-            init,
-            shape,
-            seed=seed,
-            name=name,
-            dtype=dtype,
-            sharding=out_sharding,
-            layout=layout,
-            **geometry,
-        )
 
-    return drawn
+def _called(
+    init: str,
+    usual: Any,
+    /,
+    key: Any,
+    shape: Sequence[int],
+    dtype: Any = None,
+    out_sharding: Any = None,
+    **given: Any,
+) -> jax.Array:
+    del key
+    dtype = usual if dtype is None else dtype
+    return draw(init, shape, dtype=dtype, sharding=out_sharding, **given)
 
 
 def draw(
@@ -116,24 +117,29 @@ def draw(
     large ones outside of ``jit``.
 
     Args:
+        dtype: without it JAX's default float: float32, or float64 where x64 is enabled.
         box: ``(start, end)`` in each dimension.
         sharding: a ``NamedSharding``, or a ``PartitionSpec`` of the mesh in use.
 
     Raises:
         TypeError, ValueError: saying what was given and what was needed.
     """
-    sizes = tuple(operator.index(size) for size in shape)
+    init_text(init)
+    sizes = tuple(checked_shape(shape))
     part = Box.of(sizes, box)
     seed = whole_u64("seed", seed)
     stream_of(name)
+    geometry = checked_geometry(layout, **geometry)
+    if 0 in sizes:
+        # What is fused of nothing has no lengths that could be wrong.
+        geometry["parts"] = None
     dtype = dtype_of(float if dtype is None else dtype)
     described = {
         "name": name,
         # Of a tensor without elements the rest is to be right all the same.
         "shape": [max(size, 1) for size in sizes],
         "dtype": dtype_name(dtype),
-        "init": init_text(init),
-        "layout": layout,
+        "init": init,
         **geometry,
     }
     return drawn_of(_fanin.Recipe.of([described]), name, part, dtype, seed, sharding)
