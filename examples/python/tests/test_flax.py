@@ -132,6 +132,100 @@ def test_abstract_traced_and_sharded_models_are_the_same() -> None:
     assert equal(parameters(model), parameters(fanin.flax.init_(Model(nnx.Rngs(0)), 8)))
 
 
+def test_a_rule_says_all_of_what_it_serves() -> None:
+    model = Model(nnx.Rngs(0))
+    fanin.flax.init_(model, 7, "*=he_normal")
+    got = parameters(model)
+    for name in ("embed.embedding", "attention.query.kernel", "layers.0.kernel", "conv.kernel"):
+        wanted = fanin.init("he_normal", got[name].shape, seed=7, name=name, layout="in_out")
+        assert got[name].tobytes() == wanted.tobytes(), name
+    assert (got["norm.scale"] == 1).all() and (got["norm.bias"] == 0).all()
+    assert got["act.negative_slope"] == np.float32(0.01)
+
+
+class Layers(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.linear = nnx.Linear(64, 48, rngs=rngs)
+        self.conv = nnx.Conv(6, 8, (3, 3), rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(4, 64, rngs=rngs, decode=False)
+        self.cell = nnx.OptimizedLSTMCell(4, 5, rngs=rngs)
+        self.norm, self.lora = nnx.LayerNorm(16, rngs=rngs), nnx.LoRA(64, 4, 8, rngs=rngs)
+        self.embed, self.act = nnx.Embed(40, 16, rngs=rngs), nnx.PReLU()
+
+
+@nnx.split_rngs(splits=16)
+@nnx.vmap
+def stacked(rngs: nnx.Rngs) -> Layers:
+    return Layers(rngs)
+
+
+def test_layers_that_are_stacked_are_as_wide_as_one() -> None:
+    model, one = stacked(nnx.Rngs(0)), Layers(nnx.Rngs(0))
+    flaxs = parameters(model)
+    got, single = parameters(fanin.flax.init_(model, 7)), parameters(fanin.flax.init_(one, 7))
+    for name, value in got.items():
+        assert value.shape == (16, *single[name].shape), name
+        if flaxs[name].std() == 0 or "act" in name:
+            assert (value == flaxs[name]).all(), name
+        elif "kernel" in name or "lora" in name:
+            assert abs(value.std() - flaxs[name].std()) <= 0.06 * flaxs[name].std(), name
+    wanted = {"seed": 7, "layout": "in_out", "batch_dims": 1}
+    for name, init in (("linear.kernel", LECUN), ("cell.dense_h.kernel", "orthogonal")):
+        value = fanin.init(init, got[name].shape, name=name, **wanted)
+        assert got[name].tobytes() == value.tobytes(), name
+    # Rules too count the inputs of one, and pass over what is a vector in one.
+    got = parameters(fanin.flax.init_(stacked(nnx.Rngs(0)), 7, ["*=he_normal"]))
+    value = fanin.init("he_normal", (16, 64, 48), name="linear.kernel", **wanted)
+    assert got["linear.kernel"].tobytes() == value.tobytes()
+    assert (got["linear.bias"] == 0).all() and (got["norm.scale"] == 1).all()
+
+    @nnx.split_rngs(splits=16)
+    @nnx.vmap(out_axes=1)
+    def aside(rngs: nnx.Rngs) -> nnx.Linear:
+        return nnx.Linear(64, 48, rngs=rngs)
+
+    with pytest.raises(ValueError, match="kernel of Linear.*a rule for each"):
+        fanin.flax.init_(aside(nnx.Rngs(0)), 7)
+
+
+class Cell(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        y = nn.Dense(8)(x)
+        y = nn.MultiHeadDotProductAttention(num_heads=2)(y)
+        y = nn.Conv(8, (3,))(y)
+        return nn.LayerNorm()(y), None
+
+
+class Bare(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        return nn.MultiHeadDotProductAttention(num_heads=2, use_bias=False)(x), None
+
+
+def test_what_linen_scans_is_as_wide_as_one_layer() -> None:
+    def scanned(cell: type[nn.Module]):
+        layers = nn.scan(cell, {"params": 0}, split_rngs={"params": True}, length=16)(name="layers")
+        x = jnp.ones((2, 5, 8))
+        return jax.eval_shape(lambda: layers.init(jax.random.key(0), x, None))["params"]
+
+    leaves = jax.tree_util.tree_flatten_with_path(fanin.flax.init(scanned(Cell), 7))[0]
+    got = {".".join(key.key for key in path): np.asarray(value) for path, value in leaves}
+    for name, fan_in in [
+        ("Dense_0.kernel", 8),
+        ("Conv_0.kernel", 24),
+        ("MultiHeadDotProductAttention_0.query.kernel", 8),
+        ("MultiHeadDotProductAttention_0.out.kernel", 8),
+    ]:
+        wanted = fanin.init(LECUN, got[name].shape, seed=7, name=name, fan_in=fan_in)
+        assert got[name].shape[0] == 16 and got[name].tobytes() == wanted.tobytes(), name
+    # Without a bias nobody can tell, and where the name says nothing either.
+    with pytest.raises(ValueError, match="query.kernel of the tree.*a rule for each"):
+        fanin.flax.init(scanned(Bare), 7)
+    conv = {"stem": {"kernel": jnp.zeros((3, 3, 4, 8))}, "out": {"kernel": jnp.zeros((2, 2, 8))}}
+    assert fanin.flax.initializers(conv) == {"stem.kernel": LECUN, "out.kernel": LECUN}
+
+
 class Block(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -242,6 +336,27 @@ def test_bad_input_is_told() -> None:
         def __init__(self) -> None:
             self.w = nnx.Param(jnp.zeros((3, 4)))
 
+    class Holds(nnx.Module):
+        def __init__(self, value) -> None:
+            self.w = nnx.Param(value)
+
+    assert fanin.flax.initializers(Holds(None)) == {}
+    with pytest.raises(TypeError, match="leaf `w`: got float"):
+        fanin.flax.init_(Holds(1.5), 1)
+    with pytest.raises(TypeError, match="leaf `w`: dtype: got.*complex64"):
+        fanin.flax.init_(Holds(jnp.zeros(3, jnp.complex64)), 1)
+    with pytest.raises(TypeError, match="tree: got ArrayImpl.*leaves with names"):
+        fanin.flax.init(jnp.zeros(3), 1)
+    for prefix in (None, 3):
+        with pytest.raises(TypeError, match="prefix: got"):
+            fanin.flax.init({"bias": jnp.zeros(3)}, 1, prefix=prefix)
+        with pytest.raises(TypeError, match="prefix: got"):
+            fanin.flax.init_(Own(), 1, prefix=prefix)
+    assert fanin.flax.init({}, 1) == {}
+    dropout = nnx.Dropout(0.5)
+    assert fanin.flax.init_(dropout, 1) is dropout
+    with pytest.raises(ValueError, match="without parameters"):
+        fanin.flax.init_(dropout, 1, "*=ones")
     with pytest.raises(ValueError, match="got w of Own.*'w=ones'"):
         fanin.flax.init_(Own(), 1)
     ruled = fanin.flax.init_(Own(), 1, "w=he_normal")

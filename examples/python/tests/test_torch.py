@@ -182,6 +182,64 @@ class Own(nn.Linear):
         nn.init.zeros_(self.weight)
 
 
+def bits_of(init: str, shape, name: str, **options) -> bytes:
+    return fanin.init(init, shape, **{"seed": 7, "name": name, **options}).tobytes()
+
+
+def test_a_rule_says_all_of_what_it_serves():
+    """Nothing of what a module starts from by itself goes into it."""
+    module = nn.ModuleDict(
+        {
+            "lstm": nn.LSTM(100, 5),
+            "bilinear": nn.Bilinear(30, 20, 4),
+            "conv": nn.ConvTranspose2d(6, 4, 3),
+            "embedding": nn.Embedding(6, 4, padding_idx=2),
+        }
+    )
+    fanin.torch.init_(module, 7, ["*weight*=he_normal", "*=zeros"])
+    for name, tensor in module.named_parameters():
+        if "weight" in name:
+            assert raw(tensor) == bits_of("he_normal", tuple(tensor.shape), name), name
+        else:
+            assert (tensor == 0).all(), name
+    fanin.torch.init_(module, 7, ["embedding.weight=ones"])
+    assert (module["embedding"].weight == 1).all()
+    # Over rows alone it lies over what the module starts the others from.
+    fanin.torch.init_(module, 7, ["embedding.weight=ones rows=1"])
+    want = fanin.normal((6, 4), 1, seed=7, name="embedding.weight")
+    want[1], want[2] = 1, 0
+    assert (module["embedding"].weight.detach().numpy() == want).all()
+
+
+class Everything(nn.Module):
+    """Vectors by every usual name, and some by none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.conv = nn.Linear(6, 5), nn.Conv1d(4, 3, 2)
+        self.norm, self.batch_norm = nn.LayerNorm(5), nn.BatchNorm1d(3)
+        self.prelu, self.attention = nn.PReLU(4), nn.MultiheadAttention(8, 2)
+        self.bilinear = nn.Bilinear(3, 4, 5)
+
+
+@pytest.mark.parametrize("rule", ["*=he_normal", "*=orthogonal", "*=normal:0.5"])
+def test_vectors_that_a_rule_cannot_serve_are_the_command_lines(rule, tmp_path, files):
+    from safetensors.torch import save_file
+
+    module = fanin.torch.init_(Everything(), 7, rule)
+    save_file(module.state_dict(), tmp_path / "mine.safetensors")
+    assert_equal(module, files(str(tmp_path / "mine.safetensors"), "--seed", "7", "--rule", rule))
+
+
+def test_vectors_that_no_rule_serves_and_the_command_line_has_no_start_for_are_pytorchs():
+    module = fanin.torch.init_(nn.LSTM(100, 5), 7, "*=he_normal")
+    want = bits_of("torch_default", (20,), "bias_ih_l0", fan_in=5)
+    assert raw(module.bias_ih_l0) == want
+    # Nor does a rule that does not match say anything.
+    module = fanin.torch.init_(nn.Linear(6, 5), 7, "weight=he_normal")
+    assert raw(module.bias) == bits_of("torch_default", (5,), "bias", fan_in=6)
+
+
 def test_unknown_modules_are_named():
     module = nn.Sequential(nn.Linear(2, 3), Scale(), Own(3, 2))
     before = copy.deepcopy(module.state_dict())
@@ -193,6 +251,127 @@ def test_unknown_modules_are_named():
     # A rule for some rows alone leaves the others undecided.
     with pytest.raises(ValueError, match="1.gain of Scale"):
         fanin.torch.init_(module, 7, ["1.gain=ones rows=1..", "2.*=zeros"])
+
+
+def test_what_no_rule_can_serve_is_said():
+    counted = nn.Parameter(torch.ones(3, 2, dtype=torch.int64), False)
+    module = nn.ParameterDict({"n": counted, "w": nn.Parameter(torch.ones(3))})
+    said = r"n of ParameterDict \(no rule that matches n serves \[3, 2\] of i64\), which no rule"
+    with pytest.raises(ValueError, match=said):
+        fanin.torch.init_(module, 7, "*=normal:1")
+    normed = nn.utils.weight_norm(nn.Linear(3, 2))
+    with pytest.raises(ValueError, match="weight_g of Linear.*none of PyTorch's own"):
+        fanin.torch.init_(normed, 7)
+
+
+def test_a_rule_for_another_name_of_a_tied_weight_is_told_which():
+    module = nn.ModuleDict({"wte": nn.Embedding(5, 4), "head": nn.Linear(4, 5, bias=False)})
+    module["head"].weight = module["wte"].weight
+    for rule in ("head.weight=zeros", "head.*=zeros"):
+        with pytest.raises(ValueError, match="for head.weight, which is tied to wte.weight"):
+            fanin.torch.init_(module, 7, rule)
+    with pytest.raises(ValueError, match="`tail.*` matches no tensor"):
+        fanin.torch.init_(module, 7, "tail.*=zeros")
+    fanin.torch.init_(module, 7, "*.weight=zeros")
+
+
+def test_what_is_wrong_is_told_before_anything_is_drawn():
+    expanded = nn.Linear(3, 4)
+    expanded.bias = nn.Parameter(torch.zeros(1).expand(4))
+    freed = nn.Linear(3, 4)
+    freed.bias.data.untyped_storage().resize_(0)
+    for module, said in ((expanded, "`bias`: got one whose elements"), (freed, "storage of 0")):
+        before = module.weight.clone()
+        with pytest.raises(ValueError, match=said):
+            fanin.torch.init_(module, 7)
+        assert torch.equal(module.weight, before)
+
+
+def test_a_recipes_dtypes_are_told_before_anything_is_drawn(tmp_path):
+    recipe = tmp_path / "r.toml"
+    tables = [f'[[tensor]]\nname = "{name}"\nshape = [3]\ninit = "normal:1"\n' for name in "ab"]
+    recipe.write_text("".join(tables))
+    counted = nn.Parameter(torch.ones(3, dtype=torch.int64), False)
+    module = nn.ParameterDict({"a": nn.Parameter(torch.zeros(3)), "b": counted})
+    with pytest.raises(ValueError, match="`b`"):
+        fanin.torch.init_(module, 7, recipe=recipe)
+    assert (module["a"] == 0).all()
+
+
+def test_views_that_negate_read_as_what_was_drawn():
+    want = bits_of("he_normal", (4, 6), "w")
+    negated = torch._neg_view(torch.zeros(4, 6))
+    imaginary = torch.zeros(4, 6, dtype=torch.complex64).conj().imag
+    for tensor in (negated, imaginary):
+        assert tensor.is_neg()
+        fanin.torch.fill_(tensor, "he_normal", seed=7, name="w")
+        assert raw(tensor.resolve_neg()) == want
+
+
+def test_tensors_without_elements():
+    for shape in ((4, 0), (0, 4), (0,)):
+        tensor = torch.zeros(shape)
+        assert fanin.torch.fill_(tensor, "normal:1", seed=7, name="w") is tensor
+    with pytest.raises(ValueError, match="unknown initializer"):
+        fanin.torch.fill_(torch.zeros(0), "normall:1", seed=7, name="w")
+
+
+def test_parametrizations_are_not_evaluated():
+    class Drops(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.dropout(x, 0.5)
+
+    normed = nn.utils.parametrizations.spectral_norm(nn.Linear(30, 40))
+    dropped = nn.Conv2d(4, 6, 3, groups=2)
+    nn.utils.parametrize.register_parametrization(dropped, "weight", Drops())
+    module = nn.ModuleDict({"normed": normed, "dropped": dropped}).train()
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    state = torch.get_rng_state()
+    assert buffers
+    fanin.torch.initializers(module, "*original=he_normal")
+    fanin.torch.init_(module, 7, "*original=he_normal")
+    for name, buffer in module.named_buffers():
+        assert torch.equal(buffer, buffers[name]), name
+    assert torch.equal(state, torch.get_rng_state())
+    # Within the bound that the weight's fan_in gives.
+    assert raw(normed.bias) == bits_of("torch_default", (40,), "normed.bias", fan_in=30)
+    assert raw(dropped.bias) == bits_of("torch_default", (6,), "dropped.bias", fan_in=18)
+
+
+def test_traces_that_would_not_see_the_numbers_are_refused():
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def filled(x: torch.Tensor) -> torch.Tensor:
+        return fanin.torch.fill_(x.clone(), "ones", seed=7, name="w")
+
+    traces = [make_fx(filled, tracing_mode=mode) for mode in ("real", "fake", "symbolic")]
+    traces += [torch.func.functionalize(filled), torch.func.vmap(filled)]
+    traces += [lambda x: torch.jit.trace(filled, x)]
+    for trace in traces:
+        with pytest.raises(ValueError, match="`w`: got one within"):
+            trace(torch.zeros(2, 3))
+    with FakeTensorMode(), pytest.raises(ValueError, match="`w`: got one within Fake"):
+        filled(torch.zeros(2, 3))
+
+
+def test_memory_is_held_while_it_is_written(monkeypatch):
+    """A parameter may be given other memory by another thread: that which is drawn to stays."""
+    parameter = nn.Parameter(torch.zeros(1 << 12))
+    draw = fanin.torch._write
+
+    def write(target, draw_into) -> None:
+        def drawn(memory: torch.Tensor) -> None:
+            weak = torch.multiprocessing.reductions.StorageWeakRef(memory.untyped_storage())
+            parameter.data = torch.zeros(1 << 12)
+            assert not weak.expired()
+            draw_into(memory)
+
+        draw(target, drawn)
+
+    monkeypatch.setattr(fanin.torch, "_write", write)
+    fanin.torch.fill_(parameter, "normal:1", seed=7, name="w")
+    assert (parameter == 0).all()
 
 
 def test_tied_weights_are_drawn_once(caplog):
@@ -293,6 +472,22 @@ def linear() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 3))
 
 
+def nested() -> torch.Tensor:
+    return torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+
+
+def holding_itself() -> nn.Module:
+    module = nn.Sequential()
+    module._modules["a"] = module
+    return module
+
+
+def resized(size: int) -> torch.Tensor:
+    tensor = torch.zeros(3)
+    tensor.untyped_storage().resize_(size)
+    return tensor
+
+
 WRONG = [
     (TypeError, "module: got list", lambda: fanin.torch.init_([], 7)),
     (TypeError, "seed: got '7'", lambda: fanin.torch.init_(linear(), "7")),
@@ -317,10 +512,30 @@ WRONG = [
     (ValueError, "dtype", lambda: fanin.torch.fill_(torch.ones(3).int(), "normal:1", seed=7, name="w")),
     (ValueError, "layout torch.sparse_coo",
      lambda: fanin.torch.fill_(torch.ones(3, 3).to_sparse(), "normal:1", seed=7, name="w")),
-    (RuntimeError, "single memory location",
+    (ValueError, "`w`: got one whose elements share memory",
      lambda: fanin.torch.fill_(torch.ones(1).expand(3), "normal:1", seed=7, name="w")),
     (ValueError, "forward pass through the lazy module",
      lambda: fanin.torch.init_(nn.LazyLinear(3), 7)),
+    (ValueError, "`w`: got one whose shape is not known yet",
+     lambda: fanin.torch.fill_(nn.UninitializedParameter(), "normal:1", seed=7, name="w")),
+    (ValueError, "`w`: got a nested one",
+     lambda: fanin.torch.fill_(nested(), "normal:1", seed=7, name="w")),
+    (TypeError, "prefix: got None", lambda: fanin.torch.initializers(linear(), prefix=None)),
+    (TypeError, "prefix: got 3", lambda: fanin.torch.init_(nn.Linear(2, 3), 7, prefix=3)),
+    (TypeError, "unexpected keyword argument 'rows'",
+     lambda: fanin.torch.fill_(torch.ones(3), "normal:1", seed=7, name="w", rows=(0, 1))),
+    (ValueError, "parameter: got .* half of a surrogate pair",
+     lambda: fanin.torch.init_(nn.ParameterDict({"\ud800": nn.Parameter(torch.ones(3))}), 7)),
+    (ValueError, "rules: got the pattern 'a=b'.*needed one without, such as 'a\\?b'",
+     lambda: fanin.torch.init_(linear(), 7, {"a=b": "ones"})),
+    (ValueError, "rules: got .* half of a surrogate pair",
+     lambda: fanin.torch.init_(linear(), 7, "\ud800=ones")),
+    (ValueError, "module `a`: got Sequential, which holds itself",
+     lambda: fanin.torch.init_(holding_itself(), 7)),
+    (ValueError, "`w`: got a storage of 0 bytes, needed 12",
+     lambda: fanin.torch.fill_(resized(0), "normal:1", seed=7, name="w")),
+    (ValueError, "`w`: got a storage of 8 bytes, needed 12",
+     lambda: fanin.torch.fill_(resized(8), "normal:1", seed=7, name="w")),
     (ValueError, "without parameters", lambda: fanin.torch.init_(nn.ReLU(), 7, "*=zeros")),
 ]
 

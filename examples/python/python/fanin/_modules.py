@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._rules import Start
+
 #: Modules that hold another under a name that ``state_dict`` of the bare one has not, by
 #: the names of their classes: none of them is imported for this.
 _WRAPPERS = {
@@ -45,8 +47,12 @@ def _is_a(module: nn.Module, names: set[str]) -> bool:
 
 
 def _walk(
-    module: nn.Module, prefix: str, parent: nn.Module | None, in_transformer: bool
+    module: nn.Module,
+    prefix: str,
+    above: tuple[nn.Module, ...] = (),
+    in_transformer: bool = False,
 ) -> Iterator[tuple[str, Slot, torch.Tensor]]:
+    _check_ends(module, prefix, above)
     if _is_a(module, {"FullyShardedDataParallel"}):
         raise ValueError(
             f"module `{prefix.rstrip('.') or type(module).__name__}`: got "
@@ -56,12 +62,20 @@ def _walk(
     in_transformer = in_transformer or isinstance(module, nn.Transformer)
     for key, tensor in module._parameters.items():
         if tensor is not None:
+            parent = above[-1] if above else None
             yield prefix + key, Slot(module, key, parent, in_transformer), tensor
     for key, child in module._modules.items():
         if child is None:
             continue
         hidden = _is_a(module, _WRAPPERS.get(key, set()))
-        yield from _walk(child, prefix if hidden else f"{prefix}{key}.", module, in_transformer)
+        inner = prefix if hidden else f"{prefix}{key}."
+        yield from _walk(child, inner, (*above, module), in_transformer)
+
+
+def _check_ends(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> None:
+    if any(module is one for one in above):
+        given = f"got {type(module).__name__}, which holds itself"
+        raise ValueError(f"module `{prefix.rstrip('.')}`: {given}; needed a tree of modules")
 
 
 def weights(module: nn.Module, prefix: str = "") -> list[Weight]:
@@ -72,7 +86,7 @@ def weights(module: nn.Module, prefix: str = "") -> list[Weight]:
     """
     found: dict[int, Weight] = {}
     seen: dict[str, torch.Tensor] = {}
-    for name, slot, tensor in _walk(module, prefix, None, False):
+    for name, slot, tensor in _walk(module, prefix):
         if seen.setdefault(name, tensor) is not tensor:
             raise ValueError(f"parameter `{name}`: got two of this name, needed a name for each")
         weight = found.setdefault(id(tensor), Weight(tensor))
@@ -110,8 +124,6 @@ def meta_buffers(module: nn.Module) -> tuple[list[nn.Module], list[str]]:
     return list(usual.values()), unknown
 
 
-_Start = dict[str, Any]
-
 _NORMS = (
     nn.LayerNorm,
     nn.GroupNorm,
@@ -122,27 +134,36 @@ _LINEAR = (nn.Linear, nn.modules.conv._ConvNd)
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
-def start(slot: Slot) -> _Start | None:
+def reading(slot: Slot) -> dict[str, Any]:
+    """How a parameter's shape is read, whatever it is drawn from."""
+    # Transposed, as GPT-2's layers are; what has a dimension less is read the same either way.
+    return {"layout": "in_out"} if _is_conv1d(slot.owner) else {}
+
+
+def start(slot: Slot, tensor: torch.Tensor) -> Start | None:
     """What PyTorch itself starts a parameter from; None of what it has no class for."""
     found = _start(slot)
-    weight = getattr(slot.owner, slot.key)
-    if found is not None and slot.in_transformer and weight.dim() > 1:
+    if found is not None and slot.in_transformer and tensor.dim() > 1:
         return {"init": "xavier_uniform"}
     return found
 
 
-def _start(slot: Slot) -> _Start | None:
+def _is_conv1d(owner: nn.Module) -> bool:
+    return type(owner).__name__ == "Conv1D" and type(owner).__module__.startswith("transformers.")
+
+
+def _start(slot: Slot) -> Start | None:
     # What a class has, the type checker does not follow through the tuples of classes.
     owner: Any = slot.owner
     key = slot.key
     if _is_from(owner, _LINEAR):
         if key == "bias" and isinstance(slot.parent, nn.MultiheadAttention):
             return {"init": "zeros"}
-        return _by_weight(key, _fan_in(owner.weight))
+        return _by_weight(key, _fan_in(owner))
     if _is_from(owner, (nn.Bilinear,)):
-        return _by_weight(key, owner.weight.shape[1])
+        return _by_weight(key, owner.in1_features)
     if _is_from(owner, (nn.Embedding, nn.EmbeddingBag)) and key == "weight":
-        found: _Start = {"init": "normal:1"}
+        found: Start = {"init": "normal:1"}
         padding = owner.padding_idx
         if padding is not None:
             found["ranges"] = [(0, padding, padding + 1, "zeros")]
@@ -157,14 +178,12 @@ def _start(slot: Slot) -> _Start | None:
         return {"init": "zeros"} if key == "in_proj_bias" else {"init": "xavier_normal"}
     if _is_from(owner, (nn.PReLU,)) and key == "weight":
         return {"init": f"constant:{owner.init}"}
-    if type(owner).__name__ == "Conv1D" and type(owner).__module__.startswith("transformers."):
-        # Transposed, as GPT-2's layers are.
-        starts = {"weight": {"init": "normal:0.02", "layout": "in_out"}, "bias": {"init": "zeros"}}
-        return starts.get(key)
+    if _is_conv1d(owner):
+        return {"weight": {"init": "normal:0.02"}, "bias": {"init": "zeros"}}.get(key)
     return None
 
 
-def _by_weight(key: str, fan_in: int) -> _Start | None:
+def _by_weight(key: str, fan_in: int) -> Start | None:
     """kaiming_uniform with a = sqrt 5 and the bias beside it: both within 1 / sqrt(fan_in)."""
     if key not in ("weight", "bias"):
         return None
@@ -172,9 +191,16 @@ def _by_weight(key: str, fan_in: int) -> _Start | None:
     return {"init": "torch_default", "fan_in": fan_in} if fan_in else {"init": "zeros"}
 
 
-def _fan_in(weight: torch.Tensor) -> int:
+def _fan_in(owner: Any) -> int:
     """As PyTorch counts it: transposed convolutions as others, groups not at all."""
-    return math.prod(weight.shape[1:])
+    weight = owner._parameters.get("weight")
+    if weight is not None:
+        return math.prod(weight.shape[1:])
+    # A weight that is computed is not asked for: that may change buffers and generators.
+    if isinstance(owner, nn.Linear):
+        return owner.in_features
+    inputs = owner.out_channels if owner.transposed else owner.in_channels
+    return inputs // owner.groups * math.prod(owner.kernel_size)
 
 
 def _is_from(owner: nn.Module, classes: tuple[type, ...], reset: str = "reset_parameters") -> bool:

@@ -22,31 +22,28 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 from flax import nnx
 
-from . import _fanin, _rules
-from ._contract import Box, whole_u64
-from ._rules import Rules, listed, planned, written
+from . import _fanin
+from ._contract import Box, dtype_name, unicode, whole_u64
+from ._rules import Rules, Start, Tensor, checked_prefix, listed, planned, written
 from .jax import drawn_of
 
 __all__ = ["init", "init_", "initializers"]
 
 Module = TypeVar("Module", bound=nnx.Module)
-Start = dict[str, Any]
+Shape = tuple[int, ...]
 
 
-class _Tensor(NamedTuple):
-    shape: tuple[int, ...]
+class _Leaf(NamedTuple):
+    tensor: Tensor
+    #: JAX's own.
     dtype: Any
     sharding: Any
-    #: What Flax itself starts it from; None where nothing is known of it.
-    start: Start | None
-    #: Whose it is, for messages.
-    owner: str
 
 
 def init_(
@@ -63,13 +60,15 @@ def init_(
     asked: kernels from ``lecun_normal`` (cut at 2), biases from zeros, scales from ones,
     embeddings from ``normal(1 / sqrt(features))``, recurrent kernels from ``orthogonal``.
     Flax does not keep which initializer a layer was given, so a rule has to say it again.
+    Layers that ``nnx.vmap`` stacked along the first axes start as one of them by itself.
     Of a module made by ``nnx.eval_shape`` the parameters become arrays.
 
     Args:
         module: whole, sharded, or abstract; in or outside of ``nnx.jit``.
         seed: from 0 to 2^64 - 1.
-        rules: the first that matches a name wins, as with ``fanin init --rule``:
-            ``["*.bias=zeros", "*.kernel=he_normal layout=in_out"]``.
+        rules: the first that serves a parameter says all of it, as with ``fanin init --rule``:
+            ``["*.bias=zeros", "*.kernel=he_normal"]``; shapes are read as ``in_out``.
+            Vectors that rules match and cannot serve start as there.
         recipe: what says all of it in place of Flax's own: a recipe's .toml, a built-in's
             name; rules lie over it.
         prefix: what stands before the names, where the module is a part of a model.
@@ -88,10 +87,9 @@ def init_(
             "fanin.flax.init draws trees, such as linen's"
         )
     variables = _variables(module, prefix)
-    described = {name: tensor for name, (_, tensor) in variables.items()}
-    drawn = _drawn(described, seed, rules, recipe)
-    for name, (variable, _) in variables.items():
-        variable.set_value(drawn[name])
+    drawn = _drawn([leaf for _, leaf in variables], seed, rules, recipe)
+    for variable, leaf in variables:
+        variable.set_value(drawn[leaf.tensor.name])
     return module
 
 
@@ -111,7 +109,9 @@ def init(
     what each starts from is told by Flax's own names (``kernel``, ``bias``, ``scale``,
     ``embedding``); a kernel of three dimensions is a convolution's if its layer is called
     ``Conv``, attention's if it is ``query``, ``key``, ``value`` or ``out``, and wants a
-    rule else.
+    rule else. Layers that ``nn.scan`` stacked are known by their biases, which have the
+    stack's axis too; without a bias attention wants a rule, and so does a convolution,
+    which is taken for one of more dimensions: ``batch_dims=1``.
 
     Args:
         tree: nested dicts of leaves.
@@ -121,21 +121,12 @@ def init(
     Raises:
         ValueError, TypeError: as :func:`init_`.
     """
-    leaves, shape = jax.tree_util.tree_flatten_with_path(tree)
-    laid = [None] * len(leaves) if shardings is None else shape.flatten_up_to(shardings)
-    described: dict[str, _Tensor] = {}
-    for (path, leaf), sharding in zip(leaves, laid):
-        name = prefix + _name(path)
-        if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
-            given = type(leaf).__name__
-            raise TypeError(f"leaf `{name}`: got {given}, needed an array or its shape")
-        if name in described:
-            raise ValueError(f"leaf `{name}`: got two of this name, needed a name for each")
-        start = _by_name(name, tuple(leaf.shape))
-        own = _sharding(leaf) if sharding is None else sharding
-        described[name] = _Tensor(tuple(leaf.shape), leaf.dtype, own, start, "the tree")
-    drawn = _drawn(described, seed, rules, recipe)
-    return jax.tree_util.tree_unflatten(shape, [drawn[name] for name in described])
+    leaves, structure = _leaves(tree, prefix)
+    if shardings is not None:
+        laid = structure.flatten_up_to(shardings)
+        leaves = [leaf._replace(sharding=own) for leaf, own in zip(leaves, laid)]
+    drawn = _drawn(leaves, seed, rules, recipe)
+    return jax.tree_util.tree_unflatten(structure, [drawn[leaf.tensor.name] for leaf in leaves])
 
 
 def initializers(
@@ -147,80 +138,102 @@ def initializers(
 ) -> dict[str, str]:
     """What :func:`init_` or :func:`init` would draw each parameter from; nothing is drawn."""
     if isinstance(model, nnx.Module):
-        variables = _variables(model, prefix)
-        described = {name: tensor for name, (_, tensor) in variables.items()}
+        leaves = [leaf for _, leaf in _variables(model, prefix)]
     else:
-        described = {}
-        for path, leaf in jax.tree_util.tree_flatten_with_path(model)[0]:
-            name, shape = prefix + _name(path), tuple(leaf.shape)
-            described[name] = _Tensor(shape, leaf.dtype, None, _by_name(name, shape), "the tree")
-    tensors = _planned(described, rules, recipe)
-    return {name: tensors.written(name) for name in described if name in tensors.names()}
+        leaves = _leaves(model, prefix)[0]
+    tensors = _planned(leaves, rules, recipe)
+    return {own.tensor.name: tensors.written(own.tensor.name) for own in _filled(leaves)}
 
 
 def _drawn(
-    described: dict[str, _Tensor],
-    seed: int,
-    rules: Rules,
-    recipe: str | os.PathLike[str] | None,
+    leaves: list[_Leaf], seed: int, rules: Rules, recipe: str | os.PathLike[str] | None
 ) -> dict[str, jax.Array]:
     seed = whole_u64("seed", seed)
-    tensors = _planned(described, rules, recipe)
-    return {
-        name: drawn_of(tensors, name, Box.of(one.shape), one.dtype, seed, one.sharding)
-        for name, one in described.items()
-    }
+    tensors = _planned(leaves, rules, recipe)
+    drawn = {}
+    for tensor, dtype, sharding in leaves:
+        box = Box.of(tensor.shape)
+        drawn[tensor.name] = drawn_of(tensors, tensor.name, box, dtype, seed, sharding)
+    return drawn
+
+
+def _filled(leaves: list[_Leaf]) -> list[_Leaf]:
+    return [leaf for leaf in leaves if math.prod(leaf.tensor.shape)]
 
 
 def _planned(
-    described: dict[str, _Tensor], rules: Rules, recipe: str | os.PathLike[str] | None
+    leaves: list[_Leaf], rules: Rules, recipe: str | os.PathLike[str] | None
 ) -> _fanin.Recipe:
-    own = [
-        _rules.described(name, one.shape, one.dtype, one.start)
-        for name, one in described.items()
-        if math.prod(one.shape)
-    ]
-    tensors = planned(own, written(rules), recipe)
-    if undecided := tensors.undecided():
-        said = [f"{name} of {described[name].owner}" for name in undecided if name in described]
-        raise ValueError(
-            f"parameters: got {listed(said)}, whose start Flax's own modules do not tell; needed "
-            f"a rule for each, such as '{undecided[0]}=ones', or a recipe"
-        )
-    own, known = set(described), set(tensors.names())
-    filled = [name for name, one in described.items() if math.prod(one.shape)]
+    filled = {leaf.tensor.name: leaf.tensor for leaf in _filled(leaves)}
+    tensors = planned(list(filled.values()), written(rules), recipe, "Flax's own modules")
+    if recipe is None and not filled:
+        return tensors
+    known = set(tensors.names())
     missing = [name for name in filled if name not in known]
-    if missing or known - own:
-        extra = sorted(known - own)
-        said = f"{listed(missing)} not in it" if missing else f"{listed(extra)} of its own"
+    extra = known.difference(leaf.tensor.name for leaf in leaves)
+    if missing or extra:
+        said = f"{listed(missing)} not in it" if missing else f"{listed(sorted(extra))} of its own"
         raise ValueError(f"recipe: got one with {said}; needed one of the model's own names")
-    for name in known:
-        if list(described[name].shape) != tensors.shape(name):
+    for name, tensor in filled.items():
+        if list(tensor.shape) != tensors.shape(name):
             raise ValueError(
-                f"parameter `{name}`: got shape {list(described[name].shape)}, needed "
+                f"parameter `{name}`: got shape {list(tensor.shape)}, needed "
                 f"{tensors.shape(name)}, as the recipe or rule has it"
             )
-    return tensors
+    return tensors.with_dtypes({name: tensor.dtype for name, tensor in filled.items()})
 
 
-def _variables(module: nnx.Module, prefix: str) -> dict[str, tuple[Any, _Tensor]]:
+def _variables(module: nnx.Module, prefix: str) -> list[tuple[Any, _Leaf]]:
     """The parameters, in the order of their paths."""
+    checked_prefix(prefix)
     nodes: dict[tuple[Any, ...], Any] = {}
-    found: dict[str, tuple[Any, _Tensor]] = {}
+    found: list[tuple[Any, _Leaf]] = []
     for path, node in nnx.iter_graph(module, graph=True):
         nodes[path] = node
     for path, variable in nodes.items():
-        if not isinstance(variable, nnx.Param):
+        # Flax has had none for a bias that a layer does without.
+        if not isinstance(variable, nnx.Param) or variable.get_value() is None:
             continue
-        name = prefix + ".".join(map(str, path))
-        value = variable.get_value()
+        leaf = _leaf(prefix + ".".join(map(str, path)), variable.get_value())
         owner = nodes[path[:-1]]
-        start = _start(owner, str(path[-1]), path, nodes, tuple(value.shape))
-        tensor = _Tensor(
-            tuple(value.shape), value.dtype, _sharding(value), start, type(owner).__name__
-        )
-        found[name] = variable, tensor
+        leaf.tensor.owner = type(owner).__name__
+        leaf.tensor.start, stack = _start(owner, str(path[-1]), path, nodes, leaf.tensor.shape)
+        leaf.tensor.reading["batch_dims"] = stack
+        found.append((variable, leaf))
     return found
+
+
+def _leaves(tree: Any, prefix: str) -> tuple[list[_Leaf], Any]:
+    """The leaves of a tree, in order, and its structure."""
+    checked_prefix(prefix)
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    leaves: dict[str, _Leaf] = {}
+    for path, value in paths:
+        if not path:
+            given = type(tree).__name__
+            needed = "leaves with names, such as a dict of arrays"
+            raise TypeError(f"tree: got {given}, needed {needed}")
+        name = prefix + _name(path)
+        if name in leaves:
+            raise ValueError(f"leaf `{name}`: got two of this name, needed a name for each")
+        leaves[name] = _leaf(name, value)
+    shapes = {name: leaf.tensor.shape for name, leaf in leaves.items()}
+    for name, leaf in leaves.items():
+        leaf.tensor.start, leaf.tensor.reading["batch_dims"] = _by_name(name, shapes)
+    return list(leaves.values()), structure
+
+
+def _leaf(name: str, value: Any) -> _Leaf:
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        given = type(value).__name__
+        raise TypeError(f"leaf `{name}`: got {given}, needed an array or its shape")
+    unicode("leaf", name)
+    try:
+        dtype = dtype_name(value.dtype)
+    except TypeError as error:
+        raise TypeError(f"leaf `{name}`: {error}") from None
+    tensor = Tensor(name, tuple(value.shape), dtype, None, "the tree", {"layout": "in_out"})
+    return _Leaf(tensor, value.dtype, _sharding(value))
 
 
 def _sharding(value: Any) -> Any:
@@ -239,7 +252,7 @@ def _name(path: Sequence[Any]) -> str:
     return ".".join(keys)
 
 
-_LECUN: Start = {"init": "variance_scaling:scale=1", "layout": "in_out"}
+_LECUN: Start = {"init": "variance_scaling:scale=1"}
 _COMMON: dict[str, Start] = {
     "bias": {"init": "zeros"},
     "scale": {"init": "ones"},
@@ -247,52 +260,95 @@ _COMMON: dict[str, Start] = {
 }
 
 
-def _embedding(shape: tuple[int, ...]) -> Start:
+def _embedding(shape: Shape) -> Start:
     return {"init": "variance_scaling:scale=1,distribution=normal", "fan_in": shape[-1]}
 
 
 def _start(
-    owner: Any,
-    key: str,
-    path: tuple[Any, ...],
-    nodes: dict[tuple[Any, ...], Any],
-    shape: tuple[int, ...],
-) -> Start | None:
-    """What Flax starts a parameter of one of its own modules from."""
+    owner: Any, key: str, path: tuple[Any, ...], nodes: dict[tuple[Any, ...], Any], shape: Shape
+) -> tuple[Start | None, int]:
+    """What Flax starts a parameter of its own modules from, and how many axes are of a stack.
+
+    Layers that ``nnx.vmap`` made are stacked along axes before their own.
+    """
     if not any(base.__module__.startswith("flax.nnx.nn.") for base in type(owner).__mro__):
-        return None
+        return None, 0
+    own = _own_shape(owner, key, shape)
+    stack = 0 if own is None else max(len(shape) - len(own), 0)
+    odd = own is not None and stack > 0 and shape[stack:] != own
     if isinstance(owner, nnx.LoRA) and key == "lora_a":
-        return {"init": "he_uniform", "layout": "in_out"}
+        return (None, 0) if odd else ({"init": "he_uniform"}, stack)
     if isinstance(owner, nnx.LoRA) and key == "lora_b":
-        return {"init": "zeros"}
+        return {"init": "zeros"}, stack
     if key == "kernel":
+        if odd:
+            # Stacked along other axes, which the command line has no word for.
+            return None, 0
         if isinstance(owner, nnx.LinearGeneral):
-            within = math.prod(shape[: len(shape) - len(owner.out_features)])
-            return {**_LECUN, "fan_in": within}
+            within = math.prod(shape[stack : len(shape) - len(owner.out_features)])
+            return {**_LECUN, "fan_in": within}, stack
         cell = nodes.get(path[:-2])
         if isinstance(cell, nnx.RNNCellBase) and re.match("h|dense_h", str(path[-2])):
-            return {"init": "orthogonal", "layout": "in_out"}
-        return _LECUN
+            return {"init": "orthogonal"}, stack
+        return _LECUN, stack
     if key == "embedding":
-        return _embedding(shape)
-    return _COMMON.get(key)
+        return _embedding(shape), stack
+    return _COMMON.get(key), stack
 
 
-def _by_name(name: str, shape: tuple[int, ...]) -> Start | None:
-    """What linen starts a parameter of its own modules from, as far as names tell."""
+def _own_shape(owner: Any, key: str, shape: Shape) -> Shape | None:
+    """The shape that a parameter has in one layer."""
+    if isinstance(owner, nnx.LinearGeneral):
+        batch, out = tuple(owner.batch_axis.values()), tuple(owner.out_features)
+        return {"kernel": (*batch, *owner.in_features, *out), "bias": (*batch, *out)}.get(key)
+    if isinstance(owner, nnx.LoRA):
+        # It does not keep its rank.
+        ends = {"lora_a": (owner.in_features, shape[-1]), "lora_b": (shape[-2], owner.out_features)}
+        return ends.get(key)
+    if isinstance(owner, nnx.Embed):
+        return (owner.num_embeddings, owner.features)
+    if isinstance(owner, nnx.PReLU):
+        return ()
+    if key == "kernel":
+        if isinstance(owner, nnx.Linear):
+            return (owner.in_features, owner.out_features)
+        return getattr(owner, "kernel_shape", None)
+    # Of norms, of linear layers and convolutions.
+    features = getattr(owner, "num_features", getattr(owner, "out_features", None))
+    return (features,) if isinstance(features, int) else None
+
+
+def _by_name(name: str, shapes: Mapping[str, Shape]) -> tuple[Start | None, int]:
+    """What linen starts a parameter of its own modules from, as far as names and shapes tell.
+
+    And how many axes are of a stack, which ``nn.scan`` and ``nn.vmap`` make: those that the
+    layer's bias has too.
+    """
     *layers, key = name.split(".")
-    layer = layers[-1] if layers else ""
+    layer, shape = layers[-1] if layers else "", shapes[name]
+    bias = shapes.get(".".join([*layers, "bias"]))
     if key == "embedding" and len(shape) == 2:
-        return _embedding(shape)
+        return _embedding(shape), 0
     if key != "kernel":
-        return _COMMON.get(key)
+        return _COMMON.get(key), 0
     if re.fullmatch("h[ifgornz]", layer) and len(shape) == 2 and shape[0] == shape[1]:
-        return {"init": "orthogonal", "layout": "in_out"}
-    if len(shape) == 3 and layer in ("query", "key", "value"):
-        return {**_LECUN, "fan_in": shape[0]}
-    if len(shape) == 3 and layer == "out":
-        return {**_LECUN, "fan_in": shape[0] * shape[1]}
-    if len(shape) == 2 or layer.startswith("Conv"):
-        return _LECUN
-    # Of DenseGeneral nobody can tell which dimensions are inputs.
-    return _LECUN if len(shape) > 3 and not layer.startswith("DenseGeneral") else None
+        return {"init": "orthogonal"}, 0
+    if layer in ("query", "key", "value", "out") and len(shape) > 2:
+        stack, outputs = len(shape) - 3, 1 if layer == "out" else 2
+        if stack == 0 or bias == (*shape[:stack], *shape[-outputs:]):
+            return {**_LECUN, "fan_in": math.prod(shape[stack:-outputs])}, stack
+        if bias is None:
+            # Attention's, stacked, or a convolution's of that name.
+            return None, 0
+    if len(shape) == 2:
+        return _LECUN, 0
+    is_dense = layer.startswith("Dense")
+    if layer.startswith("DenseGeneral") or not (is_dense or layer.startswith("Conv")):
+        # Of DenseGeneral nobody can tell which dimensions are inputs.
+        if layer.startswith("DenseGeneral") or len(shape) < 4:
+            return None, 0
+    stack = 0 if bias is None else len(bias) - 1
+    fits = bias is None or bias == (*shape[:stack], shape[-1])
+    if not fits or (is_dense and len(shape) != stack + 2):
+        return None, 0
+    return _LECUN, stack

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from . import _fanin
-from ._contract import Box, dtype_name, init_text, stream_of, whole_u64
-from ._rules import Rules, described, listed, planned, written
+from ._arrays import checked_geometry, checked_shape
+from ._contract import Box, dtype_name, init_text, stream_of, unicode, whole_u64
+from ._rules import Rules, Start, Tensor, checked_prefix, listed, planned, written
 
 __all__ = ["Initializer", "init_"]
 
@@ -48,20 +50,21 @@ class Initializer(keras.initializers.Initializer):
         self.seed = whole_u64("seed", seed)
         stream_of(name)
         self.name = name
-        self.geometry = {"layout": layout, **geometry}
+        # In numbers of Python's, which files of JSON have.
+        checked = checked_geometry(layout, **geometry)
+        self.geometry = {key: checked[key] for key in ["layout", *geometry]}
 
     def __call__(self, shape: Sequence[int], dtype: Any = None, layout: Any = None) -> Any:
         """A tensor of the backend's; ``layout`` is how Keras distributes it, in JAX."""
+        sizes = tuple(checked_shape(shape))
         dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
-        tensor = {
-            "name": self.name,
-            "shape": [max(size, 1) for size in shape],
-            "dtype": dtype_name(dtype),
-            "init": self.init,
-            **self.geometry,
-        }
-        tensors = _fanin.Recipe.of([tensor])
-        return _drawn(tensors, self.name, tuple(shape), dtype, self.seed, layout)
+        # Of a tensor without elements the rest is to be right all the same.
+        least = tuple(max(size, 1) for size in sizes)
+        tensor = Tensor(self.name, least, dtype_name(dtype), None, "the initializer")
+        parts = {"parts": None} if 0 in sizes else {}
+        start = {"init": self.init, **self.geometry, **parts}
+        tensors = _fanin.Recipe.of([tensor.described(start)])
+        return _drawn(tensors, self.name, sizes, dtype, self.seed, layout)
 
     def get_config(self) -> dict[str, Any]:
         """What it was made from: ``from_config`` makes it again."""
@@ -78,11 +81,24 @@ def init_(
 ) -> Any:
     """Draws every trainable and frozen weight of a built model, in place, by its path.
 
-    Names are the variables' paths with dots: ``dense_1.kernel``. Keras numbers layers that
-    have no name through the whole session, so give layers names. Without rules each
-    starts from the layer's own initializer where that is one of Keras' that fanin has
-    (``glorot_uniform``, ``he_normal``, ``zeros``, ...; read from the layer), and from a
-    rule else. What a layer counts itself (running statistics, seeds) stays.
+    Names are those of the layers below the model, and the weight's, joined by dots:
+    ``dense_1.kernel``, ``encoder.attention.query.kernel``; of a layer by itself ``kernel``.
+    The model's own name is no part of them, nor where a layer was built. Keras numbers
+    layers that were given no name through the whole session, so name layers, or call
+    ``keras.utils.clear_session()`` before the model is made: a model whose numbers show
+    that others were made before it is warned of.
+
+    Without rules each starts from the layer's own initializer where that is one of Keras'
+    that fanin has (``glorot_uniform``, ``he_normal``, ``zeros``, ...; read from the layer),
+    and from a rule else. What a layer counts itself (running statistics, seeds) stays.
+
+    Args:
+        model: a built model or layer.
+        seed: from 0 to 2^64 - 1.
+        rules: the first that serves a weight says all of it, as with ``fanin init --rule``:
+            ``["*.bias=zeros", "*.kernel=he_normal"]``; kernels are read as ``in_out``.
+        recipe: what says all of it in place of the layers' own: a recipe's .toml.
+        prefix: what stands before the names, where the model is a part of another.
 
     Returns:
         The model.
@@ -97,31 +113,91 @@ def init_(
     if not model.built:
         raise ValueError("model: got one that is not built, needed model.build(shape) first")
     seed, texts = whole_u64("seed", seed), written(rules)
-    variables: dict[str, Any] = {}
-    starts: dict[str, dict[str, Any] | None] = {}
-    for layer in [model, *model._flatten_layers(include_self=False)]:
-        for variable in layer._trainable_variables:
-            name = prefix + variable.path.replace("/", ".")
-            if variables.setdefault(name, variable) is not variable:
-                raise ValueError(f"weight `{name}`: got two of this name, needed a name for each")
-            starts[name] = starts.get(name) or _start(layer, variable)
-    own = [
-        described(name, variable.shape, variable.dtype, starts[name])
-        for name, variable in variables.items()
-        if math.prod(variable.shape)
-    ]
-    tensors = planned(own, texts, recipe)
-    if undecided := tensors.undecided():
-        raise ValueError(
-            f"weights: got {listed(undecided)}, whose layers say nothing that fanin has; needed "
-            f"a rule for each, such as '{undecided[0]}=ones', or a recipe"
-        )
-    if set(tensors.names()) != set(variables):
-        odd = sorted(set(tensors.names()) ^ set(variables))
-        raise ValueError(f"recipe: got other names ({listed(odd)}), needed the model's own")
-    for name, variable in variables.items():
-        variable.assign(_drawn(tensors, name, tuple(variable.shape), variable.dtype, seed, None))
+    variables = _variables(model, checked_prefix(prefix))
+    filled = [own for own in variables.values() if math.prod(own[1].shape)]
+    tensors = planned([tensor for _, tensor in filled], texts, recipe, "the model's layers")
+    known = {tensor.name: tensor.dtype for _, tensor in filled}
+    if known or recipe is not None:
+        if odd := sorted(set(tensors.names()) ^ set(known)):
+            raise ValueError(f"recipe: got other names ({listed(odd)}), needed the model's own")
+        for variable, tensor in filled:
+            if list(tensor.shape) != tensors.shape(tensor.name):
+                raise ValueError(
+                    f"weight `{tensor.name}`: got shape {list(tensor.shape)}, needed "
+                    f"{tensors.shape(tensor.name)}, as the recipe or rule has it"
+                )
+        tensors = tensors.with_dtypes(known)
+    _warn_of_numbers(model)
+    for variable, tensor in filled:
+        shape = tensor.shape
+        variable.assign(_drawn(tensors, tensor.name, shape, variable.dtype, seed, None))
     return model
+
+
+def _variables(model: Any, prefix: str) -> dict[int, tuple[Any, Tensor]]:
+    """A model's weights, each once, by the name that the layers below the model give it."""
+    found: dict[int, tuple[Any, Tensor]] = {}
+    seen: set[str] = set()
+    for path, layer in _layers(model):
+        for variable in layer._trainable_variables:
+            if id(variable) in found:
+                tensor = found[id(variable)][1]
+                tensor.start = tensor.start or _start(layer, variable)
+                continue
+            name = unicode("weight", prefix + ".".join([*path, variable.name]))
+            if name in seen:
+                raise ValueError(f"weight `{name}`: got two of this name, needed a name for each")
+            seen.add(name)
+            try:
+                dtype = dtype_name(variable.dtype)
+            except TypeError as error:
+                raise TypeError(f"weight `{name}`: {error}") from None
+            shape, start, owner = tuple(variable.shape), _start(layer, variable), type(layer)
+            reading = {"layout": "in_out"}
+            tensor = Tensor(name, shape, dtype, start, owner.__name__, reading)
+            found[id(variable)] = variable, tensor
+    return found
+
+
+def _layers(
+    layer: Any, path: tuple[str, ...] = (), seen: set[int] | None = None
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A layer and those in it, each once, by the names on the way to it.
+
+    Inner ones first: a wrapper, as SpectralNormalization is, has the weights of what it
+    wraps for its own too.
+    """
+    seen = set() if seen is None else seen
+    seen.add(id(layer))
+    for inner in layer._layers:
+        if id(inner) not in seen:
+            # Keras names a part by its layer, wherever it is kept.
+            yield from _layers(inner, (*path, inner.name.replace("/", ".")), seen)
+    yield path, layer
+
+
+def _warn_of_numbers(model: Any) -> None:
+    """Warns of names that tell how many layers were made before in this session."""
+    try:
+        from keras.src.backend.common.global_state import get_global_attribute
+    except ImportError:
+        return
+    #: How many names of each stem Keras has given in this session, itself.
+    given = get_global_attribute("object_name_uids") or {}
+    first: dict[str, tuple[int, str]] = {}
+    for path, layer in _layers(model):
+        stem, _, number = layer.name.rpartition("_")
+        if not number.isdecimal():
+            stem, number = layer.name, "0"
+        if path and layer.trainable_variables and int(number) < given.get(stem, 0):
+            first[stem] = min(first.get(stem, (1 << 64, "")), (int(number), layer.name))
+    if late := [name for number, name in first.values() if number]:
+        warnings.warn(
+            f"layers: got {listed(late)}, numbered by how many were made before in this session, "
+            "and weights go by names; needed names of their own, or keras.utils.clear_session() "
+            "before the model is made, for the same weights in another session",
+            stacklevel=3,
+        )
 
 
 def _drawn(
@@ -150,7 +226,7 @@ def _drawn(
     return keras.ops.convert_to_tensor(out)
 
 
-def _start(layer: Any, variable: Any) -> dict[str, Any] | None:
+def _start(layer: Any, variable: Any) -> Start | None:
     """What a layer starts one of its weights from, where fanin has it too."""
     key = variable.name
     if key == "bias" and getattr(layer, "unit_forget_bias", False):
@@ -164,7 +240,7 @@ def _start(layer: Any, variable: Any) -> dict[str, Any] | None:
     return None
 
 
-def _said(initializer: Any, shape: tuple[int, ...]) -> dict[str, Any] | None:
+def _said(initializer: Any, shape: tuple[int, ...]) -> Start | None:
     """One of Keras' initializers as fanin has it."""
     of = keras.initializers
     if isinstance(initializer, Initializer):
@@ -184,7 +260,7 @@ def _said(initializer: Any, shape: tuple[int, ...]) -> dict[str, Any] | None:
     if kind is of.RandomUniform:
         return {"init": f"uniform:{config['minval']!r},{config['maxval']!r}"}
     if kind in (of.Orthogonal, of.Identity):
-        return {"init": f"{kind.__name__.lower()}:{config['gain']!r}", "layout": "in_out"}
+        return {"init": f"{kind.__name__.lower()}:{config['gain']!r}"}
     if isinstance(initializer, of.VarianceScaling) and kind.__module__.startswith("keras."):
         scale, mode, family = initializer.scale, initializer.mode, initializer.distribution
         family = {"untruncated_normal": "normal"}.get(family, family)

@@ -15,17 +15,28 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from . import _fanin, _modules, _shards
 from ._arrays import checked_geometry
-from ._contract import Box, Sampler, dtype_name, stream_of, whole_u64
-from ._rules import Rules, listed, planned, written
+from ._contract import (
+    Box,
+    Sampler,
+    dtype_name,
+    init_text,
+    is_overlapping,
+    stream_of,
+    unicode,
+    whole_u64,
+)
+from ._rules import Rules, Tensor, checked_prefix, listed, planned, written
 
 __all__ = ["fill_", "init_", "initializers", "materialize_"]
 
@@ -59,8 +70,10 @@ def init_(
     Args:
         module: on any device but meta, sharded or whole.
         seed: from 0 to 2^64 - 1.
-        rules: the first that matches a name wins, as with ``fanin init --rule``:
+        rules: the first that serves a parameter says all of it, as with ``fanin init --rule``:
             ``["*.bias=zeros", "*=he_normal"]``, ``{"*.c_proj.weight": "normal:0.02 depth=24"}``.
+            Vectors that rules match and cannot serve start as there, biases from zeros and
+            norms from ones; only transformers' ``Conv1D`` is read as ``in_out``.
         recipe: what says all of it in place of PyTorch's own: ``"gpt2"``, a recipe's
             .toml, a config.json; rules lie over it.
         prefix: what stands before the names, where the module is a part of a model.
@@ -70,7 +83,8 @@ def init_(
 
     Raises:
         ValueError: for a parameter of which neither rules nor PyTorch say anything, a
-            rule that matches none, one that does not fit, a parameter on meta.
+            rule that matches none, one that does not fit, a parameter on meta, one that
+            cannot be written to (expanded, freed, traced). Nothing is drawn then.
         TypeError: for what is no module, no rule.
     """
     seed = whole_u64("seed", seed)
@@ -87,7 +101,10 @@ def init_(
         if callable(reshard) and any(base.__name__ == "FSDPModule" for base in type(part).__mro__):
             reshard()
     # Resharding gives parameters back in pieces.
-    for name, weight in _weights(module, prefix, tensors).items():
+    weights = _weights(module, prefix, tensors)
+    for name, weight in weights.items():
+        _check(name, weight.tensor)
+    for name, weight in weights.items():
         _fill(weight.tensor, name, tensors, seed)
     return module
 
@@ -166,17 +183,28 @@ def fill_(
 
     Returns:
         The tensor.
+
+    Raises:
+        ValueError, TypeError: saying what was given and what was needed, also for a tensor
+            that is traced, or whose elements share memory.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"tensor: got {type(tensor).__name__}, needed a torch.Tensor")
-    if not isinstance(init, str):
-        raise TypeError(f"init: got {init!r}, needed an initializer's text, such as 'he_normal'")
+    init_text(init)
     seed = whole_u64("seed", seed)
     stream_of(name)
+    geometry = checked_geometry(**geometry)
+    described = _described(name, tensor)
     if _shards.local(tensor).is_meta:
         raise ValueError(f"tensor `{name}`: got one on the meta device, needed one with values")
-    described = _described(name, tensor, {"init": init, **checked_geometry(**geometry)})
-    _fill(tensor, name, _fanin.Recipe.of([described]), seed)
+    _check(name, tensor)
+    # Of a tensor without elements the rest is to be right all the same.
+    described.shape = tuple(max(size, 1) for size in tensor.shape)
+    if tensor.numel() == 0:
+        geometry["parts"] = None
+    tensors = _fanin.Recipe.of([described.described({"init": init, **geometry})])
+    if tensor.numel():
+        _fill(tensor, name, tensors, seed)
     return tensor
 
 
@@ -187,33 +215,20 @@ def _planned(
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: got {type(module).__name__}, needed a torch.nn.Module")
     texts = written(rules)
-    found = _modules.weights(module, prefix)
-    for weight in found:
-        if nn.parameter.is_lazy(weight.tensor):
-            raise ValueError(
-                f"parameter `{weight.names[0]}`: got one whose shape is not known yet, needed a "
-                "forward pass through the lazy module first"
-            )
+    found = _modules.weights(module, checked_prefix(prefix))
     described = []
-    if recipe is None:
-        described = [
-            _described(weight.names[0], weight.tensor, _modules.start(weight.slots[0]) or {})
-            for weight in found
-            if weight.tensor.numel()
-        ]
-        if not described:
-            return {}, _nothing(texts)
-    elif not isinstance(recipe, (str, os.PathLike)):
-        raise TypeError(f"recipe: got {type(recipe).__name__}, needed a name or a path")
-    tensors = planned(described, texts, recipe)
-    undecided = tensors.undecided()
-    if undecided:
-        of = {weight.names[0]: weight.slots[0].owner for weight in found}
-        said = [f"{name} of {type(of[name]).__name__}" for name in undecided]
-        raise ValueError(
-            f"parameters: got {listed(said)}, of modules that are none of PyTorch's own; needed "
-            f"a rule for each, such as '{undecided[0]}=ones', or a recipe"
-        )
+    for weight in found:
+        slot, name = weight.slots[0], unicode("parameter", weight.names[0])
+        tensor = _described(name, weight.tensor)
+        tensor.start, tensor.reading = _modules.start(slot, weight.tensor), _modules.reading(slot)
+        tensor.owner = type(slot.owner).__name__
+        if weight.tensor.numel():
+            described.append(tensor)
+    try:
+        tensors = planned(described, texts, recipe, "PyTorch's own modules")
+    except ValueError:
+        _check_ties(found, described, texts)
+        raise
     weights = _weights(module, prefix, tensors)
     if recipe is not None:
         buffers = {prefix + name for name in _modules.buffer_names(module)}
@@ -224,13 +239,33 @@ def _planned(
                 f"recipe {os.fspath(recipe)}: got {listed(extra)}, which the module has not; "
                 "needed a recipe of the module's own names"
             )
+        dtypes = {name: _dtype(name, weight.tensor) for name, weight in weights.items()}
+        tensors = tensors.with_dtypes(dtypes)
     return weights, tensors
 
 
-def _nothing(rules: list[str]) -> _fanin.Recipe:
-    if rules:
-        raise ValueError(f"rules: got `{rules[0]}` for a module without parameters, needed none")
-    return _fanin.Recipe.of([{"name": "nothing", "shape": [1], "dtype": "f32", "init": "zeros"}])
+def _check_ties(found: list[_modules.Weight], tensors: list[Tensor], rules: list[str]) -> None:
+    """Whether a rule that matches no tensor matches another name of a tied one."""
+    of = {tensor.name: tensor for tensor in tensors}
+    own = [tensor.described(None) for tensor in tensors]
+    ties = [(name, weight.names[0]) for weight in found for name in weight.names[1:]]
+
+    def matches(rule: str, described: list[dict[str, Any]]) -> bool:
+        try:
+            _fanin.Recipe.of(described).with_rules([rule])
+        except ValueError:
+            return False
+        return True
+
+    for rule in rules:
+        if not ties or matches(rule, own):
+            continue
+        for name, first in ties:
+            if first in of and matches(rule, [replace(of[first], name=name).described(None)]):
+                raise ValueError(
+                    f"rule `{rule}`: got one for {name}, which is tied to {first}; needed it for "
+                    f"{first}, by whose name both are drawn"
+                )
 
 
 def _weights(
@@ -262,13 +297,67 @@ def _weights(
     return weights
 
 
-def _described(name: str, tensor: torch.Tensor, start: dict[str, Any]) -> dict[str, Any]:
+def _described(name: str, tensor: torch.Tensor) -> Tensor:
     if not name:
-        raise ValueError("name: got an empty one, needed a tensor's name: its stream is found by it")
+        needed = "a tensor's name: its stream is found by it"
+        raise ValueError(f"name: got an empty one, needed {needed}")
+    if nn.parameter.is_lazy(tensor):
+        raise ValueError(
+            f"parameter `{name}`: got one whose shape is not known yet, needed a forward pass "
+            "through the lazy module first"
+        )
+    if tensor.is_nested:
+        raise ValueError(f"tensor `{name}`: got a nested one, needed one with a shape")
     if tensor.layout != torch.strided:
         raise ValueError(f"tensor `{name}`: got the layout {tensor.layout}, needed torch.strided")
-    common = {"name": name, "shape": list(tensor.shape), "dtype": _dtype(name, tensor)}
-    return {**common, "init": None, **start}
+    return Tensor(name, tuple(tensor.shape), _dtype(name, tensor), None, type(tensor).__name__)
+
+
+def _check(name: str, tensor: torch.Tensor) -> None:
+    """Whether a tensor can be written to, which is told before any is."""
+    own = _shards.local(tensor)
+    if own.is_meta:
+        return
+    _check_is_real(name, own)
+    pieces = _shards.pieces(name, tensor)
+    if is_overlapping(own.shape, own.stride()):
+        raise ValueError(
+            f"tensor `{name}`: got one whose elements share memory, as expand makes them; needed "
+            "memory for each: tensor.contiguous()"
+        )
+    if pieces and type(own) in _PLAIN and own.numel():
+        last = sum((size - 1) * stride for size, stride in zip(own.shape, own.stride()))
+        needed = (own.storage_offset() + last + 1) * own.element_size()
+        held = own.untyped_storage().nbytes()
+        if held < needed:
+            raise ValueError(
+                f"tensor `{name}`: got a storage of {held} bytes, needed {needed}, as many as its "
+                "elements have: it was resized or freed"
+            )
+
+
+#: Modes in which operations are recorded, by the names of their classes.
+_RECORDING = {"FakeTensorMode", "FunctionalTensorMode", "ProxyTorchDispatchMode"}
+
+
+def _check_is_real(name: str, tensor: torch.Tensor) -> None:
+    """Whether a tensor has values: numbers are written, of which traces would know nothing."""
+    modes = [type(mode).__name__ for mode in _get_current_dispatch_mode_stack()]
+    functorch = getattr(torch._C, "_functorch", None)
+    given = next((mode for mode in modes if mode in _RECORDING), None)
+    if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
+        given = type(tensor).__name__
+    elif torch._is_functional_tensor(tensor):
+        given = "functionalize"
+    elif functorch is not None and functorch.is_functorch_wrapped_tensor(tensor):
+        given = "a transform of torch.func"
+    elif torch.jit.is_tracing():
+        given = "torch.jit.trace"
+    if given is not None:
+        raise ValueError(
+            f"tensor `{name}`: got one within {given}, which records operations and would not see "
+            "what is drawn; needed a tensor with values, outside of it"
+        )
 
 
 def _dtype(name: str, tensor: torch.Tensor) -> str:
@@ -305,8 +394,10 @@ _PLAIN = (torch.Tensor, nn.Parameter, getattr(nn, "Buffer", nn.Parameter))
 
 
 def _write(target: torch.Tensor, draw: Callable[[torch.Tensor], None]) -> None:
-    if target.device.type == "cpu" and type(target) in _PLAIN and target.is_contiguous():
-        draw(target)
+    is_plain = type(target) in _PLAIN and not (target.is_neg() or target.is_conj())
+    if target.device.type == "cpu" and is_plain and target.is_contiguous():
+        # A tensor of its own holds the memory, should another thread give the parameter another.
+        draw(target.detach())
         return
     memory = torch.empty(target.shape, dtype=target.dtype, device="cpu")
     draw(memory)
