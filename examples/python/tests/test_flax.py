@@ -143,6 +143,14 @@ def test_a_rule_says_all_of_what_it_serves() -> None:
     assert got["act.negative_slope"] == np.float32(0.01)
 
 
+def test_a_rule_for_another_path_to_what_is_shared_is_told_which() -> None:
+    for path in ("head.embedding", "head.*"):
+        with pytest.raises(ValueError, match="for head.embedding, which is tied to embed.embed"):
+            fanin.flax.init_(Model(nnx.Rngs(0)), 7, f"{path}=zeros")
+    with pytest.raises(ValueError, match="`tail.*` matches no tensor"):
+        fanin.flax.initializers(Model(nnx.Rngs(0)), "tail.*=zeros")
+
+
 class Layers(nnx.Module):
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.linear = nnx.Linear(64, 48, rngs=rngs)
@@ -224,6 +232,24 @@ def test_what_linen_scans_is_as_wide_as_one_layer() -> None:
         fanin.flax.init(scanned(Bare), 7)
     conv = {"stem": {"kernel": jnp.zeros((3, 3, 4, 8))}, "out": {"kernel": jnp.zeros((2, 2, 8))}}
     assert fanin.flax.initializers(conv) == {"stem.kernel": LECUN, "out.kernel": LECUN}
+
+
+def test_the_command_line_makes_a_models_file_again(files, tmp_path) -> None:
+    from safetensors.numpy import save_file
+
+    class Some(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.embed, self.norm = nnx.Embed(9, 6, rngs=rngs), nnx.LayerNorm(6, rngs=rngs)
+            self.conv = nnx.Conv(6, 8, (3,), rngs=rngs)
+            self.attention = nnx.MultiHeadAttention(2, 8, rngs=rngs, decode=False)
+
+    got = parameters(fanin.flax.init_(Some(nnx.Rngs(0)), 7, "*=he_normal"))
+    save_file(got, tmp_path / "mine.safetensors")
+    rule = "*=he_normal layout=in_out"
+    file = stored(files(str(tmp_path / "mine.safetensors"), "--seed", "7", "--rule", rule))
+    assert {name: one.tobytes() for name, one in got.items()} == {
+        name: data for name, (_, _, data) in file.items()
+    }
 
 
 class Block(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import _fanin
@@ -97,16 +97,55 @@ def planned(
     rules: list[str],
     recipe: str | os.PathLike[str] | None,
     modules: str,
+    ties: Sequence[tuple[str, str]] = (),
 ) -> _fanin.Recipe:
     """What each of these tensors, or of a recipe's in their place, is drawn from.
 
     The first rule that serves a tensor says all of it: nothing of its module's own start goes
     into it. What rules match and none serves starts as the command line has it, where it has a
-    start for it; all else starts as ``modules`` do.
+    start for it; all else starts as ``modules`` do. ``ties`` are other names that tensors have,
+    each with the one that it is drawn by.
 
     Raises:
         ValueError: for rules that match nothing or do not fit, and tensors without a start.
     """
+    try:
+        return _planned(tensors, rules, recipe, modules)
+    except ValueError:
+        _check_ties(tensors, rules, ties)
+        raise
+
+
+def _check_ties(
+    tensors: Sequence[Tensor], rules: list[str], ties: Sequence[tuple[str, str]]
+) -> None:
+    """Whether a rule that matches no tensor matches another name of one."""
+    of = {tensor.name: tensor for tensor in tensors}
+
+    def matches(rule: str, names: Iterable[Tensor]) -> bool:
+        try:
+            _fanin.Recipe.of([own.described(None) for own in names]).with_rules([rule])
+        except ValueError:
+            return False
+        return True
+
+    for rule in rules if ties else []:
+        if matches(rule, tensors):
+            continue
+        for name, first in ties:
+            if first in of and matches(rule, [replace(of[first], name=name)]):
+                raise ValueError(
+                    f"rule `{rule}`: got one for {name}, which is tied to {first}; needed it for "
+                    f"{first}, by whose name both are drawn"
+                )
+
+
+def _planned(
+    tensors: Sequence[Tensor],
+    rules: list[str],
+    recipe: str | os.PathLike[str] | None,
+    modules: str,
+) -> _fanin.Recipe:
     if recipe is not None:
         if not isinstance(recipe, (str, os.PathLike)):
             raise TypeError(f"recipe: got {type(recipe).__name__}, needed a name or a path")

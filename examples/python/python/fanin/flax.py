@@ -87,7 +87,8 @@ def init_(
             "fanin.flax.init draws trees, such as linen's"
         )
     variables = _variables(module, prefix)
-    drawn = _drawn([leaf for _, leaf in variables], seed, rules, recipe)
+    leaves = [leaf for _, leaf in variables]
+    drawn = _drawn(leaves, seed, rules, recipe, _ties(module, leaves, prefix))
     for variable, leaf in variables:
         variable.set_value(drawn[leaf.tensor.name])
     return module
@@ -139,17 +140,22 @@ def initializers(
     """What :func:`init_` or :func:`init` would draw each parameter from; nothing is drawn."""
     if isinstance(model, nnx.Module):
         leaves = [leaf for _, leaf in _variables(model, prefix)]
+        ties = _ties(model, leaves, prefix)
     else:
-        leaves = _leaves(model, prefix)[0]
-    tensors = _planned(leaves, rules, recipe)
+        leaves, ties = _leaves(model, prefix)[0], []
+    tensors = _planned(leaves, rules, recipe, ties)
     return {own.tensor.name: tensors.written(own.tensor.name) for own in _filled(leaves)}
 
 
 def _drawn(
-    leaves: list[_Leaf], seed: int, rules: Rules, recipe: str | os.PathLike[str] | None
+    leaves: list[_Leaf],
+    seed: int,
+    rules: Rules,
+    recipe: str | os.PathLike[str] | None,
+    ties: Sequence[tuple[str, str]] = (),
 ) -> dict[str, jax.Array]:
     seed = whole_u64("seed", seed)
-    tensors = _planned(leaves, rules, recipe)
+    tensors = _planned(leaves, rules, recipe, ties)
     drawn = {}
     for tensor, dtype, sharding in leaves:
         box = Box.of(tensor.shape)
@@ -162,10 +168,13 @@ def _filled(leaves: list[_Leaf]) -> list[_Leaf]:
 
 
 def _planned(
-    leaves: list[_Leaf], rules: Rules, recipe: str | os.PathLike[str] | None
+    leaves: list[_Leaf],
+    rules: Rules,
+    recipe: str | os.PathLike[str] | None,
+    ties: Sequence[tuple[str, str]],
 ) -> _fanin.Recipe:
     filled = {leaf.tensor.name: leaf.tensor for leaf in _filled(leaves)}
-    tensors = planned(list(filled.values()), written(rules), recipe, "Flax's own modules")
+    tensors = planned(list(filled.values()), written(rules), recipe, "Flax's own modules", ties)
     if recipe is None and not filled:
         return tensors
     known = set(tensors.names())
@@ -201,6 +210,21 @@ def _variables(module: nnx.Module, prefix: str) -> list[tuple[Any, _Leaf]]:
         leaf.tensor.reading["batch_dims"] = stack
         found.append((variable, leaf))
     return found
+
+
+def _ties(module: nnx.Module, leaves: list[_Leaf], prefix: str) -> list[tuple[str, str]]:
+    """The other paths to what is shared, each with the name that it is drawn by."""
+    ties = []
+    names = [leaf.tensor.name for leaf in leaves]
+    for paths in nnx.find_duplicates(module):
+        shared = [prefix + ".".join(map(str, path)) for path in paths]
+        for name in names:
+            # Of a module that is shared all that is in it is.
+            first = next((one for one in shared if f"{name}.".startswith(f"{one}.")), None)
+            if first is not None:
+                rest = name.removeprefix(first)
+                ties += [(other + rest, name) for other in shared if other != first]
+    return ties
 
 
 def _leaves(tree: Any, prefix: str) -> tuple[list[_Leaf], Any]:

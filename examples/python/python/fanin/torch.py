@@ -15,7 +15,6 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar
@@ -224,11 +223,8 @@ def _planned(
         tensor.owner = type(slot.owner).__name__
         if weight.tensor.numel():
             described.append(tensor)
-    try:
-        tensors = planned(described, texts, recipe, "PyTorch's own modules")
-    except ValueError:
-        _check_ties(found, described, texts)
-        raise
+    ties = [(name, weight.names[0]) for weight in found for name in weight.names[1:]]
+    tensors = planned(described, texts, recipe, "PyTorch's own modules", ties)
     weights = _weights(module, prefix, tensors)
     if recipe is not None:
         buffers = {prefix + name for name in _modules.buffer_names(module)}
@@ -242,30 +238,6 @@ def _planned(
         dtypes = {name: _dtype(name, weight.tensor) for name, weight in weights.items()}
         tensors = tensors.with_dtypes(dtypes)
     return weights, tensors
-
-
-def _check_ties(found: list[_modules.Weight], tensors: list[Tensor], rules: list[str]) -> None:
-    """Whether a rule that matches no tensor matches another name of a tied one."""
-    of = {tensor.name: tensor for tensor in tensors}
-    own = [tensor.described(None) for tensor in tensors]
-    ties = [(name, weight.names[0]) for weight in found for name in weight.names[1:]]
-
-    def matches(rule: str, described: list[dict[str, Any]]) -> bool:
-        try:
-            _fanin.Recipe.of(described).with_rules([rule])
-        except ValueError:
-            return False
-        return True
-
-    for rule in rules:
-        if not ties or matches(rule, own):
-            continue
-        for name, first in ties:
-            if first in of and matches(rule, [replace(of[first], name=name).described(None)]):
-                raise ValueError(
-                    f"rule `{rule}`: got one for {name}, which is tied to {first}; needed it for "
-                    f"{first}, by whose name both are drawn"
-                )
 
 
 def _weights(
