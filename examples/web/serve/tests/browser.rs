@@ -47,7 +47,8 @@ fn program() -> String {
     let on_path =
         |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = named.or_else(|| names.iter().find(|name| on_path(name)).map(|name| (*name).into()));
+    let found =
+        named.or_else(|| names.iter().find(|name| on_path(name)).map(|name| (*name).into()));
     found.expect("a Chromium to test on: apt-get install chromium, or FANIN_TEST_CHROMIUM=its path")
 }
 
@@ -59,6 +60,8 @@ pub struct Browser {
     last: u64,
     /// What pages and workers complained of.
     complaints: Vec<String>,
+    /// What runs in each worker before its own code.
+    before: String,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -107,7 +110,15 @@ impl Browser {
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
         }
-        Browser { child, folder, socket, last: 0, complaints: Vec::new(), _turn: turn }
+        Browser {
+            child,
+            folder,
+            socket,
+            last: 0,
+            complaints: Vec::new(),
+            before: String::new(),
+            _turn: turn,
+        }
     }
 
     /// The page of the project, once it is loaded.
@@ -131,7 +142,7 @@ impl Browser {
     /// waited for, so none of these answers is.
     fn listen(&mut self, session: &str) -> Result<(), String> {
         let workers =
-            json!({ "autoAttach": true, "waitForDebuggerOnStart": false, "flatten": true });
+            json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true });
         self.send(session, "Target.setAutoAttach", workers)?;
         for domain in ["Runtime", "Log", "Network"] {
             self.send(session, &format!("{domain}.enable"), json!({}))?;
@@ -205,7 +216,10 @@ impl Browser {
                 let session = params["sessionId"].as_str().unwrap_or_default().to_owned();
                 if params["targetInfo"]["type"] == "worker" {
                     self.listen(&session)?;
+                    let before = json!({ "expression": self.before });
+                    self.send(&session, "Runtime.evaluate", before)?;
                 }
+                self.send(&session, "Runtime.runIfWaitingForDebugger", json!({}))?;
             }
             _ => {}
         }
@@ -238,6 +252,12 @@ impl Page {
         let params = json!({ "source": script });
         self.browser.ask(&self.session, "Page.enable", json!({}));
         self.browser.ask(&self.session, "Page.addScriptToEvaluateOnNewDocument", params);
+    }
+
+    /// Runs a script in each document and each worker that starts from now on, before its own.
+    pub fn before_all(&mut self, script: &str) {
+        self.before_each(script);
+        script.clone_into(&mut self.browser.before);
     }
 
     /// What an expression comes to, once it is there where it is a promise.

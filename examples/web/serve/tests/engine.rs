@@ -49,7 +49,7 @@ fn native(
         digest.update(bytes);
         Ok(())
     };
-    Device::Cpu.in_chunks(Some(1 << 20)).draw(&[piece], &mut sink).unwrap();
+    Device::Cpu.in_chunks(Some(1 << 30)).draw(&[piece], &mut sink).unwrap();
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -388,7 +388,7 @@ fn answers_come_in_order_and_workers_run_side_by_side() {
 #[test]
 fn a_lost_device_is_said_and_another_is_opened() {
     let mut page = page();
-    let draw = json!({ "device": "gpu", "shape": [1000], "seed": 1 });
+    let draw = json!({ "device": "gpu", "shape": [10, 100], "seed": 1 });
     let before = page.answer("draw", &draw);
     // The process that drives the GPU ends, as where its driver fails.
     page.beside("chrome://gpucrash");
