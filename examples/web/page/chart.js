@@ -10,6 +10,7 @@ import { power, short } from "./number.js";
  * @property {Key} key whose colour and mark it has
  * @property {[number, number][]} [points] measured
  * @property {[number, number][]} [line] predicted, or what joins the points
+ * @property {[number, number][]} [shade] by which factor either way the line may be off
  * @property {boolean} [faint] a second line of the same setting
  */
 /**
@@ -68,7 +69,7 @@ export class Chart {
     this.element = h(
       "figure",
       { class: "chart" },
-      h("figcaption", {}, h("h3", { id: title }, options.title), h("p", { class: "hint" }, options.about)),
+      h("figcaption", {}, h("h2", { id: title }, options.title), h("p", { class: "hint" }, options.about)),
       this.plot,
       this.reading,
     );
@@ -130,7 +131,7 @@ export class Chart {
     this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const axis = this.#axis(picture, width, height);
     this.axis = axis;
-    const drawn = [];
+    const drawn = picture.series.filter((own) => own.shade).map((own) => svg("path", { class: `shade ${own.key}`, d: shade(own, axis) }));
     for (const own of picture.series) {
       const kind = `${own.key}${own.faint ? " faint" : ""}`;
       if (own.line) drawn.push(svg("path", { class: `line ${kind}`, d: path(own.line, axis) }));
@@ -243,6 +244,15 @@ function path(points, axis) {
     pen = "L";
   }
   return text;
+}
+
+/** What lies between a factor below a line and one above. */
+function shade({ line, shade: factors }, axis) {
+  const sound = line.flatMap(([x, y], own) => (y > 0 && factors[own][1] >= 1 ? [[x, y, factors[own][1]]] : []));
+  if (sound.length < 2) return "";
+  const above = sound.map(([x, y, by]) => `${at(axis.x(x))} ${at(axis.y(y * by))}`);
+  const below = sound.map(([x, y, by]) => `${at(axis.x(x))} ${at(axis.y(y / by))}`).reverse();
+  return `M${above.concat(below).join("L")}z`;
 }
 
 /** A's are discs, B's are diamonds, so that colour is not all that tells them apart. */

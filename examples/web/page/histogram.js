@@ -55,7 +55,7 @@ export class Histograms {
 
 function panel() {
   const drawing = svg("svg", { viewBox: `0 -2 ${WIDTH} ${HEIGHT + 6}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  const name = h("h4");
+  const name = h("h3");
   const axis = h("span", { class: "axis" });
   const facts = h("p", { class: "facts" });
   return { element: h("div", { class: "histogram" }, h("div", { class: "head" }, name, axis), drawing, facts), drawing, name, axis, facts };

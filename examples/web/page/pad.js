@@ -36,7 +36,7 @@ export class Pad {
     this.element = h(
       "div",
       { class: "drawing" },
-      h("h3", {}, "Draw a digit"),
+      h("h2", {}, "Draw a digit"),
       this.grid,
       h("p", { class: "hint", id: hint }, "With a finger or the mouse; or arrow keys to move, Space to paint, Backspace to rub out."),
       h(

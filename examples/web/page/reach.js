@@ -1,7 +1,8 @@
 // Where on a scale's slider a network is healthy: probed in quiet moments, by a worker of its own.
 
-import { h } from "./dom.js";
+import { fresh, h, say } from "./dom.js";
 import { engine } from "./engines.js";
+import { plain } from "./number.js";
 import { scaled } from "./scale.js";
 import { STEPS, factor, state } from "./state.js";
 
@@ -9,8 +10,6 @@ import { STEPS, factor, state } from "./state.js";
 
 /** Steps of the slider between two places that are looked at first. */
 const APART = 4;
-/** Rows that go through each network: enough for a verdict. */
-const BATCH = 64;
 /** Milliseconds that settings have to rest before they are looked at. */
 const REST = 500;
 
@@ -22,7 +21,8 @@ export class Reach {
   constructor(key) {
     this.key = key;
     this.turn = 0;
-    this.element = h("div", { class: "reach", "aria-hidden": "true" });
+    this.bar = h("div", { class: "reach", "aria-hidden": "true" });
+    this.words = h("p", { class: "hint", id: fresh("reach") });
     this.text = "";
   }
 
@@ -34,9 +34,12 @@ export class Reach {
       this.text = text;
       this.#draw();
     }
+    const scales = scaled(own.init, 2) !== null;
+    this.bar.hidden = !scales;
+    if (!scales) say(this.words, "It has no scale that a slider could move.");
     this.turn += 1;
     clearTimeout(this.timer);
-    if (wanted && scaled(own.init, 2) !== null) this.timer = setTimeout(() => this.#look(this.turn), REST);
+    if (wanted && scales) this.timer = setTimeout(() => this.#look(this.turn), REST);
   }
 
   async #look(turn) {
@@ -44,12 +47,12 @@ export class Reach {
     const verdicts = known.get(text) ?? new Map();
     known.set(text, verdicts);
     if (known.size > 64) known.delete(known.keys().next().value);
-    const own = state.setting(this.key);
+    const { scale, ...own } = state.setting(this.key);
     const seed = state.get("seed");
     for (let step = next(verdicts); step !== undefined; step = next(verdicts)) {
       try {
-        const settings = { ...own, scale: undefined, init: scaled(own.init, factor(step)) };
-        const found = await engine("reach").call("probe", { settings, seed, batch: BATCH, device: "cpu", advise: false });
+        const settings = { ...own, init: scaled(own.init, factor(step)) };
+        const found = await engine("reach").call("probe", { settings, seed, device: "cpu", advise: false });
         verdicts.set(step, found.verdict.kind);
       } catch {
         // What is wrong with the setting is said by who shows it.
@@ -80,7 +83,12 @@ export class Reach {
       band.style.width = `${100 * (place(last + 0.5) - place(first - 0.5))}%`;
       return band;
     });
-    this.element.replaceChildren(...bands);
+    this.bar.replaceChildren(...bands);
+    const ends = spans.map(([first, last]) =>
+      first === last ? `at × ${plain(factor(first))}` : `from × ${plain(factor(first))} to × ${plain(factor(last))}`,
+    );
+    const found = ends.length > 0 ? `Healthy ${ends.join(", ")}.` : "Healthy nowhere on this slider.";
+    say(this.words, next(verdicts) === undefined ? found : "Looking where it is healthy…");
   }
 }
 

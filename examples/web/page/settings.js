@@ -11,7 +11,7 @@ import { ABOUT, INITS } from "./words.js";
 /** @typedef {import("./state.js").Key} Key */
 
 const DEPTHS = Array.from({ length: 100 }, (_, at) => at + 1);
-const WIDTHS = [2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+const WIDTHS = [2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 const BIASES = ["zeros", "constant:0.01", "constant:0.1", "normal:0.1", "torch_default"];
 
@@ -75,7 +75,6 @@ export class Card {
     });
     this.reach = new Reach(key);
     this.kind = h("span", { class: "said", "aria-hidden": "true" });
-    this.fixed = h("p", { class: "hint", hidden: true }, "This one has no scale that a slider could move.");
     this.activation = choiceField(`${key}.activation`, "Activation", ABOUT.activation, () => [...catalogue.activations], { other: true });
     this.body = h(
       "div",
@@ -113,6 +112,7 @@ export class Card {
     this.error.id = `${written}-note`;
     this.about.id = `${choice}-hint`;
     this.choice.setAttribute("aria-describedby", this.about.id);
+    this.slider.setAttribute("aria-describedby", this.reach.words.id);
     this.written.setAttribute("aria-describedby", this.error.id);
     const marks = [-32, -16, 0, 16, 32].map((step) => h("span", {}, step < 0 ? `1/${2 ** (-step / STEPS.each)}` : String(factor(step))));
     return h(
@@ -124,9 +124,9 @@ export class Card {
         { class: "field scaling" },
         h("div", { class: "head" }, h("label", { htmlFor: slider }, "Scale of the weights"), this.amount),
         this.slider,
-        this.reach.element,
+        this.reach.bar,
         h("div", { class: "ticks", "aria-hidden": "true" }, ...marks),
-        this.fixed,
+        this.reach.words,
       ),
       h("div", { class: "field text" }, h("label", { htmlFor: written }, "As it is written"), this.written, this.error),
     );
@@ -165,9 +165,7 @@ export class Card {
     }
     this.choice.value = init;
     say(this.about, known ? known[1] : "As you wrote it.");
-    const moves = scales(init);
-    this.slider.disabled = !moves;
-    this.fixed.hidden = moves;
+    this.slider.disabled = !scales(init);
     const step = Math.round(Math.log2(scale) * STEPS.each);
     if (Number(this.slider.value) !== step) this.slider.value = String(step);
     this.slider.setAttribute("aria-valuetext", `times ${plain(scale)}`);

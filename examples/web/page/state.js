@@ -83,8 +83,8 @@ const cut = (given) => {
 const setting = (key, init) => {
   const own = `Network ${key.toUpperCase()}, `;
   return {
-    [`${key}.depth`]: number(`${own}depth`, 1, 200, 32, true),
-    [`${key}.width`]: number(`${own}width`, 1, 512, 64, true),
+    [`${key}.depth`]: number(`${own}depth`, 1, 256, 32, true),
+    [`${key}.width`]: number(`${own}width`, 1, 1024, 64, true),
     [`${key}.activation`]: text(`${own}activation`, "relu"),
     [`${key}.init`]: text(`${own}initializer`, init),
     [`${key}.scale`]: number(`${own}scale`, factor(-STEPS.most), factor(STEPS.most), 1),

@@ -67,8 +67,8 @@ export class Train {
       "div",
       { class: "rest" },
       h("div", { class: "charts" }, this.loss.element, this.gradient.element),
-      h("section", { class: "panel options-panel" }, h("h3", {}, "How it trains"), this.#options()),
-      h("section", { class: "panel" }, h("h3", {}, "The same on your machine"), this.command.element),
+      h("section", { class: "panel options-panel" }, h("h2", {}, "How it trains"), this.#options()),
+      h("section", { class: "panel" }, h("h2", {}, "The same on your machine"), this.command.element),
     );
     this.parts = [this.lead, this.rest];
     document.addEventListener("visibilitychange", () => {
@@ -383,7 +383,7 @@ class Lane {
     this.element = h(
       "section",
       { class: `lane ${key}`, "aria-label": `Network ${key.toUpperCase()}` },
-      h("h3", {}, h("i", { class: `mark ${key}`, "aria-hidden": "true" }), `Network ${key.toUpperCase()}`),
+      h("h2", {}, h("i", { class: `mark ${key}`, "aria-hidden": "true" }), `Network ${key.toUpperCase()}`),
       this.built,
       this.boundary.canvas,
       this.guess.element,

@@ -13,6 +13,9 @@ import { Verdict } from "./verdict.js";
 
 /** @typedef {import("./state.js").Key} Key */
 
+/** Random inputs that go through each network. */
+const BATCH = 64;
+
 export class Vanish {
   /** @param {Record<Key, import("./settings.js").Card>} cards @param {(text: string) => void} announce */
   constructor(cards, announce) {
@@ -24,7 +27,7 @@ export class Vanish {
     const pick = (layer) => [this.signal, this.gradient].forEach((chart) => chart.mark(layer));
     this.signal = new Chart({
       title: "The signal, forward",
-      about: "Variance of what each layer puts out. Marks are measured in this network, lines predicted by theory; 1 is what went in.",
+      about: "Variance of what each layer puts out. Marks are measured in this network, lines predicted; most networks of this width lie in the shade. 1 is what went in.",
       x: "layer",
       log: true,
       reference: 1,
@@ -72,10 +75,10 @@ export class Vanish {
       h(
         "div",
         { class: "title" },
-        h("h3", {}, "Values through depth"),
+        h("h2", {}, "Values through depth"),
         h("fieldset", { class: "options" }, h("legend", {}, "Axis"), sameLabel, ownLabel),
       ),
-      h("p", { class: "hint" }, "What the units of some layers put out for 256 random inputs: how many have which value. A signal that vanishes shrinks to a spike at 0; one that explodes leaves the picture."),
+      h("p", { class: "hint" }, `What the units of some layers put out for ${BATCH} random inputs: how many have which value. A signal that vanishes shrinks to a spike at 0; one that explodes leaves the picture.`),
       this.histograms.element,
     );
   }
@@ -84,7 +87,7 @@ export class Vanish {
     return h(
       "section",
       { class: "panel" },
-      h("h3", {}, "The same on your machine"),
+      h("h2", {}, "The same on your machine"),
       h("p", { class: "hint" }, "The command draws the very same weights and shows the same numbers."),
       this.commands.a.element,
       this.commands.b.element,
@@ -97,7 +100,7 @@ export class Vanish {
     return h(
       "section",
       { class: "prose" },
-      h("h3", {}, "Why there is one right size"),
+      h("h2", {}, "Why there is one right size"),
       p(
         "A unit adds up fan_in products of a weight and an input. Weights are drawn around 0, independently, so the variances of these products add: the sum has fan_in × Var(w) times the mean square of the inputs. The nonlinearity then takes its part; ReLU drops one half of the squares, so its gain² is 2.",
       ),
@@ -115,7 +118,7 @@ export class Vanish {
     this.axes.same.checked = state.get("axis") === "same";
     this.axes.own.checked = state.get("axis") === "own";
     for (const key of state.keys()) {
-      const question = { settings: asked(key), seed: state.get("seed"), device: "cpu" };
+      const question = { settings: asked(key), seed: state.get("seed"), batch: BATCH, device: "cpu" };
       const text = JSON.stringify(question);
       if (this.asked[key] === text) continue;
       this.asked[key] = text;
@@ -125,7 +128,7 @@ export class Vanish {
   }
 
   #take(key, answer, question) {
-    this.found[key] = answer;
+    this.found[key] = { ...answer, asked: question.advise };
     this.cards[key].fail("");
     this.#show();
     if (!question.advise) this.advise();
@@ -143,14 +146,14 @@ export class Vanish {
   #advise() {
     for (const key of state.keys()) {
       const found = this.found[key];
-      if (found === null || found.verdict.kind === "healthy" || found.advice !== undefined) continue;
+      if (found === null || found.verdict.kind === "healthy" || found.asked) continue;
       this.questions[key].ask({ ...JSON.parse(this.asked[key]), advise: true });
     }
   }
 
   #apply(key) {
     const change = this.found[key]?.advice;
-    if (!change) return;
+    if (!change?.init) return;
     state.set(changed(key, change), { step: true });
   }
 
@@ -158,23 +161,25 @@ export class Vanish {
     const keys = state.keys();
     const networks = keys.flatMap((key) => (this.found[key] ? [{ key, layers: this.found[key].layers }] : []));
     const depth = Math.max(1, ...networks.map(({ layers }) => layers.length));
-    const series = (measured, predicted) =>
+    const series = (name) =>
       networks.map(({ key, layers }) => ({
         key,
-        points: layers.map((own) => [own.layer, finite(own[measured])]),
-        line: layers.map((own) => [own.layer, finite(own.predicted?.[predicted])]),
+        points: layers.map((own) => [own.layer, finite(own[`${name}_var`])]),
+        line: layers.map((own) => [own.layer, finite(own.predicted?.[`${name}_var`])]),
+        // Of logarithms: two standard deviations either way.
+        shade: layers.map((own) => [own.layer, Math.exp(2 * finite(own.predicted?.[`${name}_band`]))]),
       }));
-    const read = (measured) => (layer) => {
+    const read = (name) => (layer) => {
       const parts = networks.flatMap(({ key, layers }) => {
         const own = layers[layer - 1];
-        return own ? [reading(key, finite(own[measured]), finite(own.predicted?.[measured]))] : [];
+        return own ? [reading(key, finite(own[`${name}_var`]), finite(own.predicted?.[`${name}_var`]))] : [];
       });
       return `Layer ${layer}: ${parts.join(" · ")}`;
     };
     const empty = "Point at a layer, or press an arrow key, to read its numbers.";
-    const picture = (name) => ({ series: series(name, name), x: [1, depth], read: read(name), empty });
-    this.signal.show(picture("activation_var"));
-    this.gradient.show(picture("gradient_var"));
+    const picture = (name) => ({ series: series(name), x: [1, depth], read: read(name), empty });
+    this.signal.show(picture("activation"));
+    this.gradient.show(picture("gradient"));
     this.histograms.show(networks, state.get("axis") === "same");
     for (const key of /** @type {Key[]} */ (["a", "b"])) this.#judge(key, keys.includes(key));
     const times = networks.map(({ key }) => `${key.toUpperCase()} ${duration(this.found[key].milliseconds)}`);
@@ -191,14 +196,13 @@ export class Vanish {
       return;
     }
     const { kind, text } = found.verdict;
-    const advice = found.advice;
-    const nothing = advice === null && kind !== "healthy" ? "Nothing that was tried instead is healthy." : null;
+    const advice = found.advice ?? null;
     this.verdicts[key].show({
       kind,
       text: sentence(text),
       rate: rate(found.layers),
-      advice: advice ? "Tried and found healthy:" : nothing,
-      act: advice ? `Use ${advice.text}` : null,
+      advice: advice && (advice.init ? "Tried and found healthy:" : sentence(advice.text)),
+      act: advice?.init ? `Use ${advice.text}` : null,
     });
   }
 
