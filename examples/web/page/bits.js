@@ -5,7 +5,7 @@ import { fresh, h, say } from "./dom.js";
 import { support } from "./engine.js";
 import { engine, stop } from "./engines.js";
 import { choiceField, numberField, textField } from "./field.js";
-import { duration, whole } from "./number.js";
+import { duration, sentence, whole } from "./number.js";
 import { asked, summary } from "./settings.js";
 import { DTYPES, state } from "./state.js";
 
@@ -51,18 +51,17 @@ export class Bits {
     if (!this.without) {
       try {
         const found = await worker("gpu").call("gpu");
-        if (found.none) this.without = `${found.none}${/[.!]$/.test(found.none) ? "" : "."} The CPU does all of it.`;
+        if (found.none) this.without = `${sentence(found.none)} The CPU does all of it.`;
         else {
           const kind = found.software ? " (a software driver: it computes on the CPU, in a GPU’s stead)" : "";
           say(this.gpu, `GPU: ${found.name || [found.vendor, found.architecture].filter(Boolean).join(" ") || "unnamed"}${kind}`);
         }
       } catch (error) {
-        this.without = `${error.message} The CPU does all of it.`;
+        this.without = `${sentence(error.message)} The CPU does all of it.`;
       }
     }
     if (this.without) {
       say(this.gpu, `GPU: none. ${this.without}`);
-      this.gpu.classList.add("missing-device");
     }
   }
 
@@ -75,9 +74,11 @@ export class Bits {
   /**
    * Has every device do the same at once.
    * @param {(device: Device) => Promise<any>} work
+   * @param {Record<Device, Lane>} [lanes] where each shows what it does
    */
-  async each(work) {
+  async each(work, lanes) {
     const devices = await this.devices();
+    for (const device of DEVICES) if (lanes && !devices.includes(device)) lanes[device].absent();
     return Promise.all(devices.map((device) => work(device)));
   }
 }
@@ -151,6 +152,12 @@ class Lane {
     say(this.facts, facts);
   }
 
+  /** This device is not here. */
+  absent() {
+    this.progress.hidden = true;
+    say(this.facts, "not here");
+  }
+
   fail(error) {
     this.progress.hidden = true;
     say(this.facts, error.name === "AbortError" ? "stopped" : error.message);
@@ -193,7 +200,7 @@ class Draw {
       h("p", { class: "hint" }, "One tensor of weights, drawn by each device into its own memory, then read back and digested."),
       h(
         "div",
-        { class: "quartet" },
+        { class: "trio" },
         textField("bits.init", "Initializer", "any that fanin knows"),
         numberField("bits.rows", "Rows", "outputs"),
         numberField("bits.columns", "Columns", "inputs"),
@@ -251,7 +258,7 @@ class Draw {
         errors.push(error);
         return null;
       }
-    });
+    }, this.lanes);
     const found = drawn.filter(Boolean);
     if (found.length === 0) throw errors[0];
     this.command.show(found[0].command);
@@ -377,7 +384,7 @@ class Own {
         errors.push(error);
         return null;
       }
-    });
+    }, this.lanes);
     const found = trained.filter(Boolean);
     if (found.length === 0) throw errors[0];
     this.command.show(found[0].command);

@@ -159,7 +159,10 @@ export class Chart {
     // What no axis has room for stands at its end: 0 at the bottom, infinity at the top.
     const end = (value) => (Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : value > 0 ? high : low);
     const y = (value) => place(end(this.options.log ? Math.log10(value) : value));
-    return { x, unx, y, low, high, x0, x1 };
+    const ys = values.map(([, own]) => own);
+    // What stands at an end is named there.
+    const ends = { low: this.options.log && ys.includes(0) ? "0" : "", high: ys.includes(Infinity) ? "∞" : "" };
+    return { x, unx, y, low, high, x0, x1, ends };
   }
 
   #grid(axis, width, height) {
@@ -170,7 +173,8 @@ export class Chart {
     for (const tick of ticks(axis.low, axis.high, Math.max(2, Math.floor(height / 48)), this.options.log)) {
       const y = axis.y(this.options.log ? 10 ** tick : tick);
       parts.push(rule(y, "rule"));
-      const text = this.options.log ? power(tick) : String(Number(tick.toPrecision(3)));
+      const end = (tick === axis.low && axis.ends.low) || (tick === axis.high && axis.ends.high);
+      const text = end || (this.options.log ? power(tick) : String(Number(tick.toPrecision(3))));
       parts.push(label(MARGIN.left - 8, y + 4, "end", text));
     }
     if (this.options.reference !== undefined) parts.push(rule(axis.y(this.options.reference), "reference"));
@@ -246,8 +250,8 @@ function path(points, axis) {
   return text;
 }
 
-/** What lies between a factor below a line and one above. */
-function shade({ line, shade: factors }, axis) {
+/** What lies between a factor below a line and one above. @param {Series} own @param {any} axis */
+function shade({ line = [], shade: factors = [] }, axis) {
   const sound = line.flatMap(([x, y], own) => (y > 0 && factors[own][1] >= 1 ? [[x, y, factors[own][1]]] : []));
   if (sound.length < 2) return "";
   const above = sound.map(([x, y, by]) => `${at(axis.x(x))} ${at(axis.y(y * by))}`);
@@ -255,8 +259,12 @@ function shade({ line, shade: factors }, axis) {
   return `M${above.concat(below).join("L")}z`;
 }
 
-/** A's are discs, B's are diamonds, so that colour is not all that tells them apart. */
-function marks({ key, points }, axis) {
+/**
+ * A's are discs, B's are diamonds, so that colour is not all that tells them apart.
+ * @param {Series} own
+ * @param {any} axis
+ */
+function marks({ key, points = [] }, axis) {
   const room = points.length > 1 ? (axis.x(points.at(-1)[0]) - axis.x(points[0][0])) / (points.length - 1) : 9;
   const size = Math.min(3.4, Math.max(1.2, room * 0.36));
   let text = "";

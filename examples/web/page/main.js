@@ -10,9 +10,10 @@ import { Train } from "./train.js";
 import { Vanish } from "./vanish.js";
 import { ABOUT } from "./words.js";
 
-const main = document.querySelector("main");
+const main = /** @type {HTMLElement} */ (document.querySelector("main"));
 const notices = document.querySelector(".notices");
 const spoken = document.querySelector(".spoken");
+/** @type {NodeListOf<HTMLAnchorElement>} */
 const links = document.querySelectorAll("nav a");
 
 const announce = (text) => say(spoken, text);
@@ -49,7 +50,9 @@ function show({ linked }) {
   if (view !== shown) {
     if (shown) views[shown].leave?.();
     shown = view;
-    const intro = document.querySelector(`template#${view}`).content.cloneNode(true);
+    /** @type {HTMLTemplateElement} */
+    const template = document.querySelector(`template#${view}`);
+    const intro = template.content.cloneNode(true);
     const parts = view === "bits" ? views[view].parts : [views[view].parts[0], settings, ...views[view].parts.slice(1)];
     main.dataset.view = view;
     main.replaceChildren(intro, ...parts);
@@ -64,7 +67,9 @@ function show({ linked }) {
     notices.replaceChildren();
     notice(state.notes);
   }
-  views[view].update();
+  // Their verdicts stand beside their names, in the race too.
+  if (view !== "bits") views.vanish.update();
+  if (view !== "vanish") views[view].update();
 }
 
 for (const link of links) {

@@ -45,6 +45,9 @@ export const plain = (value) => String(Number(value.toPrecision(4)));
 
 export const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
+/** A sentence that begins with a capital and ends with a stop. */
+export const sentence = (text) => (text === "" ? "" : `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`);
+
 /** `16,777,216`. */
 export const whole = (value) => value.toLocaleString("en");
 

@@ -2,7 +2,7 @@
 
 import { fresh, h, say } from "./dom.js";
 import { engine } from "./engines.js";
-import { plain } from "./number.js";
+import { short } from "./number.js";
 import { scaled } from "./scale.js";
 import { STEPS, factor, state } from "./state.js";
 
@@ -85,7 +85,7 @@ export class Reach {
     });
     this.bar.replaceChildren(...bands);
     const ends = spans.map(([first, last]) =>
-      first === last ? `at × ${plain(factor(first))}` : `from × ${plain(factor(first))} to × ${plain(factor(last))}`,
+      first === last ? `at × ${short(factor(first))}` : `from × ${short(factor(first))} to × ${short(factor(last))}`,
     );
     const found = ends.length > 0 ? `Healthy ${ends.join(", ")}.` : "Healthy nowhere on this slider.";
     say(this.words, next(verdicts) === undefined ? found : "Looking where it is healthy…");

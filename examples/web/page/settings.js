@@ -15,7 +15,10 @@ const WIDTHS = [2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 const BIASES = ["zeros", "constant:0.01", "constant:0.1", "normal:0.1", "torch_default"];
 
-/** What the engine knows, once it has said so. */
+/**
+ * What the engine knows, once it has said so.
+ * @type {{ activations: [string, string][] }}
+ */
 export const catalogue = {
   activations: [["relu", "relu"], ["tanh", "tanh"], ["sigmoid", "sigmoid"], ["gelu", "gelu"], ["identity", "identity"]],
 };
@@ -122,7 +125,7 @@ export class Card {
       h(
         "div",
         { class: "field scaling" },
-        h("div", { class: "head" }, h("label", { htmlFor: slider }, "Scale of the weights"), this.amount),
+        h("div", { class: "head" }, h("label", { htmlFor: slider }, "Scale"), this.amount),
         this.slider,
         this.reach.bar,
         h("div", { class: "ticks", "aria-hidden": "true" }, ...marks),
@@ -172,7 +175,7 @@ export class Card {
     say(this.amount, `× ${scale.toPrecision(3)}`);
     const text = scaled(init, scale) ?? init;
     if (this.written.value !== text && document.activeElement !== this.written) this.written.value = text;
-    this.reach.follow(state.get("view") === "vanish" && state.keys().includes(this.key));
+    this.reach.follow(state.get("view") !== "bits" && state.keys().includes(this.key));
     if (this.on) {
       this.on.checked = state.get("b");
       this.body.hidden = !state.get("b");

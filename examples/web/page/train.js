@@ -14,7 +14,10 @@ import { DATA as ABOUT } from "./words.js";
 
 /** @typedef {import("./state.js").Key} Key */
 
-/** Optimizers, and the learning rate that each is begun with. */
+/**
+ * Optimizers, and the learning rate that each is begun with.
+ * @type {[string, number][]}
+ */
 const OPTIMIZERS = [["sgd", 0.05], ["sgd:0.9", 0.01], ["adam", 0.001], ["adamw", 0.001], ["rmsprop", 0.001]];
 
 /** Milliseconds of training between two looks at it. */
@@ -87,6 +90,7 @@ export class Train {
   }
 
   #options() {
+    /** @returns {[string, string][]} */
     const optimizers = () => OPTIMIZERS.map(([name]) => [name, name]);
     const also = (name) => {
       const known = OPTIMIZERS.find(([own]) => own === name);
@@ -332,7 +336,9 @@ export class Train {
   }
 
   #losses(epochs) {
+    /** @returns {[number, number][]} */
     const line = (run, name) => this.history[run].map((own) => [own.epoch, finite(own[name])]);
+    /** @type {import("./chart.js").Series[]} */
     const series = this.keys.flatMap((key, run) => [
       { key, line: line(run, "test_loss"), faint: true },
       { key, line: line(run, "train_loss"), points: line(run, "train_loss") },

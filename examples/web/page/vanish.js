@@ -6,7 +6,7 @@ import { h, say, settled } from "./dom.js";
 import { engine } from "./engines.js";
 import { Histograms } from "./histogram.js";
 import { Latest } from "./latest.js";
-import { duration, finite, short } from "./number.js";
+import { duration, finite, sentence, short } from "./number.js";
 import { asked, mended, summary } from "./settings.js";
 import { state } from "./state.js";
 import { Verdict } from "./verdict.js";
@@ -115,6 +115,7 @@ export class Vanish {
 
   /** The view is shown, or something that it shows has changed. */
   update() {
+    this.advise();
     this.axes.same.checked = state.get("axis") === "same";
     this.axes.own.checked = state.get("axis") === "own";
     for (const key of state.keys()) {
@@ -144,6 +145,7 @@ export class Vanish {
 
   /** Once a slider rests: what to use instead takes trying, so it is not asked for at every step. */
   #advise() {
+    if (state.get("view") !== "vanish") return;
     for (const key of state.keys()) {
       const found = this.found[key];
       if (found === null || found.verdict.kind === "healthy" || found.asked) continue;
@@ -161,6 +163,7 @@ export class Vanish {
     const keys = state.keys();
     const networks = keys.flatMap((key) => (this.found[key] ? [{ key, layers: this.found[key].layers }] : []));
     const depth = Math.max(1, ...networks.map(({ layers }) => layers.length));
+    /** @returns {import("./chart.js").Series[]} */
     const series = (name) =>
       networks.map(({ key, layers }) => ({
         key,
@@ -177,6 +180,7 @@ export class Vanish {
       return `Layer ${layer}: ${parts.join(" · ")}`;
     };
     const empty = "Point at a layer, or press an arrow key, to read its numbers.";
+    /** @returns {import("./chart.js").Picture} */
     const picture = (name) => ({ series: series(name), x: [1, depth], read: read(name), empty });
     this.signal.show(picture("activation"));
     this.gradient.show(picture("gradient"));
@@ -215,8 +219,6 @@ export class Vanish {
     this.announce(parts.join(". "));
   }
 }
-
-const sentence = (text) => (text === "" ? "" : `${text[0].toUpperCase()}${text.slice(1)}.`);
 
 /** The mean factor on the signal's variance from one hidden layer to the next, and all of them together. */
 function rate(layers) {

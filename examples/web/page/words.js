@@ -25,7 +25,7 @@ export const ABOUT = {
   bias: "is added",
   residual: "a way around each layer",
   norm: "brings signals to variance 1",
-  seed: "where the random numbers begin; both networks share it",
+  seed: "of both networks",
 };
 
 export const DATA = {
