@@ -349,6 +349,7 @@ class Own {
       seed: state.get("seed"),
       optimizer: state.get("optimizer"),
       lr: state.get("rate"),
+      schedule: state.get("schedule"),
       batch: state.get("batch"),
       epochs: Math.min(3, state.get("epochs")),
     };

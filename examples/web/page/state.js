@@ -83,7 +83,7 @@ const cut = (given) => {
 const setting = (key, init) => {
   const own = `Network ${key.toUpperCase()}, `;
   return {
-    [`${key}.depth`]: number(`${own}depth`, 1, 256, 32, true),
+    [`${key}.depth`]: number(`${own}depth`, 1, 256, 30, true),
     [`${key}.width`]: number(`${own}width`, 1, 1024, 64, true),
     [`${key}.activation`]: text(`${own}activation`, "relu"),
     [`${key}.init`]: text(`${own}initializer`, init),
@@ -103,7 +103,8 @@ export const FIELDS = {
   axis: choice("Histograms' axis", ["same", "own"], "same"),
   data: choice("Data", DATA, "spirals"),
   optimizer: text("Optimizer", "sgd"),
-  rate: number("Learning rate", 1e-6, 100, 0.05),
+  rate: number("Learning rate", 1e-6, 100, 0.015),
+  schedule: text("Schedule", "cosine"),
   batch: number("Batch", 1, 1024, 16, true),
   epochs: number("Epochs", 1, 1000, 15, true),
   device: choice("Device", ["cpu", "gpu"], "cpu"),

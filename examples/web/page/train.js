@@ -18,7 +18,7 @@ import { DATA as ABOUT } from "./words.js";
  * Optimizers, and the learning rate that each is begun with.
  * @type {[string, number][]}
  */
-const OPTIMIZERS = [["sgd", 0.05], ["sgd:0.9", 0.01], ["adam", 0.001], ["adamw", 0.001], ["rmsprop", 0.001]];
+const OPTIMIZERS = [["sgd", 0.015], ["sgd:0.9", 0.01], ["adam", 0.001], ["adamw", 0.001], ["rmsprop", 0.001]];
 
 /** Milliseconds of training between two looks at it. */
 const TURN = 40;
@@ -97,12 +97,16 @@ export class Train {
       return known ? { rate: known[1] } : {};
     };
     const optimizer = choiceField("optimizer", "Optimizer", "makes steps of gradients", optimizers, { other: true, also });
+    /** @returns {[string, string][]} */
+    const schedules = () => [["cosine", "cosine, down to 0"], ["constant", "constant"]];
+    const schedule = choiceField("schedule", "Schedule", "of the learning rate", schedules, { other: true });
     const device = choiceField("device", "Computes on", "this browser’s own", () => [["cpu", "CPU"], ["gpu", "GPU"]]);
     return h(
       "div",
-      { class: "quartet" },
+      { class: "trio" },
       optimizer.element,
       numberField("rate", "Learning rate", "how far a step goes", { step: "any" }),
+      schedule.element,
       numberField("batch", "Batch", "rows to a step"),
       numberField("epochs", "Epochs", "times through all rows"),
       device.element,
@@ -122,6 +126,7 @@ export class Train {
       runs: state.keys().map(asked),
       optimizer: state.get("optimizer"),
       lr: state.get("rate"),
+      schedule: state.get("schedule"),
       batch: state.get("batch"),
       epochs: state.get("epochs"),
       device: state.get("device"),
