@@ -25,11 +25,11 @@ const settings = h(
   cards.b.element,
   h("div", { class: "shared" }, numberField("seed", "Seed", ABOUT.seed)),
 );
-const views = {
-  vanish: new Vanish(cards, announce),
-  train: new Train(announce),
-  bits: new Bits(announce),
-};
+const vanish = new Vanish(cards, announce);
+// The others are made when they are first shown.
+const make = { vanish: () => vanish, train: () => new Train(announce), bits: () => new Bits(announce) };
+/** @type {Record<string, any>} */
+const views = {};
 
 /** A message above all, until it is put away. */
 function notice(texts) {
@@ -48,8 +48,9 @@ let shown = "";
 function show({ linked }) {
   const view = state.get("view");
   if (view !== shown) {
-    if (shown) views[shown].leave?.();
+    views[shown]?.leave?.();
     shown = view;
+    views[view] ??= make[view]();
     /** @type {HTMLTemplateElement} */
     const template = document.querySelector(`template#${view}`);
     const intro = template.content.cloneNode(true);
@@ -68,7 +69,7 @@ function show({ linked }) {
     notice(state.notes);
   }
   // Their verdicts stand beside their names, in the race too.
-  if (view !== "bits") views.vanish.update();
+  if (view !== "bits") vanish.update();
   if (view !== "vanish") views[view].update();
 }
 
