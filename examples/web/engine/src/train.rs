@@ -1,7 +1,7 @@
 //! Networks on their way, side by side: what `fanin train` trains.
 
 use fanin::model::data::{Dataset, Generated, Standardizer, Targets};
-use fanin::model::{Epoch, Optimizer, TrainOptions, Trainer};
+use fanin::model::{Epoch, Optimizer, Schedule, TrainOptions, Trainer};
 use fanin::op::Arithmetic;
 use js_sys::{Date, Float32Array, Uint8Array, Uint32Array};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub struct Lesson {
     optimizer: String,
     /// None for the optimizer's own.
     lr: Option<f64>,
+    #[serde(default = "constant")]
+    schedule: String,
     #[serde(default = "usual")]
     batch: usize,
     #[serde(default = "forty")]
@@ -28,6 +30,10 @@ pub struct Lesson {
 
 fn adam() -> String {
     "adam".into()
+}
+
+fn constant() -> String {
+    "constant".into()
 }
 
 fn usual() -> usize {
@@ -67,8 +73,10 @@ impl Lesson {
 
     fn options(&self, arithmetic: Arithmetic) -> Result<TrainOptions, Failure> {
         let optimizer: Optimizer = self.optimizer.parse()?;
+        let schedule: Schedule = self.schedule.parse()?;
         Ok(TrainOptions {
             optimizer,
+            schedule,
             lr: self.lr.unwrap_or(optimizer.default_lr()),
             batch: Some(self.batch),
             epochs: self.epochs,
@@ -99,11 +107,15 @@ impl Lesson {
 
     /// The command that trains networks that differ in their initializers alone, by these.
     pub fn command(&self, settings: &Settings, inits: &str, exact: bool) -> String {
-        let Lesson { data, seed, optimizer, lr, batch, epochs } = self;
+        let Lesson { data, seed, optimizer, lr, schedule, batch, epochs } = self;
         let hidden = vec![settings.width.to_string(); settings.depth as usize - 1].join(",");
         let lr = lr.map_or(String::new(), |lr| format!(" --lr {lr}"));
+        let schedule = match schedule.as_str() {
+            "constant" => String::new(),
+            schedule => format!(" --schedule {}", quoted(schedule)),
+        };
         format!(
-            "fanin train --data {data} --hidden {hidden}{} --optimizer {}{lr} --batch {batch} --epochs \
+            "fanin train --data {data} --hidden {hidden}{} --optimizer {}{lr}{schedule} --batch {batch} --epochs \
              {epochs} --seed {seed}{}",
             settings.flags(inits),
             quoted(optimizer),
@@ -147,6 +159,9 @@ pub struct Started {
     /// 1 for the rows that are kept for testing.
     #[serde(with = "preserve")]
     test: Uint8Array,
+    /// Of each column, what was taken from it and what it was divided by.
+    means: Vec<f64>,
+    stds: Vec<f64>,
     /// Where points of a plane lie, with a margin.
     extent: Option<[f32; 4]>,
     steps_per_epoch: u64,
@@ -197,6 +212,8 @@ impl Training {
             features: Float32Array::from(&features[..]),
             labels: Uint32Array::from(&labels.concat()[..]),
             test: Uint8Array::from(&test[..]),
+            means: rows.standardizer.features.iter().map(|scale| scale.mean).collect(),
+            stds: rows.standardizer.features.iter().map(|scale| scale.std).collect(),
             extent: extent(&features, rows.train.columns()),
             steps_per_epoch: first.epoch_steps(),
             steps: first.steps(),
