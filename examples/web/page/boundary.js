@@ -8,7 +8,7 @@ import { h } from "./dom.js";
  * @property {Uint32Array} labels
  * @property {Uint8Array} test 1 where a row is for testing
  * @property {[number, number, number, number]} extent
- * @property {number} classes
+ * @property {string[]} classes
  */
 
 /** What parts classes for eyes that see no colours: a disc, a square, a triangle, a diamond. */
@@ -111,7 +111,7 @@ export class Boundary {
     const { classes, certainty, columns, rows } = this.said;
     const picture = new ImageData(columns, rows);
     const parts = this.colours.map(channels);
-    const guess = 1 / this.rows.classes;
+    const guess = 1 / this.rows.classes.length;
     for (let own = 0; own < classes.length; own += 1) {
       const [red, green, blue] = parts[classes[own] % 4];
       const sure = Math.max(0, Math.min(1, (certainty[own] - guess) / (1 - guess)));

@@ -41,8 +41,7 @@ export function mended(keys, message) {
   if (!state.linked) return false;
   const texts = keys.flatMap((key) => ["init", "activation", "bias"].map((name) => `${key}.${name}`));
   const odd = texts.filter((key) => state.get(key) !== FIELDS[key].usual);
-  const named = odd.filter((key) => message.includes(state.get(key).split(":")[0]));
-  const wrong = named.length > 0 ? named : odd;
+  const wrong = odd.filter((key) => message.includes(state.get(key).split(":")[0]));
   if (wrong.length === 0) return false;
   // All that is known would be a long list here.
   const why = message.replace(/; known: .*/s, "");

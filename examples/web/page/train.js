@@ -261,7 +261,7 @@ export class Train {
     for (const [run, key] of this.keys.entries()) {
       const side = this.networks[key].side;
       const began = performance.now();
-      const picture = await engine("train").call("train.boundary", { run, columns: side, rows: side });
+      const picture = await engine("train").call("train.boundary", { run, columns: side, rows: side, extent: this.started.extent });
       if (race !== this.race) return;
       this.networks[key].picture({ ...picture, columns: side, rows: side }, performance.now() - began);
     }
@@ -273,7 +273,7 @@ export class Train {
       const verdict = await engine("train").call("train.verdict", { run });
       if (race !== this.race) return;
       this.networks[key].judge(verdict);
-      said.push(`Network ${key.toUpperCase()}: ${verdict.kind}, ${percent(finite(verdict.test_accuracy))} of test rows right`);
+      said.push(`Network ${key.toUpperCase()}: ${verdict.kind}, ${percent(finite(verdict.test_accuracy ?? 0))} of test rows right`);
     }
     this.announce(`The race is over. ${said.join(". ")}.`);
   }
@@ -293,8 +293,7 @@ export class Train {
       while (this.drawn && race === this.race) {
         this.drawn = false;
         for (const [run, key] of this.keys.entries()) {
-          const features = this.#prepared(this.pad.ink);
-          const answer = await engine("train").call("train.predict", { run, features });
+          const answer = await engine("train").call("train.predict", { run, features: [...this.pad.ink] });
           if (race === this.race) this.networks[key].guess.show(answer.probabilities.map(finite));
         }
       }
@@ -305,19 +304,13 @@ export class Train {
     }
   }
 
-  /** Ink as the networks see it: each pixel less its mean, over its spread. */
-  #prepared(ink) {
-    const { means, scales } = this.started;
-    return Float32Array.from(ink, (value, own) => (value - means[own]) / scales[own]);
-  }
-
   /** Puts a picture that no network has learned from on the pad. */
   #sample() {
     if (this.started?.columns !== 64) return;
-    const { features, test, means, scales } = this.started;
+    const { features, test, means, stds } = this.started;
     const tested = [...test.keys()].filter((own) => test[own] === 1);
     const own = tested[(this.sampled = ((this.sampled ?? -1) + 7) % tested.length)];
-    this.pad.set(features.slice(own * 64, own * 64 + 64).map((value, pixel) => value * scales[pixel] + means[pixel]));
+    this.pad.set(features.slice(own * 64, own * 64 + 64).map((value, pixel) => value * stds[pixel] + means[pixel]));
   }
 
   #controls() {
@@ -439,5 +432,5 @@ class Lane {
 const rowsOf = ({ test, labels, classes, columns }) => {
   const tested = test.reduce((sum, own) => sum + own, 0);
   const others = columns === 2 ? "hollow ones" : "others";
-  return `${counted(labels.length - tested, "row")} of ${classes} classes to learn from, ${whole(tested)} ${others} to test with.`;
+  return `${counted(labels.length - tested, "row")} of ${classes.length} classes to learn from, ${whole(tested)} ${others} to test with.`;
 };
