@@ -44,7 +44,7 @@ export class Bits {
   async #look() {
     try {
       const about = await worker("cpu").call("about");
-      say(this.cpu, `CPU: ${about.cpu}`);
+      say(this.cpu, `CPU: by WebAssembly, ${about.cpu}`);
     } catch (error) {
       say(this.cpu, `CPU: ${error.message}`);
     }
@@ -54,7 +54,8 @@ export class Bits {
         if (found.none) this.without = `${sentence(found.none)} The CPU does all of it.`;
         else {
           const kind = found.software ? " (a software driver: it computes on the CPU, in a GPU’s stead)" : "";
-          say(this.gpu, `GPU: ${found.name || [found.vendor, found.architecture].filter(Boolean).join(" ") || "unnamed"}${kind}`);
+          this.software = found.software;
+          say(this.gpu, `GPU: ${[found.vendor, found.architecture].filter(Boolean).join(" ") || found.name}${kind}`);
         }
       } catch (error) {
         this.without = `${sentence(error.message)} The CPU does all of it.`;
@@ -300,6 +301,7 @@ class Training {
     this.body.replaceChildren(...rows.map((own) => own.element));
     this.table.hidden = false;
     say(this.count, "");
+    if (this.bits.software) say(this.action.note, "A software driver takes minutes: each network is compiled anew.");
     let [kept, done] = [0, 0];
     const devices = await this.bits.devices();
     if (!devices.includes("gpu")) for (const { cells } of rows) say(cells.gpu, "no GPU");

@@ -7,7 +7,7 @@ import { h, say, settled } from "./dom.js";
 import { engine } from "./engines.js";
 import { choiceField, numberField } from "./field.js";
 import { Guess, Pad } from "./pad.js";
-import { counted, finite, percent, short, whole } from "./number.js";
+import { counted, finite, percent, sentence, short, whole } from "./number.js";
 import { asked, mended, summary } from "./settings.js";
 import { DATA, state } from "./state.js";
 import { DATA as ABOUT } from "./words.js";
@@ -180,7 +180,7 @@ export class Train {
     this.goOn = false;
     this.#controls();
     if (state.get("device") === "gpu" && (error.code === "no-jspi" || error.code === "device-lost" || error.code === "no-gpu")) {
-      say(this.note, `${error.message} The race is on the CPU now.`);
+      say(this.note, `${sentence(error.message)} The race is on the CPU now.`);
       this.kept = this.note.textContent;
       state.set({ device: "cpu" });
       return;
@@ -424,8 +424,7 @@ class Lane {
 
   judge(verdict) {
     this.element.dataset.kind = verdict.kind;
-    const text = verdict.text ? `: ${verdict.text}` : "";
-    say(this.verdict, `${verdict.kind[0].toUpperCase()}${verdict.kind.slice(1)}${text}`);
+    say(this.verdict, sentence(verdict.text ? `${verdict.kind}: ${verdict.text}` : verdict.kind));
   }
 }
 
