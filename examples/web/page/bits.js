@@ -5,7 +5,7 @@ import { fresh, h, say } from "./dom.js";
 import { support } from "./engine.js";
 import { engine, stop } from "./engines.js";
 import { choiceField, numberField, textField } from "./field.js";
-import { duration, sentence, whole } from "./number.js";
+import { duration, finite, sentence, whole } from "./number.js";
 import { asked, summary } from "./settings.js";
 import { DTYPES, state } from "./state.js";
 
@@ -263,7 +263,7 @@ class Draw {
     const found = drawn.filter(Boolean);
     if (found.length === 0) throw errors[0];
     this.command.show(found[0].command);
-    say(this.values, `The first: ${found[0].first.join(", ")}, …`);
+    say(this.values, `The first: ${found[0].first.map((own) => Number(finite(own).toPrecision(7))).join(", ")}, …`);
     if (errors.length > 0) throw errors[0];
     verdict(this.equal, found.map((own) => own.sha256), this.bits.announce, `all ${whole(found[0].elements)} weights have the same bits on both.`);
   }
