@@ -411,10 +411,29 @@ impl Trainer {
     /// [`Error::Device`] where the device fails. Divergence is no error: it ends the training, and
     /// [`Trainer::verdict`] has a word for it.
     pub fn advance(&mut self) -> Result<()> {
+        self.submit(self.taken)
+    }
+
+    /// Takes the next step alone, and tests where an epoch ended before it: for whoever looks at each.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub fn advance_one(&mut self) -> Result<()> {
+        let (taken, step) = (self.taken, self.step());
+        while !self.finished() && self.step() == step {
+            self.submit(1)?;
+        }
+        // How many are taken at once follows from submissions of as many.
+        self.taken = taken;
+        Ok(())
+    }
+
+    /// Takes so many steps and tests at most.
+    fn submit(&mut self, most: usize) -> Result<()> {
         let mut order = Vec::with_capacity(self.group * self.batch);
         let mut items = Vec::new();
         let mut cursor = self.cursor;
-        while items.len() < self.taken {
+        while items.len() < most {
             let Some((item, rows)) = self.item(&mut cursor, items.len()) else { break };
             items.push(item);
             order.extend_from_slice(&rows);

@@ -286,7 +286,7 @@ struct Ended {
 }
 
 impl Training {
-    /// Trains by turns until the time is used, and until all have made as many steps.
+    /// Trains by turns until the time is used, and until all have made as many steps; in no time, a step each.
     pub fn advance(&mut self, advance: &Advance) -> Result<Advanced, Failure> {
         let milliseconds = advance.milliseconds;
         if !(0.0..=60_000.0).contains(&milliseconds) {
@@ -306,7 +306,10 @@ impl Training {
             all = false;
             let behind = |run: &&mut Run| !run.trainer.finished() && run.trainer.step() == least;
             for run in self.runs.iter_mut().filter(behind) {
-                run.trainer.advance()?;
+                match milliseconds > 0.0 {
+                    true => run.trainer.advance()?,
+                    false => run.trainer.advance_one()?,
+                }
             }
         }
         let runs = self.runs.iter_mut().map(Run::advanced).collect::<Result<Vec<_>, _>>()?;
