@@ -173,9 +173,14 @@ export class Chart {
     for (const tick of ticks(axis.low, axis.high, Math.max(2, Math.floor(height / 48)), this.options.log)) {
       const y = axis.y(this.options.log ? 10 ** tick : tick);
       parts.push(rule(y, "rule"));
-      const end = (tick === axis.low && axis.ends.low) || (tick === axis.high && axis.ends.high);
-      const text = end || (this.options.log ? power(tick) : String(Number(tick.toPrecision(3))));
+      // The ends have room for their own names alone.
+      const near = (end) => Math.abs(y - axis.y(end === "0" ? 0 : Infinity)) < 14;
+      if (Object.values(axis.ends).some((end) => end !== "" && near(end))) continue;
+      const text = this.options.log ? power(tick) : String(Number(tick.toPrecision(3)));
       parts.push(label(MARGIN.left - 8, y + 4, "end", text));
+    }
+    for (const end of Object.values(axis.ends)) {
+      if (end !== "") parts.push(label(MARGIN.left - 8, axis.y(end === "0" ? 0 : Infinity) + 4, "end", end));
     }
     if (this.options.reference !== undefined) parts.push(rule(axis.y(this.options.reference), "reference"));
     const bottom = height - MARGIN.bottom;

@@ -179,7 +179,7 @@ export class Vanish {
       });
       return `Layer ${layer}: ${parts.join(" · ")}`;
     };
-    const empty = "Point at a layer, or press an arrow key, to read its numbers.";
+    const empty = "Point at a layer, or use the arrow keys.";
     /** @returns {import("./chart.js").Picture} */
     const picture = (name) => ({ series: series(name), x: [1, depth], read: read(name), empty });
     this.signal.show(picture("activation"));
