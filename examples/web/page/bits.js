@@ -21,7 +21,7 @@ export class Bits {
   constructor(announce) {
     this.announce = announce;
     /** Why there is no GPU here, once that is known. */
-    this.without = support.jspi ? "" : "This browser lacks JavaScript Promise Integration, which waiting for a GPU takes; the CPU does all of it.";
+    this.without = support.jspi ? "" : "This browser lacks JavaScript Promise Integration, which waiting for a GPU takes. The CPU does all of it.";
     this.gpu = h("p", { class: "device gpu" }, "Looking for a GPU…");
     this.cpu = h("p", { class: "device cpu" }, "CPU");
     this.draw = new Draw(this);
