@@ -4,4 +4,5 @@
 mod browser;
 mod engine;
 mod native;
+mod page;
 mod without;
