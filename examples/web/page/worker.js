@@ -10,19 +10,17 @@ WebAssembly.Suspending ??= class Suspending {
 WebAssembly.promising ??= (call) => call;
 WebAssembly.JSTag ??= new WebAssembly.Tag({ parameters: ["externref"] });
 
-// Not waited for here: messages that come before there is a listener are lost.
-const engine = import("./fanin.js");
-
-let ready = false;
+// Imported when the first call comes, not before: a message that comes while this file waits is heard by nobody.
+let call;
 
 // A module that broke off is in no state to be called again.
 const broken = (error) => error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
 
 async function answer({ id, module, method, args }) {
-  const { initSync, call } = await engine;
-  if (!ready) {
-    initSync({ module });
-    ready = true;
+  if (!call) {
+    const glue = await import("./fanin.js");
+    glue.initSync({ module });
+    ({ call } = glue);
   }
   const progress = (value) => postMessage({ id, progress: value });
   const result = await call(method, args, progress);

@@ -1,2 +1,0 @@
-import { Engine, support } from "./engine.js";
-Object.assign(globalThis, { Engine, support });
