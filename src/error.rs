@@ -280,10 +280,12 @@ fn nearest(given: &str, known: &[String]) -> String {
 }
 
 fn how_to_get_an_adapter(present: &str) -> &'static str {
-    if present.starts_with("none") {
+    if !present.starts_with("none") {
+        ""
+    } else if cfg!(target_arch = "wasm32") {
+        ". Take a browser that has WebGPU, on a machine where it is not switched off, or use the CPU"
+    } else {
         ". Install a GPU's Vulkan driver, or Mesa's software one \
          (Debian, Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1), or use the CPU"
-    } else {
-        ""
     }
 }
