@@ -83,13 +83,16 @@ impl Gaussian {
     /// The coefficients `a_k = E[f(x) h_k(z)]` on normalized Hermite polynomials, of which
     /// `E[f(x) f(x')] = sum_k a_k^2 c^k` where `x` and `x'` have correlation `c` (Mehler).
     pub fn hermite(&self, f: impl Fn(f64) -> f64) -> Vec<f64> {
+        let value = |(z, weight): &(f64, f64)| weight * f(self.mean + self.scale * z);
+        let values: Vec<f64> = self.nodes.iter().map(value).collect();
+        let (mut last, mut this) = (vec![0.0; values.len()], vec![1.0; values.len()]);
         let mut sums = vec![0.0; HERMITE];
-        for (z, weight) in &self.nodes {
-            let value = weight * f(self.mean + self.scale * z);
-            let (mut last, mut this) = (0.0, 1.0);
-            for (k, sum) in (0..).map(f64::from).zip(&mut sums) {
-                *sum += value * this;
-                (last, this) = (this, (z * this - f64::sqrt(k) * last) / f64::sqrt(k + 1.0));
+        // Polynomial after polynomial over all nodes: their quotients do not wait for one another.
+        for (k, sum) in (0..).map(f64::from).zip(&mut sums) {
+            *sum = values.iter().zip(&this).fold(0.0, |sum, (value, this)| sum + value * this);
+            let (before, after) = (f64::sqrt(k), f64::sqrt(k + 1.0));
+            for ((last, this), (z, _)) in last.iter_mut().zip(&mut this).zip(&self.nodes) {
+                (*last, *this) = (*this, (z * *this - before * *last) / after);
             }
         }
         sums
