@@ -404,9 +404,9 @@ impl Page {
         png
     }
 
-    /// Opens another address in a tab of its own and leaves it there, whatever it does.
-    pub fn beside(&mut self, url: &str) {
-        self.browser.ask("", "Target.createTarget", json!({ "url": url }));
+    /// Ends the process that drives the GPU, as where its driver fails.
+    pub fn crash_gpu(&mut self) {
+        self.browser.ask("", "Browser.crashGpuProcess", json!({}));
     }
 
     /// What was complained of so far; from now on none of it.

@@ -390,8 +390,7 @@ fn a_lost_device_is_said_and_another_is_opened() {
     let mut page = page();
     let draw = json!({ "device": "gpu", "shape": [10, 100], "seed": 1 });
     let before = page.answer("draw", &draw);
-    // The process that drives the GPU ends, as where its driver fails.
-    page.beside("chrome://gpucrash");
+    page.crash_gpu();
     let start = Instant::now();
     let lost = loop {
         match page.call("draw", &draw) {
