@@ -1,5 +1,8 @@
 //! The page as a reader has it: clicks, keys, links, and what is to be seen of them.
 
+use std::fs;
+use std::path::Path;
+
 use fanin::Device;
 use fanin::device::{Draw, Piece};
 use fanin::random::{Distribution, Dtype, Stream};
@@ -163,6 +166,26 @@ fn a_link_shows_the_same() {
     page.wait_for("document.documentElement.classList.contains('ready')");
     assert_eq!(curve(&mut page, "a"), first, "the same numbers, drawn anew");
     page.close();
+}
+
+#[test]
+fn the_guides_links_show_what_stands_beside_them() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../src/guide");
+    let chapters = fs::read_dir(guide).unwrap().map(|entry| entry.unwrap().path());
+    let chapters = chapters.filter(|path| path.extension().is_some_and(|own| own == "md"));
+    let all: String = chapters.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let links = all.split("(http://127.0.0.1:8000/").skip(1).map(|rest| rest.split(')').next());
+    let links: Vec<&str> = links.flatten().collect();
+    assert!(links.len() >= 5, "{links:?}");
+    for link in links {
+        let mut page = page(link);
+        curve(&mut page, "a");
+        curve(&mut page, "b");
+        // What is not known, or as usual, is left out of it.
+        assert_eq!(address(&mut page), link);
+        assert_eq!(page.evaluate("document.querySelectorAll('.notice').length"), 0, "{link}");
+        page.close();
+    }
 }
 
 #[test]
