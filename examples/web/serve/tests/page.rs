@@ -9,7 +9,7 @@ use fanin::random::{Distribution, Dtype, Stream};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::browser::{Browser, Page, SOFTWARE};
+use crate::browser::{Browser, Page, SOFTWARE, built};
 
 /// The page at an address, on a desk, with what takes the main thread long noted down.
 fn page(path: &str) -> Page {
@@ -688,6 +688,11 @@ fn scaled_initializers_draw_the_same_weights_larger() {
         assert!((ratio - 4.0).abs() < 0.01, "{own}");
     }
     page.close();
+}
+
+#[test]
+fn it_is_small() {
+    assert!(built().compressed() < 500_000, "{}", built());
 }
 
 #[test]
