@@ -58,7 +58,7 @@ export class Bits {
           say(this.gpu, `GPU: ${[found.vendor, found.architecture].filter(Boolean).join(" ") || found.name}${kind}`);
         }
       } catch (error) {
-        this.without = `${sentence(error.message)} The CPU does all of it.`;
+        this.without = `${sentence(error.message)}${error.code === "no-wasm" ? "" : " The CPU does all of it."}`;
       }
     }
     if (this.without) {
@@ -252,7 +252,8 @@ class Draw {
       const lane = this.lanes[device];
       try {
         const found = await worker(device).call("draw", { ...question, device }, { onProgress: (far) => lane.far(far) });
-        lane.done(found.sha256, `${duration(1000 * found.seconds)}, ${whole(found.bytes)} bytes`);
+        const where = found.engine === device ? "" : ", drawn by the CPU";
+        lane.done(found.sha256, `${duration(1000 * found.seconds)}, ${whole(found.bytes)} bytes${where}`);
         return found;
       } catch (error) {
         lane.fail(error);
@@ -261,10 +262,21 @@ class Draw {
       }
     }, this.lanes);
     const found = drawn.filter(Boolean);
-    if (found.length === 0) throw errors[0];
+    if (found.length === 0) {
+      // Once is enough of what both say.
+      for (const lane of Object.values(this.lanes)) lane.clear();
+      throw errors[0];
+    }
     this.command.show(found[0].command);
     say(this.values, `The first: ${found[0].first.map((own) => Number(finite(own).toPrecision(7))).join(", ")}, …`);
     if (errors.length > 0) throw errors[0];
+    if (found.length > 1 && found.every((own) => own.engine === "cpu")) {
+      const text = "Such a tensor is made as a whole, which the CPU does on every machine: there is nothing to compare here. The command below gives the same digest elsewhere.";
+      this.equal.dataset.equal = "alone";
+      say(this.equal, text);
+      this.bits.announce(text);
+      return;
+    }
     verdict(this.equal, found.map((own) => own.sha256), this.bits.announce, `all ${whole(found[0].elements)} weights have the same bits on both.`);
   }
 }
@@ -303,22 +315,32 @@ class Training {
     say(this.count, "");
     if (this.bits.software) say(this.action.note, "A software driver takes minutes: each network is compiled anew.");
     let [kept, done] = [0, 0];
+    const tell = (ok) => {
+      done += 1;
+      if (ok) kept += 1;
+      say(this.count, `${kept} of ${done} digests are those promised.`);
+    };
     const devices = await this.bits.devices();
     if (!devices.includes("gpu")) for (const { cells } of rows) say(cells.gpu, "no GPU");
-    await this.bits.each(async (device) => {
-      for (const { run, cells } of rows) {
-        const found = await worker(device).call("exact", { device, run: run.name });
-        const cell = cells[device];
-        cell.classList.add(found.ok ? "holds" : "fails");
-        say(cell, `${found.ok ? "✓" : "✗"} ${found.digest.slice(0, 16)}`);
-        cell.title = found.digest;
-        done += 1;
-        if (found.ok) kept += 1;
-        say(this.count, `${kept} of ${done} digests are those promised.`);
-      }
-    });
+    try {
+      await this.bits.each((device) => this.#each(device, rows, tell));
+    } finally {
+      for (const { cells } of rows) for (const cell of Object.values(cells)) if (cell.textContent === "…") say(cell, "–");
+    }
     this.count.dataset.equal = String(kept === done);
     this.bits.announce(this.count.textContent);
+  }
+
+  /** All runs on one device. */
+  async #each(device, rows, tell) {
+    for (const { run, cells } of rows) {
+      const found = await worker(device).call("exact", { device, run: run.name });
+      const cell = cells[device];
+      cell.classList.add(found.ok ? "holds" : "fails");
+      say(cell, `${found.ok ? "✓" : "✗"} ${found.digest.slice(0, 16)}`);
+      cell.title = found.digest;
+      tell(found.ok);
+    }
   }
 }
 

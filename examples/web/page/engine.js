@@ -11,6 +11,10 @@ function module() {
   return compiled;
 }
 
+function forget() {
+  compiled = undefined;
+}
+
 function failure(message, properties = {}) {
   return Object.assign(new Error(message), properties);
 }
@@ -33,8 +37,9 @@ export class Engine {
     try {
       compiled = await module();
     } catch (error) {
-      const message = `this browser does not load the page's WebAssembly (${error.message})`;
-      throw failure(message, { code: "no-wasm" });
+      // Asked for anew by the next call.
+      forget();
+      throw failure(`the page's WebAssembly does not load (${error.message}): reload the page`, { code: "no-wasm" });
     }
     const id = ++this.#last;
     return new Promise((resolve, reject) => {
@@ -95,7 +100,8 @@ export class Engine {
       call.reject(failure(message, { code: "broken" }));
       this.#end(failure("the engine broke off in an earlier call", { code: "broken" }));
     } else {
-      call.reject(failure(failed.message, failed.code ? { code: failed.code } : {}));
+      const { message, ...known } = failed;
+      call.reject(failure(message, known));
     }
   }
 }

@@ -31,17 +31,27 @@ const make = { vanish: () => vanish, train: () => new Train(announce), bits: () 
 /** @type {Record<string, any>} */
 const views = {};
 
+/** Sentences of a message at most. */
+const MOST = 12;
+
 /** A message above all, until it is put away. */
 function notice(texts) {
   if (texts.length === 0) return;
+  const said = texts.length > MOST ? [...texts.slice(0, MOST), `And ${texts.length - MOST} more.`] : texts;
   const box = h(
     "div",
     { class: "notice", role: "alert" },
-    h("ul", {}, ...texts.map((text) => h("li", {}, text))),
+    h("ul", {}, ...said.map((text) => h("li", {}, text))),
     h("button", { type: "button", class: "quiet", onclick: () => box.remove() }, "Close"),
   );
   notices.replaceChildren(box);
 }
+
+// A link of this page's own would take the place of the state in the address.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 
 let shown = "";
 

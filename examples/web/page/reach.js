@@ -56,6 +56,7 @@ export class Reach {
         verdicts.set(step, found.verdict.kind);
       } catch {
         // What is wrong with the setting is said by who shows it.
+        if (turn === this.turn) say(this.words, "");
         return;
       }
       if (turn !== this.turn || document.hidden) return;

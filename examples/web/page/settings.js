@@ -35,17 +35,19 @@ export function asked(key) {
 /**
  * Of a link whose setting the engine refuses, takes the usual in its place. Whether there was such a link.
  * @param {Key[]} keys
- * @param {string} message
+ * @param {{ message: string, field?: string, code?: string }} error what is at fault, where the engine knows it
  */
-export function mended(keys, message) {
-  if (!state.linked) return false;
-  const texts = keys.flatMap((key) => ["init", "activation", "bias"].map((name) => `${key}.${name}`));
-  const odd = texts.filter((key) => state.get(key) !== FIELDS[key].usual);
-  const wrong = odd.filter((key) => message.includes(state.get(key).split(":")[0]));
+export function mended(keys, { message, field, code }) {
+  // What has a code is no fault of the settings.
+  if (!state.linked || code) return false;
+  const names = { shape: ["depth", "width"], init: ["init", "scale"] }[field] ?? (field ? [field] : ["init", "scale", "bias"]);
+  const all = names.flatMap((name) => (Object.hasOwn(FIELDS, name) ? [name] : keys.map((key) => `${key}.${name}`)));
+  const wrong = all.filter((key) => state.get(key) !== FIELDS[key].usual);
   if (wrong.length === 0) return false;
   // All that is known would be a long list here.
   const why = message.replace(/; known: .*/s, "");
-  state.mend(wrong, `Network ${keys.map((key) => key.toUpperCase()).join(" or ")}: ${why}`);
+  const whose = `Network ${keys.map((key) => key.toUpperCase()).join(" or ")}: `;
+  state.mend(wrong, `${Object.hasOwn(FIELDS, names[0]) ? "" : whose}${why}`);
   return true;
 }
 

@@ -26,7 +26,8 @@ export const factor = (step) => (step === 0 ? 1 : Number((2 ** (step / STEPS.eac
 
 /** @returns {Field} */
 function number(name, low, high, usual, isWhole = false) {
-  const range = `${low.toLocaleString("en")} to ${high.toLocaleString("en")}`;
+  const written = (end) => (Math.abs(end) < 1 && end !== 0 ? String(end) : end.toLocaleString("en"));
+  const range = `${written(low)} to ${written(high)}`;
   return {
     usual,
     check(text) {

@@ -185,7 +185,7 @@ export class Train {
       state.set({ device: "cpu" });
       return;
     }
-    if (mended(state.keys(), error.message)) return;
+    if (mended(state.keys(), error)) return;
     say(this.note, error.message);
   }
 

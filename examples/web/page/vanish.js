@@ -24,6 +24,8 @@ export class Vanish {
     /** @type {Record<Key, any>} */
     this.found = { a: null, b: null };
     this.asked = { a: "", b: "" };
+    /** Timers, after which a network is said to be computed. */
+    this.waits = { a: 0, b: 0 };
     const pick = (layer) => [this.signal, this.gradient].forEach((chart) => chart.mark(layer));
     this.signal = new Chart({
       title: "The signal, forward",
@@ -123,12 +125,20 @@ export class Vanish {
       const text = JSON.stringify(question);
       if (this.asked[key] === text) continue;
       this.asked[key] = text;
+      clearTimeout(this.waits[key]);
+      this.waits[key] = setTimeout(() => this.verdicts[key].wait(true), 300);
       this.questions[key].ask({ ...question, advise: false });
     }
     this.#show();
   }
 
+  #answered(key) {
+    clearTimeout(this.waits[key]);
+    this.verdicts[key].wait(false);
+  }
+
   #take(key, answer, question) {
+    this.#answered(key);
     this.found[key] = { ...answer, asked: question.advise };
     this.cards[key].fail("");
     this.#show();
@@ -137,7 +147,8 @@ export class Vanish {
   }
 
   #fail(key, error) {
-    if (mended([key], error.message)) return;
+    this.#answered(key);
+    if (mended([key], error)) return;
     this.cards[key].fail(error.message);
     this.found[key] = null;
     this.#show();
@@ -220,13 +231,23 @@ export class Vanish {
   }
 }
 
-/** The mean factor on the signal's variance from one hidden layer to the next, and all of them together. */
+/** The mean factor on the variance from one hidden layer to the next: the signal's, or the gradient's on its way
+ *  back where that is further from 1. */
 function rate(layers) {
-  const hidden = layers.slice(0, -1).map((own) => finite(own.activation_var));
-  const last = hidden.findLastIndex((value) => value > 0 && Number.isFinite(value));
-  if (last < 1 || !(hidden[0] > 0)) return "";
-  const whole = Math.log(hidden[last]) - Math.log(hidden[0]);
-  return `variance × ${short(Math.exp(whole / last))} a layer`;
+  const hidden = layers.slice(0, -1);
+  const signal = growth(hidden.map((own) => finite(own.activation_var)));
+  const gradient = growth(hidden.map((own) => finite(own.gradient_var)).reverse());
+  const back = Math.abs(gradient) > 1.1 * Math.abs(signal) + 0.01 || Number.isNaN(signal);
+  const found = back ? gradient : signal;
+  if (Number.isNaN(found)) return "";
+  return `${back ? "the gradient’s variance" : "variance"} × ${short(Math.exp(found))} a layer`;
+}
+
+/** Of values that grow or shrink, the mean logarithm of a step. */
+function growth(values) {
+  const last = values.findLastIndex((value) => value > 0 && Number.isFinite(value));
+  if (last < 1 || !(values[0] > 0)) return NaN;
+  return (Math.log(values[last]) - Math.log(values[0])) / last;
 }
 
 /** What an advice makes of a setting. */

@@ -44,6 +44,12 @@ export class Verdict {
     );
   }
 
+  /** What stands here is of other settings, and others are computed. @param {boolean} on */
+  wait(on) {
+    this.element.toggleAttribute("aria-busy", on);
+    if (on) say(this.rate, "computing…");
+  }
+
   /**
    * @param {object} found
    * @param {string} found.kind

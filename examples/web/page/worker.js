@@ -53,8 +53,8 @@ onmessage = ({ data }) => {
       const result = await answer(data);
       postMessage({ id, result }, buffers(result));
     } catch (error) {
-      const { message = String(error), code } = error ?? {};
-      postMessage({ id, failed: { message, code }, broken: broken(error) });
+      const { message = String(error), code, field } = error ?? {};
+      postMessage({ id, failed: { message, code, field }, broken: broken(error) });
     }
   });
 };

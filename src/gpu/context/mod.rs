@@ -104,7 +104,9 @@ impl Context {
     pub fn name(&self) -> String {
         let info = &self.inner.info;
         let kind = adapter::kind(info.device_type);
-        format!("{}, {}, {kind}", info.name, adapter::backend_name(info.backend))
+        // Browsers tell no name.
+        let name = if info.name.is_empty() { "a GPU" } else { &info.name };
+        format!("{name}, {}, {kind}", adapter::backend_name(info.backend))
     }
 
     /// What wgpu knows of the adapter.

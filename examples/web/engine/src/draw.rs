@@ -50,6 +50,8 @@ fn name() -> String {
 
 #[derive(Serialize)]
 pub struct Drawn {
+    /// Where it was drawn: what is drawn as a whole the CPU draws, whatever the device.
+    engine: &'static str,
     sha256: String,
     seconds: f64,
     elements: u64,
@@ -104,6 +106,10 @@ pub fn draw(devices: &mut Devices, asked: &Asked, progress: &Progress) -> Result
     let mut digest = Digested { dtype, hash: Sha256::new(), bytes: 0, first: Vec::new() };
     let start = Date::now();
     let tell = |done| progress.tell(&Far { done, total });
+    let engine = match (&source, device) {
+        (Source::Elements(_), On::Gpu) => "gpu",
+        _ => "cpu",
+    };
     match (&source, &spec) {
         (Source::Elements(distribution), _) => {
             let device = devices.get(*device)?.in_chunks(None);
@@ -145,6 +151,7 @@ pub fn draw(devices: &mut Devices, asked: &Asked, progress: &Progress) -> Result
     }
     let seconds = (Date::now() - start) / 1e3;
     Ok(Drawn {
+        engine,
         seconds,
         elements: total,
         bytes: digest.bytes,
@@ -204,21 +211,37 @@ fn command(asked: &Asked, source: &Source, dtype: Dtype, total: u64) -> String {
             format!("truncated_normal --mean {mean} --std {std} --cut {cut}")
         }
         _ => {
-            let tensor = format!(
-                "[[tensor]]\\nname = \"{name}\"\\nshape = {shape:?}\\ninit = \"{init}\"\\n"
-            );
+            let lines = [
+                "[[tensor]]".into(),
+                format!("name = {}", toml(name)),
+                format!("shape = {shape:?}"),
+                format!("init = {}", toml(init)),
+            ];
             return format!(
-                "printf {} > one.toml && fanin init one.toml --seed {seed} --dtype {dtype} --out \
-                 one.safetensors --force --json",
-                quoted(&tensor)
+                "printf '%s\\n' {} > one.toml && fanin init one.toml --seed {seed} --dtype {dtype} --out \
+                 one.safetensors --json",
+                lines.map(|line| quoted(&line)).join(" ")
             );
         }
     };
     let dist = dist.replace(" --mean 0 ", " ");
     let offset = if *first > 0 { format!(" --offset {first}") } else { String::new() };
     format!(
-        "fanin sample --dist {dist} --name {} --seed {seed} --count {total}{offset} --dtype {dtype} \
+        "fanin sample --dist {dist} --name={} --seed {seed} --count {total}{offset} --dtype {dtype} \
          --format raw | sha256sum",
         quoted(name)
     )
+}
+
+/// A text as TOML has it.
+fn toml(text: &str) -> String {
+    let mut written = String::from("\"");
+    for c in text.chars() {
+        let _ = match c {
+            '"' | '\\' => write!(written, "\\{c}"),
+            c if c.is_control() => write!(written, "\\u{:04x}", c as u32),
+            c => write!(written, "{c}"),
+        };
+    }
+    written + "\""
 }

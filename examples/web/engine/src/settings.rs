@@ -38,13 +38,15 @@ impl Settings {
         within("width", self.width, WIDEST)?;
         let weights = self.depth * self.width * self.width;
         if weights > WEIGHTS {
-            return Err(Failure::new(format!(
+            let failure = Failure::new(format!(
                 "depth and width: got {} x {}^2 = {weights} weights, needed at most {WEIGHTS}",
                 self.depth, self.width
-            )));
+            ));
+            return Err(Failure { field: Some("shape"), ..failure });
         }
-        let activation: Activation = self.activation.parse()?;
-        let (init, bias): (Init, Init) = (self.init.parse()?, self.bias.parse()?);
+        let activation: Activation = self.activation.parse().map_err(Failure::of("activation"))?;
+        let init: Init = self.init.parse().map_err(Failure::of("init"))?;
+        let bias: Init = self.bias.parse().map_err(Failure::of("bias"))?;
         let mut widths = vec![self.width; self.depth as usize + 1];
         (widths[0], widths[self.depth as usize]) = (inputs, outputs);
         let mlp = Mlp::new(widths)?.activation(activation).init(init).bias(bias);

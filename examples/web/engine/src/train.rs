@@ -72,8 +72,8 @@ impl Lesson {
     }
 
     fn options(&self, arithmetic: Arithmetic) -> Result<TrainOptions, Failure> {
-        let optimizer: Optimizer = self.optimizer.parse()?;
-        let schedule: Schedule = self.schedule.parse()?;
+        let optimizer: Optimizer = self.optimizer.parse().map_err(Failure::of("optimizer"))?;
+        let schedule: Schedule = self.schedule.parse().map_err(Failure::of("schedule"))?;
         Ok(TrainOptions {
             optimizer,
             schedule,
@@ -97,7 +97,8 @@ impl Lesson {
     ) -> Result<Trainer, Failure> {
         if settings.depth < 2 {
             let depth = settings.depth;
-            return Err(Failure::new(format!("depth: got {depth}, needed 2 or more to train")));
+            let failure = Failure::new(format!("depth: got {depth}, needed 2 or more to train"));
+            return Err(Failure { field: Some("shape"), ..failure });
         }
         let mlp = settings.mlp(rows.train.columns() as u64, rows.classes.len() as u64)?;
         let device = devices.get(on)?;

@@ -13,16 +13,23 @@ pub type Answer = Result<JsValue, Failure>;
 pub struct Failure {
     pub message: String,
     pub code: Option<&'static str>,
+    /// The setting that is at fault, where it is one.
+    pub field: Option<&'static str>,
 }
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: None }
+        Failure { message: message.into(), code: None, field: None }
+    }
+
+    /// What is wrong with a setting.
+    pub fn of(field: &'static str) -> impl FnOnce(fanin::Error) -> Failure {
+        move |error| Failure { field: Some(field), ..Failure::new(format!("{field}: {error}")) }
     }
 
     /// One of a kind that the page knows.
     pub fn coded(code: &'static str, message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: Some(code) }
+        Failure { code: Some(code), ..Failure::new(message) }
     }
 }
 
@@ -35,8 +42,10 @@ impl From<fanin::Error> for Failure {
 impl From<Failure> for JsValue {
     fn from(failure: Failure) -> JsValue {
         let error = Error::new(&failure.message);
-        if let Some(code) = failure.code {
-            let _ = Reflect::set(&error, &"code".into(), &code.into());
+        for (name, value) in [("code", failure.code), ("field", failure.field)] {
+            if let Some(value) = value {
+                let _ = Reflect::set(&error, &name.into(), &value.into());
+            }
         }
         error.into()
     }

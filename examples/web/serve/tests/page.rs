@@ -217,6 +217,59 @@ fn nonsense_in_a_link_is_said_and_left_out() {
 }
 
 #[test]
+fn what_a_link_has_and_the_engine_refuses_is_mended() {
+    for (link, said, after) in [
+        ("#vanish?b=off&a.depth=256&a.width=1024", "30, 64 are taken", "#vanish?b=off"),
+        (
+            "#vanish?b=off&a.init=normal:-1&a.bias=constant:0.1",
+            "normal:-1",
+            "#vanish?b=off&a.bias=constant:0.1",
+        ),
+        ("#vanish?b=off&a.bias=foo", "Network A: bias: unknown initializer", "#vanish?b=off"),
+        ("#train?b=off&a.depth=3&optimizer=nonsense", "optimizer: ", "#train?b=off&a.depth=3"),
+        ("#train?b=off&a.depth=1", "needed 2 or more to train", "#train?b=off"),
+    ] {
+        let mut page = page(link);
+        shows(&mut page, ".notice", said);
+        page.wait_for(&format!("location.hash === {after:?}"));
+        page.close();
+    }
+    let many: Vec<String> = (0..500).map(|at| format!("unknown{at}=1")).collect();
+    let mut page = page(&format!("#vanish?{}", many.join("&")));
+    shows(&mut page, ".notice", "And 488 more.");
+    page.close();
+}
+
+#[test]
+fn the_skip_link_keeps_the_state() {
+    let link = "#bits?data=moons&a.depth=5";
+    let mut page = page(link);
+    page.press("Tab");
+    assert_eq!(text(&mut page, "document.activeElement.className"), "skip");
+    page.press("Enter");
+    page.wait_for("document.activeElement.id === 'main'");
+    assert_eq!(address(&mut page), link);
+    page.close();
+}
+
+#[test]
+fn what_the_cpu_makes_as_a_whole_is_not_called_a_gpus() {
+    let mut page = page("#bits?bits.init=orthogonal&bits.rows=32&bits.columns=48");
+    page.click(".panel:nth-child(1) button.main");
+    shows(&mut page, ".panel:nth-child(1) .equal", "Such a tensor is made as a whole");
+    shows(&mut page, ".panel:nth-child(1) .result.gpu", "drawn by the CPU");
+    page.close();
+}
+
+#[test]
+fn the_factor_beside_a_verdict_is_of_what_it_speaks_of() {
+    let mut page = page("#vanish?b=off&a.activation=sin:30");
+    shows(&mut page, ".verdict.a", "Exploding");
+    shows(&mut page, ".verdict.a .rate", "the gradient’s variance ×");
+    page.close();
+}
+
+#[test]
 fn numbers_beyond_limits_are_said_beside_their_input() {
     let mut page = page("#vanish?b=off");
     let before = curve(&mut page, "a");
