@@ -31,7 +31,11 @@ export class Train {
     this.announce = announce;
     /** @type {"none" | "ready" | "running" | "paused" | "finished"} */
     this.stand = "none";
+    // Whether it runs, or is to run as soon as it is ready: what it then stands still for is no pause.
+    this.goOn = false;
     this.race = 0;
+    // The race that a loop advances: there is never more than one.
+    this.looping = 0;
     this.question = "";
     this.begin = settled(200, () => this.#start());
     this.networks = { a: new Lane("a"), b: new Lane("b") };
@@ -75,9 +79,7 @@ export class Train {
     );
     this.parts = [this.lead, this.rest];
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden || this.stand !== "running") return;
-      this.#pause();
-      say(this.note, "Paused, since this tab went to the background. Start goes on from there.");
+      if (document.hidden) this.#unseen("this tab went to the background");
     });
   }
 
@@ -134,8 +136,7 @@ export class Train {
     const text = JSON.stringify(question);
     if (text === this.question) return;
     this.question = text;
-    // What ran goes on with the new settings, from their start.
-    this.goOn = this.stand === "running" || (this.goOn && this.stand === "none");
+    // What ran, or was about to, goes on with the new settings, from their start.
     this.race += 1;
     this.stand = "none";
     this.begin();
@@ -144,9 +145,17 @@ export class Train {
 
   /** Another view is shown: nothing that is not seen goes on. */
   leave() {
-    if (this.stand !== "running") return;
+    this.#unseen("another view was shown");
+  }
+
+  /** @param {string} why */
+  #unseen(why) {
+    if (!this.goOn) return;
     this.#pause();
-    say(this.note, "Paused, since another view was shown. Start goes on from there.");
+    const text = `Paused, since ${why}. Start goes on from there.`;
+    say(this.note, text);
+    // A race that is about to begin has its note cleared.
+    if (this.stand === "none") this.kept = text;
   }
 
   async #start() {
@@ -178,6 +187,7 @@ export class Train {
     if (error.name === "AbortError") return;
     this.stand = "none";
     this.goOn = false;
+    this.kept = undefined;
     this.#controls();
     if (state.get("device") === "gpu" && (error.code === "no-jspi" || error.code === "device-lost" || error.code === "no-gpu")) {
       say(this.note, `${sentence(error.message)} The race is on the CPU now.`);
@@ -208,7 +218,7 @@ export class Train {
   }
 
   #pause() {
-    this.stand = "paused";
+    if (this.stand === "running") this.stand = "paused";
     this.goOn = false;
     this.#controls();
   }
@@ -216,43 +226,63 @@ export class Train {
   async #step() {
     const race = this.race;
     this.stand = "paused";
+    say(this.note, "");
+    this.#controls();
     try {
       await this.#advance(race, 0);
-      await this.#pictures(race);
+      if (race === this.race && this.stand !== "finished") await this.#pictures(race);
     } catch (error) {
       if (race === this.race) this.#fail(error);
     }
-    this.#controls();
   }
 
   async #run() {
     const race = this.race;
     this.stand = "running";
+    this.goOn = true;
     say(this.note, "");
     this.#controls();
+    // A loop whose pause it has not come to yet goes on.
+    if (this.looping === race) return;
+    this.looping = race;
     let pictured = 0;
     const pause = matchMedia("(prefers-reduced-motion: reduce)").matches ? 3 * PICTURE : PICTURE;
     try {
       while (race === this.race && this.stand === "running") {
         await this.#advance(race, TURN);
-        if (performance.now() - pictured > pause || this.stand === "finished") {
+        if (race === this.race && this.stand !== "finished" && performance.now() - pictured > pause) {
           await this.#pictures(race);
           pictured = performance.now();
         }
       }
-      if (race === this.race && this.stand === "finished") await this.#verdicts(race);
     } catch (error) {
       if (race === this.race) this.#fail(error);
+    } finally {
+      if (this.looping === race) this.looping = 0;
     }
   }
 
+  /** Goes on for so long, and to the end where it is one: by whatever it was come to, it is judged. */
   async #advance(race, milliseconds) {
-    const answer = await engine("train").call("train.advance", { milliseconds });
-    if (race !== this.race) return;
-    this.last = answer;
-    answer.runs.forEach((run, own) => this.history[own].push(...run.epochs));
-    if (answer.finished) this.stand = "finished";
+    let answer;
+    do {
+      answer = await engine("train").call("train.advance", { milliseconds });
+      if (race !== this.race) return;
+      this.last = answer;
+      answer.runs.forEach((run, own) => this.history[own].push(...run.epochs));
+      // After the last step comes a test, which may be left to the next call.
+    } while (!answer.finished && answer.step >= this.started.steps);
+    const ended = answer.finished && this.stand !== "finished";
+    if (ended) {
+      this.stand = "finished";
+      this.goOn = false;
+      // That it was paused on its last steps is of no interest any more.
+      say(this.note, "");
+    }
     this.#show();
+    if (!ended) return;
+    await this.#pictures(race);
+    if (race === this.race) await this.#verdicts(race);
   }
 
   /** What each says of the plane, or of what is drawn. */
@@ -326,10 +356,11 @@ export class Train {
     const { steps, steps_per_epoch: each } = this.started;
     const done = this.last?.step ?? 0;
     this.progress.value = done / steps;
-    const epoch = Math.min(state.get("epochs"), Math.floor(done / each));
-    say(this.where, `epoch ${epoch} of ${Math.round(steps / each)}, step ${whole(done)}`);
+    const epochs = Math.round(steps / each);
+    const epoch = Math.min(epochs, Math.floor(done / each));
+    say(this.where, `epoch ${epoch} of ${epochs}, step ${whole(done)}`);
     this.keys.forEach((key, run) => this.networks[key].show(this.history[run].at(-1), this.last?.runs[run]));
-    this.#losses(Math.round(steps / each));
+    this.#losses(epochs);
     this.#gradients();
   }
 

@@ -382,6 +382,118 @@ fn a_tab_in_the_background_pauses_and_says_so() {
 }
 
 #[test]
+fn a_race_that_is_about_to_begin_anew_waits_where_it_is_not_seen() {
+    for wait in [0, 230] {
+        let mut page = page("#train?a.depth=4&b=off&epochs=1000");
+        page.wait_for("!document.querySelector('button.main').disabled");
+        page.click("button.main");
+        page.wait_for("document.querySelector('.where').textContent.match(/step (.*)/)[1] !== '0'");
+        page.evaluate(&format!(
+            "(async () => {{
+                document.querySelector('[name=data][value=moons]').click();
+                await new Promise((on) => setTimeout(on, {wait}));
+                document.querySelector('nav a[data-view=vanish]').click();
+                await new Promise((on) => setTimeout(on, 1000));
+                document.querySelector('nav a[data-view=train]').click();
+            }})()"
+        ));
+        shows(&mut page, ".race > .note", "Paused, since another view was shown");
+        shows(&mut page, "button.main", "Start");
+        page.wait_for("!document.querySelector('button.main').disabled");
+        let mut step = || {
+            page.evaluate("new Promise((on) => setTimeout(on, 300))");
+            text(&mut page, "document.querySelector('.where').textContent")
+        };
+        assert_eq!(step(), step());
+        page.click("button.main");
+        epoch(&mut page, 1);
+        page.close();
+    }
+}
+
+#[test]
+fn a_race_goes_on_through_changes_that_follow_each_other() {
+    let mut page = page("#train?a.depth=4&b.depth=4&epochs=1000");
+    page.wait_for("!document.querySelector('button.main').disabled");
+    page.click("button.main");
+    // Before a race is ready, while its pictures are made, and after.
+    for wait in [100, 220, 260, 300, 350, 400] {
+        page.evaluate(&format!(
+            "(async () => {{
+                document.querySelector('[name=data][value=moons]').click();
+                await new Promise((on) => setTimeout(on, {wait}));
+                document.querySelector('[name=data][value=rings]').click();
+            }})()"
+        ));
+        page.wait_for("document.querySelector('button.main').disabled === false");
+        shows(&mut page, "button.main", "Pause");
+    }
+    epoch(&mut page, 1);
+    page.close();
+}
+
+#[test]
+fn a_race_is_judged_however_it_comes_to_its_end() {
+    let link = "#train?batch=600&epochs=1&a.depth=3&b.depth=3";
+    let mut page = page(link);
+    page.wait_for("!document.querySelector('button.main').disabled");
+    page.click(".transport button:nth-of-type(2)");
+    shows(&mut page, ".where", "epoch 0 of 1, step 1");
+    shows(&mut page, "button.main", "Start");
+    page.click(".transport button:nth-of-type(2)");
+    shows(&mut page, ".where", "epoch 1 of 1, step 2");
+    shows(&mut page, ".lane.a .outcome", "Learning");
+    shows(&mut page, ".lane.b .outcome", "Learning");
+    shows(&mut page, "button.main", "Start anew");
+    // On its last steps it is paused, and left.
+    page.click(".transport button:nth-of-type(3)");
+    page.wait_for("document.querySelector('button.main').textContent === 'Start'");
+    page.wait_for("!document.querySelector('button.main').disabled");
+    page.evaluate(
+        "document.querySelector('button.main').click();
+         document.querySelector('nav a[data-view=vanish]').click();
+         document.querySelector('nav a[data-view=train]').click()",
+    );
+    shows(&mut page, ".lane.a .outcome", "Learning");
+    shows(&mut page, "button.main", "Start anew");
+    assert_eq!(text(&mut page, "document.querySelector('.race > .note').textContent"), "");
+    page.close();
+}
+
+#[test]
+fn a_race_that_is_paused_and_started_often_is_advanced_by_one_loop() {
+    // How many of its calls are unanswered at once; this hears of an answer before the page does.
+    let count = "globalThis.most = 0;
+         globalThis.Worker = class extends Worker {
+           under = new Set();
+           constructor(...all) {
+             super(...all);
+             this.addEventListener('message', ({ data }) => this.under.delete(data.id));
+           }
+           postMessage(message, ...rest) {
+             if (message.method === 'train.advance') this.under.add(message.id);
+             most = Math.max(most, this.under.size);
+             super.postMessage(message, ...rest);
+           }
+         }";
+    let mut page = page_in(SOFTWARE, count, "#train?a.depth=3&b.depth=3&epochs=1000");
+    page.wait_for("!document.querySelector('button.main').disabled");
+    page.evaluate(
+        "(async () => {
+            for (let at = 0; at < 41; at++) {
+              document.querySelector('button.main').click();
+              await new Promise((on) => setTimeout(on, 2));
+            }
+        })()",
+    );
+    // An odd number of clicks: it runs.
+    shows(&mut page, "button.main", "Pause");
+    epoch(&mut page, 1);
+    assert_eq!(page.evaluate("most"), 1);
+    page.close();
+}
+
+#[test]
 fn digits_are_drawn_by_hand_and_recognized() {
     let mut page = page(
         "#train?data=digits&a.depth=3&b.depth=3&b.init=zeros&optimizer=adam&rate=0.003&batch=64&epochs=12",
