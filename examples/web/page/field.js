@@ -23,6 +23,27 @@ function take(key, text, note, step) {
   return checked.value;
 }
 
+/** The inputs of numbers, each with what is said beside it. @type {Map<string, { input: any, note: any }>} */
+const numbers = new Map();
+
+/**
+ * Says beside a number what the engine has against it.
+ * @param {string} key
+ * @param {string} message
+ * @returns {() => void} takes that back, where nothing else is said there by then
+ */
+export function refuse(key, message) {
+  const own = numbers.get(key);
+  if (own === undefined) return () => {};
+  const { input, note } = own;
+  say(note, message);
+  input.setAttribute("aria-invalid", "true");
+  return () => {
+    input.removeAttribute("aria-invalid");
+    if (note.textContent === message) say(note, "");
+  };
+}
+
 /**
  * A number, and a slider through the values that are given.
  * @param {string} key
@@ -37,6 +58,7 @@ export function numberField(key, label, about, { through, step = "1" } = {}) {
   };
   const input = h("input", { type: "number", step, inputMode: "decimal", autocomplete: "off", onchange: () => put(input.value) });
   const { element, note } = framed(label, about, input, "number");
+  numbers.set(key, { input, note });
   const range =
     through &&
     h("input", {

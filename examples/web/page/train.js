@@ -5,11 +5,11 @@ import { Chart } from "./chart.js";
 import { Command } from "./command.js";
 import { h, say, settled } from "./dom.js";
 import { engine } from "./engines.js";
-import { choiceField, numberField } from "./field.js";
+import { choiceField, numberField, refuse } from "./field.js";
 import { Guess, Pad } from "./pad.js";
 import { counted, finite, percent, sentence, short, whole } from "./number.js";
 import { asked, mended, summary } from "./settings.js";
-import { DATA, state } from "./state.js";
+import { DATA, FIELDS, state } from "./state.js";
 import { DATA as ABOUT } from "./words.js";
 
 /** @typedef {import("./state.js").Key} Key */
@@ -25,6 +25,10 @@ const TURN = 40;
 /** Milliseconds between two pictures of the plane: they cost as much as some steps do. */
 const PICTURE = 350;
 
+/** Said where an answer takes longer than these milliseconds. */
+const READYING = "Getting ready…";
+const NOTICED = 300;
+
 export class Train {
   /** @param {(text: string) => void} announce */
   constructor(announce) {
@@ -37,6 +41,8 @@ export class Train {
     // The race that a loop advances: there is never more than one.
     this.looping = 0;
     this.question = "";
+    // What takes back the words beside the numbers that the engine refused.
+    this.refused = [];
     this.begin = settled(200, () => this.#start());
     this.networks = { a: new Lane("a"), b: new Lane("b") };
     this.go = h("button", { type: "button", class: "main", onclick: () => this.#toggle() }, "Start");
@@ -60,7 +66,12 @@ export class Train {
       log: true,
       pick: () => {},
     });
-    this.command = new Command("The same race in a terminal, with the same weights at the start:");
+    this.command = new Command("The same race in a terminal:");
+    this.parting = h(
+      "p",
+      { class: "hint", hidden: true },
+      "The weights at the start have the same bits there. Sums are rounded otherwise, so what is trained parts from this by and by.",
+    );
     this.lanes = h("div", { class: "lanes" }, this.networks.a.element, this.networks.b.element);
     this.lead = h(
       "div",
@@ -75,7 +86,7 @@ export class Train {
       { class: "rest" },
       h("div", { class: "charts" }, this.loss.element, this.gradient.element),
       h("section", { class: "panel options-panel" }, h("h2", {}, "How it trains"), this.#options()),
-      h("section", { class: "panel" }, h("h2", {}, "The same on your machine"), this.command.element),
+      h("section", { class: "panel" }, h("h2", {}, "The same on your machine"), this.command.element, this.parting),
     );
     this.parts = [this.lead, this.rest];
     document.addEventListener("visibilitychange", () => {
@@ -139,12 +150,15 @@ export class Train {
     // What ran, or was about to, goes on with the new settings, from their start.
     this.race += 1;
     this.stand = "none";
+    if (this.#accept()) say(this.note, "");
     this.begin();
     this.#controls();
   }
 
   /** Another view is shown: nothing that is not seen goes on. */
   leave() {
+    // Elsewhere the same number may do; who comes back is told again.
+    if (this.#accept()) this.question = "";
     this.#unseen("another view was shown");
   }
 
@@ -163,7 +177,7 @@ export class Train {
     const question = JSON.parse(this.question);
     const keys = state.keys();
     try {
-      const started = await engine("train").call("train.start", question);
+      const started = await this.#readied(engine("train").call("train.start", question));
       if (race !== this.race) return;
       this.started = started;
       this.keys = keys;
@@ -174,6 +188,7 @@ export class Train {
       say(this.rows, `${ABOUT[question.data]} ${rowsOf(started)}`);
       keys.forEach((key, run) => this.networks[key].start(started, run, question.data === "digits"));
       this.command.show(started.command);
+      this.parting.hidden = false;
       this.stand = "ready";
       this.#show();
       await this.#pictures(race);
@@ -197,6 +212,26 @@ export class Train {
     }
     if (mended(state.keys(), error)) return;
     say(this.note, error.message);
+    this.refused = numbersOf(error.message).map((key) => refuse(key, error.message));
+    if (state.get("view") !== "train") this.leave();
+  }
+
+  /** Takes back what was said beside numbers; whether there was anything. */
+  #accept() {
+    const refused = this.refused.splice(0);
+    for (const back of refused) back();
+    return refused.length > 0;
+  }
+
+  /** Says that an answer is waited for, where it takes long: nothing else shows yet that it computes. */
+  async #readied(answer) {
+    const late = setTimeout(() => this.note.textContent === "" && say(this.note, READYING), NOTICED);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(late);
+      if (this.note.textContent === READYING) say(this.note, "");
+    }
   }
 
   #toggle() {
@@ -266,7 +301,8 @@ export class Train {
   async #advance(race, milliseconds) {
     let answer;
     do {
-      answer = await engine("train").call("train.advance", { milliseconds });
+      const call = engine("train").call("train.advance", { milliseconds });
+      answer = await (this.last === null ? this.#readied(call) : call);
       if (race !== this.race) return;
       this.last = answer;
       answer.runs.forEach((run, own) => this.history[own].push(...run.epochs));
@@ -457,6 +493,13 @@ class Lane {
     this.element.dataset.kind = verdict.kind;
     say(this.verdict, sentence(verdict.text ? `${verdict.kind}: ${verdict.text}` : verdict.kind));
   }
+}
+
+/** The numbers that the engine's message is about: it begins with a name, and what it got. */
+function numbersOf(message) {
+  const [, name, got] = message.match(/^(\w+): got (\d+)/) ?? [];
+  const keys = name ? [name, ...state.keys().map((key) => `${key}.${name}`)] : [];
+  return keys.filter((key) => typeof FIELDS[key]?.usual === "number" && state.get(key) === Number(got));
 }
 
 const rowsOf = ({ test, labels, classes, columns }) => {

@@ -494,6 +494,52 @@ fn a_race_that_is_paused_and_started_often_is_advanced_by_one_loop() {
 }
 
 #[test]
+fn what_no_race_can_have_is_said_beside_its_number() {
+    let mut page = page("#train?data=moons&a.depth=1&b.depth=3&epochs=2");
+    let depth = |key: &str| {
+        format!("{}.closest('.field').querySelector('.note').textContent", input(key, "Depth"))
+    };
+    let refused = format!("{} === 'depth: got 1, needed 2 or more to train'", depth("a"));
+    page.wait_for(&refused);
+    assert_eq!(text(&mut page, &depth("b")), "");
+    // The probe has nothing against it.
+    page.click("nav a[data-view=vanish]");
+    assert_eq!(text(&mut page, &depth("a")), "");
+    page.click("nav a[data-view=train]");
+    page.wait_for(&refused);
+    let id = text(&mut page, &format!("'#' + {}.id", input("a", "Depth")));
+    put(&mut page, &id, "3");
+    page.wait_for("!document.querySelector('button.main').disabled");
+    assert_eq!(text(&mut page, &depth("a")), "");
+    let batch = text(
+        &mut page,
+        "'#' + [...document.querySelectorAll('label')].find((own) => own.textContent === 'Batch').control.id",
+    );
+    put(&mut page, &batch, "1024");
+    shows(
+        &mut page,
+        ".trio .number .note",
+        "batch: got 1024 rows, needed at most the training set's 800 rows",
+    );
+    put(&mut page, &batch, "64");
+    page.wait_for("!document.querySelector('button.main').disabled");
+    page.click("button.main");
+    shows(&mut page, ".lane.a .outcome", "Learn");
+    page.close();
+}
+
+#[test]
+fn a_race_that_takes_long_to_begin_says_so() {
+    let mut page = page("#train?a.depth=12&a.width=768&b=off&epochs=1&data=moons");
+    page.wait_for("!document.querySelector('button.main').disabled");
+    page.click("button.main");
+    shows(&mut page, ".race > .note", "Getting ready…");
+    page.wait_for("!document.querySelector('.where').textContent.endsWith('step 0')");
+    assert_eq!(text(&mut page, "document.querySelector('.race > .note').textContent"), "");
+    page.close();
+}
+
+#[test]
 fn digits_are_drawn_by_hand_and_recognized() {
     let mut page = page(
         "#train?data=digits&a.depth=3&b.depth=3&b.init=zeros&optimizer=adam&rate=0.003&batch=64&epochs=12",
