@@ -40,7 +40,9 @@ export function asked(key) {
 export function mended(keys, { message, field, code }) {
   // What has a code is no fault of the settings.
   if (!state.linked || code) return false;
-  const names = { shape: ["depth", "width"], init: ["init", "scale"] }[field] ?? (field ? [field] : ["init", "scale", "bias"]);
+  // What is found wrong only as a tensor is drawn is told by the tensor's name.
+  const by = field ?? /\bbias\b/.exec(message)?.[0] ?? (/\b(weight|initializer)\b/.test(message) ? "init" : "");
+  const names = { shape: ["depth", "width"], init: ["init", "scale"], "": [] }[by] ?? [by];
   const all = names.flatMap((name) => (Object.hasOwn(FIELDS, name) ? [name] : keys.map((key) => `${key}.${name}`)));
   const wrong = all.filter((key) => state.get(key) !== FIELDS[key].usual);
   if (wrong.length === 0) return false;

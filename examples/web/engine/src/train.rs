@@ -97,8 +97,7 @@ impl Lesson {
     ) -> Result<Trainer, Failure> {
         if settings.depth < 2 {
             let depth = settings.depth;
-            let failure = Failure::new(format!("depth: got {depth}, needed 2 or more to train"));
-            return Err(Failure { field: Some("shape"), ..failure });
+            return Err(Failure::new(format!("depth: got {depth}, needed 2 or more to train")));
         }
         let mlp = settings.mlp(rows.train.columns() as u64, rows.classes.len() as u64)?;
         let device = devices.get(on)?;

@@ -222,12 +222,12 @@ fn what_a_link_has_and_the_engine_refuses_is_mended() {
         ("#vanish?b=off&a.depth=256&a.width=1024", "30, 64 are taken", "#vanish?b=off"),
         (
             "#vanish?b=off&a.init=normal:-1&a.bias=constant:0.1",
-            "normal:-1",
+            "std: got -1",
             "#vanish?b=off&a.bias=constant:0.1",
         ),
         ("#vanish?b=off&a.bias=foo", "Network A: bias: unknown initializer", "#vanish?b=off"),
         ("#train?b=off&a.depth=3&optimizer=nonsense", "optimizer: ", "#train?b=off&a.depth=3"),
-        ("#train?b=off&a.depth=1", "needed 2 or more to train", "#train?b=off"),
+        ("#vanish?b=off&a.bias=normal:1e38", "layers.0.bias", "#vanish?b=off"),
     ] {
         let mut page = page(link);
         shows(&mut page, ".notice", said);
