@@ -75,12 +75,35 @@ export class Bits {
   /**
    * Has every device do the same at once.
    * @param {(device: Device) => Promise<any>} work
-   * @param {Record<Device, Lane>} [lanes] where each shows what it does
    */
-  async each(work, lanes) {
+  async each(work) {
+    return Promise.all((await this.devices()).map((device) => work(device)));
+  }
+
+  /**
+   * Asks every device the same, each in a lane of its own; where one fails the others go on.
+   * @param {Record<Device, Lane>} lanes
+   * @param {string} method
+   * @param {object} question
+   * @param {(own: any, device: Device, lane: Lane) => void} show what an answer looks like
+   */
+  async beside(lanes, method, question, show) {
     const devices = await this.devices();
-    for (const device of DEVICES) if (lanes && !devices.includes(device)) lanes[device].absent();
-    return Promise.all(devices.map((device) => work(device)));
+    for (const device of DEVICES) if (!devices.includes(device)) lanes[device].absent();
+    const errors = [];
+    const answers = await this.each(async (device) => {
+      const lane = lanes[device];
+      try {
+        const own = await worker(device).call(method, { ...question, device }, { onProgress: (far) => lane.far(far) });
+        show(own, device, lane);
+        return own;
+      } catch (error) {
+        lane.fail(error);
+        errors.push(error);
+        return null;
+      }
+    });
+    return { found: answers.filter(Boolean), errors };
   }
 }
 
@@ -247,21 +270,10 @@ class Draw {
     this.#clear();
     const question = this.#question();
     this.of = JSON.stringify(question);
-    const errors = [];
-    const drawn = await this.bits.each(async (device) => {
-      const lane = this.lanes[device];
-      try {
-        const found = await worker(device).call("draw", { ...question, device }, { onProgress: (far) => lane.far(far) });
-        const where = found.engine === device ? "" : ", drawn by the CPU";
-        lane.done(found.sha256, `${duration(1000 * found.seconds)}, ${whole(found.bytes)} bytes${where}`);
-        return found;
-      } catch (error) {
-        lane.fail(error);
-        errors.push(error);
-        return null;
-      }
-    }, this.lanes);
-    const found = drawn.filter(Boolean);
+    const { found, errors } = await this.bits.beside(this.lanes, "draw", question, (own, device, lane) => {
+      const where = own.engine === device ? "" : ", drawn by the CPU";
+      lane.done(own.sha256, `${duration(1000 * own.seconds)}, ${whole(own.bytes)} bytes${where}`);
+    });
     if (found.length === 0) {
       // Once is enough of what both say.
       for (const lane of Object.values(this.lanes)) lane.clear();
@@ -397,20 +409,9 @@ class Own {
     this.#clear();
     const question = this.#question();
     this.of = JSON.stringify(question);
-    const errors = [];
-    const trained = await this.bits.each(async (device) => {
-      const lane = this.lanes[device];
-      try {
-        const found = await worker(device).call("exact.train", { ...question, device }, { onProgress: (far) => lane.far(far) });
-        lane.done(found.digest, duration(found.milliseconds));
-        return found;
-      } catch (error) {
-        lane.fail(error);
-        errors.push(error);
-        return null;
-      }
-    }, this.lanes);
-    const found = trained.filter(Boolean);
+    const { found, errors } = await this.bits.beside(this.lanes, "exact.train", question, (own, _, lane) => {
+      lane.done(own.digest, duration(own.milliseconds));
+    });
     if (found.length === 0) throw errors[0];
     this.command.show(found[0].command);
     if (errors.length > 0) throw errors[0];
