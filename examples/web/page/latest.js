@@ -26,11 +26,6 @@ export class Latest {
     if (!this.#busy) this.#go();
   }
 
-  /** Nothing that is under way is shown any more. */
-  drop() {
-    this.#waiting = null;
-  }
-
   async #go() {
     this.#busy = true;
     while (this.#waiting !== null) {

@@ -3,7 +3,7 @@
 import { fresh, h, say } from "./dom.js";
 import { percent } from "./number.js";
 
-export const SIDE = 8;
+const SIDE = 8;
 
 export class Pad {
   /** @param {() => void} change told whenever the picture is another @param {() => void} sample puts a test row in */

@@ -16,7 +16,7 @@
 /** @typedef {{ value: any, note?: string }} Checked with what is to be said where the value is another */
 /** @typedef {{ usual: any, check: (text: string) => Checked, write?: (value: any) => string }} Field */
 
-export const VIEWS = ["vanish", "train", "bits"];
+const VIEWS = ["vanish", "train", "bits"];
 export const DATA = ["spirals", "rings", "moons", "digits"];
 export const DTYPES = ["f32", "bf16", "f16", "f64"];
 
@@ -139,7 +139,7 @@ export function parse(fragment) {
 }
 
 /** The address of a state. */
-export function format(values) {
+function format(values) {
   const parts = [];
   for (const [key, field] of Object.entries(FIELDS)) {
     if (values[key] === field.usual) continue;

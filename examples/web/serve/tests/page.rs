@@ -297,30 +297,63 @@ fn numbers_beyond_limits_are_said_beside_their_input() {
     page.close();
 }
 
+/// Notes down which of the engines' answers are waited for: this hears of one before the page does.
+const UNDER_WAY: &str = "globalThis.under = new Map();
+     globalThis.most = 0;
+     globalThis.Worker = class extends Worker {
+       constructor(url, options) {
+         super(url, options);
+         this.of = options.name;
+         this.addEventListener('message', ({ data }) => under.delete(this.of + data.id));
+       }
+       postMessage(message, ...rest) {
+         under.set(this.of + message.id, message.method);
+         most = Math.max(most, [...under.values()].filter((own) => own === 'train.advance').length);
+         super.postMessage(message, ...rest);
+       }
+     }";
+
 #[test]
-fn of_two_networks_one_learns() {
-    let mut page = page("#train");
+fn a_race_is_paused_stepped_and_begun_anew() {
+    // So long that it is not over before it is paused.
+    let mut page = page_in(SOFTWARE, UNDER_WAY, "#train?epochs=1000");
     page.wait_for("!document.querySelector('button.main').disabled");
     page.click("button.main");
     epoch(&mut page, 2);
     page.click("button.main");
-    shows(&mut page, "button.main", "Start");
+    page.wait_for("document.querySelector('button.main').textContent === 'Start'");
     // What was under way ends, then all rests.
-    let mut step = || {
-        page.evaluate("new Promise((on) => setTimeout(on, 300))");
-        text(&mut page, "document.querySelector('.where').textContent")
-    };
-    step();
-    let paused = step();
-    assert_eq!(step(), paused);
+    page.wait_for("under.size === 0");
+    let place = |page: &mut Page| text(page, "document.querySelector('.where').textContent");
+    let paused = place(&mut page);
+    page.evaluate("new Promise((on) => setTimeout(on, 300))");
+    assert_eq!(place(&mut page), paused);
     let count = |text: &str| -> u64 {
         let digits: String = text.rsplit("step ").next().unwrap().replace(',', "");
         digits.trim().parse().unwrap()
     };
     page.click(".transport button:nth-of-type(2)");
     page.wait_for(&format!("document.querySelector('.where').textContent !== {paused:?}"));
-    let stepped = text(&mut page, "document.querySelector('.where').textContent");
+    let stepped = place(&mut page);
     assert_eq!(count(&stepped), count(&paused) + 1);
+    page.click("button.main");
+    page.wait_for(&format!("document.querySelector('.where').textContent !== {stepped:?}"));
+    page.click(".transport button:nth-of-type(3)");
+    shows(&mut page, ".where", "epoch 0 of 1000, step 0");
+    // Another start, and the race begins anew by itself.
+    page.click("button.main");
+    epoch(&mut page, 1);
+    page.evaluate("document.querySelector('.card.b .scale').focus()");
+    page.press("ArrowRight");
+    shows(&mut page, ".lane.b .built", "xavier_normal:gain=1.09");
+    page.wait_for("document.querySelector('button.main').textContent === 'Pause'");
+    page.close();
+}
+
+#[test]
+fn of_two_networks_one_learns() {
+    let mut page = page("#train");
+    page.wait_for("!document.querySelector('button.main').disabled");
     page.click("button.main");
     shows(&mut page, ".lane.a .outcome", "Learned");
     shows(&mut page, ".lane.b .outcome", "Stuck: the gradient vanishes on its way down");
@@ -348,14 +381,6 @@ fn of_two_networks_one_learns() {
     page.press("Home");
     shows(&mut page, ".rest .chart:nth-child(2) .reading", "Layer 1: A ");
     shows(&mut page, ".rest .chart:nth-child(2) .reading", "× 10⁻⁸");
-    page.click("button.main");
-    epoch(&mut page, 1);
-    page.click(".transport button:nth-of-type(3)");
-    shows(&mut page, ".where", "epoch 0 of 15, step 0");
-    // Another start, and the race begins anew by itself.
-    page.evaluate("document.querySelector('.card.b .scale').focus()");
-    page.press("ArrowRight");
-    shows(&mut page, ".lane.b .built", "xavier_normal:gain=1.09");
     page.close();
 }
 
@@ -462,21 +487,7 @@ fn a_race_is_judged_however_it_comes_to_its_end() {
 
 #[test]
 fn a_race_that_is_paused_and_started_often_is_advanced_by_one_loop() {
-    // How many of its calls are unanswered at once; this hears of an answer before the page does.
-    let count = "globalThis.most = 0;
-         globalThis.Worker = class extends Worker {
-           under = new Set();
-           constructor(...all) {
-             super(...all);
-             this.addEventListener('message', ({ data }) => this.under.delete(data.id));
-           }
-           postMessage(message, ...rest) {
-             if (message.method === 'train.advance') this.under.add(message.id);
-             most = Math.max(most, this.under.size);
-             super.postMessage(message, ...rest);
-           }
-         }";
-    let mut page = page_in(SOFTWARE, count, "#train?a.depth=3&b.depth=3&epochs=1000");
+    let mut page = page_in(SOFTWARE, UNDER_WAY, "#train?a.depth=3&b.depth=3&epochs=1000");
     page.wait_for("!document.querySelector('button.main').disabled");
     page.evaluate(
         "(async () => {
@@ -729,7 +740,7 @@ fn stops(page: &mut Page) -> Vec<String> {
 
 #[test]
 fn a_keyboard_alone_does_it_all() {
-    let mut page = page("#vanish?a.init=normal:0.01&a.depth=16&b.depth=16");
+    let mut page = page("#vanish?a.init=normal:0.01&a.depth=16&b.depth=16&epochs=1000");
     shows(&mut page, ".verdict.a button", "Use he_normal");
     let found = stops(&mut page);
     for wanted in [
@@ -780,7 +791,7 @@ fn a_keyboard_alone_does_it_all() {
     page.press(" ");
     epoch(&mut page, 1);
     page.press(" ");
-    shows(&mut page, "button.main", "Start");
+    page.wait_for("document.querySelector('button.main').textContent === 'Start'");
     page.close();
 }
 
