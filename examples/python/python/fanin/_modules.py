@@ -46,36 +46,38 @@ def _is_a(module: nn.Module, names: set[str]) -> bool:
     return any(base.__name__ in names for base in type(module).__mro__)
 
 
-def _walk(
-    module: nn.Module,
-    prefix: str,
-    above: tuple[nn.Module, ...] = (),
-    in_transformer: bool = False,
-) -> Iterator[tuple[str, Slot, torch.Tensor]]:
+def _modules(
+    module: nn.Module, prefix: str, above: tuple[nn.Module, ...] = ()
+) -> Iterator[tuple[str, nn.Module, tuple[nn.Module, ...]]]:
+    """Each module, with what the names in it begin with, and the modules that it lies in."""
     _check_ends(module, prefix, above)
-    if _is_a(module, {"FullyShardedDataParallel"}):
-        raise ValueError(
-            f"module `{prefix.rstrip('.') or type(module).__name__}`: got "
-            "FullyShardedDataParallel, whose parameters lie flat in pieces; needed "
-            "fully_shard (FSDP2), or the module before it is wrapped"
-        )
-    in_transformer = in_transformer or isinstance(module, nn.Transformer)
-    for key, tensor in module._parameters.items():
-        if tensor is not None:
-            parent = above[-1] if above else None
-            yield prefix + key, Slot(module, key, parent, in_transformer), tensor
+    yield prefix, module, above
     for key, child in module._modules.items():
-        if child is None:
-            continue
-        hidden = _is_a(module, _WRAPPERS.get(key, set()))
-        inner = prefix if hidden else f"{prefix}{key}."
-        yield from _walk(child, inner, (*above, module), in_transformer)
+        if child is not None:
+            hidden = _is_a(module, _WRAPPERS.get(key, set()))
+            inner = prefix if hidden else f"{prefix}{key}."
+            yield from _modules(child, inner, (*above, module))
 
 
 def _check_ends(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> None:
     if any(module is one for one in above):
         given = f"got {type(module).__name__}, which holds itself"
         raise ValueError(f"module `{prefix.rstrip('.')}`: {given}; needed a tree of modules")
+
+
+def _parameters(module: nn.Module, prefix: str) -> Iterator[tuple[str, Slot, torch.Tensor]]:
+    for at, owner, above in _modules(module, prefix):
+        if _is_a(owner, {"FullyShardedDataParallel"}):
+            raise ValueError(
+                f"module `{at.rstrip('.') or type(owner).__name__}`: got "
+                "FullyShardedDataParallel, whose parameters lie flat in pieces; needed "
+                "fully_shard (FSDP2), or the module before it is wrapped"
+            )
+        parent = above[-1] if above else None
+        in_transformer = any(isinstance(one, nn.Transformer) for one in (*above, owner))
+        for key, tensor in owner._parameters.items():
+            if tensor is not None:
+                yield at + key, Slot(owner, key, parent, in_transformer), tensor
 
 
 def weights(module: nn.Module, prefix: str = "") -> list[Weight]:
@@ -86,7 +88,7 @@ def weights(module: nn.Module, prefix: str = "") -> list[Weight]:
     """
     found: dict[int, Weight] = {}
     seen: dict[str, torch.Tensor] = {}
-    for name, slot, tensor in _walk(module, prefix):
+    for name, slot, tensor in _parameters(module, prefix):
         if seen.setdefault(name, tensor) is not tensor:
             raise ValueError(f"parameter `{name}`: got two of this name, needed a name for each")
         weight = found.setdefault(id(tensor), Weight(tensor))
@@ -97,24 +99,21 @@ def weights(module: nn.Module, prefix: str = "") -> list[Weight]:
 
 def buffer_names(module: nn.Module) -> set[str]:
     """The names of the buffers, as ``state_dict`` of the bare module has them."""
-    return {name for name, *_ in _buffers(module, "")}
+    return {name for name, *_ in _buffers(module)}
 
 
-def _buffers(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
-    for key, buffer in module._buffers.items():
-        if buffer is not None:
-            yield prefix + key, module, buffer
-    for key, child in module._modules.items():
-        if child is not None:
-            hidden = _is_a(module, _WRAPPERS.get(key, set()))
-            yield from _buffers(child, prefix if hidden else f"{prefix}{key}.")
+def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
+    for at, owner, _ in _modules(module, ""):
+        for key, buffer in owner._buffers.items():
+            if buffer is not None:
+                yield at + key, owner, buffer
 
 
 def meta_buffers(module: nn.Module) -> tuple[list[nn.Module], list[str]]:
     """Whose buffers on the meta device have a usual start, and the names of those with none."""
     usual: dict[int, nn.Module] = {}
     unknown = []
-    for name, owner, buffer in _buffers(module, ""):
+    for name, owner, buffer in _buffers(module):
         if not buffer.is_meta:
             continue
         if isinstance(owner, nn.modules.batchnorm._NormBase):
