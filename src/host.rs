@@ -67,11 +67,7 @@ mod own {
     pub(crate) fn can_wait() -> Result<(), &'static str> {
         let needed = "this browser has no JavaScript Promise Integration, by which the wait for a GPU is done";
         let came = jspi_block_on_promise(&Promise::resolve(&JsValue::TRUE));
-        came.ok()
-            .filter(JsValue::is_truthy)
-            .filter(|came| came.as_bool().is_some())
-            .map(drop)
-            .ok_or(needed)
+        came.ok().filter(|came| came.as_bool() == Some(true)).map(drop).ok_or(needed)
     }
 
     /// What a future comes to, which the browser's own work brings on.
