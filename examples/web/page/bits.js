@@ -73,14 +73,6 @@ export class Bits {
   }
 
   /**
-   * Has every device do the same at once.
-   * @param {(device: Device) => Promise<any>} work
-   */
-  async each(work) {
-    return Promise.all((await this.devices()).map((device) => work(device)));
-  }
-
-  /**
    * Asks every device the same, each in a lane of its own; where one fails the others go on.
    * @param {Record<Device, Lane>} lanes
    * @param {string} method
@@ -91,7 +83,7 @@ export class Bits {
     const devices = await this.devices();
     for (const device of DEVICES) if (!devices.includes(device)) lanes[device].absent();
     const errors = [];
-    const answers = await this.each(async (device) => {
+    const ask = async (device) => {
       const lane = lanes[device];
       try {
         const own = await worker(device).call(method, { ...question, device }, { onProgress: (far) => lane.far(far) });
@@ -102,7 +94,8 @@ export class Bits {
         errors.push(error);
         return null;
       }
-    });
+    };
+    const answers = await Promise.all(devices.map(ask));
     return { found: answers.filter(Boolean), errors };
   }
 }
@@ -335,7 +328,7 @@ class Training {
     const devices = await this.bits.devices();
     if (!devices.includes("gpu")) for (const { cells } of rows) say(cells.gpu, "no GPU");
     try {
-      await this.bits.each((device) => this.#each(device, rows, tell));
+      await Promise.all(devices.map((device) => this.#each(device, rows, tell)));
     } finally {
       for (const { cells } of rows) for (const cell of Object.values(cells)) if (cell.textContent === "…") say(cell, "–");
     }

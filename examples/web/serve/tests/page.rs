@@ -53,11 +53,28 @@ fn shows(page: &mut Page, selector: &str, part: &str) {
     ));
 }
 
+/// How far a race has come, as it stands there.
+const WHERE: &str = "document.querySelector('.where').textContent";
+
 /// Waits until a race has come so far, or further: it may pass several epochs between two looks.
 fn epoch(page: &mut Page, least: u64) {
-    page.wait_for(&format!(
-        "Number(document.querySelector('.where').textContent.match(/epoch (\\d+) of/)?.[1]) >= {least}"
-    ));
+    page.wait_for(&format!("Number({WHERE}.match(/epoch (\\d+) of/)?.[1]) >= {least}"));
+}
+
+/// Waits until a race can be started.
+fn ready(page: &mut Page) {
+    page.wait_for("!document.querySelector('button.main').disabled");
+}
+
+/// Starts a race, as soon as it can be.
+fn start(page: &mut Page) {
+    ready(page);
+    page.click("button.main");
+}
+
+/// Waits until an element's text is this one, to the letter.
+fn reads(page: &mut Page, selector: &str, whole: &str) {
+    page.wait_for(&format!("document.querySelector({selector:?}).textContent === {whole:?}"));
 }
 
 /// Puts a value into an input as a reader does: marks what is there, writes, and goes on.
@@ -282,12 +299,12 @@ fn numbers_beyond_limits_are_said_beside_their_input() {
     );
     page.wait_for(&format!("{}.value === '256'", input("a", "Depth")));
     put(&mut page, &depth, "20");
-    page.wait_for("document.querySelector('.card.a .number .note').textContent === ''");
+    reads(&mut page, ".card.a .number .note", "");
     let written = text(&mut page, &format!("'#' + {}.id", input("a", "As it is written")));
     put(&mut page, &written, "normal:much");
     shows(&mut page, ".card.a .text .note", "initializer `normal:much`");
     put(&mut page, &written, "he_normal");
-    page.wait_for("document.querySelector('.card.a .text .note').textContent === ''");
+    reads(&mut page, ".card.a .text .note", "");
     assert_ne!(curve(&mut page, "a"), before);
     // Too many weights for a page: the engine says so.
     let width = text(&mut page, &format!("'#' + {}.id", input("a", "Width")));
@@ -317,27 +334,25 @@ const UNDER_WAY: &str = "globalThis.under = new Map();
 fn a_race_is_paused_stepped_and_begun_anew() {
     // So long that it is not over before it is paused.
     let mut page = page_in(SOFTWARE, UNDER_WAY, "#train?epochs=1000");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     epoch(&mut page, 2);
     page.click("button.main");
-    page.wait_for("document.querySelector('button.main').textContent === 'Start'");
+    reads(&mut page, "button.main", "Start");
     // What was under way ends, then all rests.
     page.wait_for("under.size === 0");
-    let place = |page: &mut Page| text(page, "document.querySelector('.where').textContent");
-    let paused = place(&mut page);
+    let paused = text(&mut page, WHERE);
     page.evaluate("new Promise((on) => setTimeout(on, 300))");
-    assert_eq!(place(&mut page), paused);
+    assert_eq!(text(&mut page, WHERE), paused);
     let count = |text: &str| -> u64 {
         let digits: String = text.rsplit("step ").next().unwrap().replace(',', "");
         digits.trim().parse().unwrap()
     };
     page.click(".transport button:nth-of-type(2)");
-    page.wait_for(&format!("document.querySelector('.where').textContent !== {paused:?}"));
-    let stepped = place(&mut page);
+    page.wait_for(&format!("{WHERE} !== {paused:?}"));
+    let stepped = text(&mut page, WHERE);
     assert_eq!(count(&stepped), count(&paused) + 1);
     page.click("button.main");
-    page.wait_for(&format!("document.querySelector('.where').textContent !== {stepped:?}"));
+    page.wait_for(&format!("{WHERE} !== {stepped:?}"));
     page.click(".transport button:nth-of-type(3)");
     shows(&mut page, ".where", "epoch 0 of 1000, step 0");
     // Another start, and the race begins anew by itself.
@@ -346,15 +361,14 @@ fn a_race_is_paused_stepped_and_begun_anew() {
     page.evaluate("document.querySelector('.card.b .scale').focus()");
     page.press("ArrowRight");
     shows(&mut page, ".lane.b .built", "xavier_normal:gain=1.09");
-    page.wait_for("document.querySelector('button.main').textContent === 'Pause'");
+    reads(&mut page, "button.main", "Pause");
     page.close();
 }
 
 #[test]
 fn of_two_networks_one_learns() {
     let mut page = page("#train");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     shows(&mut page, ".lane.a .outcome", "Learned");
     shows(&mut page, ".lane.b .outcome", "Stuck: the gradient vanishes on its way down");
     let right =
@@ -387,8 +401,7 @@ fn of_two_networks_one_learns() {
 #[test]
 fn a_tab_in_the_background_pauses_and_says_so() {
     let mut page = page("#train?a.depth=4&b=off&epochs=1000");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     shows(&mut page, "button.main", "Pause");
     page.evaluate(
         "Object.defineProperty(document, 'hidden', { configurable: true, value: true });
@@ -410,9 +423,8 @@ fn a_tab_in_the_background_pauses_and_says_so() {
 fn a_race_that_is_about_to_begin_anew_waits_where_it_is_not_seen() {
     for wait in [0, 230] {
         let mut page = page("#train?a.depth=4&b=off&epochs=1000");
-        page.wait_for("!document.querySelector('button.main').disabled");
-        page.click("button.main");
-        page.wait_for("document.querySelector('.where').textContent.match(/step (.*)/)[1] !== '0'");
+        start(&mut page);
+        page.wait_for(&format!("{WHERE}.match(/step (.*)/)[1] !== '0'"));
         page.evaluate(&format!(
             "(async () => {{
                 document.querySelector('[name=data][value=moons]').click();
@@ -424,10 +436,10 @@ fn a_race_that_is_about_to_begin_anew_waits_where_it_is_not_seen() {
         ));
         shows(&mut page, ".race > .note", "Paused, since another view was shown");
         shows(&mut page, "button.main", "Start");
-        page.wait_for("!document.querySelector('button.main').disabled");
+        ready(&mut page);
         let mut step = || {
             page.evaluate("new Promise((on) => setTimeout(on, 300))");
-            text(&mut page, "document.querySelector('.where').textContent")
+            text(&mut page, WHERE)
         };
         assert_eq!(step(), step());
         page.click("button.main");
@@ -439,8 +451,7 @@ fn a_race_that_is_about_to_begin_anew_waits_where_it_is_not_seen() {
 #[test]
 fn a_race_goes_on_through_changes_that_follow_each_other() {
     let mut page = page("#train?a.depth=4&b.depth=4&epochs=1000");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     // Before a race is ready, while its pictures are made, and after.
     for wait in [100, 220, 260, 300, 350, 400] {
         page.evaluate(&format!(
@@ -461,7 +472,7 @@ fn a_race_goes_on_through_changes_that_follow_each_other() {
 fn a_race_is_judged_however_it_comes_to_its_end() {
     let link = "#train?batch=600&epochs=1&a.depth=3&b.depth=3";
     let mut page = page(link);
-    page.wait_for("!document.querySelector('button.main').disabled");
+    ready(&mut page);
     page.click(".transport button:nth-of-type(2)");
     shows(&mut page, ".where", "epoch 0 of 1, step 1");
     shows(&mut page, "button.main", "Start");
@@ -472,8 +483,8 @@ fn a_race_is_judged_however_it_comes_to_its_end() {
     shows(&mut page, "button.main", "Start anew");
     // On its last steps it is paused, and left.
     page.click(".transport button:nth-of-type(3)");
-    page.wait_for("document.querySelector('button.main').textContent === 'Start'");
-    page.wait_for("!document.querySelector('button.main').disabled");
+    reads(&mut page, "button.main", "Start");
+    ready(&mut page);
     page.evaluate(
         "document.querySelector('button.main').click();
          document.querySelector('nav a[data-view=vanish]').click();
@@ -488,7 +499,7 @@ fn a_race_is_judged_however_it_comes_to_its_end() {
 #[test]
 fn a_race_that_is_paused_and_started_often_is_advanced_by_one_loop() {
     let mut page = page_in(SOFTWARE, UNDER_WAY, "#train?a.depth=3&b.depth=3&epochs=1000");
-    page.wait_for("!document.querySelector('button.main').disabled");
+    ready(&mut page);
     page.evaluate(
         "(async () => {
             for (let at = 0; at < 41; at++) {
@@ -520,7 +531,7 @@ fn what_no_race_can_have_is_said_beside_its_number() {
     page.wait_for(&refused);
     let id = text(&mut page, &format!("'#' + {}.id", input("a", "Depth")));
     put(&mut page, &id, "3");
-    page.wait_for("!document.querySelector('button.main').disabled");
+    ready(&mut page);
     assert_eq!(text(&mut page, &depth("a")), "");
     let batch = text(
         &mut page,
@@ -533,8 +544,7 @@ fn what_no_race_can_have_is_said_beside_its_number() {
         "batch: got 1024 rows, needed at most the training set's 800 rows",
     );
     put(&mut page, &batch, "64");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     shows(&mut page, ".lane.a .outcome", "Learn");
     page.close();
 }
@@ -542,10 +552,9 @@ fn what_no_race_can_have_is_said_beside_its_number() {
 #[test]
 fn a_race_that_takes_long_to_begin_says_so() {
     let mut page = page("#train?a.depth=12&a.width=768&b=off&epochs=1&data=moons");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     shows(&mut page, ".race > .note", "Getting ready…");
-    page.wait_for("!document.querySelector('.where').textContent.endsWith('step 0')");
+    page.wait_for(&format!("!{WHERE}.endsWith('step 0')"));
     assert_eq!(text(&mut page, "document.querySelector('.race > .note').textContent"), "");
     page.close();
 }
@@ -555,8 +564,7 @@ fn digits_are_drawn_by_hand_and_recognized() {
     let mut page = page(
         "#train?data=digits&a.depth=3&b.depth=3&b.init=zeros&optimizer=adam&rate=0.003&batch=64&epochs=12",
     );
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     shows(&mut page, ".lane.a .outcome", "Learned");
     // A one: its flag, its stem, its foot.
     let side = page.evaluate("document.querySelector('.pad').clientWidth").as_f64().unwrap() / 8.0;
@@ -641,7 +649,7 @@ fn both_devices_draw_and_train_the_same_bits() {
     }
     // What stands there is of other settings as soon as these change.
     put(&mut page, "#bits-seed, .panel:nth-child(1) .field:nth-child(6) input", "4");
-    page.wait_for("document.querySelector('.panel:nth-child(1) .equal').textContent === ''");
+    reads(&mut page, ".panel:nth-child(1) .equal", "");
     page.click(".panel:nth-child(3) button.main");
     shows(
         &mut page,
@@ -693,8 +701,7 @@ fn what_a_browser_lacks_is_said_and_the_rest_goes_on() {
     }
     let mut page = page_in(lacks[0].0, "", "#train?a.depth=3&b=off&device=gpu");
     shows(&mut page, ".race .note", "The race is on the CPU now.");
-    page.wait_for("!document.querySelector('button.main').disabled");
-    page.click("button.main");
+    start(&mut page);
     epoch(&mut page, 3);
     page.close();
 }
@@ -777,7 +784,7 @@ fn a_keyboard_alone_does_it_all() {
     }
     page.press("Enter");
     page.wait_for("document.querySelector('main').dataset.view === 'train'");
-    page.wait_for("!document.querySelector('button.main').disabled");
+    ready(&mut page);
     let found = stops(&mut page);
     for wanted in
         ["spirals", "Start", "Step", "Optimizer", "Learning rate", "Loss", "Gradient by layer"]
@@ -791,7 +798,7 @@ fn a_keyboard_alone_does_it_all() {
     page.press(" ");
     epoch(&mut page, 1);
     page.press(" ");
-    page.wait_for("document.querySelector('button.main').textContent === 'Start'");
+    reads(&mut page, "button.main", "Start");
     page.close();
 }
 
@@ -943,7 +950,7 @@ fn it_is_quick() {
     let median = times[times.as_array().unwrap().len() / 2].as_f64().unwrap();
     let long = page.evaluate("long");
     page.evaluate("location.hash = '#train?a.depth=32&b.depth=32'");
-    page.wait_for("!document.querySelector('button.main').disabled");
+    ready(&mut page);
     page.evaluate("long.length = 0");
     page.click("button.main");
     epoch(&mut page, 5);
