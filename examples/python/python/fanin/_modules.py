@@ -46,7 +46,7 @@ def _is_a(module: nn.Module, names: set[str]) -> bool:
     return any(base.__name__ in names for base in type(module).__mro__)
 
 
-def _modules(
+def _walk(
     module: nn.Module, prefix: str, above: tuple[nn.Module, ...] = ()
 ) -> Iterator[tuple[str, nn.Module, tuple[nn.Module, ...]]]:
     """Each module, with what the names in it begin with, and the modules that it lies in."""
@@ -56,7 +56,7 @@ def _modules(
         if child is not None:
             hidden = _is_a(module, _WRAPPERS.get(key, set()))
             inner = prefix if hidden else f"{prefix}{key}."
-            yield from _modules(child, inner, (*above, module))
+            yield from _walk(child, inner, (*above, module))
 
 
 def _check_ends(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) -> None:
@@ -66,7 +66,7 @@ def _check_ends(module: nn.Module, prefix: str, above: tuple[nn.Module, ...]) ->
 
 
 def _parameters(module: nn.Module, prefix: str) -> Iterator[tuple[str, Slot, torch.Tensor]]:
-    for at, owner, above in _modules(module, prefix):
+    for at, owner, above in _walk(module, prefix):
         if _is_a(owner, {"FullyShardedDataParallel"}):
             raise ValueError(
                 f"module `{at.rstrip('.') or type(owner).__name__}`: got "
@@ -103,7 +103,7 @@ def buffer_names(module: nn.Module) -> set[str]:
 
 
 def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
-    for at, owner, _ in _modules(module, ""):
+    for at, owner, _ in _walk(module, ""):
         for key, buffer in owner._buffers.items():
             if buffer is not None:
                 yield at + key, owner, buffer
