@@ -299,16 +299,18 @@ impl Training {
             let going = || self.runs.iter().filter(|run| !run.trainer.finished());
             let Some(least) = going().map(|run| run.trainer.step()).min() else { break };
             let most = going().map(|run| run.trainer.step()).max();
-            let level = most == Some(least);
-            if level && !all && Date::now() - start >= milliseconds {
+            let over = Date::now() - start >= milliseconds;
+            if over && !all && most == Some(least) {
                 break;
             }
             all = false;
             let behind = |run: &&mut Run| !run.trainer.finished() && run.trainer.step() == least;
             for run in self.runs.iter_mut().filter(behind) {
-                match milliseconds > 0.0 {
-                    true => run.trainer.advance()?,
-                    false => run.trainer.advance_one()?,
+                // How many steps a trainer takes at once follows from how long they last, for each by itself: by
+                // as many they might never come level.
+                match over {
+                    false => run.trainer.advance()?,
+                    true => run.trainer.advance_one()?,
                 }
             }
         }

@@ -240,6 +240,31 @@ fn settings(change: Value) -> Value {
 }
 
 #[test]
+fn networks_of_different_sizes_come_level_in_every_turn() {
+    let mut page = page();
+    let sizes = [(3, 16), (5, 40), (12, 72)];
+    for (small, large) in [(0, 1), (0, 2), (1, 2)] {
+        let runs = [small, large].map(|at: usize| {
+            let (depth, width) = sizes[at];
+            settings(json!({ "depth": depth, "width": width }))
+        });
+        let start = json!({ "data": "rings", "seed": 3, "runs": runs, "lr": 0.01, "epochs": 1000, "batch": 64 });
+        let started = page.answer("train.start", &start);
+        for turn in 1..=8 {
+            let advanced = page.answer("train.advance", &json!({ "milliseconds": 5 }));
+            assert_eq!(advanced["finished"], false, "{sizes:?}, turn {turn}");
+            for own in advanced["runs"].as_array().unwrap() {
+                assert_eq!(own["step"], advanced["step"]);
+            }
+        }
+        // Far from the end that all of them have in common.
+        let far = page.answer("train.advance", &json!({ "milliseconds": 0 }));
+        assert!(far["step"].as_u64() < started["steps"].as_u64().map(|all| all / 4), "{far}");
+    }
+    page.close();
+}
+
+#[test]
 fn two_networks_learn_side_by_side() {
     let mut page = page();
     let runs = [settings(json!({})), settings(json!({ "init": "normal:0.001" }))];
