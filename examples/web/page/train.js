@@ -129,8 +129,13 @@ export class Train {
   /** The view is shown, or something that it shows has changed. */
   update() {
     for (const { name, input } of this.sets) input.checked = state.get("data") === name;
-    for (const key of /** @type {Key[]} */ (["a", "b"])) this.networks[key].element.hidden = !state.keys().includes(key);
     const digits = state.get("data") === "digits";
+    for (const key of /** @type {Key[]} */ (["a", "b"])) {
+      const lane = this.networks[key];
+      lane.element.hidden = !state.keys().includes(key);
+      lane.boundary.canvas.hidden = digits;
+      lane.guess.element.hidden = !digits;
+    }
     this.pad.element.hidden = !digits;
     this.lead.classList.toggle("digits", digits);
     const question = {
@@ -464,8 +469,6 @@ class Lane {
   }
 
   start(started, run, digits) {
-    this.boundary.canvas.hidden = digits;
-    this.guess.element.hidden = !digits;
     if (digits) this.guess.show(null);
     else this.boundary.start(started);
     say(this.built, `${summary(this.key)}: ${whole(started.runs[run].parameters)} parameters`);

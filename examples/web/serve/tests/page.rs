@@ -524,6 +524,10 @@ fn what_no_race_can_have_is_said_beside_its_number() {
     let refused = format!("{} === 'depth: got 1, needed 2 or more to train'", depth("a"));
     page.wait_for(&refused);
     assert_eq!(text(&mut page, &depth("b")), "");
+    // Nor does anything speak of digits.
+    let guesses =
+        "[...document.querySelectorAll('.lane .guess')].map((own) => own.checkVisibility())";
+    assert_eq!(page.evaluate(guesses), json!([false, false]));
     // The probe has nothing against it.
     page.click("nav a[data-view=vanish]");
     assert_eq!(text(&mut page, &depth("a")), "");
